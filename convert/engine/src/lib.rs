@@ -1,0 +1,1 @@
+//! The copy: request, plan, pipeline, digest, manifest, verify, compare.

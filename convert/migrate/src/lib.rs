@@ -1,0 +1,1 @@
+//! The stages of a migration: inspect, plan, overlay, fixups, copy, machine, verify, report.

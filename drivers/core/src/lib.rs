@@ -1,0 +1,1 @@
+//! Guest facts, edits, fixups: plan, apply, report.

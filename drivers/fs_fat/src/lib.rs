@@ -1,0 +1,1 @@
+//! FAT file systems of EFI system partitions.

@@ -1,0 +1,1 @@
+//! initramfs images: segments, compression, cpio archives, kernel modules.

@@ -1,0 +1,1 @@
+//! Linux guests: inspection and fixups, a file each.

@@ -1,0 +1,1 @@
+//! The neutral machine model and its dialects.

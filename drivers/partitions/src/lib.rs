@@ -1,0 +1,1 @@
+//! Partition tables as windows of a disk.

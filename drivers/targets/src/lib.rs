@@ -1,0 +1,1 @@
+//! What each hypervisor needs from a guest, as data.

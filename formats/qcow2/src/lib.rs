@@ -1,0 +1,1 @@
+//! QEMU's qcow2 images: reading with backing chains, and writing.

@@ -1,0 +1,1 @@
+//! Raw disk images: files with holes and block devices.

@@ -1,0 +1,1 @@
+//! Microsoft VHDX images: reading with log replay in memory, and writing.

@@ -1,0 +1,1 @@
+//! VMware VMDK images: hosted sparse and streamOptimized extents.

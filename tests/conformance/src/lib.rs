@@ -1,0 +1,1 @@
+//! The contract of the format traits, as tests that every format runs.

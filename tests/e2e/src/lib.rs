@@ -1,0 +1,1 @@
+//! The rehome binary as a black box.

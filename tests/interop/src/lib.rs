@@ -1,0 +1,1 @@
+//! rehome's writers judged by qemu-img, its readers by images other tools made.
