@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Installs what building (`build`, the default) or testing (`test`) needs on a Debian machine.
+# Does nothing, without the network, when everything is there. Root is needed only to install.
+#
+#   tests/packages.sh [build|test]
+set -euo pipefail
+
+# What building and running the product needs besides the Rust toolchain.
+build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-config)
+
+# What judges the product in the tests, and what the boot test makes and starts its guests with.
+test_packages=(
+    cpio debootstrap dosfstools e2fsprogs fdisk gdisk grub-common grub-efi-amd64-bin grub-pc-bin hyperfine
+    initramfs-tools-core jq kmod lz4 mtools ovmf procps shellcheck util-linux xz-utils zstd
+)
+
+# These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.
+qemu_packages=(qemu-system-x86 qemu-utils)
+qemu_at_least=1:10
+
+say() { printf 'packages: %s\n' "$*" >&2; }
+
+installed() { # PACKAGE [LEAST_VERSION]
+    local status version
+    read -r status version < <(dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null || true) || true
+    [[ ${status:-} == installed ]] && { [[ $# -lt 2 ]] || dpkg --compare-versions "$version" ge "$2"; }
+}
+
+missing_of() { # LEAST_VERSION|- PACKAGE... : those that are not there, a line each
+    local least=$1 package
+    shift
+    for package in "$@"; do
+        if [[ $least == - ]]; then installed "$package"; else installed "$package" "$least"; fi || echo "$package"
+    done
+}
+
+# The sources entry of the machine's own Debian archive, for another suite of it: same address, same keys.
+add_backports() { # SUITE
+    local suite=$1 targets address signed_by
+    # shellcheck disable=SC2016  # apt-get expands these
+    targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)')
+    if grep -q "^$suite " <<<"$targets"; then return; fi
+    address=$(sed -n "s/^${suite%-backports} main //p" <<<"$targets" | sed -n 1p)
+    [[ -n $address ]] || { say "no sources entry of ${suite%-backports} main to take the archive's address from"; exit 1; }
+    signed_by=$(sed -n 's/^Signed-By:[[:space:]]*\(\/.*\)$/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
+    say "adding the suite $suite"
+    {
+        echo 'Types: deb'
+        echo "URIs: $address"
+        echo "Suites: $suite"
+        echo 'Components: main'
+        if [[ -n $signed_by ]]; then echo "Signed-By: $signed_by"; fi
+    } >"/etc/apt/sources.list.d/$suite.sources"
+}
+
+install() { # APT_OPTION... PACKAGE...
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" >&2
+}
+
+main() {
+    local plain qemu=() suite='' codename
+    case ${1:-build} in
+    build) mapfile -t plain < <(missing_of - "${build_packages[@]}") ;;
+    test)
+        mapfile -t plain < <(missing_of - "${build_packages[@]}" "${test_packages[@]}")
+        mapfile -t qemu < <(missing_of "$qemu_at_least" "${qemu_packages[@]}")
+        ;;
+    *)
+        echo "usage: ${0##*/} [build|test]" >&2
+        exit 2
+        ;;
+    esac
+    if ((${#plain[@]} + ${#qemu[@]} == 0)); then return; fi
+    say "missing: ${plain[*]} ${qemu[*]}"
+    [[ $EUID -eq 0 ]] || { say "run this as root, or install them yourself"; exit 1; }
+
+    # shellcheck source=/dev/null
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    if ((${#qemu[@]})) && [[ $codename == bookworm ]]; then
+        suite=$codename-backports
+        add_backports "$suite"
+    fi
+    # A source that has nothing to do with these packages may be out of reach: the installation decides.
+    apt-get update -qq -o DPkg::Lock::Timeout=300 >&2 || say "apt-get update reported errors, trying to install all the same"
+    # All qemu packages in one go, also those already there, so that they stay of one version.
+    if ((${#qemu[@]})); then install ${suite:+-t "$suite"} "${qemu_packages[@]}"; fi
+    if ((${#plain[@]})); then install "${plain[@]}"; fi
+}
+
+main "$@"
