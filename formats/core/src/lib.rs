@@ -1,1 +1,63 @@
-//! The vocabulary of disk images: storage, layer, disk, overlay, sink, gate. No format in it.
+//! The vocabulary of disk images. No format is in here; every format room speaks it.
+//!
+//! ```text
+//!  Storage ──▶ Layer ──chain──▶ Disk ──▶ (Overlay) ──▶ pipeline ──▶ Sink ──▶ TargetStorage
+//!  host bytes  one image        guest bytes, checked                 one format's writer
+//! ```
+//!
+//! # The contract
+//!
+//! `tests/conformance` checks these lines for every entry of `FORMATS`, and checks on deliberately broken
+//! fakes that it would notice a violation.
+//!
+//! 1. [`Layer::extent_at`]`(o)` with `o < virtual_size` starts at `o`, has `len > 0`, ends inside the disk and
+//!    costs at most one table look-up; `o >= virtual_size` is an error.
+//! 2. [`ExtentKind::Data`] gives bytes; [`ExtentKind::Zero`] reads as zeros *and hides the parent*;
+//!    [`ExtentKind::Unallocated`] lets the parent show through, else reads as zeros.
+//! 3. [`Layer::read_exact_at`] takes `&self`, is called from many threads, has no shared cursor and never
+//!    returns short. It may span extents of any kind; what is not `Data` in this layer is filled with zeros.
+//! 4. A shorter parent reads as zeros beyond its end.
+//! 5. [`Disk`] (a concrete struct over a checked chain, the only type callers read from) flattens to Data and
+//!    Zero, ascending, contiguous, coalesced. It checks every answer of a layer; a violation is
+//!    [`ErrorKind::Contract`], never an endless loop.
+//! 6. Chunks of one disk that reach a [`Sink`] never overlap; what is never mentioned is zero.
+//! 7. After [`Sink::zero_at`] the range reads as zeros.
+//! 8. A sink dropped without [`Sink::finish`] leaves nothing that opens under the final name.
+//! 9. No method panics, hangs or allocates without bound for any argument or any file content.
+//! 10. Same content, same digest, whatever the format, layout, chunk size, order or thread count.
+//!
+//! # Adding a format
+//!
+//! One folder with the furniture of the other rooms (`SPEC.md`, `layout`, `parse`, `read`, `write`, `error`)
+//! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
+
+mod bytes;
+mod chain;
+mod disk;
+mod error;
+mod extent;
+mod format;
+mod gate;
+mod layer;
+mod overlay;
+mod sink;
+mod storage;
+mod target;
+pub mod units;
+mod warning;
+mod zero;
+
+pub use bytes::Bytes;
+pub use chain::{ChainLink, MAX_CHAIN, OpenOptions, OpenedImage, open_image, probe_formats};
+pub use disk::{Disk, Extents};
+pub use error::{Error, ErrorKind, Result};
+pub use extent::{Extent, ExtentKind};
+pub use format::{CreateOption, CreateRequest, Format, LayerContext, Score};
+pub use gate::{DenyAll, FolderGate, Gate, Referenced};
+pub use layer::{HostRange, Layer, ParentRef};
+pub use overlay::Overlay;
+pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
+pub use storage::{FileStorage, MemStorage, Storage};
+pub use target::{FileTarget, MemTarget, TargetStorage};
+pub use warning::Warning;
+pub use zero::is_zero;

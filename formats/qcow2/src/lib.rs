@@ -1,1 +1,6 @@
-//! QEMU's qcow2 images: reading with backing chains, and writing.
+//! qcow2 images.
+
+use format_core::Format;
+
+/// The qcow2 format.
+pub static FORMAT: Format = Format { name: "qcow2", extensions: &["qcow2"], ..Format::NONE };

@@ -1,1 +1,6 @@
-//! Microsoft VHDX images: reading with log replay in memory, and writing.
+//! vhdx images.
+
+use format_core::Format;
+
+/// The vhdx format.
+pub static FORMAT: Format = Format { name: "vhdx", extensions: &["vhdx"], ..Format::NONE };

@@ -1,1 +1,6 @@
-//! VMware VMDK images: hosted sparse and streamOptimized extents.
+//! vmdk images.
+
+use format_core::Format;
+
+/// The vmdk format.
+pub static FORMAT: Format = Format { name: "vmdk", extensions: &["vmdk"], ..Format::NONE };

@@ -1,0 +1,222 @@
+//! From a path to a disk: probe, open, follow the parents.
+
+use crate::{
+    DenyAll, Disk, Error, ErrorKind, FileStorage, FolderGate, Format, Gate, Layer, LayerContext, Referenced,
+    Result, Score, Storage, Warning,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The longest chain of parents that is followed.
+pub const MAX_CHAIN: usize = 256;
+
+/// How to open an image.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// All formats that may be found, normally `format_all::FORMATS`.
+    pub formats: &'static [&'static Format],
+    /// The format that the operator named; `None` probes.
+    pub format: Option<&'static Format>,
+    /// Folders outside the image's own in which parents and extent files may lie.
+    pub allow_parents: Vec<PathBuf>,
+}
+
+/// One image of an opened chain.
+#[derive(Clone, Debug)]
+pub struct ChainLink {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: &'static Format,
+    /// Size of the file in bytes.
+    pub file_size: u64,
+    /// Bytes that the file occupies on the host.
+    pub allocated_size: u64,
+    /// Size of the disk in bytes.
+    pub virtual_size: u64,
+    /// Allocation granularity in bytes.
+    pub chunk_size: u64,
+    /// Device and inode number of the file.
+    pub file_id: (u64, u64),
+}
+
+/// An opened image with all its parents.
+pub struct OpenedImage {
+    /// The guest's disk.
+    pub disk: Disk,
+    /// The files, top first.
+    pub chain: Vec<ChainLink>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Opens the image at `path` and the chain below it.
+///
+/// # Errors
+/// `SourceMissing`, `Denied`, `Corrupt`, `Unsupported`, `Io` from the files; `Usage` when the format has to be named.
+pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
+    open_chain(path, options).map_err(|e| e.context(format!("open {}", path.display())))
+}
+
+fn open_chain(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
+    let storage = FileStorage::open(path)?;
+    let (format, sure) = match options.format {
+        Some(format) => (format, true),
+        None => guess(path, &storage, options.formats)?,
+    };
+    let gate: Arc<dyn Gate> = if sure {
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Arc::new(FolderGate::new(folder, canonical(&options.allow_parents)?))
+    } else {
+        Arc::new(DenyAll)
+    };
+    let (mut layers, mut chain, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut next = Some((Referenced { storage, gate }, format));
+    while let Some((file, format)) = next.take() {
+        let (link, layer, gate) = open_one(file, format)?;
+        if chain.iter().any(|seen: &ChainLink| seen.file_id == link.file_id) {
+            return Err(Error::corrupt(format!("{} is its own ancestor", link.path.display())));
+        }
+        if chain.len() >= MAX_CHAIN {
+            return Err(Error::new(ErrorKind::Limit, format!("the chain has more than {MAX_CHAIN} images")));
+        }
+        warnings.extend_from_slice(layer.warnings());
+        if let Some(parent) = layer.parent() {
+            let referenced = open_parent(&parent.names, gate.as_ref())
+                .map_err(|e| e.context(format!("parent of {}", link.path.display())))?;
+            next = Some(with_format(parent.format.as_deref(), referenced, options.formats)?);
+        }
+        chain.push(link);
+        layers.push(layer);
+    }
+    check_identities(&layers, &chain)?;
+    Ok(OpenedImage { disk: Disk::new(layers)?, chain, warnings })
+}
+
+type OpenedOne = (ChainLink, Arc<dyn Layer>, Arc<dyn Gate>);
+
+fn open_one(file: Referenced, format: &'static Format) -> Result<OpenedOne> {
+    let Referenced { storage, gate } = file;
+    let path = storage.path().to_owned();
+    let (file_size, allocated_size, file_id) =
+        (storage.size(), storage.allocated_size()?, storage.file_id()?);
+    let open = format.open_layer.ok_or_else(|| {
+        Error::unsupported(format!("{} cannot be read", format.name)).in_format(format.name)
+    })?;
+    let context = LayerContext { gate: Arc::clone(&gate) };
+    let layer: Arc<dyn Layer> = open(Arc::new(storage), &context)?.into();
+    let (virtual_size, chunk_size) = (layer.virtual_size(), layer.chunk_size());
+    let link = ChainLink { path, format, file_size, allocated_size, virtual_size, chunk_size, file_id };
+    Ok((link, layer, gate))
+}
+
+/// The first of the names that exists; a name that the gate denies ends the search.
+fn open_parent(names: &[String], gate: &dyn Gate) -> Result<Referenced> {
+    let mut missing = None;
+    for name in names {
+        match gate.open(name) {
+            Err(e) if e.kind() == ErrorKind::SourceMissing => missing = Some(e),
+            other => return other,
+        }
+    }
+    Err(missing.unwrap_or_else(|| Error::corrupt("the image has a parent but does not name it")))
+}
+
+/// A parent whose format was only guessed may refer to nothing further.
+fn with_format(
+    named: Option<&str>,
+    file: Referenced,
+    formats: &'static [&'static Format],
+) -> Result<(Referenced, &'static Format)> {
+    let Some(name) = named else {
+        let (format, sure) = guess(file.storage.path(), &file.storage, formats)?;
+        let gate = if sure { file.gate } else { Arc::new(DenyAll) };
+        return Ok((Referenced { gate, ..file }, format));
+    };
+    match formats.iter().find(|format| format.is_called(name)) {
+        Some(format) => Ok((file, format)),
+        None => Err(Error::unsupported(format!("the parent's format is {name:?}, which is unknown"))),
+    }
+}
+
+fn check_identities(layers: &[Arc<dyn Layer>], chain: &[ChainLink]) -> Result<()> {
+    for (child, (parent, link)) in layers.iter().zip(layers.iter().zip(chain).skip(1)) {
+        let wanted = child.parent().and_then(|parent| parent.identity.as_deref());
+        if let (Some(wanted), found) = (wanted, parent.identity())
+            && found != Some(wanted)
+        {
+            let found = found.unwrap_or("none");
+            let path = link.path.display();
+            return Err(Error::corrupt(format!("the child wants the parent {wanted}, {path} is {found}"))
+                .hint("the parent was changed or is another file: look for the right one"));
+        }
+    }
+    Ok(())
+}
+
+fn canonical(folders: &[PathBuf]) -> Result<Arc<[PathBuf]>> {
+    let canonical = |folder: &PathBuf| {
+        folder.canonicalize().map_err(|e| Error::io(format!("cannot use the folder {}", folder.display()), e))
+    };
+    folders.iter().map(canonical).collect()
+}
+
+/// Which formats claim these bytes, surest first.
+///
+/// # Errors
+/// What the storage reports.
+pub fn probe_formats(
+    storage: &dyn Storage,
+    formats: &'static [&'static Format],
+) -> Result<Vec<(&'static Format, Score)>> {
+    let len = storage.size().min(Format::PROBE_LEN as u64);
+    let (mut head, mut tail) = (vec![0; len as usize], vec![0; len as usize]);
+    storage.read_exact_at(0, &mut head)?;
+    storage.read_exact_at(storage.size() - len, &mut tail)?;
+    let mut found: Vec<_> = formats
+        .iter()
+        .map(|&format| (format, (format.probe)(&head, &tail)))
+        .filter(|(_, score)| *score > Score::No)
+        .collect();
+    found.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
+    Ok(found)
+}
+
+/// The format of an unnamed image, and whether its file name confirms it.
+///
+/// A guest can write any header into a raw disk. So bytes that look like a format are only believed where the
+/// file's own name does not say raw, and the format may refer to other files only where the name confirms it.
+fn guess(
+    path: &Path,
+    storage: &FileStorage,
+    formats: &'static [&'static Format],
+) -> Result<(&'static Format, bool)> {
+    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let named = |format: &Format| extension.as_deref().is_some_and(|e| format.extensions.contains(&e));
+    let found = probe_formats(storage, formats)?;
+    let name_it = |message: String| Error::usage(message).hint("name the format with -f, for example -f raw");
+    let magic: Vec<_> =
+        found.iter().filter(|(_, score)| *score == Score::Magic).map(|(format, _)| *format).collect();
+    let fallback = found.iter().find(|(_, score)| *score == Score::Possible).map(|(format, _)| *format);
+    let says_raw = storage.is_device() || fallback.is_some_and(named);
+    match (magic.as_slice(), fallback) {
+        ([format], _) if !says_raw => Ok((format, named(format))),
+        ([], Some(raw)) if says_raw || extension.is_none() || !formats.iter().any(|f| named(f)) => {
+            Ok((raw, true))
+        }
+        ([], _) => match formats.iter().find(|format| named(format)) {
+            Some(format) => {
+                Err(Error::corrupt(format!("the file is named like {0} but is no {0} image", format.name))
+                    .hint("if it is a raw disk, say so with -f raw"))
+            }
+            None => Err(name_it("the format cannot be recognised".into())),
+        },
+        ([format], _) => {
+            Err(name_it(format!("the file is named like a raw disk but starts like {}", format.name)))
+        }
+        (several, _) => {
+            let names: Vec<_> = several.iter().map(|format| format.name).collect();
+            Err(name_it(format!("the file looks like {}", names.join(" and "))))
+        }
+    }
+}

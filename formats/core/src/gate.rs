@@ -1,0 +1,183 @@
+//! The gate: an image may name files, only the operator may open them.
+
+use crate::{Error, ErrorKind, FileStorage, Result};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// Decides which files an image may refer to.
+pub trait Gate: Send + Sync {
+    /// Opens the file that an image calls `name`.
+    ///
+    /// # Errors
+    /// `Denied` when the name is not allowed, `SourceMissing` when there is no such file.
+    fn open(&self, name: &str) -> Result<Referenced>;
+}
+
+/// A file that an image referred to, and the gate for what that file refers to in turn.
+pub struct Referenced {
+    /// The opened file.
+    pub storage: FileStorage,
+    /// The gate for names inside it.
+    pub gate: Arc<dyn Gate>,
+}
+
+/// Lets nothing through: for images whose format was only guessed.
+#[derive(Debug)]
+pub struct DenyAll;
+
+impl Gate for DenyAll {
+    fn open(&self, name: &str) -> Result<Referenced> {
+        Err(Error::new(
+            ErrorKind::Denied,
+            format!("the image refers to {name:?}, but its format was only guessed"),
+        )
+        .hint("if you trust the image, name its format with -f"))
+    }
+}
+
+/// Lets plain relative names in the image's own folder through, and paths below folders that the operator allowed.
+#[derive(Clone, Debug)]
+pub struct FolderGate {
+    folder: PathBuf,
+    allowed: Arc<[PathBuf]>,
+}
+
+impl FolderGate {
+    /// A gate for an image in `folder`; `allowed` are absolute, canonical folders from the operator.
+    #[must_use]
+    pub fn new(folder: PathBuf, allowed: Arc<[PathBuf]>) -> Self {
+        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+        Self { folder, allowed }
+    }
+
+    fn opened(&self, base: &Path, inside: &Path) -> Result<Referenced> {
+        let path = base.join(inside);
+        let storage = FileStorage::from_file(open_beneath(base, inside)?, &path)?;
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Referenced { storage, gate: Arc::new(Self::new(folder, Arc::clone(&self.allowed))) })
+    }
+}
+
+impl Gate for FolderGate {
+    fn open(&self, name: &str) -> Result<Referenced> {
+        let path = Path::new(name);
+        if is_plain(name) {
+            return self.opened(&self.folder, path);
+        }
+        let denied = || {
+            Error::new(ErrorKind::Denied, format!("the image refers to {name:?}, outside its own folder"))
+                .hint("if you trust the image, allow that folder with --allow-parent DIR")
+        };
+        if name.contains('\0') || has_scheme(name) {
+            return Err(denied());
+        }
+        let Some(absolute) = normalised(&self.folder, path) else { return Err(denied()) };
+        match self.allowed.iter().find_map(|base| Some((base, absolute.strip_prefix(base).ok()?))) {
+            Some((base, inside)) => self.opened(base, inside),
+            None => Err(denied()),
+        }
+    }
+}
+
+/// One name without folders, dots or anything a protocol could hide in.
+fn is_plain(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    let one = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
+    one && !name.contains('/') && !name.contains('\0') && !has_scheme(name)
+}
+
+/// `json:{…}`, `nbd://…`, `file:…`: qemu gives these a meaning, we never do.
+fn has_scheme(name: &str) -> bool {
+    name.split_once(':').is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
+    })
+}
+
+/// `path` as an absolute path without `.` and `..`, by spelling only; links are the kernel's to refuse later.
+fn normalised(folder: &Path, path: &Path) -> Option<PathBuf> {
+    let mut result = folder.canonicalize().ok()?;
+    for component in path.components() {
+        match component {
+            Component::RootDir => result = PathBuf::from("/"),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            Component::Normal(name) => result.push(name),
+            Component::Prefix(_) => return None,
+        }
+    }
+    Some(result)
+}
+
+/// Opens `inside` below `base` with the kernel's word that no link or `..` led out of it.
+fn open_beneath(base: &Path, inside: &Path) -> Result<File> {
+    let failed = |e: rustix::io::Errno| {
+        let what = format!("cannot open {}", base.join(inside).display());
+        match e {
+            rustix::io::Errno::XDEV | rustix::io::Errno::LOOP => {
+                Error::new(ErrorKind::Denied, format!("{what}: it leads out of its folder"))
+            }
+            other => Error::io(what, other.into()),
+        }
+    };
+    let folder = rustix::fs::open(base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(&folder, inside, flags, Mode::empty(), resolve).map(File::from).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(gate: &dyn Gate, name: &str) -> ErrorKind {
+        gate.open(name).err().map(|e| e.kind()).unwrap()
+    }
+
+    #[test]
+    fn only_plain_names_of_the_folder_pass() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("images");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(root.path().join("secret"), b"s").unwrap();
+        std::fs::write(folder.join("base.raw"), b"b").unwrap();
+        std::os::unix::fs::symlink("../secret", folder.join("link")).unwrap();
+        let gate = FolderGate::new(folder.clone(), Arc::new([]));
+        assert!(gate.open("base.raw").is_ok());
+        let absolute = root.path().join("secret").display().to_string();
+        for name in [
+            "../secret",
+            "link",
+            "/etc/passwd",
+            &absolute,
+            "json:{}",
+            "nbd://x/y",
+            "file:base.raw",
+            "./base.raw",
+            ".",
+        ] {
+            assert_eq!(kind(&gate, name), ErrorKind::Denied, "{name}");
+        }
+        assert_eq!(kind(&gate, "none"), ErrorKind::SourceMissing);
+        assert_eq!(kind(&DenyAll, "base.raw"), ErrorKind::Denied);
+    }
+
+    #[test]
+    fn an_allowed_folder_opens_what_lies_below_it_only() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for folder in ["images", "bases"] {
+            std::fs::create_dir(root.join(folder)).unwrap();
+            std::fs::write(root.join(folder).join("base.raw"), b"b").unwrap();
+        }
+        let gate = FolderGate::new(root.join("images"), Arc::new([root.join("bases")]));
+        assert!(gate.open("../bases/base.raw").is_ok());
+        assert!(gate.open(&root.join("bases/base.raw").display().to_string()).is_ok());
+        assert_eq!(kind(&gate, "../bases/../images/base.raw"), ErrorKind::Denied);
+        assert_eq!(kind(&gate, "/etc/passwd"), ErrorKind::Denied);
+    }
+}

@@ -1,0 +1,73 @@
+//! One image file as the guest sees it.
+
+use crate::{Extent, Result, Storage, Warning};
+use std::sync::Arc;
+
+/// The guest view of one image file. Implemented by format rooms, read only through [`crate::Disk`].
+///
+/// The contract is in the [crate docs](crate), lines 1 to 3 and 9.
+pub trait Layer: Send + Sync {
+    /// The format's name as in its [`crate::Format`].
+    fn format(&self) -> &'static str;
+
+    /// Size of the disk in bytes; need not be a multiple of anything.
+    fn virtual_size(&self) -> u64;
+
+    /// Allocation granularity in bytes: cluster, grain, block; 1 where there is none.
+    fn chunk_size(&self) -> u64;
+
+    /// The run of one kind that starts at `offset`.
+    ///
+    /// # Errors
+    /// `Usage` when `offset` is at or beyond the virtual size; `Corrupt` or `Io` when the table entry cannot be
+    /// trusted or read.
+    fn extent_at(&self, offset: u64) -> Result<Extent>;
+
+    /// Fills `buf` with the layer's bytes from `offset`; zeros where the layer holds no data.
+    ///
+    /// # Errors
+    /// `Usage` when the range leaves the disk; `Corrupt` or `Io` as for the file.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Where the bytes from `offset` lie plain in a host storage, if they do.
+    fn host_range(&self, _offset: u64) -> Option<HostRange> {
+        None
+    }
+
+    /// The image this one is a difference to.
+    fn parent(&self) -> Option<&ParentRef> {
+        None
+    }
+
+    /// What a child must name as its parent's identity (VHDX DataWriteGuid, VMDK CID, …).
+    fn identity(&self) -> Option<&str> {
+        None
+    }
+
+    /// What a person should know about this image.
+    fn warnings(&self) -> &[Warning] {
+        &[]
+    }
+}
+
+/// Guest bytes that lie plain and in order in a host storage.
+#[derive(Clone)]
+pub struct HostRange {
+    /// The storage that holds them.
+    pub storage: Arc<dyn Storage>,
+    /// Host offset of the first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+}
+
+/// How an image names its parent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParentRef {
+    /// File names to try in this order, as the image spells them but with `/` between folders.
+    pub names: Vec<String>,
+    /// The parent's format, if the image says it (a [`crate::Format`] name).
+    pub format: Option<String>,
+    /// What the parent's [`Layer::identity`] must be, if the image says it.
+    pub identity: Option<String>,
+}

@@ -1,0 +1,298 @@
+//! Copy-on-write over a disk: where fixups happen, so that the source is never written.
+
+use crate::{Disk, Error, Extent, ExtentKind, Layer, Result};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+const BLOCK: usize = 4096;
+
+/// A writable view of a read-only [`Disk`]. Changed 4 KiB blocks live in memory; beyond [`Overlay::MEMORY_BLOCKS`]
+/// of them, new ones spill to an unnamed temporary file.
+///
+/// It is itself a [`Layer`], so the changed disk is `disk.with_top(overlay)` and what changed is exactly its data.
+pub struct Overlay {
+    base: Disk,
+    changes: RwLock<Changes>,
+}
+
+#[derive(Default)]
+struct Changes {
+    blocks: BTreeMap<u64, Slot>,
+    in_memory: usize,
+    spill: Option<File>,
+    spilled: u64,
+}
+
+enum Slot {
+    Memory(Box<[u8; BLOCK]>),
+    /// Number of the block in the spill file.
+    Spilled(u64),
+}
+
+impl Overlay {
+    /// How many changed blocks are kept in memory (64 MiB).
+    pub const MEMORY_BLOCKS: usize = 16 << 10;
+
+    /// An overlay without changes.
+    #[must_use]
+    pub fn new(base: Disk) -> Arc<Self> {
+        Arc::new(Self { base, changes: RwLock::default() })
+    }
+
+    /// The disk below.
+    #[must_use]
+    pub fn base(&self) -> &Disk {
+        &self.base
+    }
+
+    /// The changed disk: this overlay on top of its base.
+    #[must_use]
+    pub fn disk(self: &Arc<Self>) -> Disk {
+        self.base.with_top(Arc::clone(self) as Arc<dyn Layer>)
+    }
+
+    /// Fills `buf` with the changed disk's bytes from `offset`.
+    ///
+    /// # Errors
+    /// `Usage` when the range leaves the disk; what the layers below or the spill file report.
+    pub fn read_merged_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check_range(offset, buf.len())?;
+        self.base.read_exact_at(offset, buf)?;
+        self.copy_changes(offset, buf)
+    }
+
+    /// Writes `bytes` at `offset`, into the overlay only.
+    ///
+    /// # Errors
+    /// `Usage` when the range leaves the disk; what the layers below or the spill file report.
+    pub fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check_range(offset, bytes.len())?;
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let (block, inside) = (at / BLOCK as u64, (at % BLOCK as u64) as usize);
+            let len = (BLOCK - inside).min(bytes.len() - done);
+            let mut content = match changes.load(block)? {
+                Some(content) => content,
+                None if len == BLOCK => Box::new([0; BLOCK]),
+                None => self.base_block(block)?,
+            };
+            content[inside..inside + len].copy_from_slice(&bytes[done..done + len]);
+            changes.store(block, content)?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// The ranges that differ from the base by being written, ascending, adjacent blocks joined: (offset, length).
+    #[must_use]
+    pub fn changed_ranges(&self) -> Vec<(u64, u64)> {
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for &block in changes.blocks.keys() {
+            let start = block * BLOCK as u64;
+            let len = (BLOCK as u64).min(self.base.virtual_size() - start);
+            match ranges.last_mut() {
+                Some((from, run)) if *from + *run == start => *run += len,
+                _ => ranges.push((start, len)),
+            }
+        }
+        ranges
+    }
+
+    fn base_block(&self, block: u64) -> Result<Box<[u8; BLOCK]>> {
+        let mut content = Box::new([0; BLOCK]);
+        let start = block * BLOCK as u64;
+        let len = (self.base.virtual_size() - start).min(BLOCK as u64) as usize;
+        self.base.read_exact_at(start, &mut content[..len])?;
+        Ok(content)
+    }
+
+    fn copy_changes(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let end = offset + buf.len() as u64;
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let blocks = offset / BLOCK as u64..end.div_ceil(BLOCK as u64);
+        for &block in changes.blocks.range(blocks).map(|(block, _)| block) {
+            let Some(content) = changes.load(block)? else { continue };
+            let start = (block * BLOCK as u64).max(offset);
+            let stop = ((block + 1) * BLOCK as u64).min(end);
+            let from = (start % BLOCK as u64) as usize;
+            let len = (stop - start) as usize;
+            buf[(start - offset) as usize..][..len].copy_from_slice(&content[from..from + len]);
+        }
+        Ok(())
+    }
+
+    fn check_range(&self, offset: u64, len: usize) -> Result<()> {
+        let size = self.base.virtual_size();
+        if offset.checked_add(len as u64).is_some_and(|end| end <= size) {
+            return Ok(());
+        }
+        Err(Error::usage(format!("{len:#x} bytes at {offset:#x} leave the disk of {size:#x} bytes")))
+    }
+}
+
+impl Changes {
+    fn load(&self, block: u64) -> Result<Option<Box<[u8; BLOCK]>>> {
+        match (self.blocks.get(&block), &self.spill) {
+            (Some(Slot::Memory(content)), _) => Ok(Some(content.clone())),
+            (Some(Slot::Spilled(number)), Some(file)) => {
+                let mut content = Box::new([0; BLOCK]);
+                file.read_exact_at(&mut content[..], number * BLOCK as u64)
+                    .map_err(|e| Error::io("cannot read the overlay's temporary file", e))?;
+                Ok(Some(content))
+            }
+            (Some(Slot::Spilled(_)), None) => Err(Error::contract("a spilled block without a spill file")),
+            (None, _) => Ok(None),
+        }
+    }
+
+    fn store(&mut self, block: u64, content: Box<[u8; BLOCK]>) -> Result<()> {
+        match self.blocks.get_mut(&block) {
+            Some(Slot::Memory(old)) => *old = content,
+            Some(Slot::Spilled(number)) => {
+                let number = *number;
+                self.write_spill(number, &content)?;
+            }
+            None if self.in_memory < Overlay::MEMORY_BLOCKS => {
+                self.in_memory += 1;
+                self.blocks.insert(block, Slot::Memory(content));
+            }
+            None => {
+                let number = self.spilled;
+                self.write_spill(number, &content)?;
+                self.spilled += 1;
+                self.blocks.insert(block, Slot::Spilled(number));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_spill(&mut self, number: u64, content: &[u8; BLOCK]) -> Result<()> {
+        let failed = |e| Error::io("cannot write the overlay's temporary file", e);
+        let file = match &mut self.spill {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile().map_err(failed)?),
+        };
+        file.write_all_at(content, number * BLOCK as u64).map_err(failed)
+    }
+}
+
+impl Layer for Overlay {
+    fn format(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn virtual_size(&self) -> u64 {
+        self.base.virtual_size()
+    }
+
+    fn chunk_size(&self) -> u64 {
+        BLOCK as u64
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let size = self.virtual_size();
+        if offset >= size {
+            return Err(Error::usage(format!(
+                "extent asked for at {offset:#x} of a disk of {size:#x} bytes"
+            )));
+        }
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let first = offset / BLOCK as u64;
+        let mut following = changes.blocks.range(first..).map(|(&block, _)| block);
+        let (kind, end_block) = match following.next() {
+            Some(block) if block == first => {
+                let run =
+                    following.zip(first + 1..).take_while(|(found, wanted)| found == wanted).count() as u64;
+                (ExtentKind::Data, first + 1 + run)
+            }
+            Some(block) => (ExtentKind::Unallocated, block),
+            None => (ExtentKind::Unallocated, size.div_ceil(BLOCK as u64)),
+        };
+        let end = end_block.saturating_mul(BLOCK as u64).min(size);
+        Ok(Extent { offset, len: end - offset, kind })
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check_range(offset, buf.len())?;
+        buf.fill(0);
+        self.copy_changes(offset, buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Ramp(u64);
+
+    fn ramp_byte(at: u64) -> u8 {
+        (at / 7 % 251) as u8
+    }
+
+    impl Layer for Ramp {
+        fn format(&self) -> &'static str {
+            "ramp"
+        }
+        fn virtual_size(&self) -> u64 {
+            self.0
+        }
+        fn chunk_size(&self) -> u64 {
+            1
+        }
+        fn extent_at(&self, offset: u64) -> Result<Extent> {
+            Ok(Extent { offset, len: self.0 - offset, kind: ExtentKind::Data })
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            (offset..).zip(buf).for_each(|(at, byte)| *byte = ramp_byte(at));
+            Ok(())
+        }
+    }
+
+    proptest! {
+        /// Random writes against a byte array.
+        #[test]
+        fn behaves_like_a_byte_array(writes in prop::collection::vec((0u64..30_000, 0usize..9000, any::<u8>()), 0..20)) {
+            let size = 30_011;
+            let overlay = Overlay::new(Disk::new(vec![Arc::new(Ramp(size))]).unwrap());
+            let mut model: Vec<u8> = (0..size).map(ramp_byte).collect();
+            for (at, len, byte) in writes {
+                let len = len.min((size - at) as usize);
+                overlay.write_all_at(at, &vec![byte; len]).unwrap();
+                model[at as usize..at as usize + len].fill(byte);
+            }
+            let mut merged = vec![0; size as usize];
+            overlay.read_merged_at(0, &mut merged).unwrap();
+            prop_assert_eq!(&merged, &model);
+            let disk = overlay.disk();
+            let mut flat = vec![0; size as usize];
+            disk.read_exact_at(0, &mut flat).unwrap();
+            prop_assert_eq!(&flat, &model);
+            for (at, (now, was)) in model.iter().zip((0..size).map(ramp_byte)).enumerate() {
+                let inside = overlay.changed_ranges().iter().any(|(start, len)| (*start..start + len).contains(&(at as u64)));
+                prop_assert!(*now == was || inside);
+            }
+        }
+    }
+
+    #[test]
+    fn spilled_blocks_read_back() {
+        let size = ((Overlay::MEMORY_BLOCKS + 10) * BLOCK) as u64;
+        let overlay = Overlay::new(Disk::new(vec![Arc::new(Ramp(size))]).unwrap());
+        for block in 0..size / BLOCK as u64 {
+            overlay.write_all_at(block * BLOCK as u64 + 8, &block.to_le_bytes()).unwrap();
+        }
+        overlay.write_all_at(size - 4, &[9; 4]).unwrap();
+        let mut bytes = [0; BLOCK];
+        overlay.read_merged_at(size - BLOCK as u64, &mut bytes).unwrap();
+        assert_eq!(bytes[8..16], (size / BLOCK as u64 - 1).to_le_bytes());
+        assert_eq!(bytes[BLOCK - 4..], [9; 4]);
+        assert_eq!(overlay.changed_ranges(), [(0, size)]);
+        assert!(overlay.write_all_at(size - 1, &[0; 2]).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! The writer of one image format.
+
+use crate::Result;
+
+/// The largest chunk size a sink may ask for: the block that the pipeline works on.
+pub const MAX_CHUNK: u64 = 4 << 20;
+
+/// In which order a sink can take its chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Any order, from many threads at once.
+    Any,
+    /// Ascending guest offsets, one call at a time.
+    Ascending,
+}
+
+/// What a sink asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The order of `write_at` and `zero_at`.
+    pub order: Order,
+    /// Offsets are multiples of this many bytes, and so are lengths but for the last chunk of the disk.
+    /// A power of two, at most [`MAX_CHUNK`]. Zero detection happens at this granularity.
+    pub chunk_size: u64,
+    /// Every chunk is passed through [`Sink::pack`] by a worker and written alone (`len == chunk_size`).
+    pub packed: bool,
+}
+
+/// Bytes on their way into a sink.
+#[derive(Clone, Debug)]
+pub enum Packed<'a> {
+    /// Guest bytes as they are.
+    Plain(&'a [u8]),
+    /// One chunk in the sink's own encoding.
+    Encoded {
+        /// The encoded bytes.
+        bytes: Vec<u8>,
+        /// How many guest bytes they stand for.
+        guest_len: u64,
+    },
+}
+
+/// The writer of one image.
+///
+/// The contract is in the [crate docs](crate), lines 6 to 9. `write_at` and `zero_at` are called once for each
+/// range at most, and whatever is never mentioned must read as zeros.
+pub trait Sink: Send + Sync {
+    /// What the caller must keep to.
+    fn needs(&self) -> Needs;
+
+    /// Encodes one chunk; runs in the workers, in parallel.
+    ///
+    /// # Errors
+    /// `Contract` when the encoder fails.
+    fn pack<'a>(&self, data: &'a [u8]) -> Result<Packed<'a>> {
+        Ok(Packed::Plain(data))
+    }
+
+    /// Stores `data` at guest offset `offset`.
+    ///
+    /// # Errors
+    /// `Io`/`Temporary` from the target; `Contract` when the caller breaks [`Needs`].
+    fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()>;
+
+    /// Makes `len` bytes from `offset` read as zeros.
+    ///
+    /// # Errors
+    /// As [`Sink::write_at`].
+    fn zero_at(&self, offset: u64, len: u64) -> Result<()>;
+
+    /// Makes what was written so far durable.
+    ///
+    /// # Errors
+    /// `Io`/`Temporary` from the target.
+    fn flush(&self) -> Result<()>;
+
+    /// Writes tables and footers, flushes, and only then gives the image its final name.
+    ///
+    /// # Errors
+    /// As [`Sink::write_at`]; the image then does not exist under its final name.
+    fn finish(self: Box<Self>) -> Result<()>;
+}

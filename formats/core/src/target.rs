@@ -1,0 +1,299 @@
+//! Where a sink puts its host bytes.
+
+use crate::{Error, ErrorKind, Result};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags};
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Host bytes that can be written at any place and become visible all at once.
+///
+/// Dropping it without [`TargetStorage::commit`] leaves nothing under the final name.
+pub trait TargetStorage: Send + Sync {
+    /// Writes all of `bytes` at `offset`, growing the storage as needed; gaps read as zeros.
+    ///
+    /// # Errors
+    /// `Temporary` when there is no space, `Io` when the host fails.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Sets the size in bytes; new bytes read as zeros.
+    ///
+    /// # Errors
+    /// As [`TargetStorage::write_all_at`].
+    fn set_len(&self, len: u64) -> Result<()>;
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// `Io` when the host fails; what was written can then not be trusted.
+    fn sync(&self) -> Result<()>;
+
+    /// Makes it durable and gives it its final name.
+    ///
+    /// # Errors
+    /// `Destination` when the name was taken meanwhile, `Io` when the host fails.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// A file that is `NAME.partial` until it is committed as `NAME`.
+#[derive(Debug)]
+pub struct FileTarget {
+    file: File,
+    partial: PathBuf,
+    path: PathBuf,
+    replace: bool,
+    committed: bool,
+}
+
+impl FileTarget {
+    /// Starts `path` as `path.partial`, empty and locked. What an interrupted run left there is discarded.
+    ///
+    /// # Errors
+    /// `Destination` when the folder is missing, or `path` exists and `replace` is false; `Temporary` when another
+    /// run holds the partial file.
+    pub fn create(path: &Path, replace: bool) -> Result<Self> {
+        let name =
+            path.file_name().ok_or_else(|| Error::usage(format!("{} names no file", path.display())))?;
+        match path.symlink_metadata() {
+            Ok(found) if !found.is_file() => {
+                return Err(Error::new(
+                    ErrorKind::Destination,
+                    format!("{} exists and is no regular file", path.display()),
+                ));
+            }
+            Ok(_) if !replace => {
+                return Err(Error::new(ErrorKind::Destination, format!("{} already exists", path.display()))
+                    .hint("choose another name, or --force to replace it"));
+            }
+            _ => {}
+        }
+        let mut partial_name = name.to_owned();
+        partial_name.push(".partial");
+        let partial = path.with_file_name(partial_name);
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+            .open(&partial)
+            .map_err(|e| destination_error(&partial, e))?;
+        lock(&file, &partial)?;
+        file.set_len(0).map_err(|e| Error::io(format!("cannot empty {}", partial.display()), e))?;
+        Ok(Self { file, partial, path: path.to_owned(), replace, committed: false })
+    }
+
+    fn rename(&self) -> Result<()> {
+        let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        let here = rustix::fs::CWD;
+        let result = match rustix::fs::renameat_with(here, &self.partial, here, &self.path, flags) {
+            // Some network file systems know no flags; the name was free when we started.
+            Err(rustix::io::Errno::INVAL) => rustix::fs::renameat(here, &self.partial, here, &self.path),
+            other => other,
+        };
+        result.map_err(|e| {
+            let what = format!("cannot give {} its final name", self.path.display());
+            Error::io(what, e.into()).with_kind(ErrorKind::Destination)
+        })
+    }
+
+    fn sync_folder(&self) -> Result<()> {
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let failed = |e| Error::io(format!("cannot make the folder {} durable", folder.display()), e);
+        File::open(folder).map_err(failed)?.sync_all().map_err(failed)
+    }
+}
+
+fn destination_error(path: &Path, error: std::io::Error) -> Error {
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    let error = Error::io(format!("cannot create {}", path.display()), error);
+    if missing {
+        error.with_kind(ErrorKind::Destination).hint("create the folder first, or mount its volume")
+    } else {
+        error
+    }
+}
+
+/// Two runs must not write one file; and the file locked must still be the one with that name.
+fn lock(file: &File, path: &Path) -> Result<()> {
+    let busy = || {
+        Error::new(ErrorKind::Temporary, format!("{} is being written by another run", path.display()))
+            .hint("wait for it to end, then run this again")
+    };
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| busy())?;
+    let ours = file.metadata().map_err(|e| Error::io("cannot examine the partial file", e))?;
+    match rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) if (named.st_dev, named.st_ino) == (ours.dev(), ours.ino()) => Ok(()),
+        _ => Err(busy()),
+    }
+}
+
+impl TargetStorage for FileTarget {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(|e| {
+            Error::io(format!("cannot write {:#x} bytes to {}", bytes.len(), self.partial.display()), e)
+                .at(offset)
+        })
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file
+            .set_len(len)
+            .map_err(|e| Error::io(format!("cannot set {} to {len:#x} bytes", self.partial.display()), e))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|e| Error::io(format!("cannot make {} durable", self.partial.display()), e))
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        self.sync()?;
+        self.rename()?;
+        self.committed = true;
+        self.sync_folder()
+    }
+}
+
+impl Drop for FileTarget {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Best effort: a left-over .partial is not taken for an image, and the next run discards it.
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// A target in memory, for tests and for measuring. Clones share the bytes.
+#[derive(Clone, Debug, Default)]
+pub struct MemTarget {
+    state: Arc<Mutex<MemState>>,
+}
+
+#[derive(Debug, Default)]
+struct MemState {
+    bytes: Vec<u8>,
+    committed: bool,
+    writes_left: Option<u64>,
+}
+
+impl MemTarget {
+    /// A target whose write number `n` (counted from 0) and all later ones fail.
+    #[must_use]
+    pub fn failing_after(n: u64) -> Self {
+        let target = Self::default();
+        target.with(|state| state.writes_left = Some(n));
+        target
+    }
+
+    /// The bytes under the final name: `None` before the commit.
+    #[must_use]
+    pub fn committed_bytes(&self) -> Option<Vec<u8>> {
+        self.with(|state| state.committed.then(|| state.bytes.clone()))
+    }
+
+    fn with<T>(&self, action: impl FnOnce(&mut MemState) -> T) -> T {
+        action(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl MemState {
+    fn count_write(&mut self) -> Result<()> {
+        match &mut self.writes_left {
+            Some(0) => Err(Error::new(ErrorKind::Temporary, "no space left in the test target")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl TargetStorage for MemTarget {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.with(|state| {
+            state.count_write()?;
+            let start = usize::try_from(offset).map_err(|_| Error::usage("offset too large for memory"))?;
+            let end =
+                start.checked_add(bytes.len()).ok_or_else(|| Error::usage("range too large for memory"))?;
+            if state.bytes.len() < end {
+                state.bytes.resize(end, 0);
+            }
+            state.bytes[start..end].copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.with(|state| {
+            state.count_write()?;
+            state
+                .bytes
+                .resize(usize::try_from(len).map_err(|_| Error::usage("size too large for memory"))?, 0);
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.with(MemState::count_write)
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        self.with(|state| {
+            state.count_write()?;
+            state.committed = true;
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_final_name_appears_only_with_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        let target = Box::new(FileTarget::create(&path, false).unwrap());
+        target.write_all_at(3, b"abc").unwrap();
+        assert!(!path.exists());
+        assert_eq!(FileTarget::create(&path, false).unwrap_err().kind(), ErrorKind::Temporary);
+        target.commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"\0\0\0abc");
+        assert_eq!(FileTarget::create(&path, false).unwrap_err().kind(), ErrorKind::Destination);
+        drop(FileTarget::create(&path, true).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the partial file is gone");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_partial_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("victim"), b"precious").unwrap();
+        std::os::unix::fs::symlink("victim", folder.path().join("disk.raw.partial")).unwrap();
+        assert!(FileTarget::create(&folder.path().join("disk.raw"), false).is_err());
+        assert_eq!(std::fs::read(folder.path().join("victim")).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_missing_folder_is_a_destination_error() {
+        let error = FileTarget::create(Path::new("/no/such/folder/disk.raw"), false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Destination);
+    }
+
+    #[test]
+    fn a_name_taken_meanwhile_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        let target = Box::new(FileTarget::create(&path, false).unwrap());
+        std::fs::write(&path, b"other").unwrap();
+        assert_eq!(target.commit().unwrap_err().kind(), ErrorKind::Destination);
+        assert_eq!(std::fs::read(&path).unwrap(), b"other");
+    }
+}
