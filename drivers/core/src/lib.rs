@@ -5,11 +5,34 @@
 //!  Volume ─▶ GuestFs ─┴▶ GuestTree ─inspect─▶ Guest (facts)
 //!                            │                   │
 //!                            ▼                   ▼
-//!                          Draft ◀──plan── Fixup × Target ─▶ Plan (edits as data) ─▶ apply + undo copies
+//!                          Draft ◀──plan── Fixup × Target ─▶ Plan (edits as data) ─▶ apply
 //! ```
+//!
+//! Nothing in here knows a distribution, a registry or a hypervisor. A fixup never writes: it plans edits in a
+//! [`Draft`], and [`apply`] carries them out over an overlay.
 
+pub mod device;
+mod draft;
+mod edit;
+mod fixup;
+mod guest;
 mod guest_fs;
+mod mem_fs;
+mod plan;
+mod target;
+mod tree;
 mod volume;
 
+pub use draft::{Draft, TEXT_LIMIT};
+pub use edit::{Action, Edit, printable};
+pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
+pub use guest::{
+    BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, InspectedGuest, KernelFacts, MountFacts,
+    OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
+};
 pub use guest_fs::{DirEntry, FileKind, FileMeta, GuestFs, Ownership};
+pub use mem_fs::MemFs;
+pub use plan::{Plan, apply, make_plan};
+pub use target::{Firmware, Target};
+pub use tree::GuestTree;
 pub use volume::Volume;

@@ -1,0 +1,164 @@
+//! Device names as guests spell them.
+
+use crate::guest::{Guest, PartitionFacts, PartitionId};
+
+/// A kernel's name of a disk or partition, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelName {
+    /// `sd`, `hd`, `vd`, `xvd`, `nvme`, `mmcblk`.
+    pub prefix: String,
+    /// The disk's number, counted from 0: `sda` is 0, `nvme1n1` is 1.
+    pub disk: usize,
+    /// The partition's number; 0 is the whole disk.
+    pub partition: u32,
+}
+
+/// Takes `/dev/xvda1`, `/dev/nvme0n1p2`, `/dev/sdb` apart (with or without `/dev/`). `None` for what is no disk.
+#[must_use]
+pub fn parse_kernel_name(name: &str) -> Option<KernelName> {
+    let name = name.strip_prefix("/dev/").unwrap_or(name);
+    for prefix in ["nvme", "mmcblk"] {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            let (disk, rest) = leading_number(rest)?;
+            // Only namespace 1: the others have no fixed place in the machine.
+            let rest = if prefix == "nvme" { rest.strip_prefix("n1")? } else { rest };
+            let partition = match rest.strip_prefix('p') {
+                Some(number) => nonzero(whole_number(number)?)?,
+                None if rest.is_empty() => 0,
+                None => return None,
+            };
+            return Some(KernelName { prefix: prefix.into(), disk: disk as usize, partition });
+        }
+    }
+    for prefix in ["xvd", "sd", "hd", "vd"] {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+            let (letters, number) = rest.split_at(digits);
+            let partition = if number.is_empty() { 0 } else { nonzero(whole_number(number)?)? };
+            return Some(KernelName { prefix: prefix.into(), disk: letters_to_number(letters)?, partition });
+        }
+    }
+    None
+}
+
+fn leading_number(text: &str) -> Option<(u32, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((whole_number(&text[..end])?, &text[end..]))
+}
+
+fn whole_number(text: &str) -> Option<u32> {
+    (!text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+fn nonzero(number: u32) -> Option<u32> {
+    (number > 0).then_some(number)
+}
+
+/// `a` is 0, `z` is 25, `aa` is 26.
+fn letters_to_number(letters: &str) -> Option<usize> {
+    if letters.is_empty() || letters.len() > 3 {
+        return None;
+    }
+    let value = letters.bytes().try_fold(0usize, |sum, letter| {
+        letter.is_ascii_lowercase().then(|| sum * 26 + usize::from(letter - b'a') + 1)
+    })?;
+    Some(value - 1)
+}
+
+pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<PartitionId> {
+    let spec = spec.trim().trim_matches('"');
+    if let Some((key, value)) = spec.split_once('=') {
+        return by_tag(guest, key, value.trim_matches('"'));
+    }
+    for (folder, key) in [
+        ("/dev/disk/by-uuid/", "UUID"),
+        ("/dev/disk/by-label/", "LABEL"),
+        ("/dev/disk/by-partuuid/", "PARTUUID"),
+        ("/dev/disk/by-partlabel/", "PARTLABEL"),
+    ] {
+        if let Some(value) = spec.strip_prefix(folder) {
+            return by_tag(guest, key, value);
+        }
+    }
+    let name = parse_kernel_name(spec)?;
+    let id = (name.disk, name.partition);
+    guest.partition(id).map(|_| id)
+}
+
+fn by_tag(guest: &Guest, key: &str, value: &str) -> Option<PartitionId> {
+    let same = |found: Option<&String>| found.is_some_and(|found| found.eq_ignore_ascii_case(value));
+    let exact = |found: Option<&String>| found.is_some_and(|found| found == value);
+    let fits = |partition: &PartitionFacts| {
+        let fs = partition.file_system.as_ref();
+        match key.to_ascii_uppercase().as_str() {
+            "UUID" => same(fs.and_then(|fs| fs.uuid.as_ref())),
+            "LABEL" => exact(fs.and_then(|fs| fs.label.as_ref())),
+            "PARTUUID" => same(partition.part_uuid.as_ref()),
+            "PARTLABEL" => exact(partition.name.as_ref()),
+            _ => false,
+        }
+    };
+    let mut found = guest.disks.iter().enumerate().flat_map(|(disk, facts)| {
+        facts
+            .partitions
+            .iter()
+            .filter(|partition| fits(partition))
+            .map(move |partition| (disk, partition.number))
+    });
+    // A tag that two partitions share names neither.
+    found.next().filter(|_| found.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::{DiskFacts, FsFacts};
+
+    #[test]
+    fn kernel_names_say_disk_and_partition() {
+        for (name, prefix, disk, partition) in [
+            ("/dev/xvda1", "xvd", 0, 1),
+            ("/dev/sdb", "sd", 1, 0),
+            ("sdaa12", "sd", 26, 12),
+            ("/dev/nvme0n1p15", "nvme", 0, 15),
+            ("/dev/nvme2n1", "nvme", 2, 0),
+            ("/dev/mmcblk0p1", "mmcblk", 0, 1),
+        ] {
+            let expected = KernelName { prefix: prefix.into(), disk, partition };
+            assert_eq!(parse_kernel_name(name), Some(expected), "{name}");
+        }
+        for name in [
+            "/dev/sda0",
+            "/dev/sd",
+            "/dev/sdA1",
+            "/dev/md0",
+            "/dev/nvme0",
+            "/dev/nvme0n2p1",
+            "/dev/sda1x",
+            "/dev/sdaaaa",
+            "",
+        ] {
+            assert_eq!(parse_kernel_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tag_shared_by_two_partitions_names_neither() {
+        let partition = |number, uuid: &str| PartitionFacts {
+            number,
+            file_system: Some(FsFacts { uuid: Some(uuid.into()), ..FsFacts::default() }),
+            ..PartitionFacts::default()
+        };
+        let partitions = vec![partition(1, "aa"), partition(2, "bb"), partition(3, "bb")];
+        let guest =
+            Guest { disks: vec![DiskFacts { partitions, ..DiskFacts::default() }], ..Guest::default() };
+        assert_eq!(guest.resolve_device("UUID=AA"), Some((0, 1)));
+        assert_eq!(guest.resolve_device("/dev/disk/by-uuid/aa"), Some((0, 1)));
+        assert_eq!(guest.resolve_device("UUID=\"aa\""), Some((0, 1)));
+        assert_eq!(guest.resolve_device("UUID=bb"), None);
+        assert_eq!(guest.resolve_device("/dev/xvda3"), Some((0, 3)));
+        assert_eq!(guest.resolve_device("/dev/xvdb3"), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! Edits as data: printable, serialisable, undoable.
+
+use crate::Ownership;
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+/// One change to one path of the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The path in the guest's tree, without links in its folders.
+    pub path: String,
+    /// Why, in a few words for people.
+    pub reason: String,
+    /// What happens.
+    pub action: Action,
+}
+
+/// What happens to a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The content of an existing file is replaced.
+    Replace {
+        /// What was there when the plan was made; apply refuses when it differs.
+        before: Vec<u8>,
+        /// What will be there.
+        after: Vec<u8>,
+    },
+    /// An existing file is extended.
+    Append {
+        /// Size before, in bytes; apply refuses when it differs.
+        before_len: u64,
+        /// What is added.
+        bytes: Vec<u8>,
+    },
+    /// A new file.
+    Create {
+        /// Its content.
+        content: Vec<u8>,
+        /// Its owner and mode.
+        ownership: Ownership,
+    },
+    /// A new folder.
+    CreateFolder {
+        /// Its owner and mode.
+        ownership: Ownership,
+    },
+    /// A new symbolic link.
+    CreateLink {
+        /// Where it points.
+        target: String,
+    },
+    /// An existing file is removed.
+    RemoveFile {
+        /// What was in it.
+        before: Vec<u8>,
+    },
+    /// An existing symbolic link is removed.
+    RemoveLink {
+        /// Where it pointed.
+        target: String,
+    },
+}
+
+impl Edit {
+    /// A verb for tables.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self.action {
+            Action::Replace { .. } => "change",
+            Action::Append { .. } => "append",
+            Action::Create { .. } => "create",
+            Action::CreateFolder { .. } => "create-folder",
+            Action::CreateLink { .. } => "link",
+            Action::RemoveFile { .. } => "remove",
+            Action::RemoveLink { .. } => "unlink",
+        }
+    }
+
+    /// The change for people: a unified diff for text, sizes for the rest. Safe to print on a terminal.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.action {
+            Action::Replace { before, after } => diff(before, after),
+            Action::Append { before_len, bytes } => format!("{} bytes added to {before_len}", bytes.len()),
+            Action::Create { content, .. } => diff(b"", content),
+            Action::CreateFolder { ownership } => format!("mode {:04o}", ownership.mode),
+            Action::CreateLink { target } | Action::RemoveLink { target } => {
+                format!("-> {}", printable(target))
+            }
+            Action::RemoveFile { before } => format!("{} bytes", before.len()),
+        }
+    }
+}
+
+fn diff(before: &[u8], after: &[u8]) -> String {
+    match (std::str::from_utf8(before), std::str::from_utf8(after)) {
+        (Ok(before), Ok(after)) => {
+            let diff = similar::TextDiff::from_lines(before, after);
+            let text = diff.unified_diff().context_radius(0).to_string();
+            text.lines().filter(|line| !line.starts_with('\\')).map(|line| printable(line) + "\n").collect()
+        }
+        _ => format!("{} bytes instead of {}", after.len(), before.len()),
+    }
+}
+
+/// Text from a guest with everything that could steer a terminal made visible.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+impl Serialize for Edit {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut edit = serializer.serialize_struct("Edit", 4)?;
+        edit.serialize_field("path", &self.path)?;
+        edit.serialize_field("action", self.verb())?;
+        edit.serialize_field("reason", &self.reason)?;
+        edit.serialize_field("detail", &self.describe())?;
+        edit.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_shown_as_a_diff_and_never_steers_the_terminal() {
+        let action = Action::Replace { before: b"a\n\x1b[31mb\n".to_vec(), after: b"a\nc\n".to_vec() };
+        let edit = Edit { path: "/etc/x".into(), reason: "test".into(), action };
+        assert_eq!(edit.describe(), "@@ -2 +2 @@\n-\\u{1b}[31mb\n+c\n");
+        let json = serde_json::to_value(&edit).unwrap();
+        assert_eq!(json["action"], "change");
+    }
+}

@@ -1,0 +1,221 @@
+//! What is known of a guest, and how it was known. Facts only; nothing here decides.
+
+use crate::GuestTree;
+use serde::Serialize;
+
+/// Everything that inspection found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Guest {
+    /// The disks in the machine's order.
+    pub disks: Vec<DiskFacts>,
+    /// How the machine starts.
+    pub boot: BootFacts,
+    /// The operating system, if one was found.
+    pub os: Option<OsFacts>,
+    /// Where the file systems are mounted, root first.
+    pub mounts: Vec<MountFacts>,
+    /// The installed Linux kernels, the one that boots by default first.
+    pub kernels: Vec<KernelFacts>,
+    /// What could not be looked at, and why.
+    pub obstacles: Vec<String>,
+}
+
+/// One disk.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DiskFacts {
+    /// Size in bytes.
+    pub size: u64,
+    /// The partition table.
+    pub table: TableKind,
+    /// MBR signature (`0x1234abcd`) or GPT disk GUID.
+    pub id: Option<String>,
+    /// The partitions in the table's order; a single entry numbered 0 when the disk is one file system.
+    pub partitions: Vec<PartitionFacts>,
+    /// Whether sector 0 holds a boot loader's code, and whose.
+    pub boot_code: Option<String>,
+}
+
+/// What kind of partition table a disk has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// No table.
+    #[default]
+    None,
+    /// MBR, with EBRs for logical partitions.
+    Mbr,
+    /// GUID partition table.
+    Gpt,
+}
+
+/// One partition.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PartitionFacts {
+    /// The number as Linux counts it; 0 is the whole disk.
+    pub number: u32,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// MBR type byte (`0x83`) or GPT type GUID, lower case.
+    pub type_id: String,
+    /// What the type means.
+    pub role: PartitionRole,
+    /// MBR boot flag, or GPT legacy-boot attribute.
+    pub bootable: bool,
+    /// GPT name.
+    pub name: Option<String>,
+    /// The PARTUUID as Linux spells it.
+    pub part_uuid: Option<String>,
+    /// The file system, if one was recognised.
+    pub file_system: Option<FsFacts>,
+}
+
+/// What a partition is for, by its type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionRole {
+    /// Nothing special.
+    #[default]
+    Data,
+    /// EFI system partition.
+    Esp,
+    /// GRUB's core image on GPT disks.
+    BiosBoot,
+    /// Swap space.
+    Swap,
+    /// LVM physical volume.
+    Lvm,
+    /// RAID member.
+    Raid,
+}
+
+/// One file system.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FsFacts {
+    /// `ext4`, `vfat`, `xfs`, `swap`, `crypto_LUKS`, …: the names that blkid uses.
+    pub kind: String,
+    /// UUID as blkid spells it.
+    pub uuid: Option<String>,
+    /// Label.
+    pub label: Option<String>,
+    /// Clean, or what has to happen first (`journal to be replayed`).
+    pub state: Option<String>,
+    /// Why it cannot be edited, if it cannot.
+    pub not_editable: Option<String>,
+}
+
+/// How the machine starts.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BootFacts {
+    /// It can start by BIOS, and how that was known.
+    pub bios: Option<String>,
+    /// It can start by UEFI without NVRAM entries (`\EFI\BOOT\BOOTX64.EFI`), and how that was known.
+    pub uefi: Option<String>,
+    /// Whether the UEFI loader is signed for the "Microsoft UEFI Certificate Authority" template: `None` is unknown.
+    pub secure_boot: Option<bool>,
+    /// The loader that was found: `grub2`, …
+    pub loader: Option<String>,
+}
+
+/// The operating system.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct OsFacts {
+    /// `linux`, …
+    pub family: String,
+    /// `debian`, `amzn`, …: ID of os-release.
+    pub id: String,
+    /// VERSION_ID of os-release.
+    pub version: String,
+    /// For people.
+    pub name: String,
+    /// `x86_64`, `aarch64`, …
+    pub arch: Option<String>,
+    /// The file that said it.
+    pub known_by: String,
+    /// Host name, if it is set in a file.
+    pub hostname: Option<String>,
+}
+
+/// Where a file system is mounted in the guest.
+#[derive(Clone, Debug, Serialize)]
+pub struct MountFacts {
+    /// `/`, `/boot`, …
+    pub point: String,
+    /// How the guest's fstab calls the device; empty for a root that fstab does not name.
+    pub device: String,
+    /// The disk's place in [`Guest::disks`].
+    pub disk: usize,
+    /// The partition's number.
+    pub partition: u32,
+    /// File system kind.
+    pub kind: String,
+}
+
+/// One installed kernel.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KernelFacts {
+    /// Version as in `/lib/modules/VERSION`.
+    pub version: String,
+    /// The kernel image, if found.
+    pub image: Option<String>,
+    /// The initramfs, if found.
+    pub initramfs: Option<String>,
+    /// What built the initramfs: `initramfs-tools`, `dracut`, …
+    pub initramfs_kind: Option<String>,
+    /// Whether the boot loader starts it by default.
+    pub default: bool,
+    /// The state of each driver that some target wants.
+    pub drivers: Vec<DriverFacts>,
+}
+
+/// Whether a kernel has a driver, and whether it has it when it mounts its root.
+#[derive(Clone, Debug, Serialize)]
+pub struct DriverFacts {
+    /// Module name, with underscores.
+    pub module: String,
+    /// Built into the kernel, a module on disk, or missing.
+    pub state: DriverState,
+    /// The module is in the initramfs (always true when built in).
+    pub in_initramfs: bool,
+}
+
+/// Where a driver is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriverState {
+    /// Part of the kernel image.
+    BuiltIn,
+    /// A loadable module.
+    Module,
+    /// The kernel does not have it.
+    Missing,
+}
+
+/// A partition's place: the disk's index and the partition's number.
+pub type PartitionId = (usize, u32);
+
+impl Guest {
+    /// The partition at `id`.
+    #[must_use]
+    pub fn partition(&self, id: PartitionId) -> Option<&PartitionFacts> {
+        self.disks.get(id.0)?.partitions.iter().find(|partition| partition.number == id.1)
+    }
+
+    /// Which partition a device specification of fstab, crypttab or a kernel command line means.
+    ///
+    /// Understands `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/disk/by-*` and kernel names: the letter or
+    /// number of a kernel name is the disk's place in the machine (`sdb2`, `xvdb2`, `nvme1n1p2` are disk 1).
+    #[must_use]
+    pub fn resolve_device(&self, spec: &str) -> Option<PartitionId> {
+        crate::device::resolve(self, spec)
+    }
+}
+
+/// The guest's facts together with its opened file systems.
+pub struct InspectedGuest {
+    /// The facts.
+    pub facts: Guest,
+    /// The mounted file systems; `None` when no root file system could be opened.
+    pub tree: Option<GuestTree>,
+}

@@ -1,0 +1,36 @@
+//! What a target platform needs from a guest: data that fixups read.
+
+use serde::Serialize;
+
+/// How a machine's firmware starts the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// BIOS: boot code in sector 0.
+    Bios,
+    /// UEFI: `\EFI\BOOT\BOOTX64.EFI` on an EFI system partition.
+    Uefi,
+}
+
+/// One target platform.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Target {
+    /// What reports call it: `hyperv-gen1`.
+    pub id: &'static str,
+    /// For people.
+    pub name: &'static str,
+    /// How it starts the guest.
+    pub firmware: Firmware,
+    /// Modules without which the guest cannot mount its root: in the kernel or in the initramfs.
+    pub boot_modules: &'static [&'static str],
+    /// Modules that make the early boot better (console, rescue, network): added where the guest has them.
+    pub helpful_modules: &'static [&'static str],
+    /// The network driver.
+    pub network_module: &'static str,
+    /// What the first network interface is called, where the platform decides it.
+    pub first_nic: Option<&'static str>,
+    /// Kernel consoles, the one that becomes /dev/console last.
+    pub consoles: &'static [&'static str],
+    /// The image format it takes (a format name).
+    pub image_format: &'static str,
+}
