@@ -62,7 +62,7 @@ main() {
     controller_options "$controller"
     : >"$log"
     # -snapshot: whatever the guest writes, also to the firmware's variables, goes to a temporary file.
-    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -display none -monitor none -no-reboot \
+    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nodefaults -display none -no-reboot \
         -snapshot -drive "if=none,id=disk,format=$format,file=$image,cache=unsafe" \
         -serial "file:$log" "${options[@]}" </dev/null 2>"$log.qemu" &
     qemu=$!

@@ -124,7 +124,7 @@ make_it_quick_to_boot() {
     local unit
     chroot "$root" chpasswd <<<root:rehome
     for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-        fstrim.timer systemd-pstore.service systemd-journal-flush.service; do
+        fstrim.timer getty-static.service systemd-pstore.service systemd-journal-flush.service; do
         ln -sf /dev/null "$root/etc/systemd/system/$unit"
     done
     printf '[Journal]\nStorage=volatile\n' | put /etc/systemd/journald.conf.d/volatile.conf
