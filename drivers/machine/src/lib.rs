@@ -1,1 +1,63 @@
 //! The neutral machine model and its dialects.
+//!
+//! ```text
+//!  machine JSON (own schema) ──▶ Machine::from_json ──────────┐
+//!                                                            ├─▶ Machine ─▶ hyperv::script ─▶ NAME.ps1
+//!  aws ec2 describe-… JSON ────▶ aws::machine_from_describe ─┘   (+ warnings)   (+ warnings)
+//! ```
+//!
+//! A [`Machine`] says what every hypervisor calls by another name: firmware, processors, memory, disks with their
+//! order, network adapters. A dialect is a file of its own that turns one hypervisor's description into a machine
+//! or a machine into a definition. What does not fit is a [`Warning`] with a stable code, never dropped in silence.
+//!
+//! | dialect | read | write |
+//! |---|---|---|
+//! | own JSON ([`SCHEMA`]) | yes | yes |
+//! | [`aws`]: `describe-instances`, `-volumes`, `-images`, `-instance-types` | yes | no |
+//! | [`hyperv`]: PowerShell 5.1 script | no | yes |
+//!
+//! Names come from strangers. The model refuses control characters and characters that reorder text; a writer quotes
+//! every foreign value by its target's rules and never puts one into a comment.
+//!
+//! ```
+//! # fn main() -> Result<(), driver_machine::MachineError> {
+//! let machine = driver_machine::Machine::from_json(r#"{
+//!     "rehome_machine": 1, "name": "web", "firmware": {"kind": "bios"}, "cpu": {"count": 2}, "memory_mib": 2048,
+//!     "disks": [{"id": "root", "source": {"file": "web.vmdk"}, "bus": "scsi", "order": 0}]
+//! }"#)?;
+//! let options = driver_machine::hyperv::HypervOptions {
+//!     generation: driver_machine::hyperv::Generation::One,
+//!     generation_reason: "the disk has a BIOS boot loader only".into(),
+//!     secure_boot: driver_machine::hyperv::SecureBoot::Off,
+//!     secure_boot_reason: "generation 1 has no secure boot".into(),
+//!     disks: vec![driver_machine::hyperv::HypervDisk {
+//!         id: "root".into(), file: "web.vhdx".into(), manifest: "web.vhdx.rehome.json".into(), size_bytes: None,
+//!     }],
+//! };
+//! let script = driver_machine::hyperv::script(&machine, &options)?;
+//! assert!(script.text.contains("$VMName = 'web'"));
+//! # Ok(()) }
+//! ```
+
+pub mod aws;
+mod error;
+pub mod hyperv;
+mod mac;
+mod model;
+mod text;
+mod validate;
+
+pub use error::{MachineError, MachineErrorKind, Warning};
+pub use mac::MacAddress;
+pub use model::{
+    Architecture, Bus, Clock, Cpu, Disk, DiskSource, Firmware, FirmwareKind, Machine, Nic, OsFamily, OsHint,
+    SchemaVersion, Topology,
+};
+pub use text::{Dialect, detect, read_documents};
+
+/// The JSON Schema (draft 2020-12) of our own dialect, as shipped in `machine.schema.json`.
+///
+/// Whatever [`Machine::from_json`] accepts, the schema accepts. The reverse holds except for rules a schema cannot
+/// say: unique ids, orders and addresses, the
+/// processor product, blank names, group addresses, the forms of a UUID.
+pub const SCHEMA: &str = include_str!("../machine.schema.json");

@@ -1,0 +1,100 @@
+//! From the bytes of a saved file to JSON text, and which dialect it is.
+
+use serde_json::Value;
+
+use crate::{Machine, MachineError, Warning, aws};
+
+/// Larger than the images of a whole account; small enough to hold in memory.
+const MAX_DOCUMENT: usize = 64 << 20;
+
+/// The kinds of document understood here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Our own schema, marked by the key `rehome_machine`.
+    Own,
+    /// Saved output of the AWS command line.
+    Aws,
+}
+
+/// Tells which dialect a JSON text is.
+///
+/// # Errors
+/// [`MachineError::Json`] when it is no JSON, [`MachineError::UnknownDialect`] when it is something else.
+pub fn detect(text: &str) -> Result<Dialect, MachineError> {
+    check_length(text.len())?;
+    dialect_of(&parse(text, 1)?)
+}
+
+/// Reads a machine from the contents of one or more saved files, of either dialect.
+///
+/// Understands UTF-8 with or without a byte order mark, and the UTF-16 that a redirection in Windows PowerShell
+/// writes. `instance` chooses among several AWS instances and is ignored for our own schema.
+///
+/// # Errors
+/// [`crate::MachineErrorKind::Invalid`] for what cannot be understood or contradicts itself,
+/// [`crate::MachineErrorKind::Unsupported`] for a machine whose disks cannot be had.
+pub fn read_documents(
+    documents: &[&[u8]],
+    instance: Option<&str>,
+) -> Result<(Machine, Vec<Warning>), MachineError> {
+    let texts: Vec<String> = documents
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| decode(bytes, index + 1))
+        .collect::<Result<_, _>>()?;
+    let values: Vec<Value> =
+        texts.iter().enumerate().map(|(index, text)| parse(text, index + 1)).collect::<Result<_, _>>()?;
+    let dialects: Vec<Dialect> = values.iter().map(dialect_of).collect::<Result<_, _>>()?;
+    match (texts.as_slice(), dialects.as_slice()) {
+        ([text], [Dialect::Own]) => Ok((Machine::from_json(text)?, Vec::new())),
+        (_, dialects) if dialects.contains(&Dialect::Own) => {
+            let reason =
+                format!("is given together with {} other documents", dialects.len().saturating_sub(1));
+            Err(MachineError::Json { document: "machine JSON".into(), reason })
+        }
+        _ => aws::machine_from_describe(&values, instance),
+    }
+}
+
+pub(crate) fn check_length(actual: usize) -> Result<(), MachineError> {
+    if actual > MAX_DOCUMENT { Err(MachineError::TooLarge { actual, limit: MAX_DOCUMENT }) } else { Ok(()) }
+}
+
+fn dialect_of(value: &Value) -> Result<Dialect, MachineError> {
+    let found = match value {
+        Value::Object(map) if map.contains_key("rehome_machine") => return Ok(Dialect::Own),
+        Value::Object(map) if aws::KEYS.iter().any(|key| map.contains_key(*key)) => return Ok(Dialect::Aws),
+        Value::Object(map) => {
+            let keys: Vec<String> = map.keys().take(5).map(|key| crate::error::shown(key)).collect();
+            format!("a JSON object with the keys {}", keys.join(", "))
+        }
+        Value::Array(_) => "a JSON array".into(),
+        _ => "a single JSON value".into(),
+    };
+    Err(MachineError::UnknownDialect {
+        found,
+        expected: "`Reservations`, `Volumes`, `Images`, `InstanceTypes`",
+    })
+}
+
+fn parse(text: &str, number: usize) -> Result<Value, MachineError> {
+    serde_json::from_str(text).map_err(|error| MachineError::Json {
+        document: format!("document {number}"),
+        reason: error.to_string().chars().flat_map(char::escape_debug).take(400).collect(),
+    })
+}
+
+fn decode(bytes: &[u8], number: usize) -> Result<String, MachineError> {
+    check_length(bytes.len())?;
+    let wide = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, []) = rest.as_chunks::<2>() else { return None };
+        String::from_utf16(&pairs.iter().map(|&pair| unit(pair)).collect::<Vec<u16>>()).ok()
+    };
+    let text = match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => std::str::from_utf8(rest).ok().map(str::to_owned),
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        plain => std::str::from_utf8(plain).ok().map(str::to_owned),
+    };
+    text.ok_or(MachineError::Encoding { number })
+}
