@@ -1,0 +1,334 @@
+//! Plans what to add to an image so that it has a set of modules.
+//!
+//! Measured facts that rule this file:
+//! - A directory entry for a path that is a symbolic link in the image (`lib` → `usr/lib`) replaces the link and the machine
+//!   panics with "No working init found". So files are written below the real path, and directories only where none is.
+//! - The kernel drops a file silently when its folder does not exist. So every missing folder gets an entry.
+//! - modprobe needs the binary indexes, not only `modules.dep`.
+//! - An lz4 segment must be the last thing in an image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+
+use crate::cpio::Writer;
+use crate::early::{self, Early};
+use crate::error::{Error, Result};
+use crate::index_files;
+use crate::input::Input;
+use crate::listing::{FileKind, Listing, ModuleForm};
+use crate::lz4_legacy;
+use crate::modules::{Closure, Module, ModuleIndex, ModuleSource, ModuleState, module_name};
+use crate::segment::{self, Compression, Segment};
+
+/// Largest module after unpacking, in bytes.
+const MODULE_MAX: u64 = 256 << 20;
+/// Memory in bytes for the dictionary of a `.ko.xz`.
+const MODULE_DICTIONARY: u64 = 128 << 20;
+/// Archives start at multiples of this, as cpio(1) pads them.
+const BLOCK: usize = 512;
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Kernel version the image belongs to.
+    pub version: &'a str,
+    /// Modules that must be in the image.
+    pub wanted: &'a [&'a str],
+    /// Modules to load before devices are looked for; they count as wanted too.
+    pub load_early: &'a [&'a str],
+}
+
+/// How to change the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// Everything is there.
+    Nothing,
+    /// Put these bytes, which start with padding, behind the image.
+    Append(Vec<u8>),
+    /// These bytes are the new image.
+    Replace(Vec<u8>),
+}
+
+impl Plan {
+    /// The new image.
+    #[must_use]
+    pub fn into_image(self, mut old: Vec<u8>) -> Vec<u8> {
+        match self {
+            Plan::Nothing => old,
+            Plan::Append(bytes) => {
+                old.extend_from_slice(&bytes);
+                old
+            }
+            Plan::Replace(bytes) => bytes,
+        }
+    }
+}
+
+/// A file that is added or replaced in the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// Path in the image.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// A plan and what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What to do.
+    pub plan: Plan,
+    /// Modules that are added, in load order.
+    pub modules: Vec<Added>,
+    /// Indexes and lists that are added or replaced.
+    pub files: Vec<Added>,
+    /// Names of modules that the image has already.
+    pub present: Vec<String>,
+    /// Names of modules that are part of the kernel.
+    pub builtin: Vec<String>,
+    /// Wanted or needed modules that this kernel does not have at all: the caller must decide.
+    pub missing: Vec<String>,
+    /// Remarks for the report.
+    pub notes: Vec<String>,
+}
+
+/// Plans the change of `image`, whose listing is `listing`. A plan for the changed image is [`Plan::Nothing`].
+///
+/// Modules keep the compression they have in the guest when the image holds modules of that compression already, which
+/// proves that its modprobe or kernel can unpack it; otherwise they are added unpacked, which always works.
+///
+/// # Errors
+/// [`Error::OtherKernel`], [`Error::Source`], [`Error::BadIndex`], [`Error::BadModule`], [`Error::InTheWay`],
+/// [`Error::EarlyList`].
+pub fn plan(
+    image: &[u8],
+    listing: &Listing,
+    source: &dyn ModuleSource,
+    request: &Request<'_>,
+) -> Result<Outcome> {
+    let version = request.version;
+    check_version(listing, version)?;
+    let index = ModuleIndex::load(source)?;
+    let wanted: Vec<&str> = request.wanted.iter().chain(request.load_early).copied().collect();
+    let closure = index.closure(&wanted);
+    let need = need(listing, version, &closure);
+    let mut addition = Addition::new(listing);
+    let mut modules = Vec::new();
+    let mut notes = Vec::new();
+    if !need.absent.is_empty() || need.reindex {
+        let root = listing.module_root(version);
+        let mut paths = BTreeMap::new();
+        for module in &need.absent {
+            let (relative, bytes) = load_module(listing, version, source, module)?;
+            modules.push(addition.add(format!("{root}/{relative}"), bytes));
+            paths.insert(module.name.clone(), relative);
+        }
+        let indexes = index_files::build(listing, version, source, &index, &paths)?;
+        notes = indexes.notes;
+        for (file, bytes) in indexes.files {
+            let added = addition.add(format!("{root}/{file}"), bytes);
+            addition.reported.push(added);
+        }
+    }
+    let early: Vec<String> = early_names(&index, request.load_early);
+    match early::extend(listing, &early)? {
+        Early::Nothing => {}
+        Early::Write(list) => {
+            let added = addition.add(list.path, list.content);
+            addition.reported.push(added);
+        }
+        Early::NoList => {
+            notes.push(
+                "no list of modules to load early in this kind of image: device aliases load them".into(),
+            );
+        }
+    }
+    let files = std::mem::take(&mut addition.reported);
+    Ok(Outcome {
+        plan: addition.into_plan(image)?,
+        modules,
+        files,
+        present: need.present,
+        builtin: closure.builtin.into_iter().collect(),
+        missing: closure.missing.into_iter().collect(),
+        notes,
+    })
+}
+
+fn check_version(listing: &Listing, version: &str) -> Result<()> {
+    if version.is_empty() || version.starts_with('.') || version.contains(['/', '\0']) || version.len() > 255
+    {
+        return Err(Error::BadVersion { version: version.to_owned() });
+    }
+    let found = listing.versions();
+    if found.is_empty() || found.contains(version) {
+        return Ok(());
+    }
+    let found = found.into_iter().take(4).collect::<Vec<_>>().join(", ");
+    Err(Error::OtherKernel { found, wanted: version.to_owned() })
+}
+
+/// Only what is a file: a built-in driver needs no loading, a missing one cannot be loaded.
+fn early_names(index: &ModuleIndex, names: &[&str]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names
+        .iter()
+        .map(|name| module_name(name))
+        .filter(|name| matches!(index.state(name), ModuleState::Module(_)) && seen.insert(name.clone()))
+        .collect()
+}
+
+struct Need {
+    absent: Vec<Module>,
+    present: Vec<String>,
+    /// A module is in the image, but the image's index does not lead to it.
+    reindex: bool,
+}
+
+fn need(listing: &Listing, version: &str, closure: &Closure) -> Need {
+    let mut need = Need { absent: Vec::new(), present: Vec::new(), reindex: false };
+    let listed = index_files::image_index(listing, version);
+    let has_bin = listing.indexes(version).contains(&"modules.dep.bin");
+    for module in &closure.files {
+        let Some(file) = listing.module(version, &module.name) else {
+            need.absent.push(module.clone());
+            continue;
+        };
+        let found = match &listed {
+            Some(listed) => listed.get(&module.name).is_some_and(|entry| entry.path == file.relative),
+            None => has_bin,
+        };
+        need.reindex |= !found;
+        need.present.push(module.name.clone());
+    }
+    need
+}
+
+/// Reads a module, unpacks it if need be. Gives its path below the version's folder too.
+fn load_module(
+    listing: &Listing,
+    version: &str,
+    source: &dyn ModuleSource,
+    module: &Module,
+) -> Result<(String, Vec<u8>)> {
+    let path = &module.path;
+    let bytes = source.read(path).map_err(|source| Error::Source { path: path.clone(), source })?;
+    let form = ModuleForm::of(path).unwrap_or(ModuleForm::Plain);
+    let known = listing.modules().iter().any(|m| m.version == version && m.form == form);
+    let compression = match form {
+        ModuleForm::Plain => return Ok((path.clone(), bytes)),
+        _ if known => return Ok((path.clone(), bytes)),
+        ModuleForm::Xz => Compression::Xz,
+        ModuleForm::Zstd => Compression::Zstd,
+        ModuleForm::Gzip => Compression::Gzip,
+    };
+    let unpacked =
+        unpack(&bytes, compression).map_err(|reason| Error::BadModule { path: path.clone(), reason })?;
+    let stem = path.strip_suffix(form.suffix()).unwrap_or(path);
+    Ok((format!("{stem}{}", ModuleForm::Plain.suffix()), unpacked))
+}
+
+fn unpack(bytes: &[u8], compression: Compression) -> Result<Vec<u8>, String> {
+    let mut input = Input::new(bytes);
+    let decoder = segment::decoder(&mut input, compression, MODULE_DICTIONARY).map_err(|e| e.to_string())?;
+    let mut unpacked = Vec::new();
+    decoder.take(MODULE_MAX + 1).read_to_end(&mut unpacked).map_err(|e| e.to_string())?;
+    if unpacked.len() as u64 > MODULE_MAX {
+        return Err(format!("more than {MODULE_MAX} bytes"));
+    }
+    Ok(unpacked)
+}
+
+/// Files to add, by their path in the image.
+struct Addition<'l> {
+    listing: &'l Listing,
+    files: BTreeMap<String, Vec<u8>>,
+    reported: Vec<Added>,
+}
+
+impl<'l> Addition<'l> {
+    fn new(listing: &'l Listing) -> Self {
+        Addition { listing, files: BTreeMap::new(), reported: Vec::new() }
+    }
+
+    fn add(&mut self, path: String, content: Vec<u8>) -> Added {
+        let added = Added { path: path.clone(), bytes: content.len() as u64 };
+        self.files.insert(path, content);
+        added
+    }
+
+    fn into_plan(self, image: &[u8]) -> Result<Plan> {
+        if self.files.is_empty() {
+            return Ok(Plan::Nothing);
+        }
+        let archive = self.archive()?;
+        match self.listing.segments().last() {
+            Some(last) if last.compression == Compression::Lz4 => {
+                repack(image, last, &archive).map(Plan::Replace)
+            }
+            _ => Ok(Plan::Append(padded(image.len(), &archive))),
+        }
+    }
+
+    fn archive(&self) -> Result<Vec<u8>> {
+        // Younger than everything in the image, or cpio(1) would not let these files replace older ones.
+        let mut writer = Writer::new(self.listing.newest().saturating_add(1));
+        let mut made = BTreeSet::new();
+        for (path, content) in &self.files {
+            for (at, _) in path.match_indices('/') {
+                let folder = path.get(..at).unwrap_or_default();
+                match self.listing.kind(folder) {
+                    Some(FileKind::Directory) => {}
+                    None if made.insert(folder) => writer.directory(folder)?,
+                    None => {}
+                    Some(_) => {
+                        return Err(Error::InTheWay { path: folder.to_owned(), wanted: "folder" });
+                    }
+                }
+            }
+            match self.listing.kind(path) {
+                Some(FileKind::Directory) => {
+                    return Err(Error::InTheWay { path: path.clone(), wanted: "file" });
+                }
+                // Writing to a hard link would change its twins. A link in its place makes the kernel drop the name first.
+                Some(FileKind::File { links, .. }) if *links > 1 => writer.symlink(path, ".")?,
+                _ => {}
+            }
+            writer.file(path, content)?;
+        }
+        writer.finish()
+    }
+}
+
+/// Zeros up to a multiple of 512, at least four of them: unmkinitramfs(8) sees the end of a plain archive by a zero.
+fn padded(image: usize, archive: &[u8]) -> Vec<u8> {
+    let mut padding = image.next_multiple_of(BLOCK) - image;
+    if padding < 4 {
+        padding += BLOCK;
+    }
+    let mut bytes = vec![0; padding];
+    bytes.extend_from_slice(archive);
+    bytes
+}
+
+/// Unpacks the last segment up to its trailer, and packs it again with the archive behind.
+fn repack(image: &[u8], last: &Segment, archive: &[u8]) -> Result<Vec<u8>> {
+    let other = || Error::OtherImage { offset: last.offset, len: last.len, size: image.len() as u64 };
+    let start = usize::try_from(last.offset).map_err(|_| other())?;
+    let (before, segment) = image.split_at_checked(start).ok_or_else(other)?;
+    let mut input = Input::new(segment);
+    let damaged = |e: io::Error| Error::Decode {
+        segment: last.offset,
+        compression: last.compression,
+        at: 0,
+        reason: e.to_string(),
+    };
+    let decoder = segment::decoder(&mut input, last.compression, MODULE_DICTIONARY).map_err(damaged)?;
+    let mut writer = lz4_legacy::Writer::new(before.to_vec()).map_err(damaged)?;
+    let copied = io::copy(&mut decoder.take(last.trailer), &mut writer).map_err(damaged)?;
+    if copied != last.trailer {
+        return Err(other());
+    }
+    writer.write_all(archive).map_err(damaged)?;
+    writer.finish().map_err(damaged)
+}
