@@ -1,6 +1,45 @@
-//! qcow2 images.
+//! qcow2, the disk image format of QEMU (versions 2 and 3).
+//!
+//! ```text
+//!  header ──▶ L1 table ──▶ L2 table ──▶ data cluster        host bytes as they are
+//!  cluster 0  one entry     one entry ├▶ compressed cluster  raw deflate or zstd, in 512-byte sectors
+//!             per L2 table  per guest ├▶ zero                hides the backing file
+//!                           cluster   └▶ nothing             the backing file shows through
+//! ```
+//!
+//! Reading: both versions, every cluster size, plain, zero and compressed clusters, extended L2 entries
+//! (subclusters), backing files. Writing: both versions, every cluster size, optionally compressed. What is not
+//! supported, and what happens then, is in `SPEC.md`.
+//!
+//! Where to look: `layout` has the structures, `parse` every check, `read` the [`format_core::Layer`], `write` the
+//! [`format_core::Sink`] over `allocate`, which hands out host clusters and counts references.
 
-use format_core::Format;
+mod allocate;
+mod cache;
+mod codec;
+mod error;
+mod layout;
+mod options;
+mod parse;
+mod read;
+mod table;
+mod write;
+
+use format_core::{Bytes, Format, Score};
 
 /// The qcow2 format.
-pub static FORMAT: Format = Format { name: "qcow2", extensions: &["qcow2"], ..Format::NONE };
+pub static FORMAT: Format = Format {
+    name: "qcow2",
+    extensions: &["qcow2", "qcow"],
+    description: "QEMU copy-on-write images, versions 2 and 3",
+    probe,
+    open_layer: Some(read::open),
+    create: Some(write::create),
+    create_options: options::CREATE_OPTIONS,
+    ..Format::NONE
+};
+
+fn probe(head: &[u8], _tail: &[u8]) -> Score {
+    let version = Bytes::new(head, 0).u32_be(4).unwrap_or(0);
+    if head.starts_with(&layout::MAGIC) && (version == 2 || version == 3) { Score::Magic } else { Score::No }
+}

@@ -1,0 +1,171 @@
+//! The writer's `-o` keys, checked.
+
+use crate::layout::{ENTRY_SIZE, MAX_CLUSTER_BITS, MAX_L1_ENTRIES, MIN_CLUSTER_BITS};
+use crate::parse::Compression;
+use format_core::units::{SECTOR, align_up, format_size, parse_size};
+use format_core::{CreateOption, CreateRequest, Error, ErrorKind, Result};
+
+pub(crate) static CREATE_OPTIONS: &[CreateOption] = &[
+    CreateOption {
+        key: "compat",
+        values: "0.10, 1.1",
+        default: "1.1",
+        help: "version 2 (0.10) or version 3 (1.1) of the format",
+    },
+    CreateOption {
+        key: "cluster_size",
+        values: "512 to 2M, a power of two",
+        default: "64k",
+        help: "allocation granularity",
+    },
+    CreateOption {
+        key: "compressed",
+        values: "on, off",
+        default: "off",
+        help: "compress the clusters that become smaller",
+    },
+    CreateOption {
+        key: "compression_type",
+        values: "zlib, zstd",
+        default: "zlib",
+        help: "how clusters are compressed; zstd needs compat=1.1",
+    },
+];
+
+/// QEMU opens no larger refcount table than 8 MiB.
+const MAX_REFCOUNT_BLOCKS: u64 = (8 << 20) / ENTRY_SIZE;
+
+/// What to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub version: u32,
+    pub cluster_bits: u32,
+    pub compressed: bool,
+    pub compression: Compression,
+    /// The disk as the caller knows it.
+    pub virtual_size: u64,
+    /// The disk as the header says it: whole sectors, because QEMU ignores a last broken one.
+    pub header_size: u64,
+    pub l1_entries: u64,
+}
+
+impl Plan {
+    /// # Errors
+    /// `Usage` for a value that is none; `Limit` for a disk that the cluster size cannot hold.
+    pub(crate) fn new(request: &CreateRequest) -> Result<Self> {
+        let option = |key| request.options.get(key).map(String::as_str);
+        let version = match option("compat") {
+            Some("0.10" | "v2") => 2,
+            None | Some("1.1" | "v3") => 3,
+            Some(other) => return Err(refused("compat", other, "0.10 or 1.1")),
+        };
+        let compressed = match option("compressed") {
+            Some("on") => true,
+            None | Some("off") => false,
+            Some(other) => return Err(refused("compressed", other, "on or off")),
+        };
+        let compression = match option("compression_type") {
+            None | Some("zlib") => Compression::Zlib,
+            Some("zstd") if version == 3 => Compression::Zstd,
+            Some("zstd") => return Err(refused("compression_type", "zstd", "zlib with compat=0.10")),
+            Some(other) => return Err(refused("compression_type", other, "zlib or zstd")),
+        };
+        let cluster_bits = cluster_bits(option("cluster_size").unwrap_or("64k"))?;
+        let plan = Self {
+            version,
+            cluster_bits,
+            compressed,
+            compression,
+            virtual_size: request.virtual_size,
+            header_size: align_up(request.virtual_size, SECTOR).unwrap_or(u64::MAX),
+            l1_entries: request.virtual_size.div_ceil(1 << (2 * cluster_bits - 3)),
+        };
+        plan.check_limits()?;
+        Ok(plan)
+    }
+
+    pub(crate) fn cluster_size(&self) -> u64 {
+        1 << self.cluster_bits
+    }
+
+    /// Host clusters of the L1 table.
+    pub(crate) fn l1_clusters(&self) -> u64 {
+        (self.l1_entries * ENTRY_SIZE).div_ceil(self.cluster_size())
+    }
+
+    /// Better now than after hours of copying.
+    fn check_limits(&self) -> Result<()> {
+        if self.l1_entries <= MAX_L1_ENTRIES {
+            let clusters = self.header_size.div_ceil(self.cluster_size()) + self.l1_entries;
+            let counts_per_block = self.cluster_size() / 2;
+            // The refcount structures count themselves, hence one in `counts_per_block` more, and a few for rounding.
+            let blocks = clusters.saturating_add(self.l1_clusters()).div_ceil(counts_per_block - 2) + 2;
+            if blocks <= MAX_REFCOUNT_BLOCKS {
+                return Ok(());
+            }
+        }
+        let (disk, cluster) = (format_size(self.virtual_size), format_size(self.cluster_size()));
+        let text = format!("a disk of {disk} is too large for clusters of {cluster}");
+        let error = Error::new(ErrorKind::Limit, text).in_format(crate::FORMAT.name);
+        Err(if self.cluster_bits < 16 { error.hint("use -o cluster_size=64k") } else { error })
+    }
+}
+
+fn cluster_bits(text: &str) -> Result<u32> {
+    let size = parse_size(text)?;
+    let bits = size.checked_ilog2().unwrap_or(0);
+    if size.is_power_of_two() && (MIN_CLUSTER_BITS..=MAX_CLUSTER_BITS).contains(&bits) {
+        return Ok(bits);
+    }
+    Err(refused("cluster_size", text, "a power of two from 512 to 2M"))
+}
+
+fn refused(key: &str, value: &str, possible: &str) -> Error {
+    Error::usage(format!("-o {key}={value}: possible is {possible}")).in_format(crate::FORMAT.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(virtual_size: u64, options: &[(&str, &str)]) -> Result<Plan> {
+        let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Plan::new(&CreateRequest { virtual_size, options })
+    }
+
+    #[test]
+    fn options_are_read_and_refused() {
+        let found =
+            plan(1 << 30, &[("compat", "0.10"), ("cluster_size", "2M"), ("compressed", "on")]).unwrap();
+        assert_eq!((found.version, found.cluster_bits, found.compressed), (2, 21, true));
+        for (key, value) in [
+            ("compat", "2"),
+            ("cluster_size", "256"),
+            ("cluster_size", "4M"),
+            ("cluster_size", "65000"),
+            ("cluster_size", "0"),
+            ("compressed", "yes"),
+            ("compression_type", "lz4"),
+        ] {
+            assert_eq!(plan(1, &[(key, value)]).unwrap_err().kind(), ErrorKind::Usage, "{key}={value}");
+        }
+        let both = [("compat", "0.10"), ("compression_type", "zstd")];
+        assert_eq!(plan(1, &both).unwrap_err().kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn disks_that_qemu_would_not_open_are_refused_at_once() {
+        assert!(plan(64 << 40, &[]).is_ok());
+        assert!(plan(100 << 30, &[("cluster_size", "512")]).is_ok());
+        for (size, cluster) in [(128 << 30, "512"), (64 << 40, "512"), (u64::MAX, "64k"), (u64::MAX, "2M")] {
+            let kind = plan(size, &[("cluster_size", cluster)]).unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::Limit, "{size} {cluster}");
+        }
+    }
+
+    #[test]
+    fn a_broken_last_sector_is_made_whole() {
+        assert_eq!(plan(1000, &[]).unwrap().header_size, 1024);
+        assert_eq!(plan(1024, &[]).unwrap().header_size, 1024);
+    }
+}
