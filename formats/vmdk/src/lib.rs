@@ -1,6 +1,33 @@
-//! vmdk images.
+//! VMware VMDK images: hosted sparse extents (`monolithicSparse`) and stream-optimized ones, read at random.
+//!
+//! ```text
+//!  header ─▶ descriptor (text) ─▶ size, CID, parent
+//!     │
+//!     └────▶ grain directory ─▶ grain table ─▶ grain: plain sectors, or marker + zlib stream
+//!            (or the footer's, where the header says GD_AT_END)
+//! ```
+//!
+//! A grain table entry of 0 lets the parent show through, 1 is explicit zeros where the header allows it.
+//! Descriptors that refer to extent files, COWD and seSparse extents are recognised and refused by name.
+//! Sources, quirks by product, and what is not supported: `SPEC.md`.
+
+mod cache;
+mod descriptor;
+mod error;
+mod layout;
+mod parse;
+mod read;
+mod stream;
+mod tables;
 
 use format_core::Format;
 
-/// The vmdk format.
-pub static FORMAT: Format = Format { name: "vmdk", extensions: &["vmdk"], ..Format::NONE };
+/// The VMDK format.
+pub static FORMAT: Format = Format {
+    name: "vmdk",
+    extensions: &["vmdk"],
+    description: "VMware disks: monolithicSparse and streamOptimized",
+    probe: parse::probe,
+    open_layer: Some(read::open),
+    ..Format::NONE
+};
