@@ -45,15 +45,15 @@ foreach ($disk in $Disks) {
 }
 
 $switches = @(Hyper-V\Get-VMSwitch)
-$wanted = @($SwitchName) + @($SwitchMap.Values | ForEach-Object { [string]$_ }) | Where-Object { $_ }
+$wanted = @($SwitchName) + @($SwitchMap.GetEnumerator() | ForEach-Object { [string]$_.Value }) | Where-Object { $_ }
 foreach ($name in $wanted) {
     if (@($switches | Where-Object { $_.Name -eq $name }).Count -ne 1) {
         throw ('There is no virtual switch with this name, or more than one: {0}' -f $name)
     }
 }
-foreach ($network in $SwitchMap.Keys) {
-    if (@($Adapters | Where-Object { $_['Network'] -eq $network }).Count -eq 0) {
-        throw ('SwitchMap names a network that no adapter of this machine had: {0}' -f $network)
+foreach ($entry in $SwitchMap.GetEnumerator()) {
+    if (@($Adapters | Where-Object { $_['Network'] -eq $entry.Key }).Count -eq 0) {
+        throw ('SwitchMap names a network that no adapter of this machine had: {0}' -f $entry.Key)
     }
 }
 

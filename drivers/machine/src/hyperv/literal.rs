@@ -26,25 +26,36 @@ const REFUSED: &[char] = &['\\', '/', ':', '*', '?', '"', '<', '>', '|', '[', ']
 /// Longest name used, in characters: Hyper-V's limit for the name of a virtual machine.
 const MAX_NAME: usize = 100;
 
-/// `text` as a name that Windows takes for a file or folder, at most 100 characters: Hyper-V makes a folder with the
-/// name of the machine, and a file is found by it. Text that is fine already is returned unchanged. Pure.
+/// Longest name used, in bytes: leaves room for `-00.vhdx.rehome.json.partial` in a Linux file name of 255 bytes.
+const MAX_NAME_BYTES: usize = 220;
+
+/// `text` as a name that Windows takes for a file or folder, at most 100 characters and 220 bytes of UTF-8: Hyper-V
+/// makes a folder with the name of the machine, and a file is found by it. Text that is fine already is returned
+/// unchanged. Pure.
 ///
 /// Callers use it for the stem of the disk files, so that [`super::script`] accepts them.
 pub fn windows_name(text: &str) -> String {
-    let cleaned: String = text
-        .chars()
-        .map(|c| if is_refused(c) || REFUSED.contains(&c) { '_' } else { c })
-        .take(MAX_NAME)
-        .collect();
-    let trimmed = cleaned.trim_start().trim_end_matches([' ', '.']);
-    let stem = trimmed.split('.').next().unwrap_or_default().trim_end();
+    let cleaned: String =
+        text.chars().map(|c| if is_refused(c) || REFUSED.contains(&c) { '_' } else { c }).collect();
+    let trimmed = shortened(cleaned.trim_start()).trim_end_matches([' ', '.']);
     if trimmed.is_empty() {
         return "machine".into();
     }
+    let stem = trimmed.split('.').next().unwrap_or_default().trim_end();
     if is_device(stem) {
-        return format!("_{trimmed}").chars().take(MAX_NAME).collect();
+        return shortened(&format!("_{trimmed}")).trim_end_matches([' ', '.']).to_owned();
     }
     trimmed.to_owned()
+}
+
+fn shortened(text: &str) -> &str {
+    let end = text
+        .char_indices()
+        .take(MAX_NAME)
+        .map(|(start, c)| start + c.len_utf8())
+        .take_while(|end| *end <= MAX_NAME_BYTES)
+        .last();
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// Names that Windows keeps for devices, with any extension.
@@ -65,8 +76,8 @@ pub(super) fn file_fault(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("is empty".into());
     }
-    if name.chars().count() > 200 {
-        return Some("has more than 200 characters".into());
+    if name.len() > 255 {
+        return Some("has more than 255 bytes".into());
     }
     if let Some(bad) = name.chars().find(|c| is_refused(*c) || REFUSED.contains(c)) {
         return Some(format!(
@@ -112,7 +123,9 @@ mod tests {
             assert_eq!(windows_name(to), to, "{to}");
             assert_eq!(file_fault(to), None, "{to}");
         }
-        assert_eq!(windows_name(&"é".repeat(300)).chars().count(), 100);
+        assert_eq!(windows_name(&"é".repeat(300)), "é".repeat(100));
+        assert_eq!(windows_name(&"🖥".repeat(300)), "🖥".repeat(55));
+        assert_eq!(windows_name(&format!("{} tail", "x".repeat(99))), "x".repeat(99));
     }
 
     #[test]
@@ -131,6 +144,7 @@ mod tests {
         ] {
             assert!(file_fault(name).is_some(), "{name:?}");
         }
+        assert!(file_fault(&"é".repeat(128)).is_some());
         for name in ["web.vhdx", "it's $(calc).vhdx", "ü.vhdx", "..a"] {
             assert_eq!(file_fault(name), None, "{name:?}");
         }
