@@ -132,7 +132,23 @@ fn network(source: &Source<'_>, notes: &mut Notes) {
             "the ENA network adapter becomes the target's own: its name in the guest changes",
         );
     }
-    for interface in &instance.network_interfaces {
+    interfaces(source, notes);
+    if instance.network_interfaces.is_empty() {
+        notes.warn(
+            "aws-no-network",
+            "the instance has no network interfaces in the documents: the machine gets none",
+        );
+        if instance.source_dest_check == Some(false) {
+            notes.warn(
+                "aws-source-dest-check",
+                "the source/destination check is off: allow forwarding on the target",
+            );
+        }
+    }
+}
+
+fn interfaces(source: &Source<'_>, notes: &mut Notes) {
+    for interface in &source.instance.network_interfaces {
         let id = shown(interface.network_interface_id.as_deref().unwrap_or("without an id"));
         if interface.interface_type.as_deref() == Some("efa") {
             notes.warn(
@@ -158,18 +174,6 @@ fn network(source: &Source<'_>, notes: &mut Notes) {
             notes.warn("aws-source-dest-check", format!(
                 "network interface {id} forwards for others (source/destination check off): allow that on the target"
             ));
-        }
-    }
-    if instance.network_interfaces.is_empty() {
-        notes.warn(
-            "aws-no-network",
-            "the instance has no network interfaces in the documents: the machine gets none",
-        );
-        if instance.source_dest_check == Some(false) {
-            notes.warn(
-                "aws-source-dest-check",
-                "the source/destination check is off: allow forwarding on the target",
-            );
         }
     }
 }

@@ -14,15 +14,14 @@
 //! machine in Hyper-V".
 
 mod literal;
+mod losses;
 mod place;
 
 pub use literal::windows_name;
 
-use std::fmt::Write as _;
-
 use crate::error::shown;
 use crate::validate::plain_text_fault;
-use crate::{Architecture, Clock, FirmwareKind, Machine, MachineError, OsFamily, Warning};
+use crate::{Architecture, Machine, MachineError, Nic, Warning};
 use literal::literal;
 use place::Placed;
 
@@ -106,7 +105,7 @@ pub fn script(machine: &Machine, options: &HypervOptions) -> Result<Script, Mach
     let placed = place::place(machine, options)?;
     let mut warnings = Vec::new();
     check_limits(machine, options, &mut warnings)?;
-    collect_losses(machine, options, &placed, &mut warnings);
+    losses::collect(machine, options, &placed, &mut warnings);
     let vm_name = windows_name(&machine.name);
     if vm_name != machine.name {
         warnings.push(Warning::new(
@@ -170,72 +169,6 @@ fn check_limits(
     Ok(())
 }
 
-fn collect_losses(
-    machine: &Machine,
-    options: &HypervOptions,
-    placed: &[Placed<'_>],
-    warnings: &mut Vec<Warning>,
-) {
-    let mut warn = |code, message: String| warnings.push(Warning::new(code, message));
-    match (machine.firmware.kind, options.generation) {
-        (FirmwareKind::Bios, Generation::Two) => warn(
-            "hyperv-firmware-differs",
-            "the source started by BIOS, generation 2 starts by UEFI: the disk needs a UEFI loader".into(),
-        ),
-        (FirmwareKind::Uefi, Generation::One) => warn(
-            "hyperv-firmware-differs",
-            "the source started by UEFI, generation 1 starts by BIOS: the disk needs a BIOS loader".into(),
-        ),
-        _ => {}
-    }
-    if machine.firmware.secure_boot == Some(true) && options.secure_boot == SecureBoot::Off {
-        warn("hyperv-secure-boot-off", "secure boot was on at the source and is off now".into());
-    }
-    if machine.memory_mib % 2 == 1 {
-        warn(
-            "hyperv-memory-rounded",
-            format!(
-                "{} MiB of memory become {}: Hyper-V takes even numbers",
-                machine.memory_mib,
-                machine.memory_mib + 1
-            ),
-        );
-    }
-    if let Some(topology) = machine.cpu.topology
-        && (topology.threads > 1 || topology.sockets > 1)
-    {
-        warn(
-            "hyperv-topology",
-            format!(
-                "{} sockets × {} cores × {} threads: Hyper-V takes the number of processors only and arranges them by the host",
-                topology.sockets, topology.cores, topology.threads
-            ),
-        );
-    }
-    let windows = machine.os.as_ref().is_some_and(|os| os.family == OsFamily::Windows);
-    if windows && machine.clock == Clock::Utc {
-        warn("hyperv-clock",
-            "the guest expects a UTC clock, Hyper-V gives Windows local time: reset RealTimeIsUniversal in the guest".into());
-    }
-    if machine.uuid.is_some() {
-        warn("hyperv-uuid", "the SMBIOS UUID of the source is not kept: Hyper-V makes a new one".into());
-    }
-    if machine.nics.iter().any(|nic| nic.mac.is_some()) {
-        warn("hyperv-mac", "hardware addresses change unless the script is run with -StaticMac".into());
-    }
-    if !machine.tags.is_empty() {
-        warn("hyperv-tags", format!("{} tags have no place in Hyper-V", machine.tags.len()));
-    }
-    if options.generation == Generation::One
-        && placed.first().and_then(|disk| disk.size_bytes).is_some_and(|size| size > 2 << 40)
-    {
-        warn(
-            "hyperv-boot-disk-large",
-            "a BIOS reads the first 2 TiB only: the loader and the kernel have to lie there".into(),
-        );
-    }
-}
-
 fn data_block(
     machine: &Machine,
     options: &HypervOptions,
@@ -280,14 +213,7 @@ fn data_block(
     lines.push(")".into());
     lines.push("# The MAC and the network are those of the source.".into());
     lines.push("$Adapters = @(".into());
-    for (number, nic) in (1_u32..).zip(&machine.nics) {
-        lines.push(format!(
-            "    @{{ Name = {}; Mac = {}; Network = {} }}",
-            literal(&format!("Network Adapter {number}")),
-            literal(&nic.mac.map(crate::MacAddress::plain_upper).unwrap_or_default()),
-            literal(nic.network.as_deref().unwrap_or_default()),
-        ));
-    }
+    lines.extend((1_u32..).zip(&machine.nics).map(adapter_line));
     lines.push(")".into());
     let mut text = lines.join("\n");
     text.push('\n');
@@ -295,16 +221,21 @@ fn data_block(
 }
 
 fn disk_line(disk: &Placed<'_>) -> String {
-    let mut line = String::from("    @{ ");
-    // Writing to a String cannot fail.
-    let _ = write!(
-        line,
-        "File = {}; Manifest = {}; Controller = {}; Number = {}; Location = {} }}",
+    format!(
+        "    @{{ File = {}; Manifest = {}; Controller = {}; Number = {}; Location = {} }}",
         literal(disk.file),
         literal(disk.manifest),
         literal(disk.controller),
         disk.number,
         disk.location
-    );
-    line
+    )
+}
+
+fn adapter_line((number, nic): (u32, &Nic)) -> String {
+    format!(
+        "    @{{ Name = {}; Mac = {}; Network = {} }}",
+        literal(&format!("Network Adapter {number}")),
+        literal(&nic.mac.map(crate::MacAddress::plain_upper).unwrap_or_default()),
+        literal(nic.network.as_deref().unwrap_or_default()),
+    )
 }
