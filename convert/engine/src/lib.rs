@@ -1,1 +1,27 @@
-//! The copy: request, plan, pipeline, digest, manifest, verify, compare.
+//! The copy and its proof.
+//!
+//! ```text
+//!  Disk ─▶ Planner ─▶ worker × n: read · zero test · hash leaves · pack ─▶ Sink ─▶ target image
+//!           4 MiB blocks                                 │
+//!                                                        └─▶ BlockList ─▶ digest ─▶ manifest
+//! ```
+//!
+//! [`convert`] runs the stages; read `run.rs` first. [`digest_disk`], [`verify_image`] and [`compare_disks`] use the
+//! same planner and workers without a sink.
+
+mod compare;
+mod digest;
+mod manifest;
+mod observer;
+mod pipeline;
+mod planner;
+mod run;
+mod verify;
+
+pub use compare::{Comparison, compare_disks};
+pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
+pub use manifest::{ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path};
+pub use observer::{Control, Observer, Silent};
+pub use pipeline::{CopyOutcome, copy_disk, digest_disk};
+pub use run::{ConvertOutcome, ConvertRequest, convert, open_target};
+pub use verify::{Verification, verify_image};

@@ -1,0 +1,269 @@
+//! The manifest: what an image was when it was written, so that anyone can check it later.
+//!
+//! `NAME.rehome.json` holds the facts and the digest; `NAME.rehome.blocks` beside it holds 32 bytes for each 4 MiB
+//! block of the disk (zeros stand for a block of zeros), in order. The digest covers the block list.
+
+use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
+use format_core::{Error, FileTarget, Result, TargetStorage};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What is added to an image's name to name its manifest.
+pub const MANIFEST_SUFFIX: &str = ".rehome.json";
+const BLOCKS_SUFFIX: &str = ".rehome.blocks";
+const ALGORITHM: &str = "rehome-disk-digest-v1";
+/// A manifest is small; a larger file is none.
+const MAX_LEN: u64 = 16 << 20;
+
+/// What an image was when it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this file's structure: 1.
+    pub version: u32,
+    /// The program and version that wrote it.
+    pub tool: String,
+    /// When, UTC, RFC 3339.
+    pub created: String,
+    /// Name of the digest's definition.
+    pub algorithm: String,
+    /// The disk's digest, 64 hexadecimal digits.
+    pub digest: String,
+    /// Size of the disk in bytes.
+    pub virtual_size: u64,
+    /// Bytes of one leaf of the digest.
+    pub leaf_size: u64,
+    /// Bytes of one block of the digest.
+    pub block_size: u64,
+    /// File name of the block list, beside the manifest.
+    pub blocks: String,
+    /// The image that was written.
+    pub image: ImageFacts,
+    /// Where the disk came from.
+    pub source: SourceFacts,
+    /// The guest ranges in which the disk differs from its source, because fixups wrote there.
+    pub changed: Vec<ChangedRange>,
+}
+
+/// The image that a manifest belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// File name.
+    pub name: String,
+    /// Format name.
+    pub format: String,
+    /// Size of the file in bytes.
+    pub file_size: u64,
+}
+
+/// Where a disk came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// The files, top first.
+    pub files: Vec<ImageFacts>,
+    /// The source's digest where it was taken: it differs from the image's when fixups changed the disk.
+    pub digest: Option<String>,
+}
+
+/// A range of guest bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedRange {
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub len: u64,
+}
+
+/// Where the manifest of the image at `path` lies.
+#[must_use]
+pub fn manifest_path(path: &Path) -> PathBuf {
+    with_suffix(path, MANIFEST_SUFFIX)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl Manifest {
+    /// The manifest of an image that was just written.
+    ///
+    /// # Errors
+    /// `Io` when the block hashes or the image's size cannot be read.
+    pub fn new(image: &Path, format: &str, blocks: &BlockList, source: SourceFacts) -> Result<Self> {
+        let metadata =
+            image.metadata().map_err(|e| Error::io(format!("cannot examine {}", image.display()), e))?;
+        Ok(Self {
+            version: 1,
+            tool: concat!("rehome ", env!("CARGO_PKG_VERSION")).into(),
+            created: now(),
+            algorithm: ALGORITHM.into(),
+            digest: blocks.digest()?.to_hex().to_string(),
+            virtual_size: blocks.virtual_size(),
+            leaf_size: LEAF_SIZE,
+            block_size: BLOCK_SIZE,
+            blocks: file_name(&with_suffix(image, BLOCKS_SUFFIX)),
+            image: ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() },
+            source,
+            changed: Vec::new(),
+        })
+    }
+
+    /// Writes the manifest and the block list beside `image`, replacing older ones.
+    ///
+    /// # Errors
+    /// As [`FileTarget::create`] and its methods.
+    pub fn save(&self, image: &Path, blocks: &BlockList) -> Result<PathBuf> {
+        let list = Box::new(FileTarget::create(&with_suffix(image, BLOCKS_SUFFIX), true)?);
+        let mut at = 0;
+        blocks.for_each_chunk(|chunk| {
+            list.write_all_at(at, chunk)?;
+            at += chunk.len() as u64;
+            Ok(())
+        })?;
+        list.commit()?;
+        let path = manifest_path(image);
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::contract("the manifest cannot be written as JSON").with_source(e))?;
+        text.push(b'\n');
+        let file = Box::new(FileTarget::create(&path, true)?);
+        file.write_all_at(0, &text)?;
+        file.commit()?;
+        Ok(path)
+    }
+
+    /// Reads the manifest at `path` and its block list, and checks that they belong together.
+    ///
+    /// # Errors
+    /// `SourceMissing` when there is none, `Corrupt` when it contradicts itself, `Unsupported` for another version.
+    pub fn load(path: &Path) -> Result<(Self, BlockList)> {
+        load(path).map_err(|e| e.context(format!("manifest {}", path.display())))
+    }
+
+    /// The digest as a value.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not 64 hexadecimal digits.
+    pub fn digest_value(&self) -> Result<Digest> {
+        Digest::from_hex(&self.digest)
+            .map_err(|e| Error::corrupt("the digest is not 64 hexadecimal digits").with_source(e))
+    }
+}
+
+fn load(path: &Path) -> Result<(Manifest, BlockList)> {
+    let failed = |e| Error::io("cannot read it", e);
+    let len = path.metadata().map_err(failed)?.len();
+    if len > MAX_LEN {
+        return Err(Error::corrupt(format!(
+            "a manifest has at most {MAX_LEN:#x} bytes, this file has {len:#x}"
+        )));
+    }
+    let text = std::fs::read(path).map_err(failed)?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|e| Error::corrupt("it is no manifest").with_source(e))?;
+    if manifest.version != 1 || manifest.algorithm != ALGORITHM {
+        let (version, algorithm) = (manifest.version, &manifest.algorithm);
+        return Err(Error::unsupported(format!(
+            "version {version} with {algorithm:?} is unknown to this program"
+        )));
+    }
+    let name = Path::new(&manifest.blocks);
+    if name.file_name() != Some(name.as_os_str()) {
+        return Err(Error::corrupt(format!(
+            "the block list {:?} is not in the manifest's folder",
+            manifest.blocks
+        )));
+    }
+    let blocks = path.with_file_name(name);
+    let file = std::fs::File::open(&blocks)
+        .map_err(|e| Error::io(format!("cannot open the block list {}", blocks.display()), e))?;
+    let blocks = BlockList::from_file(manifest.virtual_size, file)?;
+    let (found, wanted) = (blocks.digest()?, manifest.digest_value()?);
+    if found != wanted {
+        return Err(Error::corrupt(format!(
+            "the block list gives the digest {found}, the manifest says {wanted}"
+        )));
+    }
+    Ok((manifest, blocks))
+}
+
+/// The time, UTC, RFC 3339, whole seconds.
+fn now() -> String {
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, day_seconds) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil_date(days);
+    let (hour, minute, second) = (day_seconds / 3600, day_seconds / 60 % 60, day_seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    // Counted from 0000-03-01, so that the leap day is the last of its year; 146,097 days are 400 years.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::block_hash;
+
+    fn saved(folder: &Path) -> PathBuf {
+        let image = folder.join("disk.raw");
+        std::fs::write(&image, b"hello").unwrap();
+        let blocks = BlockList::new(5).unwrap();
+        blocks.set(0, &block_hash(b"hello")).unwrap();
+        let source = SourceFacts { files: vec![], digest: None };
+        Manifest::new(&image, "raw", &blocks, source).unwrap().save(&image, &blocks).unwrap()
+    }
+
+    #[test]
+    fn a_saved_manifest_loads_and_every_flipped_byte_of_the_list_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = saved(folder.path());
+        let (manifest, _) = Manifest::load(&path).unwrap();
+        assert_eq!(manifest.digest_value().unwrap(), crate::digest_of_bytes(b"hello"));
+        let list = folder.path().join("disk.raw.rehome.blocks");
+        let good = std::fs::read(&list).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            std::fs::write(&list, bad).unwrap();
+            assert!(Manifest::load(&path).is_err(), "byte {at}");
+        }
+        std::fs::write(&list, &good[1..]).unwrap();
+        assert!(Manifest::load(&path).is_err());
+    }
+
+    #[test]
+    fn a_list_outside_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = saved(folder.path());
+        let text = std::fs::read_to_string(&path).unwrap();
+        for name in ["../x", "/etc/passwd", "", "."] {
+            std::fs::write(&path, text.replace("disk.raw.rehome.blocks", name)).unwrap();
+            assert!(Manifest::load(&path).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn dates_follow_the_calendar() {
+        for (days, date) in
+            [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (19_782, (2024, 2, 29)), (20_779, (2026, 11, 22))]
+        {
+            assert_eq!(civil_date(days), date);
+        }
+    }
+}

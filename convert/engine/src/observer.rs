@@ -1,0 +1,53 @@
+//! How long work tells what it does, and how it is told to stop.
+
+use format_core::{Error, ErrorKind, Result};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Watches a long run. Called from worker threads; must be quick.
+pub trait Observer: Sync {
+    /// A stage begins in which `data_bytes` bytes of data will be worked on.
+    fn begin(&self, stage: &'static str, data_bytes: u64);
+    /// `bytes` more bytes of data are done.
+    fn advance(&self, bytes: u64);
+    /// The stage ended.
+    fn end(&self);
+}
+
+/// Watches nothing.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn begin(&self, _: &'static str, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+}
+
+/// What a long run needs from its caller.
+#[derive(Clone, Copy)]
+pub struct Control<'a> {
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// Set by a signal handler: stop at the next block.
+    pub interrupted: &'a AtomicBool,
+    /// How many workers read, hash and write.
+    pub threads: usize,
+}
+
+impl Control<'_> {
+    /// Worker threads for this machine: one per core and one more, since some of them wait for the disk; at least 2 and
+    /// at most 16, which bounds the memory at 4 MiB each.
+    #[must_use]
+    pub fn default_threads() -> usize {
+        std::thread::available_parallelism().map_or(2, NonZero::get).saturating_add(1).clamp(2, 16)
+    }
+
+    /// `Temporary` once the run was interrupted.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,406 @@
+//! The copy: workers read blocks, find zeros, hash and pack, and give the result to the sink.
+
+use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
+use crate::observer::Control;
+use crate::planner::{Planner, Work, WorkKind};
+use format_core::{Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink, is_zero};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What a copy did.
+#[derive(Debug)]
+pub struct CopyOutcome {
+    /// The hash of every block.
+    pub blocks: BlockList,
+    /// Bytes of data that were read.
+    pub read: u64,
+    /// Bytes of data that were not zeros and were handed to the sink.
+    pub written: u64,
+}
+
+/// Copies `disk` into `sink` and hashes it in the same pass. Does not finish the sink.
+///
+/// # Errors
+/// What the disk and the sink report; `Temporary` when interrupted.
+pub fn copy_disk(disk: &Disk, sink: &dyn Sink, control: Control<'_>) -> Result<CopyOutcome> {
+    let needs = sink.needs();
+    if !needs.chunk_size.is_power_of_two() || needs.chunk_size > MAX_CHUNK {
+        return Err(Error::contract(format!("a sink asked for chunks of {:#x} bytes", needs.chunk_size)));
+    }
+    run("copy", disk, Some((sink, needs)), control)
+}
+
+/// Hashes `disk`.
+///
+/// # Errors
+/// What the disk reports; `Temporary` when interrupted.
+pub fn digest_disk(disk: &Disk, stage: &'static str, control: Control<'_>) -> Result<CopyOutcome> {
+    run(stage, disk, None, control)
+}
+
+fn run(
+    stage: &'static str,
+    disk: &Disk,
+    sink: Option<(&dyn Sink, Needs)>,
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    control.observer.begin(stage, data_bytes(disk)?);
+    let run = Run {
+        disk,
+        sink,
+        control,
+        planner: Mutex::new(Planner::new(disk)),
+        blocks: BlockList::new(disk.virtual_size())?,
+        turns: Turns::default(),
+        totals: Mutex::default(),
+        failure: Mutex::new(None),
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(control.threads.max(1))
+        .thread_name(|i| format!("copy-{i}"))
+        .build()
+        .map_err(|e| {
+            Error::new(format_core::ErrorKind::Temporary, "cannot start worker threads").with_source(e)
+        })?;
+    pool.broadcast(|_| run.work_until_done());
+    control.observer.end();
+    if let Some(error) = locked(&run.failure).take() {
+        return Err(error);
+    }
+    let (read, written) = *locked(&run.totals);
+    Ok(CopyOutcome { blocks: run.blocks, read, written })
+}
+
+/// Bytes of data in the disk, holes not counted.
+fn data_bytes(disk: &Disk) -> Result<u64> {
+    let mut total = 0u64;
+    for extent in disk.extents(0, disk.virtual_size()) {
+        let extent = extent?;
+        if extent.kind == ExtentKind::Data {
+            total = total.saturating_add(extent.len);
+        }
+    }
+    Ok(total)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the workers of one run share.
+struct Run<'a> {
+    disk: &'a Disk,
+    sink: Option<(&'a dyn Sink, Needs)>,
+    control: Control<'a>,
+    planner: Mutex<Planner<'a>>,
+    blocks: BlockList,
+    turns: Turns,
+    /// Bytes read, bytes written.
+    totals: Mutex<(u64, u64)>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Run<'_> {
+    /// One worker's life: take work, do it; stop at the end or at the first failure of any worker.
+    fn work_until_done(&self) {
+        let mut buf = vec![0; BLOCK_SIZE as usize];
+        loop {
+            // A panic is our bug; the other workers must not wait for a turn that never comes.
+            let step = catch_unwind(AssertUnwindSafe(|| self.step(&mut buf)))
+                .unwrap_or_else(|_| Err(Error::contract("a worker panicked")));
+            if let Err(error) = step {
+                locked(&self.failure).get_or_insert(error);
+                self.turns.stop();
+                return;
+            }
+            if matches!(step, Ok(Step::End)) || locked(&self.failure).is_some() {
+                return;
+            }
+        }
+    }
+
+    fn step(&self, buf: &mut [u8]) -> Result<Step> {
+        self.control.check()?;
+        let work = locked(&self.planner).next()?;
+        match work {
+            None => Ok(Step::End),
+            Some(work) => self.do_work(&work, buf).map(|()| Step::More),
+        }
+    }
+
+    fn do_work(&self, work: &Work, buf: &mut [u8]) -> Result<()> {
+        match &work.kind {
+            WorkKind::Zeros { offset, len } => self.in_turn(work.turn, |sink| sink.zero_at(*offset, *len)),
+            WorkKind::Block { index, data } => {
+                let start = index * BLOCK_SIZE;
+                let len = (self.disk.virtual_size() - start).min(BLOCK_SIZE) as usize;
+                let block = &mut buf[..len];
+                let read = self.fill(block, start, data)?;
+                let written = self.write_block(work.turn, start, block)?;
+                self.blocks.set(*index, &block_hash(block))?;
+                let mut totals = locked(&self.totals);
+                *totals = (totals.0 + read, totals.1 + written);
+                drop(totals);
+                self.control.observer.advance(read);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the data ranges into the block and clears what lies between them.
+    fn fill(&self, block: &mut [u8], start: u64, data: &[(u64, u64)]) -> Result<u64> {
+        let (mut done, mut read) = (0, 0);
+        for &(offset, len) in data {
+            let (from, to) = ((offset - start) as usize, (offset - start + len) as usize);
+            block[done..from].fill(0);
+            self.disk.read_exact_at(offset, &mut block[from..to])?;
+            (done, read) = (to, read + len);
+        }
+        block[done..].fill(0);
+        Ok(read)
+    }
+
+    /// Gives the block to the sink: runs of chunks with data as they are or packed one by one, zeros as zeros.
+    fn write_block(&self, turn: u64, start: u64, block: &[u8]) -> Result<u64> {
+        let Some((sink, needs)) = self.sink else { return Ok(0) };
+        let runs = runs_of_chunks(block, needs.chunk_size as usize, needs.packed);
+        let mut packed = Vec::with_capacity(if needs.packed { runs.len() } else { 0 });
+        if needs.packed {
+            for run in runs.iter().filter(|run| run.data) {
+                packed.push(sink.pack(&block[run.from..run.to])?);
+            }
+        }
+        let mut packed = packed.into_iter();
+        let mut written = 0;
+        self.in_turn(turn, |sink| {
+            for run in &runs {
+                let at = start + run.from as u64;
+                let len = (run.to - run.from) as u64;
+                if !run.data {
+                    sink.zero_at(at, len)?;
+                    continue;
+                }
+                let plain = format_core::Packed::Plain(&block[run.from..run.to]);
+                sink.write_at(at, packed.next().unwrap_or(plain))?;
+                written += len;
+            }
+            Ok(())
+        })?;
+        Ok(written)
+    }
+
+    /// Runs `action` on the sink, in its turn where the sink wants ascending offsets.
+    fn in_turn(&self, turn: u64, action: impl FnOnce(&dyn Sink) -> Result<()>) -> Result<()> {
+        match self.sink {
+            None => Ok(()),
+            Some((sink, Needs { order: Order::Any, .. })) => action(sink),
+            Some((sink, Needs { order: Order::Ascending, .. })) => {
+                // Stopped while waiting: another worker failed and its error is the one to tell.
+                let Some(_turn) = self.turns.wait_for(turn) else { return Ok(()) };
+                action(sink)
+            }
+        }
+    }
+}
+
+enum Step {
+    More,
+    End,
+}
+
+/// A run of chunks of one block that are all data or all zeros; positions within the block.
+#[derive(Debug, PartialEq, Eq)]
+struct ChunkRun {
+    from: usize,
+    to: usize,
+    data: bool,
+}
+
+/// Cuts a block into runs; chunks with data are joined unless each has to be packed alone.
+fn runs_of_chunks(block: &[u8], chunk_size: usize, single: bool) -> Vec<ChunkRun> {
+    let mut runs: Vec<ChunkRun> = Vec::new();
+    for (number, chunk) in block.chunks(chunk_size).enumerate() {
+        let (from, data) = (number * chunk_size, !is_zero(chunk));
+        let to = from + chunk.len();
+        match runs.last_mut() {
+            Some(run) if run.data == data && !(single && data) => run.to = to,
+            _ => runs.push(ChunkRun { from, to, data }),
+        }
+    }
+    runs
+}
+
+/// Lets workers pass one by one, in the order of their numbers.
+#[derive(Default)]
+struct Turns {
+    state: Mutex<TurnState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct TurnState {
+    next: u64,
+    stopped: bool,
+}
+
+/// Holding it is having the turn; dropping it lets the next one pass.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    fn wait_for(&self, turn: u64) -> Option<Turn<'_>> {
+        let state = locked(&self.state);
+        let waiting = |state: &mut TurnState| state.next != turn && !state.stopped;
+        let state = self.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
+        (!state.stopped).then_some(Turn(self))
+    }
+
+    fn stop(&self) {
+        locked(&self.state).stopped = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.state).next += 1;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::digest::digest_of_bytes;
+    use crate::observer::Silent;
+    use format_core::{CreateRequest, ErrorKind, Extent, Layer, MemTarget, Packed};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    /// Offset and length of data; each byte is made from its offset.
+    pub(crate) struct Piece(pub(crate) u64, pub(crate) u64);
+
+    struct Pieces(u64, Vec<Piece>);
+
+    fn byte_at(offset: u64) -> u8 {
+        (offset % 251) as u8 + 1
+    }
+
+    impl Layer for Pieces {
+        fn format(&self) -> &'static str {
+            "pieces"
+        }
+        fn virtual_size(&self) -> u64 {
+            self.0
+        }
+        fn chunk_size(&self) -> u64 {
+            1
+        }
+        fn extent_at(&self, offset: u64) -> Result<Extent> {
+            let inside = self.1.iter().find(|p| (p.0..p.0 + p.1).contains(&offset));
+            let next = self.1.iter().map(|p| p.0).filter(|&start| start > offset).min().unwrap_or(self.0);
+            Ok(match inside {
+                Some(p) => Extent { offset, len: p.0 + p.1 - offset, kind: ExtentKind::Data },
+                None => Extent { offset, len: next - offset, kind: ExtentKind::Unallocated },
+            })
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            (offset..).zip(buf).for_each(|(at, byte)| *byte = byte_at(at));
+            Ok(())
+        }
+    }
+
+    pub(crate) fn disk_of(size: u64, pieces: Vec<Piece>) -> Disk {
+        Disk::new(vec![Arc::new(Pieces(size, pieces))]).unwrap()
+    }
+
+    /// Checks that an ordered, packing sink gets what it asked for.
+    struct Picky {
+        needs: Needs,
+        seen: Mutex<Vec<(u64, u64, bool)>>,
+    }
+
+    impl Sink for Picky {
+        fn needs(&self) -> Needs {
+            self.needs
+        }
+        fn pack<'a>(&self, data: &'a [u8]) -> Result<Packed<'a>> {
+            Ok(Packed::Encoded { bytes: vec![1], guest_len: data.len() as u64 })
+        }
+        fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()> {
+            let Packed::Encoded { guest_len, .. } = data else { panic!("not packed") };
+            locked(&self.seen).push((offset, guest_len, true));
+            Ok(())
+        }
+        fn zero_at(&self, offset: u64, len: u64) -> Result<()> {
+            locked(&self.seen).push((offset, len, false));
+            Ok(())
+        }
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn control(interrupted: &AtomicBool, threads: usize) -> Control<'_> {
+        Control { observer: &Silent, interrupted, threads }
+    }
+
+    #[test]
+    fn an_ordered_sink_gets_every_byte_once_in_order_and_packed() {
+        let size = 40 * BLOCK_SIZE + 777;
+        let disk = disk_of(
+            size,
+            vec![Piece(0, 100_000), Piece(3 * BLOCK_SIZE - 9, 5 * BLOCK_SIZE), Piece(size - 1, 1)],
+        );
+        let chunk_size = 64 << 10;
+        let sink = Picky {
+            needs: Needs { order: Order::Ascending, chunk_size, packed: true },
+            seen: Mutex::default(),
+        };
+        copy_disk(&disk, &sink, control(&AtomicBool::new(false), 4)).unwrap();
+        let seen = locked(&sink.seen);
+        let mut at = 0;
+        for &(offset, len, data) in seen.iter() {
+            assert_eq!(offset, at);
+            assert!(!data || len == chunk_size || offset + len == size);
+            at += len;
+        }
+        assert_eq!(at, size);
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_bytes_for_any_number_of_threads() {
+        let size = 3 * BLOCK_SIZE + 70_000;
+        let disk = disk_of(
+            size,
+            vec![Piece(10, 5), Piece(BLOCK_SIZE - 3, 9), Piece(3 * BLOCK_SIZE + 65_536, 4_464)],
+        );
+        let mut bytes = vec![0; size as usize];
+        disk.read_exact_at(0, &mut bytes).unwrap();
+        for threads in [1, 2, 7] {
+            let target = MemTarget::default();
+            let request = CreateRequest { virtual_size: size, ..CreateRequest::default() };
+            let sink = format_raw::FORMAT.create.unwrap()(Box::new(target.clone()), &request).unwrap();
+            let outcome = copy_disk(&disk, sink.as_ref(), control(&AtomicBool::new(false), threads)).unwrap();
+            sink.finish().unwrap();
+            assert_eq!(outcome.blocks.digest().unwrap(), digest_of_bytes(&bytes));
+            assert_eq!(target.committed_bytes().unwrap(), bytes);
+            assert_eq!(outcome.read, 5 + 9 + 4_464);
+        }
+    }
+
+    #[test]
+    fn a_failing_target_ends_the_run_with_its_error() {
+        let size = 30 * BLOCK_SIZE;
+        let disk = disk_of(size, vec![Piece(0, size)]);
+        let request = CreateRequest { virtual_size: size, ..CreateRequest::default() };
+        let sink =
+            format_raw::FORMAT.create.unwrap()(Box::new(MemTarget::failing_after(5)), &request).unwrap();
+        let error = copy_disk(&disk, sink.as_ref(), control(&AtomicBool::new(false), 3)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Temporary);
+        let error = copy_disk(&disk, sink.as_ref(), control(&AtomicBool::new(true), 3)).unwrap_err();
+        assert_eq!(error.message(), "interrupted");
+    }
+}

@@ -1,0 +1,126 @@
+//! Cuts a disk into the work of the copy: blocks that hold data, and runs of zeros between them.
+
+use crate::digest::BLOCK_SIZE;
+use format_core::{Disk, Extent, ExtentKind, Extents, Result};
+
+/// One piece of work, numbered in ascending order of offsets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Counted from 0 without gaps: the turn in which an ordered sink gets it.
+    pub(crate) turn: u64,
+    pub(crate) kind: WorkKind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WorkKind {
+    /// Whole blocks (but for the disk's end) that read as zeros.
+    Zeros { offset: u64, len: u64 },
+    /// One block that holds data.
+    Block { index: u64, data: Vec<(u64, u64)> },
+}
+
+/// Hands out the work in order; many workers share one behind a mutex.
+pub(crate) struct Planner<'a> {
+    extents: Extents<'a>,
+    size: u64,
+    /// The extent that was begun, what is left of it.
+    current: Option<Extent>,
+    at: u64,
+    turn: u64,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(disk: &'a Disk) -> Self {
+        let size = disk.virtual_size();
+        Self { extents: disk.extents(0, size), size, current: None, at: 0, turn: 0 }
+    }
+
+    /// The next piece of work, `None` at the end of the disk.
+    pub(crate) fn next(&mut self) -> Result<Option<Work>> {
+        if self.at >= self.size {
+            return Ok(None);
+        }
+        let extent = self.peek()?;
+        let kind = match extent {
+            Some(Extent { kind: ExtentKind::Data, .. }) => self.block()?,
+            Some(zeros) => match self.whole_zero_blocks(zeros.end()) {
+                0 => self.block()?,
+                len => {
+                    let offset = self.at;
+                    self.skip_to(offset + len);
+                    WorkKind::Zeros { offset, len }
+                }
+            },
+            None => return Err(format_core::Error::contract("the extents end before the disk")),
+        };
+        let turn = self.turn;
+        self.turn += 1;
+        Ok(Some(Work { turn, kind }))
+    }
+
+    /// Bytes of zeros from here that fill whole blocks, when zeros run until `end`.
+    fn whole_zero_blocks(&self, end: u64) -> u64 {
+        let end = if end >= self.size { self.size } else { end - end % BLOCK_SIZE };
+        end.saturating_sub(self.at)
+    }
+
+    fn peek(&mut self) -> Result<Option<Extent>> {
+        if self.current.is_none() {
+            self.current = self.extents.next().transpose()?;
+        }
+        Ok(self.current)
+    }
+
+    fn skip_to(&mut self, at: u64) {
+        self.at = at;
+        if self.current.is_some_and(|extent| extent.end() <= at) {
+            self.current = None;
+        } else if let Some(extent) = &mut self.current {
+            extent.len = extent.end() - at;
+            extent.offset = at;
+        }
+    }
+
+    /// The block at `self.at` with its data ranges.
+    fn block(&mut self) -> Result<WorkKind> {
+        let index = self.at / BLOCK_SIZE;
+        let end = self.size.min((index + 1) * BLOCK_SIZE);
+        let mut data = Vec::new();
+        while self.at < end {
+            let Some(extent) = self.peek()? else { break };
+            let stop = extent.end().min(end);
+            if extent.kind == ExtentKind::Data {
+                data.push((extent.offset, stop - extent.offset));
+            }
+            self.skip_to(stop);
+        }
+        Ok(WorkKind::Block { index, data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::tests::{Piece, disk_of};
+
+    #[test]
+    fn every_byte_is_handed_out_once_and_zeros_come_in_long_runs() {
+        const B: u64 = BLOCK_SIZE;
+        let disk = disk_of(10 * B + 100, vec![Piece(5, 10), Piece(B - 1, 2), Piece(7 * B + 3, B)]);
+        let mut planner = Planner::new(&disk);
+        let mut work = Vec::new();
+        while let Some(next) = planner.next().unwrap() {
+            work.push(next.kind);
+        }
+        let block = |index, data: &[(u64, u64)]| WorkKind::Block { index, data: data.to_vec() };
+        let expected = [
+            block(0, &[(5, 10), (B - 1, 1)]),
+            block(1, &[(B, 1)]),
+            WorkKind::Zeros { offset: 2 * B, len: 5 * B },
+            block(7, &[(7 * B + 3, B - 3)]),
+            block(8, &[(8 * B, 3)]),
+            WorkKind::Zeros { offset: 9 * B, len: B + 100 },
+        ];
+        assert_eq!(work, expected);
+    }
+}

@@ -1,0 +1,99 @@
+//! A conversion from its first stage to its last.
+
+use crate::manifest::{ImageFacts, Manifest, SourceFacts};
+use crate::observer::Control;
+use crate::pipeline::{CopyOutcome, copy_disk};
+use format_core::{CreateRequest, Disk, Error, FileTarget, Format, OpenedImage, Result, Sink};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What to convert into what.
+pub struct ConvertRequest<'a> {
+    /// The opened source.
+    pub source: &'a OpenedImage,
+    /// The disk to write: the source's own, or it with an overlay on top.
+    pub disk: &'a Disk,
+    /// The image to write.
+    pub target: &'a Path,
+    /// Its format.
+    pub format: &'static Format,
+    /// `-o` options for the writer.
+    pub options: BTreeMap<String, String>,
+    /// Whether an existing image is replaced.
+    pub replace: bool,
+}
+
+/// What a conversion did.
+#[derive(Debug)]
+pub struct ConvertOutcome {
+    /// The manifest of the image, not saved yet: the caller may add to it.
+    pub manifest: Manifest,
+    /// What the copy read and wrote, with the block hashes.
+    pub copy: CopyOutcome,
+}
+
+/// Starts writing an image.
+///
+/// # Errors
+/// `Usage` for an option that the format does not know; `Unsupported` when it cannot be written; as
+/// [`FileTarget::create`].
+pub fn open_target(
+    path: &Path,
+    format: &'static Format,
+    virtual_size: u64,
+    options: BTreeMap<String, String>,
+    replace: bool,
+) -> Result<Box<dyn Sink>> {
+    let create = format.create.ok_or_else(|| {
+        Error::unsupported(format!("{} images cannot be written", format.name))
+            .hint("'rehome formats' lists the formats that can")
+    })?;
+    for key in options.keys() {
+        if !format.create_options.iter().any(|option| option.key == key) {
+            let known: Vec<_> = format.create_options.iter().map(|option| option.key).collect();
+            let known =
+                if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
+            return Err(Error::usage(format!("{} has no option {key:?}: {known}", format.name)));
+        }
+    }
+    let target = FileTarget::create(path, replace)?;
+    create(Box::new(target), &CreateRequest { virtual_size, options })
+}
+
+/// Copies the disk into a new image and gives it its name. The manifest is made but not saved.
+///
+/// # Errors
+/// What source, target and host report; nothing is left under the target's name then.
+pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
+    let ConvertRequest { source, disk, target, format, options, replace } = request;
+    refuse_own_source(target, source)?;
+    let named = |e: Error| e.context(format!("write {}", target.display()));
+    let sink = open_target(target, format, disk.virtual_size(), options, replace).map_err(named)?;
+    let copy = copy_disk(disk, sink.as_ref(), control)?;
+    sink.finish().map_err(named)?;
+    let manifest = Manifest::new(target, format.name, &copy.blocks, source_facts(source))?;
+    Ok(ConvertOutcome { manifest, copy })
+}
+
+fn source_facts(source: &OpenedImage) -> SourceFacts {
+    let file = |link: &format_core::ChainLink| ImageFacts {
+        name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        format: link.format.name.into(),
+        file_size: link.file_size,
+    };
+    SourceFacts { files: source.chain.iter().map(file).collect(), digest: None }
+}
+
+/// Replacing the source by its own copy would leave neither if anything went wrong.
+fn refuse_own_source(target: &Path, source: &OpenedImage) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(found) = std::fs::metadata(target) else { return Ok(()) };
+    let same = |link: &&format_core::ChainLink| link.file_id == (found.dev(), found.ino());
+    match source.chain.iter().find(same) {
+        Some(link) => {
+            let path: &PathBuf = &link.path;
+            Err(Error::usage(format!("{} is a file of the source: {}", target.display(), path.display())))
+        }
+        None => Ok(()),
+    }
+}
