@@ -211,3 +211,46 @@ fn host_name(hint: &str) -> String {
     }
     slashed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent_name(text: &[u8]) -> String {
+        let parent = Descriptor::parse(text).unwrap().parent().unwrap().unwrap();
+        parent.names.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn case_blanks_line_ends_and_comments_do_not_matter() {
+        let text = b"\xef\xbb\xbf# Disk DescriptorFile\r\n  # CID=9\r\n\t cId = 0Aa \r\rCREATETYPE= \"MonolithicSparse\"\n\
+            ParentCid=\"12\"\nparentfilenamehint = \"a = b.vmdk\"\r\n  rw\t10  sparse \"x = y\" 0\nnonsense\n\0CID=3\n";
+        let descriptor = Descriptor::parse(text).unwrap();
+        assert_eq!((descriptor.cid, descriptor.parent_cid), (Some(0xaa), Some(0x12)));
+        assert_eq!(descriptor.check_readable(), Ok("MonolithicSparse"));
+        assert_eq!(parent_name(text), "a = b.vmdk");
+        let [extent] = descriptor.extents.as_slice() else { panic!("{:?}", descriptor.extents) };
+        assert_eq!(
+            (extent.access.as_str(), extent.sectors, extent.extent_type.as_str()),
+            ("RW", 10, "SPARSE")
+        );
+    }
+
+    #[test]
+    fn names_are_decoded_by_the_encoding_key() {
+        let named = |encoding: &str, name: &[u8]| {
+            let head = format!("encoding=\"{encoding}\"\nparentCID=1\nparentFileNameHint=\"");
+            parent_name(&[head.as_bytes(), name, b"\"\n"].concat())
+        };
+        assert_eq!(named("UTF-8", "Büro.vmdk".as_bytes()), "Büro.vmdk");
+        assert_eq!(named("windows-1252", b"B\xfcro.vmdk"), "Büro.vmdk");
+        assert_eq!(named("GBK", b"\xd6\xd0.vmdk"), "中.vmdk");
+        assert_eq!(named("never-heard-of", "Büro.vmdk".as_bytes()), "Büro.vmdk");
+    }
+
+    #[test]
+    fn an_all_zero_parent_uuid_is_no_parent() {
+        let none = "ddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"\nparentFileNameHint=\"\"";
+        assert_eq!(Descriptor::parse(none.as_bytes()).unwrap().parent(), Ok(None));
+    }
+}

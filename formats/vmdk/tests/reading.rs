@@ -1,5 +1,7 @@
 //! Images built from the specification read as they were built.
 
+#![allow(clippy::unwrap_used)]
+
 mod builder;
 
 use builder::{Grain, Plan, STREAM, noise, open, read};

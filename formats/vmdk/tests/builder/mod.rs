@@ -1,5 +1,5 @@
 //! Builds small images from the specification, without the reader's code.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use format_core::{DenyAll, Layer, LayerContext, MemStorage, Result};
 use format_vmdk::FORMAT;
@@ -202,16 +202,17 @@ pub fn deflate(data: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// Bytes that repeat a little, so that they compress but are never zero.
+/// Random bytes that are never zero.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
+    let mut bytes = vec![0; len];
+    for part in bytes.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        (state as u8) | 1
-    };
-    (0..len).map(|_| next()).collect()
+        part.copy_from_slice(&(state | 0x0101_0101_0101_0101).to_le_bytes()[..part.len()]);
+    }
+    bytes
 }
 
 fn pad(bytes: &mut Vec<u8>) {
