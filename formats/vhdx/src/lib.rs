@@ -1,6 +1,55 @@
-//! vhdx images.
+//! Microsoft VHDX images (also named AVHDX for checkpoints), by the open specification MS-VHDX.
+//!
+//! ```text
+//!  0      64 KiB   128 KiB  192 KiB  256 KiB        1 MiB, all of these on 1 MiB boundaries
+//!  ┌──────┬────────┬────────┬────────┬────────┬─────┬─────┬──────────┬─────┬───────┬────────┬───────
+//!  │ file │ header │ header │ region │ region │     │ log │ metadata │ BAT │ block │ bitmap │ block …
+//!  │  id  │   1    │   2    │ table 1│ table 2│     │     │ (sizes)  │     │       │        │
+//!  └──────┴────────┴────────┴────────┴────────┴─────┴─────┴──────────┴─────┴───────┴────────┴───────
+//!  header ─▶ log ─▶ (replayed in memory) ─▶ region table ─▶ metadata, BAT ─▶ blocks
+//! ```
+//!
+//! Read: fixed, dynamic and differencing images, 512 and 4096 byte sectors, blocks of 1 to 256 MiB. A log that was
+//! not replayed is replayed in memory, never in the file. Written: dynamic and fixed images.
+//! `SPEC.md` has the table of what is supported and the quirks of the products.
 
-use format_core::Format;
+mod error;
+mod layout;
+mod parse;
+mod read;
+mod replay;
+mod table;
+mod write;
 
-/// The vhdx format.
-pub static FORMAT: Format = Format { name: "vhdx", extensions: &["vhdx"], ..Format::NONE };
+use format_core::{CreateOption, Format, Score};
+
+/// The VHDX format.
+pub static FORMAT: Format = Format {
+    name: "vhdx",
+    extensions: &["vhdx", "avhdx"],
+    description: "Microsoft Hyper-V disks: dynamic, fixed and differencing, with log replay in memory",
+    probe: |head, _| if head.starts_with(&layout::FILE_SIGNATURE) { Score::Magic } else { Score::No },
+    open_layer: Some(read::open),
+    create: Some(write::create),
+    create_options: &[
+        CreateOption {
+            key: "subformat",
+            values: "dynamic|fixed",
+            default: "dynamic",
+            help: "whether blocks take room only once they hold data",
+        },
+        CreateOption {
+            key: "block_size",
+            values: "1M..256M, a power of two",
+            default: "2M, more for disks above 8 TiB",
+            help: "size of the blocks that the image is allocated in",
+        },
+        CreateOption {
+            key: "logical_sector_size",
+            values: "512|4096",
+            default: "512",
+            help: "sector size that the guest sees",
+        },
+    ],
+    ..Format::NONE
+};

@@ -1,0 +1,290 @@
+//! A VHDX image as a layer.
+
+use crate::error::VhdxError;
+use crate::layout::{
+    HEADER_LEN, HEADER_OFFSETS, HEADER_SECTION, METADATA_TABLE_LEN, PARENT_LOCATOR, REGION_TABLE_LEN,
+    REGION_TABLE_OFFSETS,
+};
+use crate::parse::{
+    Headers, Items, LogState, MAX_LOG, Parameters, ParentLocator, Region, Regions, parse_headers,
+    parse_locator, parse_log, parse_metadata_table, parse_parameters, parse_region_table,
+};
+use crate::replay::Replayed;
+use crate::table::{Bat, Block, PageCache, bit_run, entry_at};
+use format_core::{
+    Error, Extent, ExtentKind, Gate, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+struct VhdxLayer {
+    /// The file as it is after its log was replayed.
+    storage: Arc<dyn Storage>,
+    bat: Bat,
+    pages: PageCache,
+    identity: String,
+    parent: Option<ParentRef>,
+    warnings: Vec<Warning>,
+}
+
+pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<dyn Layer>> {
+    let headers = load_headers(storage.as_ref()).map_err(|e| e.context("load headers"))?;
+    let mut warnings = Vec::new();
+    let storage = replay_log(storage, &headers, &mut warnings).map_err(|e| e.context("replay log"))?;
+    let log = (!headers.log_guid.is_nil())
+        .then_some(Region { offset: headers.log_offset, length: headers.log_length });
+    let regions = load_regions(storage.as_ref(), log, &mut warnings)?;
+    let items = load_items(storage.as_ref(), &regions).map_err(|e| e.context("load metadata"))?;
+    let load = |id| load_item(storage.as_ref(), &regions, &items, id);
+    let parameters = parse_parameters(load).map_err(|e| e.context("load metadata"))?;
+    let (needed, length) = (parameters.bat_len(), regions.bat.length);
+    if needed > length {
+        return Err(VhdxError::BatTooSmall { needed, length }.into());
+    }
+    let parent = if parameters.has_parent {
+        let bytes = load(PARENT_LOCATOR)?.ok_or(VhdxError::ItemMissing { name: "parent locator" })?;
+        Some(parent_ref(parse_locator(&bytes)?, context.gate.as_ref()))
+    } else {
+        None
+    };
+    let header_section = Region { offset: 0, length: HEADER_SECTION };
+    let used = [header_section, regions.bat, regions.metadata].into_iter().chain(log).collect();
+    let bat = Bat { parameters, region: regions.bat, used, file_size: storage.size() };
+    let identity = headers.data_write_guid.to_string();
+    Ok(Box::new(VhdxLayer { storage, bat, pages: PageCache::default(), identity, parent, warnings }))
+}
+
+fn load_headers(storage: &dyn Storage) -> Result<Headers> {
+    let size = storage.size();
+    if size < HEADER_SECTION {
+        return Err(VhdxError::TooShort { size }.into());
+    }
+    let mut identifier = [0; 8];
+    storage.read_exact_at(0, &mut identifier)?;
+    let [mut first, mut second] = [[0; HEADER_LEN]; 2];
+    let [first_at, second_at] = HEADER_OFFSETS;
+    storage.read_exact_at(first_at, &mut first)?;
+    storage.read_exact_at(second_at, &mut second)?;
+    Ok(parse_headers(identifier, &first, &second, size)?)
+}
+
+/// The file behind its log. A file without an open log is taken as it is.
+fn replay_log(
+    storage: Arc<dyn Storage>,
+    headers: &Headers,
+    warnings: &mut Vec<Warning>,
+) -> Result<Arc<dyn Storage>> {
+    if headers.log_guid.is_nil() {
+        return Ok(storage);
+    }
+    let length = headers.log_length;
+    if length > MAX_LOG {
+        return Err(VhdxError::LogTooLarge { length, max: MAX_LOG }.into());
+    }
+    let mut log = vec![0; length as usize];
+    storage.read_exact_at(headers.log_offset, &mut log)?;
+    let replay = match parse_log(&log, headers.log_guid)? {
+        LogState::Empty => {
+            warnings.push(Warning::new(
+                "vhdx-log-empty",
+                "the image was not closed, but its log holds no writes that were under way",
+            ));
+            return Ok(storage);
+        }
+        LogState::Replay(replay) => replay,
+    };
+    let (flushed, size) = (replay.flushed_file_offset, storage.size());
+    if size < flushed {
+        return Err(VhdxError::CutOff { flushed, size }.into());
+    }
+    let (entries, changes) = (replay.entries, replay.changes.len());
+    warnings.push(Warning::new(
+        "vhdx-log-replayed",
+        format!("the image was not closed: {entries} log entries with {changes} changes were replayed in memory, the file is as it was"),
+    ));
+    Ok(Arc::new(Replayed::new(storage, replay.changes, replay.last_file_offset)))
+}
+
+/// The first copy of the region table that is whole.
+fn load_regions(storage: &dyn Storage, log: Option<Region>, warnings: &mut Vec<Warning>) -> Result<Regions> {
+    for (copy, at) in REGION_TABLE_OFFSETS.into_iter().enumerate() {
+        let mut bytes = vec![0; REGION_TABLE_LEN];
+        storage.read_exact_at(at, &mut bytes)?;
+        let found = parse_region_table(&bytes, log, storage.size()).map_err(|e| Error::from(e).at(at))?;
+        if let Some(regions) = found {
+            if copy > 0 {
+                warnings.push(Warning::new(
+                    "vhdx-region-table-damaged",
+                    "the first copy of the region table is damaged, the second was taken",
+                ));
+            }
+            return Ok(regions);
+        }
+    }
+    Err(VhdxError::NoRegionTable.into())
+}
+
+fn load_items(storage: &dyn Storage, regions: &Regions) -> Result<Items> {
+    let mut bytes = vec![0; METADATA_TABLE_LEN];
+    let Region { offset, length } = regions.metadata;
+    storage.read_exact_at(offset, &mut bytes)?;
+    parse_metadata_table(&bytes, length).map_err(|e| Error::from(e).at(offset))
+}
+
+/// Reads a metadata item; its place was checked to be in the region and at most 1 MiB long.
+fn load_item(storage: &dyn Storage, regions: &Regions, items: &Items, id: Uuid) -> Result<Option<Vec<u8>>> {
+    let Some(place) = items.find(id) else { return Ok(None) };
+    let mut bytes = vec![0; place.length as usize];
+    storage.read_exact_at(regions.metadata.offset.saturating_add(place.offset.into()), &mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// A parent has one identity but a child may name two (while a merge is under way either can be right), so with
+/// two the parent's own header decides. Whether it is the right file is checked by the chain in any case.
+fn parent_ref(locator: ParentLocator, gate: &dyn Gate) -> ParentRef {
+    let ParentLocator { linkages, names } = locator;
+    let found = match linkages.as_slice() {
+        [_] => None,
+        _ => names.iter().find_map(|name| gate.open(name).ok()),
+    };
+    let actual = found.and_then(|parent| load_headers(&parent.storage).ok()).map(|h| h.data_write_guid);
+    let wanted = linkages.iter().find(|guid| Some(**guid) == actual).or(linkages.first());
+    ParentRef { names, format: Some(crate::FORMAT.name.into()), identity: wanted.map(Uuid::to_string) }
+}
+
+/// A run of guest bytes with one answer.
+struct Run {
+    kind: ExtentKind,
+    len: u64,
+    /// Where a Data run lies in the file, if it does so in one piece.
+    host: u64,
+}
+
+impl VhdxLayer {
+    fn parameters(&self) -> &Parameters {
+        &self.bat.parameters
+    }
+
+    fn check_range(&self, offset: u64, len: u64) -> Result<()> {
+        let size = self.parameters().virtual_size;
+        if offset.checked_add(len).is_some_and(|end| end <= size) {
+            return Ok(());
+        }
+        Err(Error::usage(format!("{len:#x} bytes wanted at {offset:#x} of a disk of {size:#x} bytes"))
+            .in_format(crate::FORMAT.name))
+    }
+
+    /// The run at `offset`, which is inside the disk; it ends with the BAT page at the latest, and no later than the
+    /// first block boundary after `enough` bytes. With `in_one_piece` a Data run is also one run of the file.
+    fn run_at(&self, offset: u64, enough: u64, in_one_piece: bool) -> Result<Run> {
+        let block_size = self.parameters().block_size;
+        let (block, inside) = (offset / block_size, offset % block_size);
+        let (page_at, mut place) = self.bat.page_of(self.bat.index(block));
+        let page = self.pages.page(self.storage.as_ref(), page_at)?;
+        let failed = |e| Error::from(e).at(page_at + place as u64);
+        let first = self.bat.payload(block, entry_at(&page, place).unwrap_or(0)).map_err(failed)?;
+        let (kind, host) = match first {
+            Block::NotPresent => (ExtentKind::Unallocated, 0),
+            Block::Zero => (ExtentKind::Zero, 0),
+            Block::Full(host) => (ExtentKind::Data, host),
+            Block::Partial(host) => return self.partial_run(block, inside, host),
+        };
+        let mut len = self.bat.block_len(block) - inside;
+        let mut next = block + 1;
+        while len < enough && next < self.parameters().blocks() {
+            // A bitmap entry stands between the last block of a chunk and the next.
+            let step = self.bat.index(next) - self.bat.index(next - 1);
+            place += step as usize * 8;
+            // A damaged entry further on is reported when it is asked for itself.
+            let Some(Ok(found)) = entry_at(&page, place).map(|entry| self.bat.payload(next, entry)) else {
+                break;
+            };
+            let expected = match found {
+                Block::Full(at) if in_one_piece && at != host + inside + len => break,
+                Block::Full(_) => ExtentKind::Data,
+                Block::Zero => ExtentKind::Zero,
+                Block::NotPresent => ExtentKind::Unallocated,
+                Block::Partial(_) => break,
+            };
+            if expected != kind {
+                break;
+            }
+            len += self.bat.block_len(next);
+            next += 1;
+        }
+        Ok(Run { kind, len, host: host + inside })
+    }
+
+    /// The run of sectors at `inside` of a partially present block that are all here or all the parent's.
+    fn partial_run(&self, block: u64, inside: u64, host: u64) -> Result<Run> {
+        let (page_at, place) = self.bat.page_of(self.bat.bitmap_index(block));
+        let page = self.pages.page(self.storage.as_ref(), page_at)?;
+        let entry = entry_at(&page, place).unwrap_or(0);
+        let failed = |e| Error::from(e).at(page_at + place as u64);
+        let (bitmap_at, start) = self.bat.bitmap(block, entry).map_err(failed)?;
+        let bitmap = self.pages.page(self.storage.as_ref(), bitmap_at)?;
+        let sector = self.parameters().logical_sector_size;
+        let (first, end) = (inside / sector, self.bat.block_len(block) / sector);
+        // A block has at most 2^19 sectors.
+        let (present, bits) = bit_run(bitmap.get(start..).unwrap_or_default(), first as usize, end as usize);
+        let kind = if present { ExtentKind::Data } else { ExtentKind::Unallocated };
+        let len = (first + bits as u64) * sector - inside;
+        Ok(Run { kind, len, host: host + inside })
+    }
+}
+
+impl Layer for VhdxLayer {
+    fn format(&self) -> &'static str {
+        crate::FORMAT.name
+    }
+
+    fn virtual_size(&self) -> u64 {
+        self.parameters().virtual_size
+    }
+
+    fn chunk_size(&self) -> u64 {
+        self.parameters().block_size
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.check_range(offset, 1)?;
+        let run = self.run_at(offset, u64::MAX, false)?;
+        Ok(Extent { offset, len: run.len, kind: run.kind })
+    }
+
+    fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
+        self.check_range(offset, buf.len() as u64)?;
+        let mut at = offset;
+        while !buf.is_empty() {
+            let run = self.run_at(at, buf.len() as u64, true)?;
+            let len = usize::try_from(run.len).unwrap_or(usize::MAX).min(buf.len());
+            let (now, rest) = buf.split_at_mut(len);
+            match run.kind {
+                ExtentKind::Data => self.storage.read_exact_at(run.host, now)?,
+                ExtentKind::Zero | ExtentKind::Unallocated => now.fill(0),
+            }
+            buf = rest;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn host_range(&self, offset: u64) -> Option<HostRange> {
+        self.check_range(offset, 1).ok()?;
+        let run = self.run_at(offset, u64::MAX, true).ok()?;
+        let storage = Arc::clone(&self.storage);
+        (run.kind == ExtentKind::Data).then_some(HostRange { storage, offset: run.host, len: run.len })
+    }
+
+    fn parent(&self) -> Option<&ParentRef> {
+        self.parent.as_ref()
+    }
+
+    fn identity(&self) -> Option<&str> {
+        Some(&self.identity)
+    }
+
+    fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
