@@ -8,13 +8,17 @@ use format_core::{Result, TargetStorage};
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
+/// Clusters with a free end that are remembered. Workers mix compressed and plain clusters in any order; with only one
+/// such cluster, much of its end would be lost whenever a plain cluster comes in between.
+const MAX_FREE_ENDS: usize = 8;
+
 /// Hands out host clusters.
 pub(crate) struct Allocator {
     cluster_bits: u32,
     /// The first cluster that was never handed out.
     next: u64,
-    /// Where compressed data may go on: behind the last, in the same cluster.
-    packed_end: Option<u64>,
+    /// Where compressed data may go on: host offsets of the free ends of clusters.
+    free_ends: Vec<u64>,
     /// Host offsets of the refcount blocks already written.
     blocks: Vec<u64>,
     /// The counts of the blocks after these.
@@ -33,7 +37,7 @@ pub(crate) struct RefcountTable {
 impl Allocator {
     /// An allocator for an empty file.
     pub(crate) fn new(cluster_bits: u32) -> Self {
-        Self { cluster_bits, next: 0, packed_end: None, blocks: Vec::new(), open: VecDeque::new() }
+        Self { cluster_bits, next: 0, free_ends: Vec::new(), blocks: Vec::new(), open: VecDeque::new() }
     }
 
     /// Host offset of `count` new clusters in a row.
@@ -45,25 +49,45 @@ impl Allocator {
         Ok(first << self.cluster_bits)
     }
 
-    /// Host offset of `len` bytes for a compressed cluster, right behind the last one where possible.
+    /// Host offset of `len` bytes for a compressed cluster: in the tightest free end, else in one that can go on into new
+    /// clusters, else in new clusters.
     pub(crate) fn packed(&mut self, len: u64, target: &dyn TargetStorage) -> Result<u64> {
-        let start = match self.packed_end {
-            Some(end) if self.goes_on(end, len) => end,
-            _ => self.next << self.cluster_bits,
-        };
-        let last = (start + len - 1) >> self.cluster_bits;
+        let bits = self.cluster_bits;
+        let usable = |end: &u64| self.count(end >> bits) < u16::MAX;
+        let fitting = self.free_ends.iter().copied().filter(usable).filter(|&end| self.room(end) >= len);
+        let start = fitting
+            .min_by_key(|&end| self.room(end))
+            .or_else(|| {
+                self.free_ends.iter().copied().filter(usable).find(|end| (end >> bits) + 1 == self.next)
+            })
+            .unwrap_or(self.next << bits);
+        let last = (start + len - 1) >> bits;
         self.take((last + 1).saturating_sub(self.next));
-        self.refer(start >> self.cluster_bits..=last);
-        self.packed_end = Some(start + len).filter(|end| !end.is_multiple_of(1 << self.cluster_bits));
+        self.refer(start >> bits..=last);
+        self.free_ends.retain(|&end| end != start);
+        self.remember(start + len);
         self.write_final_blocks(target)?;
         Ok(start)
     }
 
-    /// Whether `len` bytes at `end` stay in its cluster or run into unused ones.
-    fn goes_on(&self, end: u64, len: u64) -> bool {
-        let cluster = end >> self.cluster_bits;
-        let (fits, at_the_end) = ((end + len - 1) >> self.cluster_bits == cluster, cluster + 1 == self.next);
-        (fits || at_the_end) && self.count(cluster) < u16::MAX
+    /// Bytes from `end` to the end of its cluster.
+    fn room(&self, end: u64) -> u64 {
+        let cluster_size = 1 << self.cluster_bits;
+        cluster_size - end % cluster_size
+    }
+
+    fn remember(&mut self, end: u64) {
+        if !end.is_multiple_of(1 << self.cluster_bits) {
+            self.free_ends.push(end);
+        }
+        if self.free_ends.len() > MAX_FREE_ENDS
+            && let Some(least) = self.free_ends.iter().copied().min_by_key(|&end| self.room(end))
+        {
+            self.free_ends.retain(|&end| end != least);
+        }
+        // An old end that nothing fits into would keep all later refcount blocks in memory.
+        let oldest = self.next.saturating_sub(self.per_block()) << self.cluster_bits;
+        self.free_ends.retain(|&end| end >= oldest);
     }
 
     fn per_block(&self) -> u64 {
@@ -99,7 +123,8 @@ impl Allocator {
     /// Writes the blocks that nothing can change any more; they take clusters themselves.
     fn write_final_blocks(&mut self, target: &dyn TargetStorage) -> Result<()> {
         loop {
-            let changing = self.packed_end.map_or(self.next, |end| end >> self.cluster_bits);
+            let free_ends = self.free_ends.iter().map(|end| end >> self.cluster_bits);
+            let changing = free_ends.fold(self.next, u64::min);
             if (self.blocks.len() as u64 + 1) * self.per_block() > changing {
                 return Ok(());
             }

@@ -44,6 +44,10 @@ pub(crate) enum Qcow2Error {
     L1Offset { offset: u64, why: &'static str },
     #[error("the L1 table of {len:#x} bytes at {offset:#x} leaves the file, which ends at {file_size:#x}")]
     L1Outside { offset: u64, len: u64, file_size: u64 },
+    #[error(
+        "the refcount table of {len:#x} bytes at {offset:#x} leaves the file, which ends at {file_size:#x}"
+    )]
+    RefcountTableOutside { offset: u64, len: u64, file_size: u64 },
     #[error("L1 entry {index} is {entry:#x}: {fault}")]
     L1Entry { index: u64, entry: u64, at: u64, fault: EntryFault },
     #[error("L2 entry {index} of the table at {table:#x} is {entry:#x}: {fault}")]
@@ -91,6 +95,7 @@ impl Qcow2Error {
         match self {
             Self::Encrypted { .. } => Some("decrypt it with QEMU's tools first, then convert the result"),
             Self::L1Outside { .. }
+            | Self::RefcountTableOutside { .. }
             | Self::L1Entry { fault: EntryFault::Outside { .. }, .. }
             | Self::L2Entry { fault: EntryFault::Outside { .. }, .. } => {
                 Some("the file looks cut off: compare its size with the original's")

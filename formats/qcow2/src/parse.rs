@@ -30,10 +30,11 @@ pub(crate) struct Header {
 
 /// Parses the first cluster of an image whose file has `file_size` bytes. `first` may hold more than the cluster.
 pub(crate) fn parse_header(first: &[u8], file_size: u64) -> Result<Header, Error> {
-    let v2: HeaderV2 = read_fixed(first, 0)?;
-    if v2.magic != MAGIC {
-        return Err(Qcow2Error::Magic(v2.magic).into());
+    let magic = Bytes::new(first, 0).array(0)?;
+    if magic != MAGIC {
+        return Err(Qcow2Error::Magic(magic).into());
     }
+    let v2: HeaderV2 = read_fixed(first, 0)?;
     let v3 = match v2.version {
         2 => HeaderV3 { refcount_order: REFCOUNT_ORDER, header_length: V2_LENGTH, ..HeaderV3::default() },
         3 => read_fixed(first, V2_LENGTH.into())?,
@@ -67,6 +68,7 @@ pub(crate) fn parse_header(first: &[u8], file_size: u64) -> Result<Header, Error
         virtual_size: v2.size,
         file_size,
     };
+    check_refcount_table(&v2, &geometry)?;
     Ok(Header {
         geometry,
         l1_table_offset: v2.l1_table_offset,
@@ -193,6 +195,18 @@ fn check_l1(v2: &HeaderV2, geometry: &Geometry) -> Result<usize, Qcow2Error> {
         }
     }
     Ok(needed as usize)
+}
+
+/// Reading needs no reference counts. But where their table is gone, the file is cut off, and then the end of a cluster
+/// that seems to have never been written may in truth be lost.
+fn check_refcount_table(v2: &HeaderV2, geometry: &Geometry) -> Result<(), Qcow2Error> {
+    let (offset, file_size) = (v2.refcount_table_offset, geometry.file_size);
+    let len = u64::from(v2.refcount_table_clusters) << geometry.cluster_bits;
+    let file_end = align_up(file_size, geometry.cluster_size()).unwrap_or(u64::MAX);
+    if offset.checked_add(len).is_some_and(|end| end <= file_end) {
+        return Ok(());
+    }
+    Err(Qcow2Error::RefcountTableOutside { offset, len, file_size })
 }
 
 fn parse_compression(first: &Bytes<'_>, v3: &HeaderV3) -> Result<Compression, Error> {

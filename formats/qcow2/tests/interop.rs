@@ -5,11 +5,17 @@
 mod disks;
 
 use disks::{copy, mixed, read_all, request, run};
-use format_core::{FileTarget, Format, OpenOptions, OpenedImage, open_image};
+use format_core::{ExtentKind, FileTarget, Format, OpenOptions, OpenedImage, Packed, open_image};
 use format_qcow2::FORMAT;
 use std::path::Path;
 
 const SIZE: usize = (9 << 20) + 3 * 512;
+/// Enough for small clusters, which QEMU compresses slowly.
+const SMALL: usize = (1 << 20) + 3 * 512;
+
+fn size_for(cluster: &str) -> usize {
+    if cluster == "2M" { SIZE } else { SMALL }
+}
 
 static FORMATS: &[&Format] = &[&FORMAT];
 
@@ -26,8 +32,12 @@ fn assert_same(found: &[u8], wanted: &[u8], what: &str) {
 
 /// `qemu-img convert`s a disk with these arguments and reads the result back through our reader.
 fn reads_what_qemu_writes(args: &[&str]) {
+    reads_of_size(SIZE, args);
+}
+
+fn reads_of_size(size: usize, args: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let disk = mixed(SIZE, 100_000, 1);
+    let disk = mixed(size, 100_000, 1);
     std::fs::write(folder.path().join("in.raw"), &disk).unwrap();
     let mut all = vec!["convert", "-f", "raw", "-O", "qcow2"];
     all.extend(args);
@@ -38,8 +48,8 @@ fn reads_what_qemu_writes(args: &[&str]) {
     assert_same(&read_all(&image.disk).unwrap(), &disk, &format!("{args:?}"));
     // In odd pieces, which go through the cluster cache and across every boundary.
     let mut at = 0;
-    while at < SIZE {
-        let mut part = vec![0; 77_777.min(SIZE - at)];
+    while at < size {
+        let mut part = vec![0; 77_777.min(size - at)];
         image.disk.read_exact_at(at as u64, &mut part).unwrap();
         assert_same(&part, &disk[at..at + part.len()], "a piece");
         at += part.len();
@@ -58,10 +68,11 @@ fn reads_every_cluster_size_of_both_versions() {
 #[test]
 fn reads_compressed_clusters() {
     for cluster in ["512", "4k", "64k", "2M"] {
-        reads_what_qemu_writes(&["-c", "-o", &format!("compat=0.10,cluster_size={cluster}")]);
+        let size = size_for(cluster);
+        reads_of_size(size, &["-c", "-o", &format!("compat=0.10,cluster_size={cluster}")]);
         for kind in ["zlib", "zstd"] {
             let options = format!("compression_type={kind},cluster_size={cluster}");
-            reads_what_qemu_writes(&["-c", "-o", &options]);
+            reads_of_size(size, &["-c", "-o", &options]);
         }
     }
 }
@@ -196,12 +207,42 @@ fn writes_every_cluster_size_of_both_versions() {
 
 #[test]
 fn writes_compressed_clusters() {
-    let disk = mixed(SIZE, 200_000, 4);
     for cluster in ["512", "4k", "64k", "2M"] {
+        let disk = mixed(size_for(cluster), 50_000, 4);
         writes_what_qemu_accepts(&disk, &[("compat", "0.10"), ("cluster_size", cluster)], true);
         for kind in ["zlib", "zstd"] {
             writes_what_qemu_accepts(&disk, &[("compression_type", kind), ("cluster_size", cluster)], true);
         }
+    }
+}
+
+/// A disk of 64 TiB, and one whose L1 table is 24 MiB in 512-byte clusters: three clusters of data each.
+#[test]
+fn writes_huge_disks() {
+    for (size, cluster) in [(64u64 << 40, "64k"), (96 << 30, "512")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let target = FileTarget::create(&path.join("a.qcow2"), false).unwrap();
+        let request = request(size, &[("cluster_size", cluster)]);
+        let sink = FORMAT.create.unwrap()(Box::new(target), &request).unwrap();
+        for at in [0, size / 2, size - 65536] {
+            sink.write_at(at, Packed::Plain(&[0x5a; 65536])).unwrap();
+        }
+        sink.finish().unwrap();
+        let check = run(path, "qemu-img", &["check", "-f", "qcow2", "a.qcow2"]);
+        assert!(check.contains("No errors were found"), "{check}");
+        let last = format!("read -P 0x5a {} 65536", size - 65536);
+        let out = run(path, "qemu-io", &["-f", "qcow2", "-r", "-c", &last, "a.qcow2"]);
+        assert!(!out.contains("failed"), "{out}");
+        let image = open_file(&path.join("a.qcow2"));
+        let data: u64 = image
+            .disk
+            .extents(0, size)
+            .map(Result::unwrap)
+            .filter(|e| e.kind == ExtentKind::Data)
+            .map(|e| e.len)
+            .sum();
+        assert_eq!(data, 3 * 65536);
     }
 }
 
