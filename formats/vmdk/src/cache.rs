@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 const SHARDS: usize = 8;
+/// Shards are searched from end to end, so they stay short.
+const MAX_VALUES: usize = 1024;
 
 /// Oldest first.
 type Entries<T> = Vec<(u64, Arc<T>)>;
@@ -16,7 +18,8 @@ pub(crate) struct Cache<T> {
 impl<T> Cache<T> {
     /// A cache of at most `capacity` values, at least one.
     pub(crate) fn new(capacity: usize) -> Self {
-        let shards = capacity.clamp(1, SHARDS);
+        let capacity = capacity.clamp(1, MAX_VALUES);
+        let shards = capacity.min(SHARDS);
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             per_shard: (capacity / shards).max(1),
