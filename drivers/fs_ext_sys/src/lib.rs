@@ -1,1 +1,19 @@
 //! The few calls of libext2fs that rehome needs, over an io_manager of its own.
+//!
+//! ```text
+//!  driver-fs-ext ──▶ Filesystem (safe) ──▶ raw (extern "C") ──▶ shim.c ──▶ libext2fs.a
+//!       ▲                                                         │ io_manager
+//!       └───────────── BlockIo::read_at / write_at ◀── trampolines┘
+//! ```
+//!
+//! The shim is compiled against the installed headers, so no layout of the library is written down by hand. The
+//! library knows nothing of journals to replay or of orphans: the caller deals with both before it edits.
+//!
+//! The one crate of the workspace where `unsafe` is allowed.
+
+mod error;
+mod filesystem;
+mod raw;
+
+pub use error::{Error, Result};
+pub use filesystem::{BlockIo, Entry, Filesystem, Inode, IoFailed, Space};

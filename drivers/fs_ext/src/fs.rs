@@ -1,0 +1,270 @@
+//! An open file system, and reading from it.
+
+use crate::cache::{CachedVolume, LibraryIo};
+use crate::error::{ExtError, Obstacle};
+use crate::layout::{EXT4_ENCRYPT_FL, ROOT_INODE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use crate::path::{NAME_LEN, components};
+use crate::probe::{ExtFacts, readable_superblock};
+use crate::superblock::Superblock;
+use driver_core::{DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use ext2fs_sys::{Entry, Filesystem, Inode};
+use format_core::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+/// Names in one folder at most.
+const MAX_ENTRIES: usize = 1 << 20;
+/// Block reads of one look-up or listing at most (1 GiB of a folder with 4 KiB blocks).
+const MAX_READS: u64 = 1 << 18;
+
+/// What opening a file system changed on the volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// Transactions of the journal that were replayed.
+    pub transactions: u32,
+    /// Blocks that the replay wrote.
+    pub blocks: u64,
+    /// Deleted but still open files that were freed.
+    pub orphans_deleted: u64,
+    /// Files whose cut was completed.
+    pub orphans_cut: u64,
+}
+
+/// An ext2, ext3 or ext4 file system on a volume.
+pub struct ExtFs {
+    pub(crate) fs: Filesystem,
+    pub(crate) io: Arc<CachedVolume>,
+    pub(crate) sb: Superblock,
+    pub(crate) facts: ExtFacts,
+    pub(crate) obstacle: Option<Obstacle>,
+    pub(crate) opening: Opening,
+    pub(crate) bitmaps_loaded: bool,
+}
+
+/// Opens the ext file system on `volume`, replays its journal and frees its orphans.
+///
+/// Where that is not possible the file system is opened for reading as it is, and [`ExtFs::editable`] tells why.
+///
+/// # Errors
+/// `Unsupported` when there is no ext file system or none that can be read; `Corrupt` when its superblock or group
+/// descriptors are wrong; what the volume reports.
+pub fn open(volume: Arc<dyn Volume>) -> Result<ExtFs> {
+    let io = CachedVolume::new(volume);
+    let sb = readable_superblock(&io)?;
+    let facts = ExtFacts::of(&sb);
+    let mut obstacle = sb.replay_obstacle().or_else(|| sb.state_obstacle()).map(Obstacle::from);
+    let opening = Opening::default();
+    if obstacle.is_none() && sb.needs_recovery() {
+        obstacle = Some(ExtError::UncleanWithJournal.into());
+    }
+    let fs = open_library(&io, obstacle.is_none())?;
+    Ok(ExtFs { fs, io, sb, facts, obstacle, opening, bitmaps_loaded: false })
+}
+
+pub(crate) fn open_library(io: &Arc<CachedVolume>, writable: bool) -> Result<Filesystem> {
+    io.grant(MAX_READS);
+    Filesystem::open(Box::new(LibraryIo(Arc::clone(io))), writable).map_err(|error| convert(io, error))
+}
+
+/// The library's error as ours, with the reason where a read or write failed.
+pub(crate) fn convert(io: &CachedVolume, error: ext2fs_sys::Error) -> Error {
+    let reason = io.take_failure();
+    match (error, reason) {
+        (_, Some(reason)) => reason,
+        (ext2fs_sys::Error::NoSpace, None) => {
+            Error::needs_person("no space left in the guest's file system").in_format("ext4")
+        }
+        (error, None) => Error::corrupt(error.to_string()).in_format("ext4"),
+    }
+}
+
+impl ExtFs {
+    /// Facts of the superblock as it was found, before replay.
+    #[must_use]
+    pub fn facts(&self) -> &ExtFacts {
+        &self.facts
+    }
+
+    /// What opening changed on the volume.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    /// Whether the file system can be edited.
+    ///
+    /// # Errors
+    /// The reason why not, `NeedsPerson` with the next step.
+    pub fn editable(&self) -> Result<()> {
+        self.obstacle.as_ref().map_or(Ok(()), |obstacle| Err(obstacle.to_error()))
+    }
+
+    pub(crate) fn check<T>(&self, result: ext2fs_sys::Result<T>) -> Result<T> {
+        result.map_err(|error| convert(&self.io, error))
+    }
+
+    pub(crate) fn stat(&self, ino: u32) -> Result<Inode> {
+        self.check(self.fs.stat(ino))
+    }
+
+    /// The inode at the end of `names`, `None` when there is none.
+    pub(crate) fn resolve(&self, names: &[&str]) -> Result<Option<u32>> {
+        let mut ino = ROOT_INODE;
+        for name in names {
+            if self.stat(ino)?.mode & S_IFMT != S_IFDIR || name.len() > NAME_LEN {
+                return Ok(None);
+            }
+            self.io.grant(MAX_READS);
+            match self.check(self.fs.lookup(ino, name))? {
+                Some(found) => ino = found,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(ino))
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Result<Option<(u32, Inode)>> {
+        let Some(ino) = self.resolve(&components(path)?)? else { return Ok(None) };
+        Ok(Some((ino, self.stat(ino)?)))
+    }
+
+    /// The inode that `path` names, which must be of the type `wanted` (`S_IF*`).
+    pub(crate) fn find_kind(&self, path: &str, wanted: u32) -> Result<(u32, Inode)> {
+        match self.find(path)? {
+            Some((ino, inode)) if inode.mode & S_IFMT == wanted => Ok((ino, inode)),
+            Some(_) => Err(Error::usage(format!("{path:?} is not {}", kind_name(wanted)))),
+            None => Err(Error::usage(format!("there is no {path:?}"))),
+        }
+    }
+
+    /// Names in a folder without `.` and `..`.
+    pub(crate) fn entries(&self, ino: u32) -> Result<Vec<Entry>> {
+        self.io.grant(MAX_READS);
+        let mut entries = self.check(self.fs.list(ino, MAX_ENTRIES))?;
+        if entries.len() >= MAX_ENTRIES {
+            return Err(Error::new(ErrorKind::Limit, format!("a folder with more than {MAX_ENTRIES} names")));
+        }
+        entries.retain(|entry| entry.name != b"." && entry.name != b"..");
+        Ok(entries)
+    }
+
+    fn entry_kind(&self, entry: &Entry) -> Result<FileKind> {
+        Ok(match entry.file_type {
+            1 => FileKind::File,
+            2 => FileKind::Folder,
+            7 => FileKind::Link,
+            3..=6 => FileKind::Other,
+            _ => kind(self.stat(entry.ino)?.mode),
+        })
+    }
+
+    pub(crate) fn content(&self, ino: u32, inode: &Inode, limit: u64) -> Result<Vec<u8>> {
+        if inode.flags & EXT4_ENCRYPT_FL != 0 {
+            return Err(Error::needs_person("the file is encrypted by the guest (fscrypt)").in_format("ext4"));
+        }
+        let size = match usize::try_from(inode.size) {
+            Ok(size) if inode.size <= limit => size,
+            _ => {
+                let message = format!("the file has {:#x} bytes, the limit is {limit:#x}", inode.size);
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
+        };
+        self.io.grant(MAX_READS + inode.size / 256);
+        let mut content = vec![0; size];
+        let got = self.check(self.fs.read(ino, 0, &mut content))?;
+        if got != size {
+            return Err(Error::corrupt(format!("{got:#x} of {size:#x} bytes of a file could be read")));
+        }
+        Ok(content)
+    }
+}
+
+fn kind(mode: u32) -> FileKind {
+    match mode & S_IFMT {
+        S_IFREG => FileKind::File,
+        S_IFDIR => FileKind::Folder,
+        S_IFLNK => FileKind::Link,
+        _ => FileKind::Other,
+    }
+}
+
+fn kind_name(wanted: u32) -> &'static str {
+    match wanted {
+        S_IFREG => "a regular file",
+        S_IFDIR => "a folder",
+        _ => "a symbolic link",
+    }
+}
+
+/// A name that could not be opened is shown so that it cannot be mistaken for one that can.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace(['/', '\0'], "\u{fffd}")
+}
+
+impl GuestFs for ExtFs {
+    fn kind(&self) -> &'static str {
+        self.facts.kind
+    }
+
+    fn metadata(&self, path: &str) -> Result<Option<FileMeta>> {
+        Ok(self.find(path)?.map(|(ino, inode)| FileMeta {
+            kind: kind(inode.mode),
+            size: inode.size,
+            mode: inode.mode & 0o7777,
+            uid: inode.uid,
+            gid: inode.gid,
+            inode: ino.into(),
+        }))
+    }
+
+    fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>> {
+        let (ino, _) = self.find_kind(path, S_IFDIR)?;
+        let entries = self.entries(ino)?;
+        entries
+            .iter()
+            .map(|entry| Ok(DirEntry { name: shown(&entry.name), kind: self.entry_kind(entry)? }))
+            .collect()
+    }
+
+    fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
+        let (ino, inode) = self.find_kind(path, S_IFREG)?;
+        self.content(ino, &inode, limit).map_err(|error| error.context(format!("read {path}")))
+    }
+
+    fn read_link(&self, path: &str) -> Result<String> {
+        let (ino, _) = self.find_kind(path, S_IFLNK)?;
+        let target = self.check(self.fs.read_link(ino))?;
+        String::from_utf8(target).map_err(|_| Error::corrupt(format!("the target of {path:?} is no UTF-8")))
+    }
+
+    fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        self.replace(path, content)
+    }
+
+    fn append_file(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.append(path, bytes)
+    }
+
+    fn create_file(&mut self, path: &str, content: &[u8], ownership: Ownership) -> Result<()> {
+        self.new_file(path, content, ownership)
+    }
+
+    fn create_folder(&mut self, path: &str, ownership: Ownership) -> Result<()> {
+        self.new_folder(path, ownership)
+    }
+
+    fn create_link(&mut self, path: &str, target: &str) -> Result<()> {
+        self.new_link(path, target)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        self.move_name(from, to)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<()> {
+        self.remove_name(path)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.write_out()
+    }
+}

@@ -1,0 +1,79 @@
+/*
+ * A flat interface over libext2fs. Structure layouts come from the installed headers, so that no hand-written copy
+ * of them can go wrong. All functions return 0 or a com_err code.
+ */
+#ifndef REHOME_EXT2FS_SHIM_H
+#define REHOME_EXT2FS_SHIM_H
+
+#include <stdint.h>
+
+/* Where the bytes are. The callbacks return 0 or something else for "failed". */
+struct rh_io {
+	void *context;
+	int (*read)(void *context, uint64_t offset, void *buffer, uint64_t length);
+	int (*write)(void *context, uint64_t offset, const void *bytes, uint64_t length);
+};
+
+struct rh_inode {
+	uint64_t size;
+	uint32_t mode;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t links;
+	uint32_t flags;
+	uint32_t dtime;
+	uint32_t generation;
+	uint32_t sectors;
+};
+
+struct rh_space {
+	uint64_t free_blocks;
+	uint64_t free_inodes;
+	uint32_t block_size;
+};
+
+/* What a code means to the caller, as far as cases have to be told apart. */
+enum rh_class { RH_OTHER = 0, RH_NOT_FOUND = 1, RH_NO_SPACE = 2, RH_IO = 3 };
+
+typedef struct struct_ext2_filsys rh_fs;
+typedef int (*rh_entry_fn)(void *context, uint32_t ino, uint8_t type, const char *name, uint32_t length);
+typedef int (*rh_block_fn)(void *context, uint64_t logical, uint64_t physical);
+
+void rh_init(void);
+int rh_classify(long code);
+const char *rh_message(long code);
+
+long rh_open(const struct rh_io *io, int writable, rh_fs **out);
+void rh_free(rh_fs *fs);
+long rh_flush(rh_fs *fs);
+long rh_load_bitmaps(rh_fs *fs);
+
+long rh_lookup(rh_fs *fs, uint32_t folder, const char *name, uint32_t length, uint32_t *ino);
+long rh_stat(rh_fs *fs, uint32_t ino, struct rh_inode *out);
+long rh_list(rh_fs *fs, uint32_t folder, rh_entry_fn each, void *context);
+long rh_blocks(rh_fs *fs, uint32_t ino, rh_block_fn each, void *context);
+long rh_read(rh_fs *fs, uint32_t ino, uint64_t offset, void *buffer, uint64_t length, uint64_t *got);
+long rh_read_link(rh_fs *fs, uint32_t ino, char *buffer, uint64_t capacity, uint64_t *length);
+void rh_space(rh_fs *fs, struct rh_space *out);
+int rh_inode_in_use(rh_fs *fs, uint32_t ino);
+
+long rh_empty_file(rh_fs *fs, uint32_t ino);
+long rh_write(rh_fs *fs, uint32_t ino, uint64_t offset, const void *bytes, uint64_t length);
+long rh_create_file(rh_fs *fs, uint32_t folder, uint32_t mode, uint32_t uid, uint32_t gid, uint32_t *ino);
+long rh_create_folder(rh_fs *fs, uint32_t folder, uint32_t mode, uint32_t uid, uint32_t gid, uint32_t *ino);
+long rh_create_link(rh_fs *fs, uint32_t folder, const char *target, uint32_t *ino);
+long rh_link(rh_fs *fs, uint32_t folder, const char *name, uint32_t ino);
+long rh_unlink(rh_fs *fs, uint32_t folder, const char *name, uint32_t ino);
+long rh_set_links(rh_fs *fs, uint32_t ino, uint32_t links);
+long rh_set_parent(rh_fs *fs, uint32_t folder, uint32_t parent);
+long rh_touch(rh_fs *fs, uint32_t ino);
+long rh_release(rh_fs *fs, uint32_t ino);
+long rh_cut(rh_fs *fs, uint32_t ino);
+long rh_copy_xattr(rh_fs *fs, uint32_t from, uint32_t to, const char *name);
+
+void rh_clear_orphan_list(rh_fs *fs);
+void rh_clear_orphan_present(rh_fs *fs);
+uint32_t rh_orphan_checksum(rh_fs *fs, uint32_t ino, uint32_t generation, uint64_t block, char *buffer);
+void rh_recount_free(rh_fs *fs);
+
+#endif
