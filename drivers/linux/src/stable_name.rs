@@ -1,0 +1,193 @@
+//! Names of block devices that do not survive a move to other hardware, and what to write instead.
+
+use driver_core::device::parse_kernel_name;
+use driver_core::{Guest, PartitionFacts, PartitionId, PartitionRole};
+
+/// What becomes of a device name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// It survives, or is no disk at all.
+    Stable,
+    /// This name says the same and survives.
+    New(String),
+    /// It names nothing on the disks at hand; why.
+    Lost(String),
+}
+
+/// Looks at a device name of fstab, crypttab or a kernel command line. `kind` is the file system type expected there.
+pub(crate) fn stable_name(guest: &Guest, spec: &str, kind: Option<&str>) -> Name {
+    if !depends_on_hardware(spec) {
+        return if is_lost_uuid(guest, spec) {
+            Name::Lost(format!("no file system on the disks has {spec}"))
+        } else {
+            Name::Stable
+        };
+    }
+    let Some(id) = guest.resolve_device(spec) else {
+        return Name::Lost(format!("{spec} is on none of the disks"));
+    };
+    let found = guest.partition(id).and_then(|partition| partition.file_system.as_ref());
+    match (found.map(|fs| fs.kind.as_str()), kind) {
+        (Some(found), Some(kind)) if !same_kind(found, kind) => {
+            Name::Lost(format!("{spec} should hold {kind}, but there is {found}"))
+        }
+        _ => name_of(guest, id),
+    }
+}
+
+/// The same for a device that must be the one mounted at `point`: inspection knows better than the name.
+pub(crate) fn stable_name_of_mount(guest: &Guest, spec: &str, point: &str) -> Name {
+    let mounted = guest.mounts.iter().find(|mount| mount.point == point);
+    match mounted {
+        Some(mount) if depends_on_hardware(spec) => name_of(guest, (mount.disk, mount.partition)),
+        _ => stable_name(guest, spec, None),
+    }
+}
+
+/// Kernel names count disks in the order of this machine's controllers; by-id and by-path name its hardware.
+pub(crate) fn depends_on_hardware(spec: &str) -> bool {
+    let path = spec.trim_matches('"');
+    path.starts_with("/dev/")
+        && (parse_kernel_name(path).is_some()
+            || ["/dev/nvme", "/dev/xvd", "/dev/disk/by-id/", "/dev/disk/by-path/"]
+                .iter()
+                .any(|prefix| path.starts_with(prefix)))
+}
+
+fn same_kind(found: &str, wanted: &str) -> bool {
+    let family = |kind: &str| match kind {
+        "ext2" | "ext3" | "ext4" => "ext".to_owned(),
+        "vfat" | "msdos" => "fat".to_owned(),
+        other => other.to_owned(),
+    };
+    matches!(wanted, "auto" | "none" | "") || family(found) == family(wanted)
+}
+
+/// `UUID=…` where it is unique, else `PARTUUID=…`.
+fn name_of(guest: &Guest, id: PartitionId) -> Name {
+    let Some(partition) = guest.partition(id) else {
+        return Name::Lost("the partition is not there".into());
+    };
+    let uuid =
+        partition.file_system.as_ref().and_then(|fs| fs.uuid.as_ref()).map(|uuid| format!("UUID={uuid}"));
+    let part_uuid = partition.part_uuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
+    let writable = |name: &String| !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+    let unique = |name: &String| writable(name) && guest.resolve_device(name) == Some(id);
+    match [uuid, part_uuid].into_iter().flatten().find(unique) {
+        Some(name) => Name::New(name),
+        None => Name::Lost(format!("partition {} of disk {} has no UUID of its own", id.1, id.0)),
+    }
+}
+
+/// `true` only when it is certain: the content of every partition is known, and none is a container for others.
+fn is_lost_uuid(guest: &Guest, spec: &str) -> bool {
+    let uuid = spec.strip_prefix("UUID=").or_else(|| spec.strip_prefix("/dev/disk/by-uuid/"));
+    let Some(uuid) = uuid.map(|uuid| uuid.trim_matches('"')) else { return false };
+    let partitions = || guest.disks.iter().flat_map(|disk| &disk.partitions);
+    let own = |partition: &PartitionFacts| {
+        let fs = partition.file_system.as_ref();
+        fs.and_then(|fs| fs.uuid.as_ref()).is_some_and(|own| own.eq_ignore_ascii_case(uuid))
+    };
+    !guest.disks.is_empty()
+        && guest.disks.iter().all(|disk| !disk.partitions.is_empty())
+        && partitions().all(is_plain)
+        && !partitions().any(own)
+}
+
+/// Holds one known file system with a UUID, or never any.
+fn is_plain(partition: &PartitionFacts) -> bool {
+    let extended = matches!(partition.type_id.as_str(), "0x05" | "0x5" | "0x0f" | "0xf" | "0x85");
+    partition.role == PartitionRole::BiosBoot
+        || extended
+        || partition.file_system.as_ref().is_some_and(|fs| {
+            fs.uuid.is_some()
+                && matches!(fs.kind.as_str(), "ext2" | "ext3" | "ext4" | "vfat" | "xfs" | "ntfs" | "swap")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::{DiskFacts, FsFacts, MountFacts};
+
+    fn guest() -> Guest {
+        let partition = |number, kind: &str, uuid: Option<&str>| PartitionFacts {
+            number,
+            part_uuid: Some(format!("p-{number}")),
+            file_system: Some(FsFacts {
+                kind: kind.into(),
+                uuid: uuid.map(Into::into),
+                ..FsFacts::default()
+            }),
+            ..PartitionFacts::default()
+        };
+        let partitions = vec![
+            partition(1, "ext4", Some("aa")),
+            partition(2, "swap", None),
+            partition(3, "xfs", Some("cc")),
+        ];
+        Guest { disks: vec![DiskFacts { partitions, ..DiskFacts::default() }], ..Guest::default() }
+    }
+
+    #[test]
+    fn kernel_names_become_uuids() {
+        let guest = guest();
+        for (spec, kind, expected) in [
+            ("/dev/xvda1", Some("ext4"), "UUID=aa"),
+            ("/dev/nvme0n1p1", Some("auto"), "UUID=aa"),
+            ("/dev/sda1", Some("ext3"), "UUID=aa"),
+            ("/dev/sda2", Some("swap"), "PARTUUID=p-2"),
+        ] {
+            assert_eq!(stable_name(&guest, spec, kind), Name::New(expected.into()), "{spec}");
+        }
+        for spec in
+            ["LABEL=x", "PARTUUID=p-9", "/dev/mapper/a-b", "/dev/md0", "tmpfs", "nas:/x", "/swapfile", ""]
+        {
+            assert_eq!(stable_name(&guest, spec, None), Name::Stable, "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_as_expected_is_lost() {
+        let mut guest = guest();
+        for (spec, kind) in [
+            ("/dev/xvdf", None),
+            ("/dev/nvme1n1p1", None),
+            ("/dev/nvme0n2", None),
+            ("/dev/sda1", Some("xfs")),
+            ("/dev/disk/by-id/nvme-x", None),
+        ] {
+            assert!(matches!(stable_name(&guest, spec, kind), Name::Lost(_)), "{spec}");
+        }
+        // A swap area without UUID: what UUID=ff names is not certain.
+        assert_eq!(stable_name(&guest, "UUID=ff", None), Name::Stable);
+        guest.disks[0].partitions[1].file_system.as_mut().unwrap().uuid = Some("bb".into());
+        assert!(matches!(stable_name(&guest, "UUID=ff", None), Name::Lost(_)));
+        assert_eq!(stable_name(&guest, "UUID=AA", None), Name::Stable);
+    }
+
+    #[test]
+    fn a_uuid_that_two_partitions_share_is_not_written() {
+        let mut guest = guest();
+        guest.disks[0].partitions[2].file_system.as_mut().unwrap().uuid = Some("aa".into());
+        assert_eq!(stable_name(&guest, "/dev/xvda1", None), Name::New("PARTUUID=p-1".into()));
+        guest.disks[0].partitions[2].part_uuid = Some("p-1".into());
+        assert!(matches!(stable_name(&guest, "/dev/xvda1", None), Name::Lost(_)));
+    }
+
+    #[test]
+    fn inspection_knows_the_root_better_than_a_name() {
+        let mut guest = guest();
+        let mount = |partition| MountFacts {
+            point: "/".into(),
+            device: String::new(),
+            disk: 0,
+            partition,
+            kind: "xfs".into(),
+        };
+        guest.mounts.push(mount(3));
+        assert_eq!(stable_name_of_mount(&guest, "/dev/nvme1n1p1", "/"), Name::New("UUID=cc".into()));
+        assert_eq!(stable_name_of_mount(&guest, "/dev/xvda1", "/var"), Name::New("UUID=aa".into()));
+        assert_eq!(stable_name_of_mount(&guest, "LABEL=root", "/"), Name::Stable);
+    }
+}
