@@ -7,7 +7,6 @@
 
 use format_core::{Error, Result};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -222,15 +221,13 @@ impl BlockList {
             Store::Memory(bytes) => write(&bytes.lock().unwrap_or_else(PoisonError::into_inner)),
             Store::File(file) => {
                 let failed = |e| Error::io("cannot read the block hashes", e);
-                let mut reader = file;
-                reader.seek(SeekFrom::Start(0)).map_err(failed)?;
-                let mut left = block_count(self.virtual_size) * HASH_LEN;
-                let mut buf = vec![0; 1 << 20];
-                while left > 0 {
-                    let len = left.min(buf.len() as u64) as usize;
-                    reader.read_exact(&mut buf[..len]).map_err(failed)?;
+                let end = block_count(self.virtual_size) * HASH_LEN;
+                let (mut at, mut buf) = (0, vec![0; 1 << 20]);
+                while at < end {
+                    let len = (end - at).min(buf.len() as u64) as usize;
+                    file.read_exact_at(&mut buf[..len], at).map_err(failed)?;
                     write(&buf[..len])?;
-                    left -= len as u64;
+                    at += len as u64;
                 }
                 Ok(())
             }

@@ -1,1 +1,54 @@
-//! Partition tables as windows of a disk.
+//! Partition tables as windows of a disk, and what lies in each partition.
+//!
+//! [`read_table`] reads MBR (with logical partitions) and GPT (primary or backup header); [`identify`] names the file
+//! system or container in a window by its signature. Nothing here writes.
+
+mod gpt;
+mod mbr;
+mod signature;
+mod window;
+
+use driver_core::{DiskFacts, TableKind};
+use format_core::{Overlay, Result};
+use std::sync::Arc;
+
+pub use signature::identify;
+pub use window::Window;
+
+/// Reads the partition table of the disk below `overlay`. What contradicts itself is left out and said in the second
+/// value.
+///
+/// # Errors
+/// What the disk reports.
+pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
+    let size = overlay.base().virtual_size();
+    let mut facts = DiskFacts { size, ..DiskFacts::default() };
+    let mut obstacles = Vec::new();
+    let mut sector = [0; 512];
+    if size >= 512 {
+        overlay.read_merged_at(0, &mut sector)?;
+    }
+    let Some(mbr) = mbr::parse(&sector) else {
+        facts.partitions = vec![window::whole_disk(size)];
+        return Ok((facts, obstacles));
+    };
+    facts.boot_code = mbr::boot_code(&sector);
+    if mbr.is_protective() {
+        match gpt::read(overlay, size)? {
+            Ok(table) => {
+                (facts.table, facts.id, facts.partitions) =
+                    (TableKind::Gpt, Some(table.disk_guid), table.partitions);
+                obstacles.extend(table.obstacles);
+                return Ok((facts, obstacles));
+            }
+            Err(reason) => obstacles.push(format!("the GPT cannot be used: {reason}")),
+        }
+    }
+    facts.table = TableKind::Mbr;
+    facts.id = Some(format!("0x{:08x}", mbr.signature));
+    facts.partitions = mbr::partitions(&mbr, size, |lba, sector| match lba.checked_mul(512) {
+        Some(at) if at.saturating_add(512) <= size => overlay.read_merged_at(at, sector).map(|()| true),
+        _ => Ok(false),
+    })?;
+    Ok((facts, obstacles))
+}

@@ -1,0 +1,78 @@
+//! Names what lies in a volume by its signature, with the names that blkid uses.
+
+use driver_core::{FsFacts, Volume};
+use format_core::Result;
+
+/// One signature: name, offset, bytes, and where a UUID of 16 plain bytes lies, if it does.
+struct Signature {
+    kind: &'static str,
+    at: u64,
+    bytes: &'static [u8],
+    uuid_at: Option<u64>,
+}
+
+/// Containers first: what they hold may look like a file system further inside.
+const SIGNATURES: &[Signature] = &[
+    Signature { kind: "crypto_LUKS", at: 0, bytes: b"LUKS\xba\xbe", uuid_at: None },
+    Signature { kind: "BitLocker", at: 3, bytes: b"-FVE-FS-", uuid_at: None },
+    Signature { kind: "LVM2_member", at: 512, bytes: b"LABELONE", uuid_at: None },
+    Signature { kind: "linux_raid_member", at: 4096, bytes: b"\xfc\x4e\x2b\xa9", uuid_at: None },
+    Signature { kind: "linux_raid_member", at: 0, bytes: b"\xfc\x4e\x2b\xa9", uuid_at: None },
+    Signature { kind: "xfs", at: 0, bytes: b"XFSB", uuid_at: Some(32) },
+    Signature { kind: "btrfs", at: 0x1_0040, bytes: b"_BHRfS_M", uuid_at: Some(0x1_0020) },
+    Signature { kind: "ntfs", at: 3, bytes: b"NTFS    ", uuid_at: None },
+    Signature { kind: "swap", at: 4086, bytes: b"SWAPSPACE2", uuid_at: Some(0x40c) },
+    Signature { kind: "swsuspend", at: 4086, bytes: b"S1SUSPEND", uuid_at: None },
+];
+
+/// What lies in `volume`, when it has a signature that is known here. ext and FAT have their own rooms.
+///
+/// # Errors
+/// What the volume reports.
+pub fn identify(volume: &dyn Volume) -> Result<Option<FsFacts>> {
+    for signature in SIGNATURES {
+        if !matches_at(volume, signature.at, signature.bytes)? {
+            continue;
+        }
+        let uuid = match signature.uuid_at {
+            Some(at) => read_uuid(volume, at)?,
+            None if signature.kind == "crypto_LUKS" => read_luks_uuid(volume)?,
+            None => None,
+        };
+        return Ok(Some(FsFacts { kind: signature.kind.into(), uuid, ..FsFacts::default() }));
+    }
+    Ok(None)
+}
+
+fn matches_at(volume: &dyn Volume, at: u64, wanted: &[u8]) -> Result<bool> {
+    if at.saturating_add(wanted.len() as u64) > volume.size() {
+        return Ok(false);
+    }
+    let mut found = vec![0; wanted.len()];
+    volume.read_exact_at(at, &mut found)?;
+    Ok(found == wanted)
+}
+
+fn read_uuid(volume: &dyn Volume, at: u64) -> Result<Option<String>> {
+    if at.saturating_add(16) > volume.size() {
+        return Ok(None);
+    }
+    let mut bytes = [0; 16];
+    volume.read_exact_at(at, &mut bytes)?;
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text =
+        [&hex[..4], &hex[4..6], &hex[6..8], &hex[8..10], &hex[10..]].map(|part| part.concat()).join("-");
+    Ok((bytes != [0; 16]).then_some(text))
+}
+
+/// LUKS keeps its UUID as text, in both versions at the same place (LUKS on-disk format 1.2.3, section 2.1).
+fn read_luks_uuid(volume: &dyn Volume) -> Result<Option<String>> {
+    if volume.size() < 208 {
+        return Ok(None);
+    }
+    let mut bytes = [0; 40];
+    volume.read_exact_at(168, &mut bytes)?;
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    let fits = text.len() == 36 && text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    Ok(fits.then(|| String::from_utf8_lossy(text).into_owned()))
+}

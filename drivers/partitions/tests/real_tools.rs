@@ -1,0 +1,115 @@
+//! Tables made by sfdisk and signatures made by the real mkfs tools.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use driver_core::{DiskFacts, PartitionRole, TableKind};
+use driver_partitions::{Window, identify, read_table};
+use format_core::{DenyAll, Disk, LayerContext, MemStorage, Overlay};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+fn overlay(bytes: Vec<u8>) -> Arc<Overlay> {
+    let context = LayerContext { gate: Arc::new(DenyAll) };
+    let layer = format_raw::FORMAT.open_layer.unwrap()(Arc::new(MemStorage(bytes)), &context).unwrap();
+    Overlay::new(Disk::new(vec![layer.into()]).unwrap())
+}
+
+fn sfdisk(path: &Path, script: &str) {
+    let mut child = Command::new("timeout")
+        .args(["20", "sfdisk", "-q"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sfdisk is in the package fdisk");
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn disk_with(script: &str) -> Vec<u8> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(24 << 20).unwrap();
+    sfdisk(file.path(), script);
+    std::fs::read(file.path()).unwrap()
+}
+
+fn table(bytes: Vec<u8>) -> (DiskFacts, Vec<String>) {
+    read_table(&overlay(bytes)).unwrap()
+}
+
+const GPT: &str = "label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\n\
+    start=2048, size=8192, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE, name=\"esp\"\n\
+    start=10240, size=2048, type=21686148-6449-6E6F-744E-656564454649\n\
+    start=12288, size=20480, name=\"rööt\"\n";
+
+#[test]
+fn gpt_by_sfdisk() {
+    let (facts, obstacles) = table(disk_with(GPT));
+    assert_eq!(facts.table, TableKind::Gpt);
+    assert_eq!(facts.id.as_deref(), Some("11111111-2222-3333-4444-555555555555"));
+    assert!(obstacles.is_empty());
+    let found: Vec<_> =
+        facts.partitions.iter().map(|p| (p.number, p.start / 512, p.size / 512, p.role)).collect();
+    use PartitionRole::{BiosBoot, Data, Esp};
+    assert_eq!(found, [(1, 2048, 8192, Esp), (2, 10240, 2048, BiosBoot), (3, 12288, 20480, Data)]);
+    assert_eq!(facts.partitions[0].part_uuid.as_deref(), Some("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"));
+    assert_eq!(facts.partitions[2].name.as_deref(), Some("rööt"));
+}
+
+#[test]
+fn a_damaged_primary_gpt_falls_back_to_the_backup_and_says_so() {
+    let mut bytes = disk_with(GPT);
+    bytes[512 + 60] ^= 1;
+    let (facts, obstacles) = table(bytes.clone());
+    assert_eq!(facts.partitions.len(), 3);
+    assert!(obstacles[0].contains("backup is used"), "{obstacles:?}");
+    let end = bytes.len();
+    bytes[end - 512 + 60] ^= 1;
+    let (facts, obstacles) = table(bytes);
+    assert_eq!(facts.table, TableKind::Mbr);
+    assert!(obstacles[0].contains("cannot be used"), "{obstacles:?}");
+}
+
+#[test]
+fn mbr_with_logical_partitions_by_sfdisk() {
+    let script = "label: dos\nlabel-id: 0x12345678\nstart=2048, size=2048, type=83, bootable\n\
+        start=4096, size=36864, type=5\nstart=6144, size=2048, type=82\nstart=10240, size=4096, type=8e\n";
+    let (facts, _) = table(disk_with(script));
+    let found: Vec<_> =
+        facts.partitions.iter().map(|p| (p.number, p.start / 512, p.size / 512, p.role)).collect();
+    use PartitionRole::{Data, Lvm, Swap};
+    assert_eq!(found, [(1, 2048, 2048, Data), (5, 6144, 2048, Swap), (6, 10240, 4096, Lvm)]);
+    assert_eq!(facts.partitions[1].part_uuid.as_deref(), Some("12345678-05"));
+    assert_eq!(facts.id.as_deref(), Some("0x12345678"));
+}
+
+#[test]
+fn every_flipped_bit_of_the_tables_gives_an_answer() {
+    let good = disk_with(GPT);
+    let end = good.len();
+    let overlay = overlay(good.clone());
+    for at in (446..1024 + 256).chain(end - 600..end) {
+        for bit in [0, 7] {
+            overlay.write_all_at(at as u64, &[good[at] ^ (1 << bit)]).unwrap();
+            let (facts, _) = read_table(&overlay).unwrap();
+            assert!(facts.partitions.iter().all(|p| p.start + p.size <= facts.size));
+            overlay.write_all_at(at as u64, &[good[at]]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn swap_is_known_by_its_signature_and_uuid() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+    let made =
+        Command::new("timeout").args(["20", "mkswap", "-q", "-U", uuid]).arg(file.path()).status().unwrap();
+    assert!(made.success());
+    let overlay = overlay(std::fs::read(file.path()).unwrap());
+    let (facts, _) = read_table(&overlay).unwrap();
+    assert_eq!((facts.table, facts.partitions[0].number), (TableKind::None, 0));
+    let found = identify(&Window::of_partition(&overlay, &facts.partitions[0]).unwrap()).unwrap().unwrap();
+    assert_eq!((found.kind.as_str(), found.uuid.as_deref()), ("swap", Some(uuid)));
+}
