@@ -53,6 +53,10 @@ plain_text() { # FILE: what the guest wrote, without control sequences, which wo
     sed 's/\x1b\[[0-9;?=]*[a-zA-Z]//g' "$1" | tr -d '\r\0'
 }
 
+last_lines() { # COUNT
+    plain_text "$log" | awk 'NF { print "    | " $0 }' | tail -n "$1"
+}
+
 main() {
     [[ $# -eq 5 && $4 =~ ^[0-9]+$ ]] || { echo "usage: ${0##*/} IMAGE FORMAT CONTROLLER SECONDS LOG" >&2; exit 2; }
     local image=$1 format=$2 controller=$3 seconds=$4 reason='' seen
@@ -62,17 +66,19 @@ main() {
     controller_options "$controller"
     : >"$log"
     # -snapshot: whatever the guest writes, also to the firmware's variables, goes to a temporary file.
-    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nodefaults -display none -no-reboot \
+    # The time limit is a second guard, for when this script itself is killed.
+    timeout --kill-after=5 $((seconds + 30)) qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nodefaults -display none -no-reboot \
         -snapshot -drive "if=none,id=disk,format=$format,file=$image,cache=unsafe" \
         -serial "file:$log" "${options[@]}" </dev/null 2>"$log.qemu" &
     qemu=$!
-    trap 'kill -KILL "$qemu" 2>/dev/null || true; wait "$qemu" 2>/dev/null || true; rm -f "$log.qemu"' EXIT
+    trap 'kill "$qemu" 2>/dev/null || true; wait "$qemu" 2>/dev/null || true; rm -f "$log.qemu"' EXIT
     SECONDS=0
     while [[ -z $reason ]]; do
         sleep 0.2
         seen=$(plain_text "$log" | grep -aEo -m 1 "$login|$failures" || true)
         if [[ $seen =~ login ]]; then
             printf 'boot: %s: login prompt after %d s\n' "$controller" "$SECONDS"
+            last_lines 2
             return
         elif [[ -n $seen ]]; then
             reason=$seen
@@ -83,7 +89,7 @@ main() {
         fi
     done
     printf 'boot: %s: failed after %d s: %s\n' "$controller" "$SECONDS" "$reason"
-    plain_text "$log" | awk 'NF { print "    | " $0 }' | tail -n 12
+    last_lines 12
     return 1
 }
 
