@@ -15,7 +15,7 @@ use crate::early::{self, Early};
 use crate::error::{Error, Result};
 use crate::index_files;
 use crate::input::Input;
-use crate::listing::{FileKind, Listing, ModuleForm};
+use crate::listing::{FileKind, Listing, ModuleForm, split_version};
 use crate::lz4_legacy;
 use crate::modules::{Closure, Module, ModuleIndex, ModuleSource, ModuleState, module_name};
 use crate::segment::{self, Compression, Segment};
@@ -111,12 +111,19 @@ pub fn plan(
     let index = ModuleIndex::load(source)?;
     let wanted: Vec<&str> = request.wanted.iter().chain(request.load_early).copied().collect();
     let closure = index.closure(&wanted);
-    let need = need(listing, version, &closure);
+    let mut need = self::need(listing, version, &index.hard_closure(&wanted));
+    if !need.absent.is_empty() || need.reindex {
+        // Soft dependencies come along, but their absence alone is no reason to touch an image.
+        need = self::need(listing, version, &closure);
+    }
     let mut addition = Addition::new(listing);
     let mut modules = Vec::new();
     let mut notes = Vec::new();
     if !need.absent.is_empty() || need.reindex {
         let root = listing.module_root(version);
+        if split_version(&format!("{root}/")) != Some((version, "")) {
+            return Err(Error::InTheWay { path: root, wanted: "folder lib/modules or usr/lib/modules" });
+        }
         let mut paths = BTreeMap::new();
         for module in &need.absent {
             let (relative, bytes) = load_module(listing, version, source, module)?;

@@ -40,7 +40,10 @@ pub(crate) fn extend(listing: &Listing, names: &[String]) -> Result<Early> {
         Maker::Mkinitcpio => "config",
         Maker::Mkinitfs | Maker::Unknown => return Ok(Early::NoList),
     };
-    let path = listing.resolve(path);
+    if listing.resolve(path) != path {
+        return Err(Error::EarlyList { path: path.to_owned(), reason: "a symbolic link leads elsewhere" });
+    }
+    let path = path.to_owned();
     let old = match (listing.kind(&path), listing.content(&path)) {
         (None, _) => &[][..],
         (Some(FileKind::File { .. }), Some(content)) => content,

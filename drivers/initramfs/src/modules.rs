@@ -175,6 +175,18 @@ impl ModuleIndex {
     /// once, so circles do no harm.
     #[must_use]
     pub fn closure(&self, wanted: &[&str]) -> Closure {
+        self.walk(wanted, true)
+    }
+
+    /// The same without soft dependencies.
+    #[must_use]
+    pub fn hard_closure(&self, wanted: &[&str]) -> Closure {
+        self.walk(wanted, false)
+    }
+
+    fn walk(&self, wanted: &[&str], with_soft: bool) -> Closure {
+        let none = HashMap::new();
+        let soft = if with_soft { &self.soft } else { &none };
         let mut closure = Closure::default();
         let mut entered = HashSet::new();
         let mut todo: Vec<Step> =
@@ -182,13 +194,22 @@ impl ModuleIndex {
         while let Some(step) = todo.pop() {
             match step {
                 Step::Load(module) => closure.files.push(module),
-                Step::Enter { name, soft } => self.enter(name, soft, &mut entered, &mut todo, &mut closure),
+                Step::Enter { name, soft: by_soft } => {
+                    let Some(module) = self.modules.get(&name) else {
+                        self.enter_other(name, by_soft, &mut entered, &mut todo, &mut closure);
+                        continue;
+                    };
+                    if entered.insert(name.clone()) {
+                        enter_module(name, module, soft, &mut todo);
+                    }
+                }
             }
         }
         closure
     }
 
-    fn enter(
+    /// A name without a module file: an alias, built in, or absent.
+    fn enter_other(
         &self,
         name: String,
         soft: bool,
@@ -196,33 +217,34 @@ impl ModuleIndex {
         todo: &mut Vec<Step>,
         closure: &mut Closure,
     ) {
-        let Some(module) = self.modules.get(&name) else {
-            let aliased = self.aliases.get(&name).filter(|_| entered.insert(format!("alias {name}")));
-            if self.builtin.contains(&name) {
-                closure.builtin.insert(name);
-            } else if let Some(targets) = aliased {
+        if self.builtin.contains(&name) {
+            closure.builtin.insert(name);
+        } else if let Some(targets) = self.aliases.get(&name) {
+            // A module of this name would have been found before, so the names of aliases and modules do not mix.
+            if entered.insert(name) {
                 todo.extend(targets.iter().map(|target| Step::Enter { name: target.clone(), soft }));
-            } else if self.aliases.contains_key(&name) {
-                // Visited before.
-            } else if soft {
-                closure.soft_missing.insert(name);
-            } else {
-                closure.missing.insert(name);
             }
-            return;
-        };
-        if !entered.insert(name.clone()) {
-            return;
+        } else if soft {
+            closure.soft_missing.insert(name);
+        } else {
+            closure.missing.insert(name);
         }
-        let none = SoftDependencies::default();
-        let extra = self.soft.get(&name).unwrap_or(&none);
-        let enter_soft = |name: &String| Step::Enter { name: module_name(name), soft: true };
-        // The stack runs backwards: post, the module itself, its dependencies (nearest first in the file), pre.
-        todo.extend(extra.post.iter().rev().map(enter_soft));
-        todo.push(Step::Load(Module { name, path: module.path.clone() }));
-        todo.extend(module.needs.iter().map(|path| Step::Enter { name: module_name(path), soft: false }));
-        todo.extend(extra.pre.iter().rev().map(enter_soft));
     }
+}
+
+/// The stack runs backwards: post, the module itself, its dependencies (nearest first in the file), pre.
+fn enter_module(
+    name: String,
+    module: &Dependencies,
+    soft: &HashMap<String, SoftDependencies>,
+    todo: &mut Vec<Step>,
+) {
+    let enter_soft = |name: &String| Step::Enter { name: module_name(name), soft: true };
+    let extra = soft.get(&name);
+    todo.extend(extra.iter().flat_map(|extra| extra.post.iter().rev().map(enter_soft)));
+    todo.push(Step::Load(Module { name, path: module.path.clone() }));
+    todo.extend(module.needs.iter().map(|path| Step::Enter { name: module_name(path), soft: false }));
+    todo.extend(extra.iter().flat_map(|extra| extra.pre.iter().rev().map(enter_soft)));
 }
 
 enum Step {
@@ -324,6 +346,7 @@ mod tests {
         assert!(place("pre") < place("a") && place("crc_hw") < place("a") && place("a") < place("post"));
         assert!(c.missing.is_empty() && c.soft_missing.contains("gone") && c.builtin.contains("ext4"));
         assert!(names(&i.closure(&["loop"])).is_empty());
+        assert_eq!(names(&i.hard_closure(&["post"])), ["a", "post"]);
     }
 
     #[test]

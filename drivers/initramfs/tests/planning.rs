@@ -109,6 +109,18 @@ fn without_a_lib_link_the_old_place_is_used() {
 }
 
 #[test]
+fn a_soft_dependency_alone_is_no_reason_to_change_an_image() {
+    let mut source = guest();
+    source.0.insert("modules.softdep".into(), b"softdep hv_vmbus pre: virtio_blk\n".to_vec());
+    let (dep, module) =
+        (format!("lib/modules/{VERSION}/modules.dep"), format!("lib/modules/{VERSION}/kernel/hv_vmbus.ko"));
+    let old = image(&[(&dep, Some(DEP)), (&module, Some(""))]);
+    assert_eq!(run(&old, &source, &ask(&["hv_vmbus"], &[])).unwrap().plan, Plan::Nothing);
+    let outcome = run(&old, &source, &ask(&["hv_storvsc"], &[])).unwrap();
+    assert_eq!(outcome.modules.len(), 2);
+}
+
+#[test]
 fn early_lists_are_extended_once() {
     let dracut = ("etc/cmdline.d/20-force_drivers.conf", "rd.driver.pre=dm_mod,hv-vmbus");
     let arch = ("config", "MODULES=\"ext4 hv_vmbus\"\nHOOKS=x");
@@ -275,7 +287,7 @@ fn links_are_followed_as_the_kernel_does() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn written_archives_are_read_back(
@@ -293,6 +305,46 @@ proptest! {
         for (name, content) in &files {
             let path = format!("etc/modules-load.d/{name}");
             prop_assert_eq!(listing.content(&path), Some(content.as_slice()));
+        }
+    }
+
+    /// Random trees with links to anywhere: a plan that is made keeps every link and folder, and does its job.
+    #[test]
+    fn odd_trees_are_extended_or_refused(
+        entries in proptest::collection::vec((0_usize..14, 0_usize..17, any::<bool>()), 0..12),
+    ) {
+        let deep = format!("usr/lib/modules/{VERSION}/kernel");
+        let dep = format!("lib/modules/{VERSION}/modules.dep");
+        let names = ["lib", "usr", "usr/lib", "lib/modules", "usr/lib/modules", "conf", "conf/modules", "etc",
+            "conf/initramfs.conf", "a", "a/b", &deep, &dep, "etc/initrd-release"];
+        let mut writer = Writer::new(5);
+        for (name, kind, slash) in entries {
+            let name = names[name];
+            match names.get(kind) {
+                Some(target) => {
+                    let target = if slash { format!("/{target}") } else { (*target).to_owned() };
+                    writer.symlink(name, &target).unwrap();
+                }
+                None if slash => writer.directory(name).unwrap(),
+                None => writer.file(name, b"dracut").unwrap(),
+            }
+        }
+        let old = writer.finish().unwrap();
+        let Ok(before) = Listing::from_image(&old[..], &Limits::default()) else { return Ok(()) };
+        let request = ask(&["hv_storvsc"], &["hv_vmbus"]);
+        if let Ok(outcome) = plan(&old, &before, &guest(), &request) {
+            let new = outcome.plan.clone().into_image(old);
+            let after = list(&new);
+            prop_assert!(after.module(VERSION, "hv_storvsc").is_some());
+            // A link in the place of an index itself is replaced by the file, as the kernel does.
+            let written = |path: &str| outcome.files.iter().chain(&outcome.modules).any(|added| added.path == path);
+            for (path, kind) in before.entries() {
+                if written(path) || matches!(kind, FileKind::File { .. }) {
+                    continue;
+                }
+                prop_assert_eq!(Some(kind), after.kind(path), "{}", path);
+            }
+            prop_assert_eq!(run(&new, &guest(), &request).unwrap().plan, Plan::Nothing);
         }
     }
 
