@@ -3,7 +3,7 @@
 //! Bounds that need one field only are asserted here; what depends on other fields or on the file is in `parse`.
 
 use crate::error::VmdkError;
-use binrw::BinRead;
+use binrw::{BinRead, BinWrite};
 
 /// Bytes per sector; offsets and sizes in the file count in these.
 pub(crate) const SECTOR: u64 = 512;
@@ -35,6 +35,10 @@ pub(crate) const GD_AT_END: u64 = u64::MAX;
 pub(crate) const COMPRESSION_DEFLATE: u16 = 1;
 /// The line-end bytes as they must be.
 pub(crate) const NEWLINES: [u8; 4] = *b"\n \r\n";
+/// Type of the marker before a grain table.
+pub(crate) const MARKER_GRAIN_TABLE: u32 = 1;
+/// Type of the marker before the grain directory.
+pub(crate) const MARKER_GRAIN_DIRECTORY: u32 = 2;
 /// Type of the marker before a footer.
 pub(crate) const MARKER_FOOTER: u32 = 3;
 
@@ -48,8 +52,8 @@ pub(crate) const MAX_DESCRIPTOR: u64 = 1 << 20;
 pub(crate) const MAX_DIRECTORY_ENTRIES: u64 = 8 << 20;
 
 /// `SparseExtentHeader`, the first sector of a hosted sparse extent; the footer of a stream has the same form.
-#[derive(BinRead, Clone, Debug)]
-#[br(little, magic = b"KDMV")]
+#[derive(BinRead, BinWrite, Clone, Debug)]
+#[brw(little, magic = b"KDMV")]
 pub(crate) struct SparseExtentHeader {
     #[br(assert((1..=3).contains(&version), VmdkError::HeaderVersion { version }))]
     pub(crate) version: u32,
@@ -72,15 +76,15 @@ pub(crate) struct SparseExtentHeader {
     pub(crate) rgd_offset: u64,
     pub(crate) gd_offset: u64,
     /// Sectors before the first grain; wrong in some products' files, so not relied on.
-    pub(crate) _over_head: u64,
+    pub(crate) over_head: u64,
     pub(crate) unclean_shutdown: u8,
     pub(crate) newlines: [u8; 4],
     pub(crate) compress_algorithm: u16,
 }
 
 /// The 12 bytes before a compressed grain.
-#[derive(BinRead, Clone, Copy, Debug)]
-#[br(little)]
+#[derive(BinRead, BinWrite, Clone, Copy, Debug)]
+#[brw(little)]
 pub(crate) struct GrainMarker {
     /// First sector of the grain on the disk.
     pub(crate) lba: u64,
@@ -89,10 +93,10 @@ pub(crate) struct GrainMarker {
 }
 
 /// The start of a marker sector before metadata.
-#[derive(BinRead, Clone, Copy, Debug)]
-#[br(little)]
+#[derive(BinRead, BinWrite, Clone, Copy, Debug)]
+#[brw(little)]
 pub(crate) struct MetadataMarker {
-    pub(crate) _num_sectors: u64,
+    pub(crate) num_sectors: u64,
     pub(crate) size: u32,
     pub(crate) marker_type: u32,
 }

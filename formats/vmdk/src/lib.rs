@@ -1,4 +1,5 @@
-//! VMware VMDK images: hosted sparse extents (`monolithicSparse`) and stream-optimized ones, read at random.
+//! VMware VMDK images: hosted sparse extents (`monolithicSparse`) and stream-optimized ones, read at random;
+//! stream-optimized ones are also written.
 //!
 //! ```text
 //!  header ─▶ descriptor (text) ─▶ size, CID, parent
@@ -19,6 +20,7 @@ mod parse;
 mod read;
 mod stream;
 mod tables;
+mod write;
 
 use format_core::Format;
 
@@ -26,8 +28,10 @@ use format_core::Format;
 pub static FORMAT: Format = Format {
     name: "vmdk",
     extensions: &["vmdk"],
-    description: "VMware disks: monolithicSparse and streamOptimized",
+    description: "VMware disks: monolithicSparse (reading) and streamOptimized",
     probe: parse::probe,
     open_layer: Some(read::open),
+    create: Some(write::create),
+    create_options: write::OPTIONS,
     ..Format::NONE
 };
