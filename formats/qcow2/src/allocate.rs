@@ -97,8 +97,8 @@ impl Allocator {
     fn take(&mut self, count: u64) {
         self.next += count;
         let wanted = self.next.div_ceil(self.per_block()) as usize - self.blocks.len();
-        let empty = vec![0; self.per_block() as usize];
-        self.open.resize(wanted.max(self.open.len()), empty);
+        let per_block = self.per_block() as usize;
+        self.open.resize_with(wanted.max(self.open.len()), || vec![0; per_block]);
     }
 
     fn place(&self, cluster: u64) -> (usize, usize) {
@@ -167,5 +167,34 @@ impl Allocator {
         let offset = table << self.cluster_bits;
         target.write_all_at(offset, &entries)?;
         Ok(RefcountTable { offset, clusters: table_clusters, file_size: total << self.cluster_bits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format_core::MemTarget;
+
+    #[test]
+    fn a_count_never_overflows() {
+        let (mut allocator, target) = (Allocator::new(21), MemTarget::default());
+        let mut last = None;
+        for _ in 0..=u16::MAX {
+            let place = allocator.packed(1, &target).unwrap();
+            assert!(last < Some(place));
+            last = Some(place);
+        }
+        assert_eq!(last, Some(1 << 21), "the last one found its cluster full of references");
+        assert_eq!((allocator.count(0), allocator.count(1)), (u16::MAX, 1));
+    }
+
+    #[test]
+    fn blocks_in_memory_stay_few() {
+        let (mut allocator, target) = (Allocator::new(9), MemTarget::default());
+        for len in (0..20_000).map(|i| 1 + i * 37 % 511) {
+            allocator.packed(len, &target).unwrap();
+            allocator.clusters(1 + len % 3, &target).unwrap();
+            assert!(allocator.open.len() <= 3, "{} blocks", allocator.open.len());
+        }
     }
 }

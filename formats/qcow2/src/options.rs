@@ -1,6 +1,6 @@
 //! The writer's `-o` keys, checked.
 
-use crate::layout::{ENTRY_SIZE, MAX_CLUSTER_BITS, MAX_L1_ENTRIES, MIN_CLUSTER_BITS};
+use crate::layout::{ENTRY_SIZE, MAX_CLUSTER_BITS, MAX_L1_ENTRIES, MIN_CLUSTER_BITS, compressed_offset_bits};
 use crate::parse::Compression;
 use format_core::units::{SECTOR, align_up, format_size, parse_size};
 use format_core::{CreateOption, CreateRequest, Error, ErrorKind, Result};
@@ -95,7 +95,9 @@ impl Plan {
 
     /// Better now than after hours of copying.
     fn check_limits(&self) -> Result<()> {
-        if self.l1_entries <= MAX_L1_ENTRIES {
+        // An L2 entry has this many bits for a place in the file, which may be twice as large as the disk and never is.
+        let offset_bits = if self.compressed { compressed_offset_bits(self.cluster_bits) } else { 56 };
+        if self.l1_entries <= MAX_L1_ENTRIES && self.header_size >> (offset_bits - 1) == 0 {
             let clusters = self.header_size.div_ceil(self.cluster_size()) + self.l1_entries;
             let counts_per_block = self.cluster_size() / 2;
             // The refcount structures count themselves, hence one in `counts_per_block` more, and a few for rounding.
@@ -161,6 +163,12 @@ mod tests {
             let kind = plan(size, &[("cluster_size", cluster)]).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::Limit, "{size} {cluster}");
         }
+    }
+
+    #[test]
+    fn places_that_an_entry_cannot_hold_are_refused() {
+        let large = |compressed| plan(1 << 49, &[("cluster_size", "2M"), ("compressed", compressed)]).is_ok();
+        assert!(large("off") && !large("on"));
     }
 
     #[test]
