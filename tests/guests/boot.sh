@@ -67,7 +67,7 @@ main() {
     : >"$log"
     # -snapshot: whatever the guest writes, also to the firmware's variables, goes to a temporary file.
     # The time limit is a second guard, for when this script itself is killed.
-    timeout --kill-after=5 $((seconds + 30)) qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nodefaults -display none -no-reboot \
+    timeout --kill-after=5 $((seconds + 30)) qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 512 -nodefaults -display none -no-reboot \
         -snapshot -drive "if=none,id=disk,format=$format,file=$image,cache=unsafe" \
         -serial "file:$log" "${options[@]}" </dev/null 2>"$log.qemu" &
     qemu=$!
