@@ -15,6 +15,7 @@ mod config_file;
 mod fixups;
 mod fstab;
 mod inspect;
+mod kernel_cmdline;
 mod kernels;
 mod module_source;
 mod os_release;

@@ -71,7 +71,8 @@ fn name_of(guest: &Guest, id: PartitionId) -> Name {
     let uuid =
         partition.file_system.as_ref().and_then(|fs| fs.uuid.as_ref()).map(|uuid| format!("UUID={uuid}"));
     let part_uuid = partition.part_uuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
-    let writable = |name: &String| !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+    // Written into shell files too: nothing that a shell or GRUB would look at.
+    let writable = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || "=-_.:".contains(c));
     let unique = |name: &String| writable(name) && guest.resolve_device(name) == Some(id);
     match [uuid, part_uuid].into_iter().flatten().find(unique) {
         Some(name) => Name::New(name),

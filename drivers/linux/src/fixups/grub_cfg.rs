@@ -1,0 +1,115 @@
+//! grub.cfg: the menu that GRUB shows at the next start.
+//!
+//! Facts: `linux`, `linux16` and `linuxefi` commands carry a kernel's arguments (GRUB manual, "linux"). `search --fs-uuid`
+//! lines name file systems already. On Fedora 34, RHEL 9 and newer the file on the EFI system partition is a stub
+//! (`configfile`) without any such command, so editing lines can never overwrite it.
+//!
+//! Consoles: the one named last becomes /dev/console (kernel documentation, "Linux Serial Console"). A serial console
+//! stays where it is: generation 1 has COM1, generation 2 only when it is switched on, and a console without hardware is
+//! passed over. The screen is put *before* it, because without `console=tty0` the machine's window stays black.
+//!
+//! Ubuntu's cloud images write entries that try without initramfs first when `GRUB_FORCE_PARTUUID` was set: no module,
+//! no root, a panic and a reboot. The branch with the initramfs is made the only one.
+
+use crate::config_file::{Line, edit_lines, exists, list, read};
+use crate::kernel_cmdline::{Rules, rewrite};
+use driver_core::{Applies, Context, Draft, FileKind, Fixup};
+use format_core::{Error, Result};
+
+const INITRDLESS: &str = "if [ \"${initrdfail}\" = 1 ]; then";
+const ALWAYS: &str = "if [ 1 = 1 ]; then";
+
+pub(super) struct GrubCfg;
+
+impl Fixup for GrubCfg {
+    fn id(&self) -> &'static str {
+        "linux-grub-cfg"
+    }
+
+    fn title(&self) -> &'static str {
+        "kernel arguments in the generated grub.cfg fit the target"
+    }
+
+    fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        let found = !files(draft)?.is_empty();
+        Ok(if found { Applies::Yes } else { Applies::no("there is no grub.cfg") })
+    }
+
+    fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
+        let mut edited = Vec::new();
+        for path in files(draft)? {
+            let Some(content) = read(draft, &path)? else { continue };
+            let mut trouble = None;
+            let new = edit_lines(&content, |line| edit(line, context, &mut trouble));
+            if let Some(why) = trouble {
+                return Err(Error::needs_person(format!("{path}: {why}"))
+                    .hint("add the disk that holds the root file system to the migration"));
+            }
+            edited.push((path, new));
+        }
+        let reason = format!("root device and consoles of {}", context.target.name);
+        edited.into_iter().try_for_each(|(path, new)| draft.write(&path, new, &reason))
+    }
+}
+
+fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for path in ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"] {
+        if exists(draft, path)? {
+            files.push(path.to_owned());
+        }
+    }
+    // Up to RHEL 8 the whole menu of a UEFI system is here.
+    for vendor in draft.read_dir("/boot/efi/EFI").unwrap_or_default() {
+        if vendor.kind == FileKind::Folder && !vendor.name.contains('\u{fffd}') {
+            files.extend(list(draft, &format!("/boot/efi/EFI/{}", vendor.name), "grub.cfg")?);
+        }
+    }
+    Ok(files)
+}
+
+fn edit(line: &str, context: &Context<'_>, trouble: &mut Option<String>) -> Line {
+    let start = line.trim_start();
+    if start.trim_end() == INITRDLESS {
+        return Line::Replace(line.replace(INITRDLESS, ALWAYS));
+    }
+    let Some((before, args, own_kernel)) = arguments(line, context) else { return Line::Keep };
+    match rewrite(args, &Rules { own_kernel, ..Rules::of(context) }) {
+        Ok(new) if new == args => Line::Keep,
+        Ok(new) => Line::Replace(format!("{before}{new}")),
+        Err(why) => {
+            trouble.get_or_insert(why);
+            Line::Keep
+        }
+    }
+}
+
+/// Splits a line before the kernel arguments in it, and says whether the kernel is one of this guest.
+fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a str, bool)> {
+    let start = line.trim_start();
+    let mut words = start.split_ascii_whitespace();
+    match words.next()? {
+        "linux" | "linux16" | "linuxefi" => {
+            let kernel = words.next()?;
+            let place = start.find(kernel)? + kernel.len() + (line.len() - start.len());
+            let (before, args) = line.split_at_checked(place)?;
+            Some((before, args, is_own(kernel, context)))
+        }
+        "set" => {
+            let value = ["set kernelopts=\"", "set default_kernelopts=\""]
+                .iter()
+                .find_map(|assignment| start.strip_prefix(assignment))?;
+            let (before, args) = line.split_at_checked(line.len() - value.len())?;
+            Some((before, args, true))
+        }
+        _ => None,
+    }
+}
+
+fn is_own(kernel: &str, context: &Context<'_>) -> bool {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let images: Vec<_> = context.guest.kernels.iter().filter_map(|kernel| kernel.image.as_deref()).collect();
+    images.is_empty()
+        || name(kernel) == "vmlinuz"
+        || images.into_iter().any(|image| name(image) == name(kernel))
+}

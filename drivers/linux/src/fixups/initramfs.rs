@@ -1,0 +1,165 @@
+//! initramfs: the target's storage drivers are in it, for every kernel.
+//!
+//! Facts: the kernel unpacks concatenated cpio archives (kernel documentation, "initramfs buffer format"), so drivers are
+//! added behind what is there, with the guest's module indexes; udev in the image loads them by device alias. Hyper-V's
+//! disks, those on the IDE controller too, need `hv_vmbus` and `hv_storvsc`: `ata_piix` leaves them alone
+//! (`prefer_ms_hyperv`). An image made for one host (initramfs-tools MODULES=dep, dracut hostonly) holds EC2's drivers only.
+
+use crate::kernels::INITRAMFS_LIMIT;
+use crate::module_source::GuestModules;
+use driver_core::{Applies, Context, Draft, Fixup, GuestTree, KernelFacts};
+use driver_initramfs::{Limits, Listing, ModuleIndex, ModuleState, Outcome, Plan, append};
+use format_core::{Error, Result};
+use std::collections::BTreeSet;
+
+pub(super) struct Initramfs;
+
+impl Fixup for Initramfs {
+    fn id(&self) -> &'static str {
+        "linux-initramfs"
+    }
+
+    fn title(&self) -> &'static str {
+        "the target's drivers are in the initramfs of every kernel"
+    }
+
+    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        let Some(kernel) = context.guest.kernels.first() else {
+            return Ok(Applies::cannot(
+                "no kernel was found in the guest",
+                "mount /boot in the guest before exporting, or install a kernel",
+            ));
+        };
+        let target = context.target;
+        let index = match load_index(draft.tree(), kernel) {
+            Ok(index) => index,
+            Err(why) => return Ok(Applies::cannot(why, "run depmod -a in the guest before exporting")),
+        };
+        let missing = missing(&index, &required(context));
+        if !missing.is_empty() {
+            return Ok(Applies::cannot(
+                format!("kernel {} does not have {} at all", kernel.version, missing.join(", ")),
+                "install the distribution's generic kernel before migrating (linux-image-amd64, linux-generic, kernel-modules-core)",
+            ));
+        }
+        let modules = modules_only(&index, &required(context));
+        let boot_critical: Vec<_> =
+            modules.into_iter().filter(|module| *module != target.network_module).collect();
+        if kernel.initramfs.is_none() && !boot_critical.is_empty() {
+            return Ok(Applies::cannot(
+                format!(
+                    "kernel {} starts without an initramfs, and {} are modules",
+                    kernel.version,
+                    boot_critical.join(", ")
+                ),
+                "create an initramfs in the guest before exporting (update-initramfs -c -k VERSION, dracut --kver VERSION)",
+            ));
+        }
+        Ok(Applies::Yes)
+    }
+
+    fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
+        let mut done = BTreeSet::new();
+        for (number, kernel) in context.guest.kernels.iter().enumerate() {
+            let Some(path) = &kernel.initramfs else { continue };
+            if !done.insert(draft.tree().canonical(path, true)?) || facts_say_present(context, kernel) {
+                continue;
+            }
+            match plan_one(context, draft, kernel, path)? {
+                // Old kernels may lack drivers or be half removed: the one that starts must be right.
+                Err(why) if number == 0 => {
+                    return Err(Error::needs_person(format!("{path}: {why}")).hint(
+                        "rebuild the initramfs in the guest before exporting (update-initramfs -u, dracut --force)",
+                    ));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Modules that must be there when the kernel looks for its root.
+pub(super) fn required<'a>(context: &Context<'a>) -> Vec<&'a str> {
+    let extra = context.extra_modules.iter().map(String::as_str);
+    context.target.boot_modules.iter().copied().chain(extra).collect()
+}
+
+pub(super) fn load_index(tree: &GuestTree, kernel: &KernelFacts) -> Result<ModuleIndex, String> {
+    ModuleIndex::load(&GuestModules::new(tree, &kernel.version)).map_err(|e| e.to_string())
+}
+
+/// Those of `modules` that are loadable, neither built in nor missing.
+pub(super) fn modules_only<'a>(index: &ModuleIndex, modules: &[&'a str]) -> Vec<&'a str> {
+    let loadable = |module: &&str| matches!(index.state(module), ModuleState::Module(_));
+    modules.iter().copied().filter(loadable).collect()
+}
+
+fn missing<'a>(index: &ModuleIndex, modules: &[&'a str]) -> Vec<&'a str> {
+    modules.iter().copied().filter(|module| index.state(module) == ModuleState::Missing).collect()
+}
+
+/// Inspection has just read this image: no need to read it again when nothing is missing.
+fn facts_say_present(context: &Context<'_>, kernel: &KernelFacts) -> bool {
+    let present = |module: &&str| {
+        let name = module.replace('-', "_");
+        kernel.drivers.iter().any(|driver| driver.module == name && driver.in_initramfs)
+    };
+    required(context).iter().all(present)
+}
+
+/// Plans one image. The inner error says why that image cannot be extended.
+fn plan_one(
+    context: &Context<'_>,
+    draft: &mut Draft<'_>,
+    kernel: &KernelFacts,
+    path: &str,
+) -> Result<Result<(), String>> {
+    let tree = draft.tree();
+    let Some(image) = tree.read_file(path, INITRAMFS_LIMIT)? else { return Ok(Err("it is no file".into())) };
+    let outcome = match extend(context, tree, kernel, &image) {
+        Ok(outcome) => outcome,
+        Err(why) => return Ok(Err(why)),
+    };
+    let names: Vec<_> = outcome.modules.iter().map(|module| file_stem(&module.path)).collect();
+    let reason = format!("drivers for {}: {}", context.target.name, names.join(", "));
+    match outcome.plan {
+        Plan::Nothing => {}
+        Plan::Append(bytes) => draft.append(path, bytes, &reason)?,
+        Plan::Replace(new) => draft.replace(path, image, new, &reason)?,
+    }
+    Ok(Ok(()))
+}
+
+fn extend(
+    context: &Context<'_>,
+    tree: &GuestTree,
+    kernel: &KernelFacts,
+    image: &[u8],
+) -> Result<Outcome, String> {
+    let text = |e: driver_initramfs::Error| e.to_string();
+    let index = load_index(tree, kernel)?;
+    let mut wanted = required(context);
+    let missing = missing(&index, &wanted);
+    if !missing.is_empty() {
+        return Err(format!("kernel {} does not have {} at all", kernel.version, missing.join(", ")));
+    }
+    let listing = Listing::from_image(image, &Limits::default()).map_err(text)?;
+    let source = GuestModules::new(tree, &kernel.version);
+    let plan = |wanted: &[&str]| {
+        let request = append::Request { version: &kernel.version, wanted, load_early: &[] };
+        append::plan(image, &listing, &source, &request).map_err(text)
+    };
+    let outcome = plan(&wanted)?;
+    let helpful = modules_only(&index, context.target.helpful_modules);
+    if outcome.plan == Plan::Nothing || helpful.is_empty() {
+        return Ok(outcome);
+    }
+    wanted.extend(helpful);
+    plan(&wanted)
+}
+
+fn file_stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.split('.').next().unwrap_or(name)
+}

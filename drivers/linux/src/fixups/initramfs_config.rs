@@ -1,0 +1,81 @@
+//! Configuration of the initramfs builders: later rebuilds in the guest keep the target's drivers.
+//!
+//! Facts: initramfs-tools adds what /etc/initramfs-tools/modules lists, one module per line (initramfs-tools(7));
+//! dracut adds `add_drivers` of /etc/dracut.conf.d/*.conf also to images for one host (dracut.conf(5)). Without this the
+//! next kernel update inside the guest may build an image without drivers for its disk: Amazon Linux and RHEL configure
+//! `hostonly`, and a rebuild soon after the move may run before every device was seen.
+
+use super::initramfs::{load_index, modules_only, required};
+use crate::config_file::{exists, read, read_lossy, with_line};
+use driver_core::{Applies, Context, Draft, Fixup};
+use format_core::Result;
+
+const INITRAMFS_TOOLS: &str = "/etc/initramfs-tools";
+const MODULES: &str = "/etc/initramfs-tools/modules";
+const DRACUT: [&str; 3] = ["/etc/dracut.conf.d", "/etc/dracut.conf", "/usr/lib/dracut"];
+const DRACUT_DROP_IN: &str = "/etc/dracut.conf.d/90-rehome.conf";
+
+pub(super) struct InitramfsConfig;
+
+impl Fixup for InitramfsConfig {
+    fn id(&self) -> &'static str {
+        "linux-initramfs-config"
+    }
+
+    fn title(&self) -> &'static str {
+        "later initramfs rebuilds keep the target's drivers"
+    }
+
+    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        if !exists(draft, INITRAMFS_TOOLS)? && !has_dracut(draft)? {
+            return Ok(Applies::no("neither initramfs-tools nor dracut is installed"));
+        }
+        Ok(match wanted(context, draft).is_empty() {
+            true => Applies::no("the target's drivers are part of the kernel"),
+            false => Applies::Yes,
+        })
+    }
+
+    fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
+        let wanted = wanted(context, draft);
+        let reason = format!("later rebuilds keep the drivers for {}", context.target.name);
+        if exists(draft, INITRAMFS_TOOLS)? {
+            let listed = read_lossy(draft, MODULES)?.unwrap_or_default();
+            let mut content = read(draft, MODULES)?.unwrap_or_default();
+            for module in wanted.iter().filter(|module| !is_listed(&listed, module)) {
+                content = with_line(content, module);
+            }
+            draft.write(MODULES, content, &reason)?;
+        }
+        if has_dracut(draft)? {
+            let comment = format!("# drivers that {} needs at boot", context.target.name);
+            let content = format!("{comment}\nadd_drivers+=\" {} \"\n", wanted.join(" "));
+            draft.write(DRACUT_DROP_IN, content, &reason)?;
+        }
+        Ok(())
+    }
+}
+
+fn has_dracut(draft: &Draft<'_>) -> Result<bool> {
+    for path in DRACUT {
+        if exists(draft, path)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What at least one kernel has as a module.
+fn wanted<'a>(context: &Context<'a>, draft: &Draft<'_>) -> Vec<&'a str> {
+    let indexes: Vec<_> =
+        context.guest.kernels.iter().filter_map(|kernel| load_index(draft.tree(), kernel).ok()).collect();
+    let mut modules = required(context);
+    modules.extend(context.target.helpful_modules);
+    modules.retain(|module| indexes.iter().any(|index| !modules_only(index, &[*module]).is_empty()));
+    modules
+}
+
+fn is_listed(text: &str, module: &str) -> bool {
+    let name = |word: &str| word.replace('-', "_");
+    text.lines().filter_map(|line| line.split_whitespace().next()).any(|word| name(word) == name(module))
+}

@@ -1,0 +1,228 @@
+//! Kernel arguments: device names and consoles, changed word by word.
+//!
+//! Words are separated by blanks, and double quotes protect blanks (`next_arg` in the kernel's `lib/cmdline.c`; kernel
+//! documentation, "The kernel's command-line parameters"). The same text stands in shell assignments, GRUB commands and
+//! Boot Loader Specification entries; everything but the changed words stays as it is, quotes and variables included.
+
+use crate::stable_name::{Name, depends_on_hardware, stable_name, stable_name_of_mount};
+use driver_core::{Context, Guest};
+
+/// What the words are changed to.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) guest: &'a Guest,
+    /// Consoles that the target has.
+    pub(crate) consoles: &'a [&'a str],
+    /// The arguments start a kernel of this guest, so that root= is its root.
+    pub(crate) own_kernel: bool,
+    /// Add a screen where the consoles are serial only.
+    pub(crate) add_screen: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// For a kernel of this guest.
+    pub(crate) fn of(context: &Context<'a>) -> Self {
+        Self { guest: context.guest, consoles: context.target.consoles, own_kernel: true, add_screen: true }
+    }
+}
+
+/// What becomes of one word.
+enum Word {
+    Keep,
+    Replace(String),
+    Drop,
+}
+
+/// Rewrites kernel arguments.
+///
+/// # Errors
+/// Why the root file system has no name that survives.
+pub(crate) fn rewrite(args: &str, rules: &Rules<'_>) -> Result<String, String> {
+    let mut out = String::with_capacity(args.len() + 64);
+    let mut rest = args;
+    // The blanks before a dropped first word go to the next one, so that no text starts with a blank that did not.
+    let mut carried: Option<&str> = None;
+    let mut screen_needed = rules.add_screen && needs_screen(args, rules);
+    while let Some((blanks, word, after)) = next_word(rest) {
+        rest = after;
+        let text = match change(word, rules)? {
+            Word::Keep => word.to_owned(),
+            Word::Replace(new) => new,
+            Word::Drop => {
+                if out.is_empty() {
+                    carried.get_or_insert(blanks);
+                }
+                continue;
+            }
+        };
+        out += carried.take().unwrap_or(blanks);
+        if screen_needed && console_of(word).is_some() {
+            out += "console=tty0 ";
+            screen_needed = false;
+        }
+        out += &text;
+    }
+    out += rest;
+    Ok(out)
+}
+
+/// The devices that `console=` words name.
+pub(crate) fn consoles(args: &str) -> Vec<&str> {
+    words(args).filter_map(console_of).collect()
+}
+
+/// A virtual terminal: what a machine's screen shows.
+pub(crate) fn is_screen(console: &str) -> bool {
+    console.strip_prefix("tty").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn needs_screen(args: &str, rules: &Rules<'_>) -> bool {
+    let kept: Vec<_> = consoles(args).into_iter().filter(|console| !is_gone(console, rules)).collect();
+    rules.consoles.contains(&"tty0") && !kept.is_empty() && !kept.into_iter().any(is_screen)
+}
+
+/// Xen's own consoles exist nowhere else; the kernel would have no console but a dead one.
+fn is_gone(console: &str, rules: &Rules<'_>) -> bool {
+    (console.starts_with("hvc") || console.starts_with("xvc")) && !rules.consoles.contains(&console)
+}
+
+fn console_of(word: &str) -> Option<&str> {
+    let value = bare(word.strip_prefix("console=")?);
+    Some(value.split(',').next().unwrap_or(value))
+}
+
+fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
+    if let Some(console) = console_of(word) {
+        return Ok(if is_gone(console, rules) { Word::Drop } else { Word::Keep });
+    }
+    let Some((key, value)) = word.split_once('=') else { return Ok(Word::Keep) };
+    let device = bare(value);
+    match key {
+        "root" | "real_root" if depends_on_hardware(device) => root(key, device, rules),
+        "resume" => Ok(match stable_name(rules.guest, device, Some("swap")) {
+            Name::Stable => Word::Keep,
+            Name::New(name) => Word::Replace(format!("{key}={name}")),
+            // The early boot would wait for a swap area that never comes.
+            Name::Lost(_) => Word::Drop,
+        }),
+        _ => Ok(Word::Keep),
+    }
+}
+
+fn root(key: &str, device: &str, rules: &Rules<'_>) -> Result<Word, String> {
+    let name = if rules.own_kernel {
+        stable_name_of_mount(rules.guest, device, "/")
+    } else {
+        stable_name(rules.guest, device, None)
+    };
+    match name {
+        Name::New(name) => Ok(Word::Replace(format!("{key}={name}"))),
+        Name::Lost(why) if rules.own_kernel => Err(format!("{key}={device}: {why}")),
+        Name::Stable | Name::Lost(_) => Ok(Word::Keep),
+    }
+}
+
+/// Without quotes, also those that a shell string escapes.
+fn bare(value: &str) -> &str {
+    value.trim_matches(['"', '\'', '\\'])
+}
+
+fn words(args: &str) -> impl Iterator<Item = &str> {
+    let mut rest = args;
+    std::iter::from_fn(move || {
+        let (_, word, after) = next_word(rest)?;
+        rest = after;
+        Some(word)
+    })
+}
+
+/// The blanks before the next word, the word, and what follows; `None` when only blanks are left.
+fn next_word(text: &str) -> Option<(&str, &str, &str)> {
+    let start = text.find(|c: char| !c.is_ascii_whitespace())?;
+    let (blanks, word) = text.split_at(start);
+    let mut quoted = false;
+    let end = word.find(|c: char| {
+        quoted ^= c == '"';
+        c.is_ascii_whitespace() && !quoted
+    });
+    let (word, rest) = word.split_at(end.unwrap_or(word.len()));
+    Some((blanks, word, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::{DiskFacts, FsFacts, MountFacts, PartitionFacts};
+
+    fn guest() -> Guest {
+        let partition = |number, kind: &str, uuid: &str| PartitionFacts {
+            number,
+            file_system: Some(FsFacts { kind: kind.into(), uuid: Some(uuid.into()), ..FsFacts::default() }),
+            ..PartitionFacts::default()
+        };
+        let partitions = vec![partition(1, "ext4", "r"), partition(2, "swap", "s")];
+        let mount = MountFacts {
+            point: "/".into(),
+            device: String::new(),
+            disk: 0,
+            partition: 1,
+            kind: "ext4".into(),
+        };
+        Guest {
+            disks: vec![DiskFacts { partitions, ..DiskFacts::default() }],
+            mounts: vec![mount],
+            ..Guest::default()
+        }
+    }
+
+    fn rewritten(args: &str) -> String {
+        let guest = guest();
+        let rules = Rules { guest: &guest, consoles: &["ttyS0", "tty0"], own_kernel: true, add_screen: true };
+        let once = rewrite(args, &rules).unwrap();
+        assert_eq!(rewrite(&once, &rules).unwrap(), once, "a second time changes nothing");
+        once
+    }
+
+    #[test]
+    fn devices_and_consoles_change_and_the_rest_stays() {
+        for (args, expected) in [
+            ("root=/dev/xvda1 ro  quiet", "root=UUID=r ro  quiet"),
+            ("  root=\"/dev/nvme0n1p1\"\tro ", "  root=UUID=r\tro "),
+            ("root=/dev/nvme3n1p7", "root=UUID=r"),
+            (
+                "root=UUID=x root=PARTUUID=y root=/dev/mapper/z",
+                "root=UUID=x root=PARTUUID=y root=/dev/mapper/z",
+            ),
+            ("resume=/dev/xvda2 a", "resume=UUID=s a"),
+            ("resume=/dev/xvdf a", "a"),
+            ("console=hvc0 ro", "ro"),
+            ("ro console=xvc0", "ro"),
+            ("console=hvc0 console=ttyS0,115200n8 x", "console=tty0 console=ttyS0,115200n8 x"),
+            ("a console=ttyS0", "a console=tty0 console=ttyS0"),
+            ("console=tty1 console=ttyS0", "console=tty1 console=ttyS0"),
+            ("console=ttyS0 console=tty0", "console=ttyS0 console=tty0"),
+            ("$tuned_params foo=\"a root=/dev/xvda1 b\"", "$tuned_params foo=\"a root=/dev/xvda1 b\""),
+            ("", ""),
+            (" \t", " \t"),
+            ("a\"b", "a\"b"),
+            ("nvme_core.io_timeout=4294967295", "nvme_core.io_timeout=4294967295"),
+        ] {
+            assert_eq!(rewritten(args), expected, "{args}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_nowhere_is_an_error_only_for_own_kernels() {
+        let guest = Guest::default();
+        let mut rules = Rules { guest: &guest, consoles: &[], own_kernel: true, add_screen: true };
+        assert!(rewrite("root=/dev/sda1", &rules).is_err());
+        rules.own_kernel = false;
+        assert_eq!(rewrite("root=/dev/sda1 console=ttyS0", &rules).unwrap(), "root=/dev/sda1 console=ttyS0");
+    }
+
+    #[test]
+    fn huge_arguments_take_no_time() {
+        let args = "root=/dev/xvda1 console=ttyS0 \"\" ".repeat(1 << 17);
+        assert!(rewritten(&args).starts_with("root=UUID=r console=tty0 console=ttyS0"));
+    }
+}
