@@ -12,6 +12,9 @@ use format_core::Score;
 use std::io::Cursor;
 use std::ops::Range;
 
+/// The flags that decide how grains are read.
+const READING_FLAGS: u32 = FLAG_ZEROED_GRAIN | INCOMPATIBLE_FLAGS;
+
 /// What a file that belongs to this format starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -44,7 +47,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<Start> {
 /// A header whose fields agree with each other. Offsets and sizes in bytes unless they say sectors.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
-    pub(crate) version: u32,
     pub(crate) flags: u32,
     pub(crate) capacity_sectors: u64,
     pub(crate) grain_sectors: u64,
@@ -92,8 +94,7 @@ impl Header {
     /// Checks a stream's footer against the header and takes the directory's place from it.
     pub(crate) fn with_footer(&self, footer: &Self) -> Result<Self, VmdkError> {
         let pairs = [
-            ("version", u64::from(footer.version), u64::from(self.version)),
-            ("flags", footer.flags.into(), self.flags.into()),
+            ("flags", (footer.flags & READING_FLAGS).into(), (self.flags & READING_FLAGS).into()),
             ("capacity", footer.capacity_sectors, self.capacity_sectors),
             ("grainSize", footer.grain_sectors, self.grain_sectors),
             ("numGTEsPerGT", footer.table_entries.into(), self.table_entries.into()),
@@ -124,7 +125,6 @@ pub(crate) fn parse_header(sector: &[u8; SECTOR as usize]) -> Result<Header, Vmd
     // A broken redundant directory alone does not keep the disk from being read.
     let redundant_directory = has_redundant.then(|| raw.rgd_offset.checked_mul(SECTOR)).flatten();
     Ok(Header {
-        version: raw.version,
         flags: raw.flags,
         capacity_sectors: raw.capacity,
         grain_sectors: raw.grain_size,

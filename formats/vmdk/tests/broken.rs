@@ -102,7 +102,6 @@ fn footers() {
     broken(&stream, |i| i.put(i.footer_at + 20, &[16]), Corrupt, "disagree on grainSize");
     broken(&stream, |i| i.put(i.footer_at + 44, &[8]), Corrupt, "disagree on numGTEsPerGT");
     broken(&stream, |i| i.put(i.footer_at + 8, &[3]), Corrupt, "disagree on flags");
-    broken(&stream, |i| i.put(i.footer_at + 4, &[2]), Corrupt, "disagree on version");
     broken(&stream, |i| i.put(i.footer_at + 56, &[0xff; 8]), Corrupt, "names no grain directory");
 }
 
