@@ -25,6 +25,9 @@
 //! Added content goes into a plain archive behind the existing ones, so no byte of the old image changes. The exception is
 //! an image that ends in lz4: its legacy frame has no end mark, the kernel takes whatever follows for another block and
 //! reports "Decoding failed" (Launchpad bug 1835660), so that segment is unpacked and packed again with the new files in it.
+//!
+//! The kernel reads such an image whole; programs that only list images may not. unmkinitramfs(8) of Debian 12 stops at the
+//! end of a compressed segment, so it does not show what was appended behind one, until the guest builds its next image.
 
 pub mod append;
 mod archive;

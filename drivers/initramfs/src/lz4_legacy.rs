@@ -19,7 +19,9 @@ const BOUND: usize = BLOCK + BLOCK / 255 + 16;
 /// worst case of 8 MiB): those four bytes are left unread.
 pub(crate) struct Reader<R> {
     inner: R,
+    /// 8 MiB once the first block was read; cleared once only, for a frame may have many small blocks.
     block: Vec<u8>,
+    filled: usize,
     packed: Vec<u8>,
     position: usize,
     state: State,
@@ -35,11 +37,19 @@ enum State {
 impl<R: BufRead> Reader<R> {
     /// `peek` gives the next four bytes without consuming them, `None` when fewer are left.
     pub(crate) fn new(inner: R, peek: fn(&mut R) -> io::Result<Option<[u8; 4]>>) -> Self {
-        Reader { inner, block: Vec::new(), packed: Vec::new(), position: 0, state: State::Blocks, peek }
+        Reader {
+            inner,
+            block: Vec::new(),
+            filled: 0,
+            packed: Vec::new(),
+            position: 0,
+            state: State::Blocks,
+            peek,
+        }
     }
 
     fn next_block(&mut self) -> io::Result<()> {
-        self.block.clear();
+        self.filled = 0;
         self.position = 0;
         while self.state == State::Blocks {
             let Some(word) = (self.peek)(&mut self.inner)? else {
@@ -68,12 +78,11 @@ impl<R: BufRead> Reader<R> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.block.resize(BLOCK, 0);
-        let unpacked = lz4_flex::block::decompress_into(&self.packed, &mut self.block)
+        self.filled = lz4_flex::block::decompress_into(&self.packed, &mut self.block)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
-        if unpacked == 0 {
+        if self.filled == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "empty block"));
         }
-        self.block.truncate(unpacked);
         Ok(())
     }
 }
@@ -83,10 +92,10 @@ impl<R: BufRead> Read for Reader<R> {
         if buf.is_empty() {
             return Ok(0);
         }
-        if self.position >= self.block.len() {
+        if self.position >= self.filled {
             self.next_block()?;
         }
-        let rest = self.block.get(self.position..).unwrap_or_default();
+        let rest = self.block.get(self.position..self.filled).unwrap_or_default();
         let n = rest.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..n), rest.get(..n)) {
             to.copy_from_slice(from);

@@ -71,6 +71,8 @@ pub struct Limits {
     pub unpacked: u64,
     /// Unpacked bytes per byte of the image, once 64 MiB are unpacked.
     pub ratio: u64,
+    /// Number of segments.
+    pub segments: u64,
     /// Number of entries.
     pub entries: u64,
     /// Bytes of all names and link targets together.
@@ -87,6 +89,7 @@ impl Default for Limits {
         Limits {
             unpacked: 1024 * MIB,
             ratio: 200,
+            segments: 64,
             entries: 500_000,
             name_bytes: 64 * MIB,
             kept_file: 16 * MIB,
@@ -122,10 +125,9 @@ pub fn walk<R: Read>(
     let mut segments: Vec<Segment> = Vec::new();
     let mut archives = 0_u32;
     while let Some(compression) = next_segment(&mut input)? {
-        // Each segment holds at least a trailer, yet a compressed one may be tiny: they count as entries too.
-        totals.entries += 1;
-        if totals.entries > limits.entries {
-            return Err(Error::Limit { segment: input.offset(), what: "entries", limit: limits.entries });
+        // A decompressor costs memory and time to set up, whatever it then unpacks.
+        if segments.len() as u64 == limits.segments {
+            return Err(Error::Limit { segment: input.offset(), what: "segments", limit: limits.segments });
         }
         let segment = read_segment(&mut input, compression, limits, &mut totals, &mut archives, visit)?;
         segments.push(segment);

@@ -166,6 +166,18 @@ fn counts_are_limited() {
 }
 
 #[test]
+fn many_small_pieces_cost_little() {
+    let pieces: Vec<u8> = (0..65).flat_map(|_| gzip(&archive())).collect();
+    assert!(matches!(list(&pieces), Err(Error::Limit { what: "segments", limit: 64, .. })));
+    // An lz4 frame of blocks of one byte each.
+    let mut frame = vec![2, 0x21, 0x4c, 0x18];
+    for byte in archive() {
+        frame.extend_from_slice(&[2, 0, 0, 0, 0x10, byte]);
+    }
+    assert_eq!(list(&frame).unwrap().entries().count(), 4);
+}
+
+#[test]
 fn a_maze_of_links_is_left() {
     let mut writer = Writer::new(1);
     for n in 0..40 {
