@@ -22,6 +22,8 @@ pub(crate) enum ExtError {
     UncleanWithoutJournal,
     #[error("the file system was not cleanly unmounted although its journal is clean")]
     UncleanWithJournal,
+    #[error("the journal holds data although the superblock says that it needs no recovery")]
+    UnclearJournal,
     #[error("the journal is on another device ({uuid})")]
     ExternalJournal { uuid: String },
     #[error("journal: {0}")]
@@ -72,6 +74,7 @@ impl ExtError {
             | Self::ErrorState
             | Self::UncleanWithoutJournal
             | Self::UncleanWithJournal
+            | Self::UnclearJournal
             | Self::ExternalJournal { .. }
             | Self::Journal(_)
             | Self::Orphans(_) => ErrorKind::NeedsPerson,

@@ -2,6 +2,7 @@
 
 use crate::cache::{CachedVolume, LibraryIo};
 use crate::error::{ExtError, Obstacle};
+use crate::journal::Journal;
 use crate::layout::{EXT4_ENCRYPT_FL, ROOT_INODE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::path::{NAME_LEN, components};
 use crate::probe::{ExtFacts, readable_superblock};
@@ -51,13 +52,56 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<ExtFs> {
     let io = CachedVolume::new(volume);
     let sb = readable_superblock(&io)?;
     let facts = ExtFacts::of(&sb);
-    let mut obstacle = sb.replay_obstacle().or_else(|| sb.state_obstacle()).map(Obstacle::from);
-    let opening = Opening::default();
-    if obstacle.is_none() && sb.needs_recovery() {
-        obstacle = Some(ExtError::UncleanWithJournal.into());
-    }
+    let mut opening = Opening::default();
+    let prepared = prepare(&io, &sb, &mut opening);
+    let sb = readable_superblock(&io)?;
+    let mut obstacle = as_obstacle(prepared.and_then(|()| no_obstacle(sb.state_obstacle())))?;
     let fs = open_library(&io, obstacle.is_none())?;
-    Ok(ExtFs { fs, io, sb, facts, obstacle, opening, bitmaps_loaded: false })
+    let mut opened = ExtFs { fs, io, sb, facts, obstacle: None, opening, bitmaps_loaded: false };
+    if obstacle.is_none() {
+        obstacle = as_obstacle(opened.clean_orphans())?;
+        if obstacle.is_some() {
+            // The library has seen changes that were taken back: a new one has not.
+            opened.fs = open_library(&opened.io, false)?;
+            opened.opening = opening;
+            opened.bitmaps_loaded = false;
+        }
+    }
+    opened.obstacle = obstacle;
+    Ok(opened)
+}
+
+/// Replays the journal where that is needed and possible; the error tells why it was not done.
+fn prepare(io: &Arc<CachedVolume>, sb: &Superblock, opening: &mut Opening) -> Result<()> {
+    no_obstacle(sb.feature_obstacle())?;
+    no_obstacle(sb.state_obstacle())?;
+    if !sb.has_journal() {
+        return Ok(());
+    }
+    let journal = Journal::open(io, sb)?;
+    if sb.needs_recovery() {
+        let replayed = journal.replay(sb)?;
+        opening.transactions = replayed.transactions;
+        opening.blocks = replayed.blocks;
+    } else if journal.has_data() {
+        return Err(ExtError::UnclearJournal.into());
+    }
+    Ok(())
+}
+
+/// An error that stands in the way of editing only; a machine that cannot read or write stays an error.
+fn as_obstacle(result: Result<()>) -> Result<Option<Obstacle>> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Temporary | ErrorKind::Contract) => {
+            Err(error)
+        }
+        Err(error) => Ok(Some(error.into())),
+    }
+}
+
+fn no_obstacle(obstacle: Option<ExtError>) -> Result<()> {
+    obstacle.map_or(Ok(()), |obstacle| Err(obstacle.into()))
 }
 
 pub(crate) fn open_library(io: &Arc<CachedVolume>, writable: bool) -> Result<Filesystem> {

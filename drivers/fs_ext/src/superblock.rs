@@ -95,7 +95,11 @@ impl Superblock {
         self.has_journal() && self.has_incompat(incompat::RECOVER)
     }
 
-    pub(crate) fn has_orphan_file(&self) -> bool {
+    pub(crate) fn has_metadata_csum(&self) -> bool {
+        self.feature_ro_compat & ro_compat::METADATA_CSUM != 0
+    }
+
+    fn has_orphan_file(&self) -> bool {
         self.feature_compat & compat::ORPHAN_FILE != 0
     }
 
@@ -129,7 +133,7 @@ impl Superblock {
         if unreadable != 0 {
             return Err(ExtError::UnreadableFeatures(names(unreadable, &incompat::NAMES)));
         }
-        if self.feature_ro_compat & ro_compat::METADATA_CSUM != 0 {
+        if self.has_metadata_csum() {
             let (stored, computed) = (self.u32(S_CHECKSUM), self.checksum());
             if stored != computed {
                 return Err(ExtError::SuperblockChecksum { stored, computed });
@@ -154,8 +158,8 @@ impl Superblock {
         Ok(())
     }
 
-    /// What stands in the way of replaying the journal.
-    pub(crate) fn replay_obstacle(&self) -> Option<ExtError> {
+    /// Which features stand in the way of replaying the journal and of editing.
+    pub(crate) fn feature_obstacle(&self) -> Option<ExtError> {
         let compat_unknown = self.feature_compat & !names_mask(&compat::NAMES);
         let ro_unknown = self.feature_ro_compat & !ro_compat::EDITABLE;
         let incompat_unsafe = self.feature_incompat & (incompat::EA_INODE | incompat::CASEFOLD);
@@ -174,7 +178,7 @@ impl Superblock {
         external.then(|| ExtError::ExternalJournal { uuid: self.uuid_at(0xd0) })
     }
 
-    /// What stands in the way of editing once the journal is replayed.
+    /// What the state says against editing. The journal may hold a newer state.
     pub(crate) fn state_obstacle(&self) -> Option<ExtError> {
         if self.state() & EXT4_ERROR_FS != 0 {
             return Some(ExtError::ErrorState);
@@ -191,7 +195,7 @@ impl Superblock {
         let mut changed = self.clone();
         changed.feature_incompat &= !incompat::RECOVER;
         put(&mut changed.raw[..], S_FEATURE_INCOMPAT, &changed.feature_incompat.to_le_bytes());
-        if self.feature_ro_compat & ro_compat::METADATA_CSUM != 0 {
+        if self.has_metadata_csum() {
             let checksum = changed.checksum();
             put(&mut changed.raw[..], S_CHECKSUM, &checksum.to_le_bytes());
         }

@@ -1,5 +1,7 @@
 //! Reading and editing under many combinations of features, judged by e2fsck and debugfs.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod images;
 
 use driver_core::{FileKind, GuestFs, Ownership};

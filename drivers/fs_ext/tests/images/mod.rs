@@ -1,6 +1,7 @@
 //! Images made by mke2fs, and e2fsck and debugfs as judges.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use driver_core::Volume;
 use format_core::{Error, Result};
