@@ -41,7 +41,7 @@ pub static FORMAT: Format = Format {
         CreateOption {
             key: "block_size",
             values: "1M..256M, a power of two",
-            default: "2M, more for disks above 8 TiB",
+            default: "1M, doubled for each doubling above 1 TiB",
             help: "size of the blocks that the image is allocated in",
         },
         CreateOption {

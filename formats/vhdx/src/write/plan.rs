@@ -8,10 +8,10 @@ use crate::parse::{Parameters, Region};
 use format_core::units::{MIB, align_up, format_size, parse_size};
 use format_core::{CreateRequest, Error, Result};
 
-/// The BAT is kept in memory (4 bytes a block) and read by every opener, so it stays below this.
-const MAX_BAT: u64 = 64 * MIB;
-/// Blocks of this size where the BAT allows it.
-const DEFAULT_BLOCK: u64 = 2 * MIB;
+/// The most blocks that are written: a BAT of 64 MiB in the file, half of that in memory.
+const MAX_BLOCKS: u64 = 1 << 23;
+/// Without an option blocks are as small as this many allow, a BAT of 8 MiB: small blocks keep sparse disks small.
+const USUAL_BLOCKS: u64 = 1 << 20;
 const LOG_LENGTH: u64 = MIB;
 const METADATA_LENGTH: u64 = MIB;
 
@@ -56,19 +56,20 @@ impl Plan {
             })?;
         let parameters =
             |block_size| Parameters { block_size, has_parent: false, virtual_size, logical_sector_size };
-        let fits = |size: &u64| parameters(*size).bat_len() <= MAX_BAT;
-        let mut sizes = (0..).map(|shift| MIN_BLOCK << shift).take_while(|size| *size <= MAX_BLOCK);
-        let smallest = sizes.find(fits).ok_or_else(|| Error::contract("no block size fits"))?;
+        let smallest = |blocks: u64| {
+            let mut sizes = (0..).map(|shift| MIN_BLOCK << shift).take_while(|size| *size < MAX_BLOCK);
+            sizes.find(|size| parameters(*size).blocks() <= blocks).unwrap_or(MAX_BLOCK)
+        };
         let block_size = match option("block_size") {
-            None => smallest.max(DEFAULT_BLOCK),
-            Some(text) => checked_block_size(parse_size(text)?, smallest, virtual_size)?,
+            None => smallest(USUAL_BLOCKS),
+            Some(text) => checked_block_size(parse_size(text)?, smallest(MAX_BLOCKS), virtual_size)?,
         };
         let parameters = parameters(block_size);
         let log = Region { offset: HEADER_SECTION, length: LOG_LENGTH };
         let metadata = Region { offset: log.offset + log.length, length: METADATA_LENGTH };
-        let bat_length = align_up(parameters.bat_len().max(BAT_ENTRY_LEN), MIB).unwrap_or(MAX_BAT);
+        let bat_length = parameters.bat_len().max(BAT_ENTRY_LEN).div_ceil(MIB) * MIB;
         let bat = Region { offset: metadata.offset + metadata.length, length: bat_length };
-        // At most 64 TiB and 70 MiB, so the numbers of MiB and of blocks fit 32 bits.
+        // At most 64 TiB and the tables, so the numbers of MiB and of blocks fit 32 bits.
         let mib = |bytes: u64| (bytes >> BAT_OFFSET_SHIFT) as u32;
         Ok(Self {
             virtual_size,

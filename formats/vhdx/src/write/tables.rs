@@ -103,7 +103,7 @@ fn region_table(plan: &Plan) -> Result<Vec<u8>> {
         let entry = RegionTableEntry {
             guid: guid.to_bytes_le(),
             file_offset: region.offset,
-            // The plan keeps regions below 65 MiB.
+            // The plan keeps regions below 70 MiB.
             length: region.length as u32,
             flags: REGION_REQUIRED,
         };

@@ -1,0 +1,9 @@
+//! The room against images that were built byte by byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod errors;
+mod hostile;
+mod log;
+mod maker;
+mod model;
+mod parents;
