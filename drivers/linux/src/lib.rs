@@ -14,10 +14,13 @@ mod boot_menu;
 mod config_file;
 mod fixups;
 mod fstab;
+mod ini;
 mod inspect;
 mod kernel_cmdline;
 mod kernels;
 mod module_source;
+mod netplan_text;
+mod nic_names;
 mod os_release;
 mod stable_name;
 

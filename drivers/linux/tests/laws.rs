@@ -82,18 +82,19 @@ fn collect(tree: &GuestTree, folder: &str, files: &mut Vec<String>) {
 
 /// Text that no distribution ships.
 fn hostile_texts() -> Vec<Vec<u8>> {
-    let long = |piece: &[u8]| piece.repeat((3 << 20) / piece.len());
+    let line = |piece: &[u8]| piece.repeat((3 << 20) / piece.len());
+    let lines = |piece: &[u8]| piece.repeat((256 << 10) / piece.len());
     vec![
         Vec::new(),
         b"\xff\xfe\x00\x80".to_vec(),
         b"\r\n\r\r\n\n".to_vec(),
-        long(b"a"),
-        long(b"\""),
-        long(b" "),
-        long(b"root=/dev/xvda1 "),
-        long(b"{\n"),
-        long(b"      - a:\n"),
-        long(b"[Match]\n"),
+        line(b"a"),
+        line(b"\""),
+        line(b" "),
+        line(b"root=/dev/xvda1 "),
+        lines(b"{\n"),
+        lines(b"      - a:\n"),
+        lines(b"[Match]\n"),
         b"'\"\\$(`{[}])#&*!|>%@".to_vec(),
         b"/dev/xvda1 / ext4 defaults 0 1 \xff\n/dev/xvda2 none swap sw\r\n".to_vec(),
         b"network:\n\tethernets:\n  ens5: &a\n    match: *a\n  ens6: {match: {macaddress: x}}\n".to_vec(),
