@@ -1,1 +1,5 @@
-fn main() {}
+//! The `rehome` binary.
+
+fn main() -> std::process::ExitCode {
+    rehome_cli::main()
+}

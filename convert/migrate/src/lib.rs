@@ -1,1 +1,24 @@
-//! The stages of a migration: inspect, plan, overlay, fixups, copy, machine, verify, report.
+//! A migration from its first stage to its last.
+//!
+//! ```text
+//!  open ─▶ inspect ─▶ choose target ─▶ plan ─▶ apply (overlay) ─▶ copy ─▶ verify ─▶ machine ─▶ report
+//! ```
+//!
+//! [`migrate`] in `run.rs` is the sequence: read it first. Nothing is written before the plan says that the guest can
+//! be mended, and the source is never written at all.
+
+mod boot;
+mod choose;
+mod inspect;
+mod machine;
+mod plan;
+mod prove;
+mod report;
+mod run;
+mod undo;
+
+pub use choose::{Choice, Generation};
+pub use inspect::{Inspection, inspect_disks};
+pub use plan::{Readiness, plan_for, readiness};
+pub use report::{ChainFile, DiskReport, MigrateReport};
+pub use run::{MigrateRequest, migrate};

@@ -68,7 +68,7 @@ impl Ownership {
 /// [`crate::GuestTree`] resolves links and mount points.
 ///
 /// Content of a file is always replaced or extended as a whole; owner, mode and extended attributes stay.
-pub trait GuestFs: Send {
+pub trait GuestFs {
     /// The kind: `ext4`, `vfat`, …
     fn kind(&self) -> &'static str;
 

@@ -1,0 +1,216 @@
+//! What can be typed. Only clap here: no defaults from the environment, no decisions.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Moves a machine's disks to another hypervisor, makes the guest boot there, and proves what it did.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 110, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// How results are printed on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = OutputKind::Human)]
+    pub(crate) output: OutputKind,
+    /// How progress is shown on stderr; `auto` is a bar on a terminal and nothing elsewhere.
+    #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto)]
+    pub(crate) progress: ProgressKind,
+    /// Worker threads; one more than there are cores by default.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: Option<u8>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  rehome inspect server.vmdk                            what is in it, and where could it go
+  rehome migrate server.vmdk --to hyperv --dry-run --out vm
+  rehome migrate server.vmdk --to hyperv --machine ec2.json --out vm
+  rehome convert disk.vmdk disk.qcow2                   copy only, no changes to the guest
+  rehome verify vm/server.vhdx                          does it still hold what its manifest says
+
+Exit codes: 0 done; 1 a difference was found; 2 wrong usage; 65 corrupt or verification failed;
+66 source missing; 69 not supported; 70 bug in rehome; 73 destination missing or exists; 74 I/O error;
+75 try again later; 77 denied; 78 needs a person";
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Show what is in an image: chain, partitions, guest, drivers, and how ready it is for each target.
+    Inspect(InspectArgs),
+    /// Copy an image into another format. The guest is not changed.
+    Convert(ConvertArgs),
+    /// Move a machine to another hypervisor: fix the guest on an overlay, copy, prove, define the machine.
+    Migrate(MigrateArgs),
+    /// Check an image against the manifest that was written with it.
+    Verify(VerifyArgs),
+    /// Compare two images byte by byte, as the guest sees them.
+    Compare(CompareArgs),
+    /// Print the digest of the disk in an image: the same for every format of the same disk.
+    Digest(DigestArgs),
+    /// List the image formats and their options.
+    Formats,
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// How an image is opened.
+#[derive(Args, Debug)]
+pub(crate) struct OpenArgs {
+    /// Format of the source. Without it the bytes and the file name decide; raw disks are never guessed when the
+    /// bytes look like something else.
+    #[arg(short = 'f', long = "format", value_name = "FMT")]
+    pub(crate) format: Option<String>,
+    /// A folder outside the image's own in which parents of the image may lie. Repeatable.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_parent: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The image.
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    /// The image to read; it is opened read-only.
+    pub(crate) source: PathBuf,
+    /// The image to write. It is NAME.partial until it is complete.
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Format of the target; by default what its file name says.
+    #[arg(short = 'O', long = "target-format", value_name = "FMT")]
+    pub(crate) target_format: Option<String>,
+    /// An option of the target format; 'rehome formats' lists them. Repeatable, or several separated by commas.
+    #[arg(short = 'o', value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub(crate) options: Vec<String>,
+    /// Show a progress bar even when stderr is no terminal.
+    #[arg(short = 'p')]
+    pub(crate) progress_bar: bool,
+    /// Replace the target when it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Read the target back when it is complete and compare it with what was written.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The images of the machine's disks, the boot disk first; they are opened read-only.
+    #[arg(required = true)]
+    pub(crate) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// The hypervisor to move to.
+    #[arg(long, value_enum)]
+    pub(crate) to: Platform,
+    /// Generation of the Hyper-V machine: 1 starts by BIOS, 2 by UEFI; auto takes 2 where the guest can.
+    #[arg(long, value_enum, default_value_t = GenerationKind::Auto)]
+    pub(crate) generation: GenerationKind,
+    /// The folder for disks, manifests, script and report; it is created when only its last part is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What the machine is: rehome's own JSON, or what `aws ec2 describe-instances`, `describe-volumes` and
+    /// `describe-images` printed. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) machine: Vec<PathBuf>,
+    /// Which instance of the machine files is meant, when they hold several.
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance: Option<String>,
+    /// A kernel module that the initramfs shall hold besides the target's own. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) add_module: Vec<String>,
+    /// Print the plan with reasons and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Replace files of an earlier run.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The image.
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Its manifest; IMAGE.rehome.json by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    /// One image.
+    pub(crate) a: PathBuf,
+    /// The other image.
+    pub(crate) b: PathBuf,
+    /// Format of the first image.
+    #[arg(short = 'f', value_name = "FMT")]
+    pub(crate) format_a: Option<String>,
+    /// Format of the second image.
+    #[arg(short = 'F', value_name = "FMT")]
+    pub(crate) format_b: Option<String>,
+    /// A folder outside the images' own in which parents may lie. Repeatable.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_parent: Vec<PathBuf>,
+    /// Sizes must be equal too; otherwise the longer disk may end in zeros.
+    #[arg(long, short = 's')]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DigestArgs {
+    /// The image.
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputKind {
+    /// Tables and sentences.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    /// A bar on a terminal, nothing elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// One JSON object a line.
+    Json,
+    /// Nothing.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Platform {
+    /// Microsoft Hyper-V.
+    Hyperv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GenerationKind {
+    /// What the guest can start on, UEFI first.
+    Auto,
+    /// BIOS.
+    #[value(name = "1")]
+    One,
+    /// UEFI.
+    #[value(name = "2")]
+    Two,
+}

@@ -1,0 +1,163 @@
+//! `rehome inspect`
+
+use crate::args::InspectArgs;
+use crate::output::{Printer, safe, table};
+use convert_migrate::{ChainFile, Readiness, inspect_disks, readiness};
+use driver_core::{DriverState, Guest, KernelFacts, PartitionFacts, TableKind};
+use format_core::units::format_size;
+use format_core::{OpenedImage, Overlay, Result, Warning, open_image};
+use serde::Serialize;
+use std::process::ExitCode;
+
+#[derive(Serialize)]
+struct Outcome {
+    image: Vec<ChainFile>,
+    virtual_size: u64,
+    allocated_size: u64,
+    guest: Guest,
+    replays: Vec<String>,
+    readiness: Vec<Readiness>,
+    warnings: Vec<Warning>,
+}
+
+pub(crate) fn run(args: &InspectArgs, printer: &Printer) -> Result<ExitCode> {
+    let opened = open_image(&args.image, &args.open.options()?)?;
+    let inspection = inspect_disks(&[Overlay::new(opened.disk.clone())])?;
+    let readiness = readiness(&inspection)?;
+    let outcome = Outcome {
+        image: chain(&opened),
+        virtual_size: opened.disk.virtual_size(),
+        allocated_size: opened.chain.iter().map(|link| link.allocated_size).sum(),
+        guest: inspection.guest,
+        replays: inspection.replays,
+        readiness,
+        warnings: opened.warnings,
+    };
+    printer.result(&outcome, human)?;
+    printer.warnings(&outcome.warnings);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chain(opened: &OpenedImage) -> Vec<ChainFile> {
+    let file = |link: &format_core::ChainLink| ChainFile {
+        path: link.path.clone(),
+        format: link.format.name,
+        file_size: link.file_size,
+    };
+    opened.chain.iter().map(file).collect()
+}
+
+fn human(o: &Outcome) -> String {
+    let mut text = String::from("Image\n");
+    for (depth, file) in o.image.iter().enumerate() {
+        let role = if depth == 0 { "" } else { "parent " };
+        let path = safe(&file.path.display().to_string());
+        text.push_str(&format!("  {role}{path}: {}, file of {}\n", file.format, format_size(file.file_size)));
+    }
+    text.push_str(&format!(
+        "  disk of {}, {} on the host\n",
+        format_size(o.virtual_size),
+        format_size(o.allocated_size)
+    ));
+    for disk in &o.guest.disks {
+        text.push_str(&format!("\nPartitions ({})\n", table_name(disk.table)));
+        text.push_str(&table(&disk.partitions.iter().map(partition_row).collect::<Vec<_>>()));
+    }
+    text.push_str(&guest_lines(&o.guest));
+    if !o.guest.kernels.is_empty() {
+        text.push_str("\nKernels\n");
+        for kernel in &o.guest.kernels {
+            text.push_str(&kernel_lines(kernel));
+        }
+    }
+    for (title, lines) in [("Replayed in memory", &o.replays), ("Could not be looked at", &o.guest.obstacles)]
+    {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{title}\n"));
+            lines.iter().for_each(|line| text.push_str(&format!("  {}\n", safe(line))));
+        }
+    }
+    text.push_str("\nTargets\n");
+    for target in &o.readiness {
+        let edits =
+            if target.verdict == "fixable" { format!(" with {} edits", target.edits) } else { String::new() };
+        text.push_str(&format!("  {:<22} {}{edits}\n", target.name, target.verdict));
+        target.reasons.iter().for_each(|reason| text.push_str(&format!("      {}\n", safe(reason))));
+    }
+    text
+}
+
+fn table_name(kind: TableKind) -> &'static str {
+    match kind {
+        TableKind::None => "no table",
+        TableKind::Mbr => "MBR",
+        TableKind::Gpt => "GPT",
+    }
+}
+
+fn partition_row(partition: &PartitionFacts) -> Vec<String> {
+    let fs = partition.file_system.as_ref();
+    let kind = fs.map_or("-", |fs| fs.kind.as_str());
+    let state = fs.and_then(|fs| fs.state.as_deref()).unwrap_or("");
+    let uuid = fs.and_then(|fs| fs.uuid.as_deref()).unwrap_or("");
+    let name = fs.and_then(|fs| fs.label.as_deref()).or(partition.name.as_deref()).unwrap_or("");
+    let number = if partition.number == 0 { "disk".to_owned() } else { partition.number.to_string() };
+    let role = match partition.role {
+        driver_core::PartitionRole::Data => String::new(),
+        role => format!("{role:?}"),
+    };
+    [number, format_size(partition.size), kind.into(), uuid.into(), name.into(), role, state.into()]
+        .map(|cell| safe(&cell))
+        .to_vec()
+}
+
+fn guest_lines(guest: &Guest) -> String {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), safe(&value)]);
+    match &guest.os {
+        Some(os) => {
+            let arch = os.arch.as_deref().unwrap_or("unknown architecture");
+            row("system", format!("{} ({arch}), by {}", os.name, os.known_by));
+            if let Some(hostname) = &os.hostname {
+                row("host name", hostname.clone());
+            }
+        }
+        None => row("system", "not recognised".into()),
+    }
+    let boot = &guest.boot;
+    row("BIOS", boot.bios.clone().unwrap_or_else(|| "no boot loader found".into()));
+    row("UEFI", boot.uefi.clone().unwrap_or_else(|| "no fallback loader found".into()));
+    if let Some(loader) = &boot.loader {
+        row("loader", loader.clone());
+    }
+    for mount in &guest.mounts {
+        let partition = format!("disk {}, partition {} ({})", mount.disk, mount.partition, mount.kind);
+        row("mount", format!("{} from {partition}, fstab says {:?}", mount.point, mount.device));
+    }
+    format!("\nGuest\n{}", table(&rows))
+}
+
+fn kernel_lines(kernel: &KernelFacts) -> String {
+    let default = if kernel.default { " (default)" } else { "" };
+    let initramfs = match (&kernel.initramfs, &kernel.initramfs_kind) {
+        (Some(path), Some(kind)) => format!("{path} by {kind}"),
+        (Some(path), None) => path.clone(),
+        _ => "no initramfs".into(),
+    };
+    let mut text = format!("  {}{default}, {}\n", safe(&kernel.version), safe(&initramfs));
+    let names = |wanted: &dyn Fn(DriverState, bool) -> bool| {
+        let found =
+            kernel.drivers.iter().filter(|d| wanted(d.state, d.in_initramfs)).map(|d| d.module.as_str());
+        found.collect::<Vec<_>>().join(" ")
+    };
+    for (title, list) in [
+        ("at boot", names(&|state, inside| state == DriverState::BuiltIn || inside)),
+        ("on disk only", names(&|state, inside| state == DriverState::Module && !inside)),
+        ("missing", names(&|state, _| state == DriverState::Missing)),
+    ] {
+        if !list.is_empty() {
+            text.push_str(&format!("    {title:<13} {list}\n"));
+        }
+    }
+    text
+}

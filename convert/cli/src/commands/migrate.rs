@@ -1,0 +1,126 @@
+//! `rehome migrate`
+
+use crate::args::{GenerationKind, MigrateArgs, Platform};
+use crate::output::{Printer, safe};
+use convert_engine::Control;
+use convert_migrate::{Generation, MigrateReport, MigrateRequest, migrate};
+use driver_core::Status;
+use format_core::units::format_size;
+use format_core::{ErrorKind, Result};
+use std::process::ExitCode;
+
+pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
+    let Platform::Hyperv = args.to;
+    let request = MigrateRequest {
+        sources: args.sources.clone(),
+        open: args.open.options()?,
+        generation: match args.generation {
+            GenerationKind::Auto => Generation::Auto,
+            GenerationKind::One => Generation::One,
+            GenerationKind::Two => Generation::Two,
+        },
+        out: args.out.clone(),
+        machine: args.machine.clone(),
+        instance: args.instance.clone(),
+        extra_modules: args.add_module.clone(),
+        dry_run: args.dry_run,
+        replace: args.force,
+    };
+    let report = migrate(&request, control)?;
+    printer.result(&report, human)?;
+    let code = if report.outcome == "blocked" { ErrorKind::NeedsPerson.exit_code() } else { 0 };
+    Ok(ExitCode::from(code))
+}
+
+fn human(report: &MigrateReport) -> String {
+    let choice = &report.choice;
+    let mut text = format!("Target: {}, because it {}\n", choice.target.name, safe(&choice.reason));
+    let secure_boot = if choice.secure_boot { "on" } else { "off" };
+    text.push_str(&format!("Secure Boot: {secure_boot}, {}\n", choice.secure_boot_reason));
+    let machine = &report.machine;
+    text.push_str(&format!(
+        "Machine: {}, {} CPUs, {} MiB of memory, {} network adapters\n",
+        safe(&machine.name),
+        machine.cpu.count,
+        machine.memory_mib,
+        machine.nics.len()
+    ));
+    report.replays.iter().for_each(|line| text.push_str(&format!("Replayed: {}\n", safe(line))));
+    text.push_str(&fixup_lines(report));
+    for disk in &report.disks {
+        text.push_str(&disk_lines(disk));
+    }
+    if !report.warnings.is_empty() {
+        text.push_str("\nWarnings\n");
+        for warning in &report.warnings {
+            text.push_str(&format!("  {} [{}]\n", safe(&warning.message), warning.code));
+        }
+    }
+    if !report.obstacles.is_empty() {
+        text.push_str("\nBLOCKED: nothing was written, because\n");
+        report.obstacles.iter().for_each(|obstacle| text.push_str(&format!("  {}\n", safe(obstacle))));
+    }
+    if !report.files.is_empty() {
+        text.push_str(&format!("\nWritten to {}\n", safe(&report.out.display().to_string())));
+        report.files.iter().for_each(|file| text.push_str(&format!("  {}\n", safe(file))));
+    }
+    text.push_str(&format!("\nNext: {}\n", safe(&report.next_step)));
+    text
+}
+
+fn fixup_lines(report: &MigrateReport) -> String {
+    let mut text = String::from("\nFixups\n");
+    let mut edits = report.edits.iter();
+    for fixup in &report.fixups {
+        let mark = match fixup.status {
+            Status::Planned => "+",
+            Status::NothingToDo => "=",
+            Status::NotApplicable => "-",
+            Status::Cannot => "!",
+        };
+        let note = match (fixup.status, &fixup.reason) {
+            (Status::NothingToDo, _) => ": already right".to_owned(),
+            (_, Some(reason)) => format!(": {}", safe(reason)),
+            (_, None) => String::new(),
+        };
+        text.push_str(&format!("  {mark} {} ({}){note}\n", fixup.title, fixup.id));
+        if let Some(step) = &fixup.next_step {
+            text.push_str(&format!("      next: {}\n", safe(step)));
+        }
+        for edit in edits.by_ref().take(fixup.edits) {
+            text.push_str(&format!("      {} {}: {}\n", edit.verb(), safe(&edit.path), safe(&edit.reason)));
+            let detail = edit.describe();
+            let lines = detail.lines().filter(|line| {
+                !line.starts_with("@@") && !line.starts_with("---") && !line.starts_with("+++")
+            });
+            lines.take(12).for_each(|line| text.push_str(&format!("          {line}\n")));
+        }
+    }
+    text
+}
+
+fn disk_lines(disk: &convert_migrate::DiskReport) -> String {
+    let source = disk.source.first();
+    let path = source.map(|file| safe(&file.path.display().to_string())).unwrap_or_default();
+    let from = source.map_or("", |file| file.format);
+    let mut text = format!(
+        "\nDisk {path} ({from}) -> {} ({}), {}\n",
+        safe(&disk.file),
+        disk.format,
+        format_size(disk.virtual_size)
+    );
+    if let (Some(digest), Some(source_digest)) = (&disk.digest, &disk.source_digest) {
+        text.push_str(&format!("  source digest {source_digest}\n  target digest {digest}\n"));
+    }
+    if let (Some(data), Some(size), Some(blocks)) = (disk.data_bytes, disk.file_size, disk.differing_blocks) {
+        let changed: u64 = disk.changed.iter().map(|(_, len)| len).sum();
+        text.push_str(&format!(
+            "  {} of data, file of {}; read back and compared: {blocks} blocks of 4 MiB differ from the source, all by \
+             the {} that fixups wrote\n",
+            format_size(data),
+            format_size(size),
+            format_size(changed)
+        ));
+    }
+    text
+}

@@ -1,0 +1,62 @@
+//! The command line: arguments become requests, outcomes become text or JSON and an exit code.
+//!
+//! stdout carries data (tables, JSON, digests), stderr everything else.
+
+mod args;
+mod commands;
+mod output;
+mod progress;
+
+use args::{Cli, Command};
+use clap::Parser;
+use output::Printer;
+use progress::Progress;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The whole command line as a value, for man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// Runs the program with the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.output);
+    match run(cli, &printer) {
+        Ok(code) => code,
+        Err(error) => printer.error(&error),
+    }
+}
+
+fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
+    let interrupted = stop_on_signals()?;
+    let progress =
+        Progress::new(cli.progress, matches!(&cli.command, Command::Convert(args) if args.progress_bar));
+    let threads = cli.threads.map_or_else(convert_engine::Control::default_threads, usize::from);
+    let control = convert_engine::Control { observer: &progress, interrupted: &interrupted, threads };
+    match cli.command {
+        Command::Inspect(args) => commands::inspect::run(&args, printer),
+        Command::Convert(args) => commands::convert::run(&args, printer, control),
+        Command::Migrate(args) => commands::migrate::run(&args, printer, control),
+        Command::Verify(args) => commands::verify::run(&args, printer, control),
+        Command::Compare(args) => commands::compare::run(&args, printer, control),
+        Command::Digest(args) => commands::digest::run(&args, printer, control),
+        Command::Formats => commands::formats::run(printer),
+        Command::Completions(args) => commands::completions::run(&args),
+    }
+}
+
+/// The first SIGINT or SIGTERM asks the work to stop cleanly, the second ends the process at once.
+fn stop_on_signals() -> format_core::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let twice = signal_hook::flag::register_conditional_shutdown(signal, 75, Arc::clone(&interrupted));
+        let once = signal_hook::flag::register(signal, Arc::clone(&interrupted));
+        twice.and(once).map_err(|e| format_core::Error::io("cannot watch for signals", e))?;
+    }
+    Ok(interrupted)
+}

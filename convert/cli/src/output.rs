@@ -1,0 +1,95 @@
+//! What goes to stdout and stderr, and with which exit code a run ends.
+
+use crate::args::OutputKind;
+use format_core::{Error, ErrorKind, Result, Warning};
+use serde::Serialize;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Prints results the way the operator asked for.
+pub(crate) struct Printer {
+    kind: OutputKind,
+}
+
+impl Printer {
+    pub(crate) fn new(kind: OutputKind) -> Self {
+        Self { kind }
+    }
+
+    /// Prints `value` as JSON, or what `human` makes of it.
+    pub(crate) fn result<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
+        let text = match self.kind {
+            OutputKind::Human => human(value),
+            OutputKind::Json => {
+                serde_json::to_string_pretty(value)
+                    .map_err(|e| Error::contract("the result cannot be written as JSON").with_source(e))?
+                    + "\n"
+            }
+        };
+        to_stdout(&text)
+    }
+
+    /// Tells people about `warnings` on stderr; in JSON they are part of the result.
+    pub(crate) fn warnings(&self, warnings: &[Warning]) {
+        if self.kind == OutputKind::Human {
+            for warning in warnings {
+                eprintln!("warning: {} [{}]", safe(&warning.message), warning.code);
+            }
+        }
+    }
+
+    /// Prints the error where it belongs and gives its exit code.
+    pub(crate) fn error(&self, error: &Error) -> ExitCode {
+        eprintln!("error: {}", safe(&error.to_string()));
+        if let Some(hint) = error.hint_text() {
+            eprintln!("\nhint: {}", safe(hint));
+        }
+        let code = error.kind().exit_code();
+        if self.kind == OutputKind::Json {
+            let value = serde_json::json!({ "error": {
+                "kind": error.kind().name(),
+                "exit_code": code,
+                "message": error.to_string(),
+                "offset": error.offset(),
+                "hint": error.hint_text(),
+            }});
+            // The exit code already tells; a closed stdout cannot make it worse.
+            let _ = to_stdout(&format!("{value:#}\n"));
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// Text from images and guests with everything that could steer a terminal made visible.
+pub(crate) fn safe(text: &str) -> String {
+    text.lines().map(driver_core::printable).collect::<Vec<_>>().join("\n")
+}
+
+/// A reader that went away (`| head`) is no failure of ours.
+pub(crate) fn to_stdout(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("cannot write to stdout", e).with_kind(ErrorKind::Io))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rows as columns, two spaces apart.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!(" {cell:<width$} "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,113 @@
+//! Progress on stderr: a bar for people, lines of JSON for programs.
+
+use crate::args::ProgressKind;
+use convert_engine::Observer;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lines of JSON come at most this often.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Watches a run in the way that was asked for.
+pub(crate) enum Progress {
+    Bar(Mutex<Option<ProgressBar>>),
+    Json(Mutex<Option<Stage>>),
+    None,
+}
+
+pub(crate) struct Stage {
+    name: &'static str,
+    total: u64,
+    done: u64,
+    started: Instant,
+    said: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(kind: ProgressKind, bar_wanted: bool) -> Self {
+        let bar = || Self::Bar(Mutex::default());
+        match kind {
+            ProgressKind::Bar => bar(),
+            ProgressKind::Auto if bar_wanted || std::io::stderr().is_terminal() => bar(),
+            ProgressKind::Json => Self::Json(Mutex::default()),
+            ProgressKind::Auto | ProgressKind::None => Self::None,
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stage {
+    fn say(&mut self, event: &str) {
+        self.said = Instant::now();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let line = serde_json::json!({
+            "event": event, "stage": self.name, "bytes": self.done, "total": self.total, "seconds": seconds,
+        });
+        eprintln!("{line}");
+    }
+}
+
+fn new_bar(stage: &'static str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
+    let template = "{msg:14} {bar:30} {bytes}/{total_bytes} data, {binary_bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(stage);
+    bar
+}
+
+impl Observer for Progress {
+    fn begin(&self, stage: &'static str, total: u64) {
+        match self {
+            Self::Bar(bar) => *locked(bar) = Some(new_bar(stage, total)),
+            Self::Json(current) => {
+                let now = Instant::now();
+                let mut stage = Stage { name: stage, total, done: 0, started: now, said: now };
+                stage.say("begin");
+                *locked(current) = Some(stage);
+            }
+            Self::None => {}
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        match self {
+            Self::Bar(bar) => {
+                if let Some(bar) = locked(bar).as_ref() {
+                    bar.inc(bytes);
+                }
+            }
+            Self::Json(current) => {
+                if let Some(stage) = locked(current).as_mut() {
+                    stage.done = stage.done.saturating_add(bytes);
+                    if stage.said.elapsed() >= INTERVAL {
+                        stage.say("progress");
+                    }
+                }
+            }
+            Self::None => {}
+        }
+    }
+
+    fn end(&self) {
+        match self {
+            Self::Bar(bar) => {
+                if let Some(bar) = locked(bar).take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Self::Json(current) => {
+                if let Some(mut stage) = locked(current).take() {
+                    stage.say("end");
+                }
+            }
+            Self::None => {}
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! From disks to facts: tables, file systems, the root, the mounts, the operating system.
+
+use crate::boot;
+use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId};
+use driver_partitions::{Window, identify, read_table};
+use driver_targets::TARGETS;
+use format_core::{Overlay, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What inspection found, with the guest's file systems mounted.
+pub struct Inspection {
+    /// The facts.
+    pub guest: Guest,
+    /// The mounted file systems; `None` when no root file system could be opened.
+    pub tree: Option<GuestTree>,
+    /// What opening the file systems already changed in the overlays, one sentence each.
+    pub replays: Vec<String>,
+}
+
+/// File systems that were opened and not mounted yet.
+type Opened = BTreeMap<PartitionId, Box<dyn GuestFs>>;
+
+/// Folders without which the guest cannot be understood.
+const ESSENTIAL: &[&str] = &["/boot", "/etc", "/usr", "/lib", "/var"];
+
+/// Inspects the machine that has these disks, in this order.
+///
+/// Journals are replayed into the overlays. What cannot be looked at is an obstacle in the facts.
+///
+/// # Errors
+/// What the disks report.
+pub fn inspect_disks(overlays: &[Arc<Overlay>]) -> Result<Inspection> {
+    let mut guest = Guest::default();
+    let mut opened = Opened::new();
+    let mut replays = Vec::new();
+    for (index, overlay) in overlays.iter().enumerate() {
+        let (mut facts, obstacles) = read_table(overlay)?;
+        guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
+        for partition in &mut facts.partitions {
+            let place = format!("disk {index}, partition {}", partition.number);
+            match open_partition(overlay, partition, &place, &mut replays) {
+                Ok(Some(fs)) => {
+                    opened.insert((index, partition.number), fs);
+                }
+                Ok(None) => {}
+                Err(error) => guest.obstacles.push(format!("{place}: {error}")),
+            }
+        }
+        guest.disks.push(facts);
+    }
+    boot::firmware_facts(&mut guest, &opened)?;
+    let tree = mount_all(&mut guest, opened)?;
+    if let Some(tree) = &tree {
+        driver_linux::inspect(tree, &mut guest, &interesting_modules())?;
+    }
+    Ok(Inspection { guest, tree, replays })
+}
+
+/// Every module that some target asks for.
+fn interesting_modules() -> Vec<&'static str> {
+    let mut modules: Vec<_> = TARGETS
+        .iter()
+        .flat_map(|target| target.boot_modules.iter().chain(target.helpful_modules))
+        .copied()
+        .collect();
+    modules.sort_unstable();
+    modules.dedup();
+    modules
+}
+
+/// Recognises what lies in the partition and opens it when it is a file system that can be read.
+fn open_partition(
+    overlay: &Arc<Overlay>,
+    partition: &mut PartitionFacts,
+    place: &str,
+    replays: &mut Vec<String>,
+) -> Result<Option<Box<dyn GuestFs>>> {
+    let window = Window::of_partition(overlay, partition)?;
+    if let Some(facts) = driver_fs_ext::probe(&window)? {
+        partition.file_system = Some(ext_facts(&facts));
+        let fs = driver_fs_ext::open(Arc::new(window))?;
+        let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
+        if opening != driver_fs_ext::Opening::default() {
+            replays.push(format!(
+                "{place}: replayed {} transactions ({} blocks), freed {} deleted files, completed {} cut files",
+                opening.transactions, opening.blocks, opening.orphans_deleted, opening.orphans_cut
+            ));
+        }
+        if let Some(found) = &mut partition.file_system {
+            found.not_editable = not_editable;
+        }
+        return Ok(Some(Box::new(fs)));
+    }
+    if let Some(facts) = driver_fs_fat::probe(&window)? {
+        partition.file_system = Some(FsFacts {
+            kind: "vfat".into(),
+            uuid: Some(facts.uuid),
+            label: facts.label,
+            not_editable: Some("FAT file systems are only read".into()),
+            ..FsFacts::default()
+        });
+        return Ok(Some(Box::new(driver_fs_fat::open(Arc::new(window))?)));
+    }
+    partition.file_system = identify(&window)?;
+    Ok(None)
+}
+
+fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
+    let state = match (facts.has_errors, facts.needs_recovery, facts.clean) {
+        (true, ..) => "errors were found by the guest",
+        (_, true, _) => "journal to be replayed",
+        (.., true) => "clean",
+        _ => "not cleanly unmounted",
+    };
+    FsFacts {
+        kind: facts.kind.into(),
+        uuid: Some(facts.uuid.clone()),
+        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
+        state: Some(state.into()),
+        not_editable: None,
+    }
+}
+
+/// Mounts the root and what its fstab mounts below it.
+fn mount_all(guest: &mut Guest, mut opened: Opened) -> Result<Option<GuestTree>> {
+    let Some((root, fs)) = take_root(guest, &mut opened)? else { return Ok(None) };
+    let mut tree = GuestTree::new();
+    let kind = fs.kind().to_owned();
+    tree.mount("/", fs);
+    let text = tree.read_file("/etc/fstab", 1 << 20)?.unwrap_or_default();
+    let entries = driver_linux::read_fstab(&String::from_utf8_lossy(&text));
+    let root_device = entries.iter().find(|entry| entry.point == "/").map(|entry| entry.device.clone());
+    let device = root_device.unwrap_or_default();
+    guest.mounts.push(MountFacts { point: "/".into(), device, disk: root.0, partition: root.1, kind });
+    let mut below: Vec<_> =
+        entries.iter().filter(|entry| entry.point.starts_with('/') && entry.point != "/").collect();
+    below.sort_by_key(|entry| entry.point.len());
+    for entry in below {
+        let found = guest.resolve_device(&entry.device);
+        match found.and_then(|id| Some((id, opened.remove(&id)?))) {
+            Some((id, fs)) => {
+                let (point, device, kind) = (entry.point.clone(), entry.device.clone(), fs.kind().to_owned());
+                guest.mounts.push(MountFacts { point, device, disk: id.0, partition: id.1, kind });
+                tree.mount(&entry.point, fs);
+            }
+            None if ESSENTIAL.contains(&entry.point.as_str()) => {
+                let kind =
+                    found.and_then(|id| guest.partition(id)?.file_system.as_ref().map(|fs| fs.kind.clone()));
+                let kind = kind.unwrap_or_else(|| "an unknown device".into());
+                guest
+                    .obstacles
+                    .push(format!("{} is on {} ({kind}), which cannot be opened", entry.point, entry.device));
+            }
+            None => {}
+        }
+    }
+    Ok(Some(tree))
+}
+
+/// The file system that is the root of an installed system.
+fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(PartitionId, Box<dyn GuestFs>)>> {
+    let mut candidates = Vec::new();
+    for (&id, fs) in opened.iter() {
+        if looks_like_root(fs.as_ref())? {
+            candidates.push(id);
+        }
+    }
+    let [id] = candidates.as_slice() else {
+        let text = if candidates.is_empty() {
+            "no root file system that can be read was found".to_owned()
+        } else {
+            let places: Vec<_> = candidates.iter().map(|(d, p)| format!("disk {d} partition {p}")).collect();
+            format!(
+                "several installed systems were found ({}); one at a time can be migrated",
+                places.join(", ")
+            )
+        };
+        guest.obstacles.push(text);
+        return Ok(None);
+    };
+    Ok(opened.remove(id).map(|fs| (*id, fs)))
+}
+
+fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
+    let has = |path: &str| fs.metadata(path).map(|meta| meta.is_some());
+    Ok((has("/etc/os-release")? || has("/usr/lib/os-release")? || has("/etc/redhat-release")?)
+        && has("/etc/fstab")?)
+}

@@ -1,0 +1,91 @@
+//! The plan for one target, and how ready a guest is for each.
+
+use crate::inspect::Inspection;
+use driver_core::{Context, Firmware, Plan, Status, Target, make_plan};
+use driver_targets::TARGETS;
+use format_core::Result;
+use serde::Serialize;
+
+/// How ready a guest is for one target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Readiness {
+    /// The target's id.
+    pub target: &'static str,
+    /// For people.
+    pub name: &'static str,
+    /// `ready`, `fixable` or `blocked`.
+    pub verdict: &'static str,
+    /// Number of edits that would make it ready.
+    pub edits: usize,
+    /// What stands in the way, or what would be done.
+    pub reasons: Vec<String>,
+}
+
+/// Plans the fixups of the inspected guest for `target`. Without a guest that can be read the plan is empty.
+///
+/// # Errors
+/// When the guest's files cannot be read.
+pub fn plan_for(inspection: &Inspection, target: &Target, extra_modules: &[String]) -> Result<Plan> {
+    match &inspection.tree {
+        Some(tree) => make_plan(
+            &Context { guest: &inspection.guest, target, extra_modules },
+            tree,
+            driver_linux::fixups(),
+        ),
+        None => Ok(Plan::default()),
+    }
+}
+
+/// How ready the guest is for every target.
+///
+/// # Errors
+/// As [`plan_for`].
+pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
+    TARGETS.iter().map(|target| readiness_for(inspection, target)).collect()
+}
+
+fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {
+    let plan = plan_for(inspection, target, &[])?;
+    let mut blocks = obstacles(inspection, &plan);
+    let boot = &inspection.guest.boot;
+    let starts = match target.firmware {
+        Firmware::Bios => boot.bios.is_some(),
+        Firmware::Uefi => boot.uefi.is_some(),
+    };
+    if !starts {
+        let firmware = if target.firmware == Firmware::Bios { "BIOS" } else { "UEFI" };
+        blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found"));
+    }
+    let planned = plan.fixups.iter().filter(|fixup| fixup.status == Status::Planned);
+    let (verdict, reasons) = match (blocks.is_empty(), plan.edits.is_empty()) {
+        (false, _) => ("blocked", blocks),
+        (true, true) => ("ready", Vec::new()),
+        (true, false) => ("fixable", planned.map(|fixup| fixup.title.to_owned()).collect()),
+    };
+    Ok(Readiness { target: target.id, name: target.name, verdict, edits: plan.edits.len(), reasons })
+}
+
+/// Everything that keeps a guest from being mended, in words.
+pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
+    let mut found: Vec<String> = plan
+        .obstacles()
+        .map(|fixup| format!("{}: {}", fixup.id, fixup.reason.as_deref().unwrap_or("it cannot be done")))
+        .collect();
+    if inspection.tree.is_none() {
+        found.extend(inspection.guest.obstacles.iter().cloned());
+        if found.is_empty() {
+            found.push("no guest that can be read was found".into());
+        }
+    }
+    for mount in &inspection.guest.mounts {
+        let fs =
+            inspection.guest.partition((mount.disk, mount.partition)).and_then(|p| p.file_system.as_ref());
+        let edited = plan.edits.iter().any(|edit| edit.path.starts_with(&mount.point));
+        if let (Some(reason), true) =
+            (fs.and_then(|fs| fs.not_editable.as_ref()), edited && mount.kind != "vfat")
+        {
+            found.push(format!("{} cannot be edited: {reason}", mount.point));
+        }
+    }
+    found
+}

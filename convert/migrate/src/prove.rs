@@ -1,0 +1,65 @@
+//! The proof: the written image reads as the planned disk, and differs from the source only where fixups wrote.
+
+use convert_engine::{BLOCK_SIZE, BlockList, Control, digest_disk};
+use format_core::{Error, ErrorKind, Format, OpenOptions, Overlay, Result, open_image};
+use std::path::Path;
+
+/// What was proven for one disk.
+pub(crate) struct Proof {
+    /// Digest of the source's disk.
+    pub(crate) source_digest: String,
+    /// How many 4 MiB blocks differ from the source, all of them planned.
+    pub(crate) differing_blocks: u64,
+}
+
+/// Reads the image back and the source again, and compares the block hashes.
+///
+/// # Errors
+/// `Mismatch` when the image does not read as it was written, or differs from the source where nothing was planned.
+pub(crate) fn prove(
+    image: &Path,
+    format: &'static Format,
+    written: &BlockList,
+    overlay: &Overlay,
+    control: Control<'_>,
+) -> Result<Proof> {
+    let options =
+        OpenOptions { formats: format_all::FORMATS, format: Some(format), allow_parents: Vec::new() };
+    let opened = open_image(image, &options)?;
+    let found = digest_disk(&opened.disk, "verify target", control)?.blocks;
+    let (found_digest, wanted) = (found.digest()?, written.digest()?);
+    if found_digest != wanted {
+        let text = format!("{} reads back as {found_digest}, {wanted} was written", image.display());
+        return Err(Error::new(ErrorKind::Mismatch, text));
+    }
+    let source = digest_disk(overlay.base(), "verify source", control)?.blocks;
+    let differing = same_size_differences(&source, &found)?;
+    let changed = overlay.changed_ranges();
+    let planned = |block: u64| {
+        let (start, end) = (block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
+        changed.iter().any(|(offset, len)| *offset < end && offset + len > start)
+    };
+    if let Some(block) = differing.iter().find(|block| !planned(**block)) {
+        let text = format!(
+            "the block at {:#x} differs from the source, and nothing was planned there",
+            block * BLOCK_SIZE
+        );
+        return Err(Error::new(ErrorKind::Mismatch, text));
+    }
+    Ok(Proof {
+        source_digest: source.digest()?.to_hex().to_string(),
+        differing_blocks: differing.len() as u64,
+    })
+}
+
+/// A format may round the disk up to its sector; the digest of the written list already covers that tail.
+fn same_size_differences(source: &BlockList, found: &BlockList) -> Result<Vec<u64>> {
+    if source.virtual_size() != found.virtual_size() {
+        let (a, b) = (source.virtual_size(), found.virtual_size());
+        return Err(Error::new(
+            ErrorKind::Mismatch,
+            format!("the source has {a:#x} bytes, the image {b:#x}"),
+        ));
+    }
+    source.differing_blocks(found)
+}

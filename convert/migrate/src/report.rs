@@ -1,0 +1,76 @@
+//! The report: everything that was found, decided, done and proven.
+
+use crate::choose::Choice;
+use driver_core::{Edit, Guest, PlannedFixup};
+use driver_machine::{Machine, Warning};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// A migration as data; printed by the command line and saved as `NAME.report.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct MigrateReport {
+    /// The program and version.
+    pub tool: &'static str,
+    /// `planned` (dry run), `blocked` or `done`.
+    pub outcome: &'static str,
+    /// What stands in the way when it is blocked.
+    pub obstacles: Vec<String>,
+    /// The target and why.
+    pub choice: Choice,
+    /// The guest's facts.
+    pub guest: Guest,
+    /// What opening the file systems changed (journal replay), one sentence each.
+    pub replays: Vec<String>,
+    /// Every fixup that was considered.
+    pub fixups: Vec<PlannedFixup>,
+    /// Every edit, in order.
+    pub edits: Vec<Edit>,
+    /// The machine that is defined on the target.
+    pub machine: Machine,
+    /// The disks.
+    pub disks: Vec<DiskReport>,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+    /// The files that were written, relative to the output folder.
+    pub files: Vec<String>,
+    /// Where they are.
+    pub out: PathBuf,
+    /// What to do next.
+    pub next_step: String,
+}
+
+/// One disk of the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiskReport {
+    /// The source's chain, top first.
+    pub source: Vec<ChainFile>,
+    /// Size of the disk in bytes.
+    pub virtual_size: u64,
+    /// File name of the image that is or will be written.
+    pub file: String,
+    /// Its format.
+    pub format: &'static str,
+    /// Digest of the written disk.
+    pub digest: Option<String>,
+    /// Digest of the source's disk.
+    pub source_digest: Option<String>,
+    /// Bytes of data that were read.
+    pub data_bytes: Option<u64>,
+    /// Size of the image file in bytes.
+    pub file_size: Option<u64>,
+    /// 4 MiB blocks that differ from the source; all of them were planned.
+    pub differing_blocks: Option<u64>,
+    /// Guest ranges that fixups wrote: offset and length in bytes.
+    pub changed: Vec<(u64, u64)>,
+}
+
+/// One file of a source's chain.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChainFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: &'static str,
+    /// Size of the file in bytes.
+    pub file_size: u64,
+}

@@ -1,0 +1,262 @@
+//! The sequence of stages. Nothing here knows how a stage does its work.
+
+use crate::choose::{Choice, Generation, choose};
+use crate::inspect::{Inspection, inspect_disks};
+use crate::machine::{self, Definition};
+use crate::plan::{obstacles, plan_for};
+use crate::prove::prove;
+use crate::report::{ChainFile, DiskReport, MigrateReport};
+use crate::undo;
+use convert_engine::{ChangedRange, Control, ConvertRequest, convert};
+use driver_core::Plan;
+use format_core::{
+    Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
+    open_image,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What to migrate, and how.
+pub struct MigrateRequest {
+    /// The disks' images, the boot disk first.
+    pub sources: Vec<PathBuf>,
+    /// How to open them.
+    pub open: OpenOptions,
+    /// The Hyper-V generation that is wanted.
+    pub generation: Generation,
+    /// The folder for everything that is written.
+    pub out: PathBuf,
+    /// Files that describe the machine; none makes a plain one.
+    pub machine: Vec<PathBuf>,
+    /// Which instance of the files is meant.
+    pub instance: Option<String>,
+    /// Modules to put into the initramfs besides the target's.
+    pub extra_modules: Vec<String>,
+    /// Plan only.
+    pub dry_run: bool,
+    /// Whether files of an earlier run are replaced.
+    pub replace: bool,
+}
+
+/// Migrates, or only plans. A guest that cannot be mended gives a report with the outcome `blocked`, before anything is
+/// written.
+///
+/// # Errors
+/// What the sources, the machine files and the host report; `Mismatch` when the proof fails.
+pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<MigrateReport> {
+    let sources: Vec<OpenedImage> =
+        request.sources.iter().map(|path| open_image(path, &request.open)).collect::<Result<_>>()?;
+    let overlays: Vec<Arc<Overlay>> =
+        sources.iter().map(|source| Overlay::new(source.disk.clone())).collect();
+
+    control.observer.begin("inspect", 0);
+    let mut inspection = inspect_disks(&overlays)?;
+    control.observer.end();
+    let choice = choose(&inspection.guest, request.generation)?;
+    let plan = plan_for(&inspection, choice.target, &request.extra_modules)?;
+
+    let (machine, warnings) =
+        machine::load(&request.machine, request.instance.as_deref(), &inspection.guest, &request.sources)?;
+    let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
+    let definition = machine::define(&machine, &choice, &sizes)?;
+
+    let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
+    report.warnings.splice(0..0, warnings);
+    if !report.obstacles.is_empty() {
+        report.outcome = "blocked";
+        report.next_step =
+            "remove the obstacles in the running guest, then export and migrate it again".into();
+        return Ok(report);
+    }
+    if request.dry_run {
+        return Ok(report);
+    }
+
+    prepare_folder(request, &definition)?;
+    apply(request, &definition, &mut inspection, &plan)?;
+    let format = target_format(choice.target.image_format)?;
+    for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
+        let file =
+            definition.disk_files.get(i).ok_or_else(|| Error::contract("a disk without a file name"))?;
+        let disk = report.disks.get_mut(i).ok_or_else(|| Error::contract("a disk without a report"))?;
+        copy_and_prove(request, source, overlay, file, format, disk, control)?;
+    }
+    finish(request, &definition, report)
+}
+
+fn target_format(name: &str) -> Result<&'static Format> {
+    let found = format_all::FORMATS.iter().find(|format| format.is_called(name));
+    found.copied().ok_or_else(|| Error::contract(format!("the target wants {name}, which is no format")))
+}
+
+fn first_report(
+    request: &MigrateRequest,
+    sources: &[OpenedImage],
+    inspection: &Inspection,
+    choice: &Choice,
+    plan: &Plan,
+    definition: &Definition,
+    machine: driver_machine::Machine,
+) -> MigrateReport {
+    let disk = |(source, file): (&OpenedImage, &String)| DiskReport {
+        source: source
+            .chain
+            .iter()
+            .map(|link| ChainFile {
+                path: link.path.clone(),
+                format: link.format.name,
+                file_size: link.file_size,
+            })
+            .collect(),
+        virtual_size: source.disk.virtual_size(),
+        file: file.clone(),
+        format: choice.target.image_format,
+        digest: None,
+        source_digest: None,
+        data_bytes: None,
+        file_size: None,
+        differing_blocks: None,
+        changed: Vec::new(),
+    };
+    let image_warnings = sources.iter().flat_map(|source| &source.warnings);
+    let image_warnings = image_warnings
+        .map(|warning| driver_machine::Warning { code: warning.code, message: warning.message.clone() });
+    MigrateReport {
+        tool: concat!("rehome ", env!("CARGO_PKG_VERSION")),
+        outcome: "planned",
+        obstacles: obstacles(inspection, plan),
+        choice: choice.clone(),
+        guest: inspection.guest.clone(),
+        replays: inspection.replays.clone(),
+        fixups: plan.fixups.clone(),
+        edits: plan.edits.clone(),
+        machine,
+        disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),
+        warnings: image_warnings.chain(definition.warnings.iter().cloned()).collect(),
+        files: Vec::new(),
+        out: request.out.clone(),
+        next_step: "run the same command without --dry-run".into(),
+    }
+}
+
+/// The output folder exists and holds nothing that would be replaced without being asked to.
+fn prepare_folder(request: &MigrateRequest, definition: &Definition) -> Result<()> {
+    let out = &request.out;
+    if !out.is_dir() {
+        std::fs::create_dir(out).map_err(|e| {
+            Error::io(format!("cannot create the folder {}", out.display()), e)
+                .with_kind(ErrorKind::Destination)
+                .hint("create the folder above it first, or mount its volume")
+        })?;
+    }
+    let undo = undo_folder(request, definition);
+    let files = definition.disk_files.iter().map(|file| out.join(file));
+    let taken = files.chain([script_path(request, definition), undo.clone()]).find(|path| path.exists());
+    match taken {
+        Some(path) if !request.replace => {
+            let text = format!("{} already exists", path.display());
+            Err(Error::new(ErrorKind::Destination, text)
+                .hint("choose another --out, or --force to replace it"))
+        }
+        _ if undo.is_dir() => std::fs::remove_dir_all(&undo).map_err(|e| {
+            Error::io(format!("cannot replace {}", undo.display()), e).with_kind(ErrorKind::Destination)
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn undo_folder(request: &MigrateRequest, definition: &Definition) -> PathBuf {
+    request.out.join(format!("{}.undo", definition.name))
+}
+
+fn script_path(request: &MigrateRequest, definition: &Definition) -> PathBuf {
+    request.out.join(format!("{}.ps1", definition.name))
+}
+
+fn apply(
+    request: &MigrateRequest,
+    definition: &Definition,
+    inspection: &mut Inspection,
+    plan: &Plan,
+) -> Result<()> {
+    let Some(tree) = &mut inspection.tree else { return Ok(()) };
+    undo::save(&undo_folder(request, definition), tree, &plan.edits)?;
+    driver_core::apply(tree, &plan.edits)
+}
+
+fn copy_and_prove(
+    request: &MigrateRequest,
+    source: &OpenedImage,
+    overlay: &Arc<Overlay>,
+    file: &str,
+    format: &'static Format,
+    report: &mut DiskReport,
+    control: Control<'_>,
+) -> Result<()> {
+    let image = request.out.join(file);
+    let disk = overlay.disk();
+    let convert_request = ConvertRequest {
+        source,
+        disk: &disk,
+        target: &image,
+        format,
+        options: Default::default(),
+        replace: request.replace,
+    };
+    let mut outcome = convert(convert_request, control)?;
+    let proof =
+        prove(&image, format, &outcome.copy.blocks, overlay, control).map_err(|e| put_aside(&image, e))?;
+    report.changed = overlay.changed_ranges();
+    let manifest = &mut outcome.manifest;
+    manifest.source.digest = Some(proof.source_digest.clone());
+    manifest.changed = report.changed.iter().map(|&(offset, len)| ChangedRange { offset, len }).collect();
+    manifest.save(&image, &outcome.copy.blocks)?;
+    report.digest = Some(manifest.digest.clone());
+    report.source_digest = Some(proof.source_digest);
+    report.data_bytes = Some(outcome.copy.read);
+    report.file_size = Some(manifest.image.file_size);
+    report.differing_blocks = Some(proof.differing_blocks);
+    Ok(())
+}
+
+/// An image that failed its proof must not keep a name under which somebody would use it.
+fn put_aside(image: &Path, error: Error) -> Error {
+    let mut aside = image.as_os_str().to_owned();
+    aside.push(".failed");
+    match std::fs::rename(image, &aside) {
+        Ok(()) => error.hint(format!("the image was put aside as {}", Path::new(&aside).display())),
+        Err(e) => error.hint(format!("do not use {}: it could not even be renamed ({e})", image.display())),
+    }
+}
+
+fn finish(
+    request: &MigrateRequest,
+    definition: &Definition,
+    mut report: MigrateReport,
+) -> Result<MigrateReport> {
+    let script = script_path(request, definition);
+    let report_path = request.out.join(format!("{}.report.json", definition.name));
+    for file in &definition.disk_files {
+        report.files.extend([file.clone(), format!("{file}{}", convert_engine::MANIFEST_SUFFIX)]);
+    }
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    report.files.extend([name(&script), name(&report_path), name(&undo_folder(request, definition))]);
+    report.outcome = "done";
+    report.next_step = format!(
+        "copy {} to the Hyper-V host and run {} there in PowerShell, first with -WhatIf",
+        request.out.display(),
+        name(&script)
+    );
+    write_file(&script, definition.script.as_bytes())?;
+    let mut json = serde_json::to_vec_pretty(&report)
+        .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
+    json.push(b'\n');
+    write_file(&report_path, &json)?;
+    Ok(report)
+}
+
+fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let file = Box::new(FileTarget::create(path, true)?);
+    file.write_all_at(0, content)?;
+    file.commit()
+}

@@ -1,0 +1,72 @@
+//! Copies of what fixups change, kept beside the result.
+
+use driver_core::{Action, Edit, GuestTree};
+use format_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+use std::path::{Component, Path, PathBuf};
+
+/// The list of what was done, for whoever wants it back.
+const LIST: &str = "undo.json";
+
+#[derive(Serialize)]
+struct Undo<'a> {
+    /// Path in the guest.
+    path: &'a str,
+    /// How to take the edit back.
+    undo: &'static str,
+    /// The copy to put back, relative to the list; absent where nothing was there.
+    copy: Option<String>,
+    /// Where a removed link pointed.
+    target: Option<&'a str>,
+}
+
+/// Saves the original of every file that `edits` change or remove below `folder`, with a list in the order in which
+/// the edits have to be undone.
+///
+/// # Errors
+/// `Destination` when the folder exists or cannot be written; what the guest's file system reports.
+pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()> {
+    std::fs::create_dir(folder).map_err(|e| failed(folder, e))?;
+    let mut list = Vec::new();
+    for edit in edits.iter().rev() {
+        let mut undo = Undo { path: &edit.path, undo: "remove", copy: None, target: None };
+        match &edit.action {
+            Action::Replace { .. } | Action::Append { .. } | Action::RemoveFile { .. } => {
+                undo.undo = "restore";
+                undo.copy = save_copy(folder, tree, &edit.path)?;
+            }
+            Action::RemoveLink { target } => (undo.undo, undo.target) = ("link", Some(target.as_str())),
+            Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. } => {}
+        }
+        list.push(undo);
+    }
+    let text =
+        serde_json::to_vec_pretty(&list).map_err(|e| Error::contract("the undo list").with_source(e))?;
+    write(&folder.join(LIST), &text)
+}
+
+/// Copies the guest's file as it is now; `None` when it does not exist yet because an earlier edit creates it.
+fn save_copy(folder: &Path, tree: &GuestTree, path: &str) -> Result<Option<String>> {
+    let Some(meta) = tree.metadata(path)? else { return Ok(None) };
+    let Some(content) = tree.read_file(path, meta.size)? else { return Ok(None) };
+    let inside: PathBuf =
+        Path::new(path).components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    let copy = Path::new("files").join(inside);
+    let host = folder.join(&copy);
+    if host.exists() {
+        return Ok(Some(copy.display().to_string()));
+    }
+    let parent = host.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+    write(&host, &content)?;
+    Ok(Some(copy.display().to_string()))
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    std::fs::write(path, content).map_err(|e| failed(path, e))
+}
+
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    let what = format!("cannot write {}", path.display());
+    Error::io(what, error).with_kind(ErrorKind::Destination)
+}
