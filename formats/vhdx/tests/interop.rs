@@ -28,9 +28,14 @@ fn raw_disk(path: &Path, size: u64) {
     let file = File::create(path).unwrap();
     file.set_len(size).unwrap();
     let bytes: Vec<u8> = (0..3 * MIB).map(|at| ((at * 2_654_435_761) >> 13) as u8 | 1).collect();
-    for (at, len) in
-        [(0, 512), (MIB - 512, 1024), (9 * MIB + 4096, 2 * MIB), (33 * MIB - 512, 3 * MIB), (size - 512, 512)]
-    {
+    for (at, len) in [
+        (0, 512),
+        (MIB - 512, 1024),
+        (9 * MIB + 4096, 2 * MIB),
+        (33 * MIB - 512, 3 * MIB),
+        (4096 * MIB - 512, MIB),
+        (size - 512, 512),
+    ] {
         if at + len <= size {
             file.write_all_at(&bytes[..len as usize], at).unwrap();
         }
@@ -107,11 +112,24 @@ fn write_image(path: &Path, raw: &Path, options: &[(&str, &str)]) {
     sink.finish().unwrap();
 }
 
+/// qemu-img reads every byte of a VHDX, so only the ends of a large one are compared.
+fn compare(raw: &Path, image: &Path, size: u64) {
+    let window = size.min(104 * MIB);
+    for offset in [0, size - window] {
+        let part = |driver: &str, path: &Path| {
+            let path = path.display();
+            format!("driver=raw,offset={offset},size={window},file.driver={driver},file.file.filename={path}")
+        };
+        // A raw node over a raw node is how qemu shows a part of a file.
+        qemu_img(&["compare", "--image-opts", &part("raw", raw), &part("vhdx", image)]);
+    }
+}
+
 #[test]
 fn qemu_img_accepts_and_agrees_with_what_we_write() {
     let folder = tempfile::tempdir().unwrap();
     let [raw, image] = ["a.raw", "a.vhdx"].map(|name| folder.path().join(name));
-    let [raw_text, image_text] = [&raw, &image].map(|path| path.to_str().unwrap());
+    let image_text = image.to_str().unwrap();
     let cases: [(u64, &[(&str, &str)]); 6] = [
         (96 * MIB, &[]),
         (33 * MIB + 3 * 512, &[("block_size", "1M")]),
@@ -126,7 +144,7 @@ fn qemu_img_accepts_and_agrees_with_what_we_write() {
         let info = qemu_img(&["info", "--output=json", "-f", "vhdx", image_text]);
         assert!(info.contains(&format!("\"virtual-size\": {size},")), "{info}");
         qemu_img(&["check", "-f", "vhdx", image_text]);
-        qemu_img(&["compare", "-f", "raw", "-F", "vhdx", raw_text, image_text]);
+        compare(&raw, &image, size);
         assert_reads_as(&open_disk(&image), &raw);
     }
 }

@@ -4,6 +4,7 @@ use crate::maker::{
     BAT, Change, FIRST_BLOCK, HEADERS, LOG, METADATA, MIB, Maker, REGION_TABLES, item_at, log_entry, open,
 };
 use format_core::{Disk, Result, Storage};
+use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -139,4 +140,25 @@ fn flipped_bits_in_tables_and_log() {
     flip(BAT + 4096 * 8..BAT + 4097 * 8, None);
     flip(LOG..LOG + 128, None);
     flip(LOG + 8192..LOG + 8192 + 128, Some(LOG + 8192..LOG + 16384));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn scrambled_structures_with_right_checksums(
+        changes in prop::collection::vec((0..9usize, 0..224usize, any::<u8>()), 1..6),
+    ) {
+        let places = [
+            HEADERS[0], HEADERS[1], REGION_TABLES[0], REGION_TABLES[1], METADATA, item_at(0), item_at(5), BAT, LOG,
+        ];
+        let mut maker = image();
+        for (place, at, value) in changes {
+            maker.put(places[place] + at, &[value]);
+        }
+        maker.seal();
+        let entry: Vec<u8> = maker.bytes[LOG..LOG + 8192].to_vec();
+        maker.put_log(0, &crate::maker::sealed_entry(entry));
+        let size = maker.bytes.len();
+        look(Damaged { good: Arc::new(maker), patches: vec![], size });
+    }
 }

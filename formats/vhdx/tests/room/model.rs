@@ -115,6 +115,13 @@ fn one_write_over_many_blocks_is_one_write() {
     sink.write_at(3 * MIB, Packed::Plain(&vec![1; 4 * MIB as usize])).unwrap();
     let error = sink.write_at(20 * MIB, Packed::Plain(&[1; CHUNK])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Temporary);
+    let target = MemTarget::default();
+    let sink = create(target.clone(), &request(64 * MIB, &[("block_size", "1M")]));
+    sink.write_at(3 * MIB, Packed::Plain(&vec![1; 4 * MIB as usize])).unwrap();
+    sink.finish().unwrap();
+    let layer = open(Arc::new(MemStorage(target.committed_bytes().unwrap()))).unwrap();
+    assert_eq!(layer.host_range(3 * MIB + 5).unwrap().len, 4 * MIB - 5, "and one read");
+    assert!(layer.host_range(0).is_none());
 }
 
 #[test]
