@@ -212,3 +212,45 @@ fn the_smallest_and_the_largest_disk() {
     layer.read_exact_at(size - 1, &mut last).unwrap();
     assert_eq!((last, layer.virtual_size()), ([8], size));
 }
+
+/// What qemu-img does not look at, by the tables of MS-VHDX 2.2 and 2.6.
+#[test]
+fn flags_and_reserved_fields_are_as_specified() {
+    for (subformat, leave_allocated) in [("dynamic", 0), ("fixed", 1)] {
+        let target = MemTarget::default();
+        create(target.clone(), &request(5 * MIB, &[("subformat", subformat)])).finish().unwrap();
+        let bytes = target.committed_bytes().unwrap();
+        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let creator: Vec<u8> = "rehome ".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(bytes[8..].starts_with(&creator));
+        let [first, second] = crate::maker::HEADERS;
+        assert_eq!(u64_at(second + 8) - u64_at(first + 8), 1, "sequence numbers");
+        assert_eq!(bytes[first + 16..first + 48], bytes[second + 16..second + 48], "GUIDs");
+        assert!(!is_zero(&bytes[first + 16..first + 32]) && !is_zero(&bytes[first + 32..first + 48]));
+        assert!(is_zero(&bytes[first + 48..first + 66]), "LogGuid and LogVersion");
+        assert!(is_zero(&bytes[first + 80..first + 4096]), "reserved");
+        let [table, copy] = crate::maker::REGION_TABLES;
+        assert_eq!(bytes[table..table + 0x10000], bytes[copy..copy + 0x10000]);
+        assert_eq!((u32_at(table + 8), u32_at(table + 12)), (2, 0));
+        let areas =
+            [16, 48].map(|at| (u64_at(table + at + 16), u32_at(table + at + 24), u32_at(table + at + 28)));
+        assert_eq!(areas, [(3 * MIB, MIB as u32, 1), (2 * MIB, MIB as u32, 1)]);
+        let metadata = 2 * MIB as usize;
+        let entries: Vec<_> = (0..5)
+            .map(|index| metadata + 32 + index * 32)
+            .map(|at| (u32_at(at + 16), u32_at(at + 20), u32_at(at + 24), u32_at(at + 28)))
+            .collect();
+        let start = 0x10000;
+        let expected = [(0, 8, 4), (8, 8, 6), (16, 16, 6), (32, 4, 6), (36, 4, 6)];
+        assert_eq!(entries, expected.map(|(offset, len, flags)| (start + offset, len, flags, 0)));
+        let value = |offset: u32| u32_at(metadata + (start + offset) as usize);
+        assert_eq!((value(0), value(4)), (MIB as u32, leave_allocated));
+        assert_eq!((value(8), value(32), value(36)), (5 * MIB as u32, 512, 4096));
+        let entries: Vec<u64> = (0..6).map(|index| u64_at(3 * MIB as usize + index * 8)).collect();
+        let places = [4, 5, 6, 7, 8].map(|mib: u64| if leave_allocated == 1 { mib << 20 | 6 } else { 2 });
+        assert_eq!(entries[..5], places);
+        assert_eq!(entries[5], 0);
+        assert_eq!(bytes.len() as u64, if leave_allocated == 1 { 9 * MIB } else { 4 * MIB });
+    }
+}
