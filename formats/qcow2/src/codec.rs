@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn matches_stay_within_qemus_window() {
         // 5000 bytes of noise twice: a wider window would find the second half in the first.
-        let mut cluster = sample(65536);
+        let mut cluster = vec![b'a'; 65536];
         let mut state = 7u32;
         for byte in &mut cluster[..5000] {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -116,9 +116,6 @@ mod tests {
         }
         cluster.copy_within(..5000, 5000);
         let packed = pack(Compression::Zlib, &cluster).unwrap().unwrap();
-        let mut back = vec![0; cluster.len()];
-        let mut inflate = flate2::Decompress::new_with_window_bits(false, WINDOW_BITS);
-        inflate.decompress(&packed, &mut back, flate2::FlushDecompress::Finish).unwrap();
-        assert_eq!(back, cluster);
+        assert!(packed.len() > 10_000, "{} bytes: the copy was found 5000 bytes back", packed.len());
     }
 }

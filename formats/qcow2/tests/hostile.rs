@@ -243,6 +243,10 @@ fn zero_and_unallocated_are_told_apart() {
         .collect();
     use ExtentKind::{Data, Unallocated, Zero};
     assert_eq!(kinds, [(1, Data), (2, Zero), (1, Zero), (5, Unallocated)]);
+    // Asked directly, a layer fills in zeros for what it does not hold.
+    let mut bytes = vec![0xee; 8 * CLUSTER];
+    layer.read_exact_at(0, &mut bytes).unwrap();
+    assert!(bytes[..CLUSTER].iter().all(|&byte| byte == 7) && format_core::is_zero(&bytes[CLUSTER..]));
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn reads_of_size(size: usize, args: &[&str]) {
     // In odd pieces, which go through the cluster cache and across every boundary.
     let mut at = 0;
     while at < size {
-        let mut part = vec![0; 77_777.min(size - at)];
+        let mut part = vec![0xee; 77_777.min(size - at)];
         image.disk.read_exact_at(at as u64, &mut part).unwrap();
         assert_same(&part, &disk[at..at + part.len()], "a piece");
         at += part.len();
