@@ -55,6 +55,21 @@ fn debian() {
 }
 
 #[test]
+fn modules_of_the_operator_are_added_once() {
+    let mut tree = tree(phony::debian());
+    let facts = inspected(&tree);
+    let extra = ["hv-storvsc".to_owned(), "ata_piix".to_owned()];
+    let context = Context { guest: &facts, target: &GENERATION_1, extra_modules: &extra };
+    let plan = make_plan(&context, &tree, fixups()).unwrap();
+    apply(&mut tree, &plan.edits).unwrap();
+    let modules = text(&tree, "/etc/initramfs-tools/modules");
+    assert_eq!(modules, "# modules\nnvme\nhv_vmbus\nhv_storvsc\nsd_mod\nhv_netvsc\nata_piix\nhid_hyperv\n");
+    let extra = ["not_there".to_owned()];
+    let plan = make_plan(&Context { extra_modules: &extra, ..context }, &tree, fixups()).unwrap();
+    assert!(plan.obstacles().next().unwrap().reason.as_ref().unwrap().contains("not_there"));
+}
+
+#[test]
 fn ubuntu() {
     let (tree, _) = migrated(phony::ubuntu());
     let cfg = text(&tree, "/boot/grub/grub.cfg");

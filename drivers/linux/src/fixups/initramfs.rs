@@ -82,7 +82,13 @@ impl Fixup for Initramfs {
 /// Modules that must be there when the kernel looks for its root.
 pub(super) fn required<'a>(context: &Context<'a>) -> Vec<&'a str> {
     let extra = context.extra_modules.iter().map(String::as_str);
-    context.target.boot_modules.iter().copied().chain(extra).collect()
+    distinct(context.target.boot_modules.iter().copied().chain(extra))
+}
+
+/// Each module once, in order; `-` and `_` are the same in module names.
+pub(super) fn distinct<'a>(modules: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    modules.filter(|module| seen.insert(module.replace('-', "_"))).collect()
 }
 
 pub(super) fn load_index(tree: &GuestTree, kernel: &KernelFacts) -> Result<ModuleIndex, String> {
@@ -155,7 +161,7 @@ fn extend(
     if outcome.plan == Plan::Nothing || helpful.is_empty() {
         return Ok(outcome);
     }
-    wanted.extend(helpful);
+    wanted = distinct(wanted.into_iter().chain(helpful));
     plan(&wanted)
 }
 

@@ -5,7 +5,7 @@
 //! next kernel update inside the guest may build an image without drivers for its disk: Amazon Linux and RHEL configure
 //! `hostonly`, and a rebuild soon after the move may run before every device was seen.
 
-use super::initramfs::{load_index, modules_only, required};
+use super::initramfs::{distinct, load_index, modules_only, required};
 use crate::config_file::{exists, read, read_lossy, with_line};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
@@ -69,8 +69,8 @@ fn has_dracut(draft: &Draft<'_>) -> Result<bool> {
 fn wanted<'a>(context: &Context<'a>, draft: &Draft<'_>) -> Vec<&'a str> {
     let indexes: Vec<_> =
         context.guest.kernels.iter().filter_map(|kernel| load_index(draft.tree(), kernel).ok()).collect();
-    let mut modules = required(context);
-    modules.extend(context.target.helpful_modules);
+    let helpful = context.target.helpful_modules.iter().copied();
+    let mut modules = distinct(required(context).into_iter().chain(helpful));
     modules.retain(|module| indexes.iter().any(|index| !modules_only(index, &[*module]).is_empty()));
     modules
 }

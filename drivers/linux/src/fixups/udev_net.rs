@@ -2,7 +2,7 @@
 //!
 //! Facts: 70-persistent-net.rules gives names by MAC address (udev(7)): with the address kept it would rename the
 //! interface that everything else now calls `eth0`. Rules of ec2-utils and ec2-net-utils (`51-ec2-hvm-devices`,
-//! `53-ec2-network-interfaces`, …) ask the metadata service for each new interface or disk. A rule that a package brings
+//! `53-ec2-network-interfaces`, …) give EC2's names to disks, and ask the metadata service for each new interface. A rule that a package brings
 //! in /usr/lib is overruled by a link to /dev/null of the same name in /etc (udev(7)).
 
 use crate::config_file::{exists, list, read_lossy};
@@ -44,13 +44,13 @@ impl Fixup for UdevNet {
         for path in ec2_rules(draft, OWN)? {
             // A link to /dev/null is a rule that somebody switched off.
             if draft.read_link(&path)?.is_none() {
-                draft.remove(&path, "asks EC2's metadata service")?;
+                draft.remove(&path, "serves EC2's devices only")?;
             }
         }
         for path in ec2_rules(draft, VENDOR)? {
             let mask = format!("{OWN}/{}", path.rsplit('/').next().unwrap_or_default());
             if draft.read_link(&mask)?.is_none() && !exists(draft, &mask)? {
-                draft.link(&mask, "/dev/null", "asks EC2's metadata service")?;
+                draft.link(&mask, "/dev/null", "serves EC2's devices only")?;
             }
         }
         Ok(())
