@@ -59,7 +59,7 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<ExtFs> {
     let fs = open_library(&io, obstacle.is_none())?;
     let mut opened = ExtFs { fs, io, sb, facts, obstacle: None, opening, bitmaps_loaded: false };
     if obstacle.is_none() {
-        obstacle = as_obstacle(opened.clean_orphans())?;
+        obstacle = as_obstacle(opened.settle())?;
         if obstacle.is_some() {
             // The library has seen changes that were taken back: a new one has not.
             opened.fs = open_library(&opened.io, false)?;

@@ -22,15 +22,24 @@ const MAX_READS: u64 = 1 << 20;
 const MAX_ORPHANS: usize = 1 << 20;
 
 impl ExtFs {
-    /// Frees all orphans, or fails and leaves the volume as it is.
-    pub(crate) fn clean_orphans(&mut self) -> Result<()> {
-        if self.sb.last_orphan() == 0 && !self.sb.orphan_present() {
+    /// Frees all orphans and brings the superblock's free counts up to date, which a journal does not keep. Or fails
+    /// and leaves the volume as it is.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let orphans = self.sb.last_orphan() != 0 || self.sb.orphan_present();
+        if !orphans && self.opening.transactions == 0 {
             return Ok(());
         }
         self.io.grant(MAX_READS);
         self.io.hold();
-        self.free_all_orphans().inspect_err(|_| self.io.take_back())?;
+        let settled = if orphans { self.free_all_orphans() } else { Ok(()) };
+        settled.and_then(|()| self.write_counts()).inspect_err(|_| self.io.take_back())?;
         self.io.commit()
+    }
+
+    fn write_counts(&mut self) -> Result<()> {
+        self.fs.recount_free();
+        let flushed = self.fs.flush();
+        self.check(flushed)
     }
 
     fn free_all_orphans(&mut self) -> Result<()> {
@@ -48,9 +57,7 @@ impl ExtFs {
         if self.sb.orphan_present() {
             self.fs.clear_orphan_present();
         }
-        self.fs.recount_free();
-        let flushed = self.fs.flush();
-        self.check(flushed)
+        Ok(())
     }
 
     /// The inodes on the list, which is linked through `i_dtime`.

@@ -111,11 +111,14 @@ impl Journal {
         if !self.has_data() || !self.sb.has_incompat(FEATURE_INCOMPAT_FAST_COMMIT) {
             return Ok(());
         }
-        let first = self.reader().read(self.sb.last)?;
-        match fast_commit_transaction(&first) {
-            Some(sequence) if sequence == log.next_sequence => Err(JournalError::FastCommit(sequence).into()),
-            _ => Ok(()),
+        // The kernel starts one block behind the log; the block in between stays unused.
+        for at in [self.sb.last, self.sb.last.saturating_add(1)] {
+            let block = self.reader().read(at)?;
+            if fast_commit_transaction(&block) == Some(log.next_sequence) {
+                return Err(JournalError::FastCommit(log.next_sequence).into());
+            }
         }
+        Ok(())
     }
 
     /// Leaves out one sequence, as the kernel does, so that nothing of the old log can be taken for new.
