@@ -1,6 +1,6 @@
 //! Configuration files: read with bounds, edited line by line, every other byte kept.
 
-use driver_core::{Draft, FileKind, TEXT_LIMIT};
+use driver_core::{DirEntry, Draft, FileKind, TEXT_LIMIT};
 use format_core::{Error, ErrorKind, Result};
 
 /// The content of a configuration file; `None` when there is none (a loop of links leads to none either).
@@ -34,16 +34,24 @@ pub(crate) fn exists(draft: &Draft<'_>, path: &str) -> Result<bool> {
 
 /// The paths of the files (or links) in a folder whose names end in `suffix`, sorted.
 pub(crate) fn list(draft: &Draft<'_>, folder: &str, suffix: &str) -> Result<Vec<String>> {
+    let mut paths = paths(draft, folder, &[FileKind::File, FileKind::Link])?;
+    paths.retain(|path| path.ends_with(suffix));
+    Ok(paths)
+}
+
+/// The paths of the folders in a folder, sorted.
+pub(crate) fn folders(draft: &Draft<'_>, folder: &str) -> Result<Vec<String>> {
+    paths(draft, folder, &[FileKind::Folder])
+}
+
+fn paths(draft: &Draft<'_>, folder: &str, kinds: &[FileKind]) -> Result<Vec<String>> {
     let entries = match draft.read_dir(folder) {
         Err(e) if e.kind() == ErrorKind::Usage => Vec::new(),
         other => other?,
     };
-    let fits = |name: &str| name.ends_with(suffix) && !name.contains('\u{fffd}');
-    Ok(entries
-        .into_iter()
-        .filter(|entry| matches!(entry.kind, FileKind::File | FileKind::Link) && fits(&entry.name))
-        .map(|entry| format!("{folder}/{}", entry.name))
-        .collect())
+    // A name that is no UTF-8 cannot be opened.
+    let fits = |entry: &DirEntry| kinds.contains(&entry.kind) && !entry.name.contains('\u{fffd}');
+    Ok(entries.into_iter().filter(fits).map(|entry| format!("{folder}/{}", entry.name)).collect())
 }
 
 /// What happens to a line.

@@ -107,12 +107,13 @@ fn boot_loader(tree: &GuestTree, obstacles: &mut Vec<String>) -> Result<Option<S
         ("/boot/grub/grub.conf", "grub1"),
         ("/boot/efi/loader/loader.conf", "systemd-boot"),
         ("/boot/loader/loader.conf", "systemd-boot"),
+        ("/efi/loader/loader.conf", "systemd-boot"),
         ("/boot/extlinux/extlinux.conf", "extlinux"),
         ("/boot/syslinux/syslinux.cfg", "syslinux"),
     ];
     for (path, loader) in known {
         if kind_of(tree, path)? == Some(FileKind::File) {
-            if loader != "grub2" {
+            if loader == "syslinux" {
                 obstacles.push(format!("boot loader {loader} ({path}): its configuration is not edited"));
             }
             return Ok(Some(loader.into()));

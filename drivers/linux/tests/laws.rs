@@ -144,7 +144,7 @@ fn a_guest_without_anything_is_reported_not_broken() {
     let tree = tree(base("x", "1"));
     let plan = planned(&tree, &inspected(&tree), &GENERATION_1);
     assert!(plan.edits.is_empty());
-    assert_eq!(plan.obstacles().map(|o| o.id).collect::<Vec<_>>(), ["linux-initramfs"]);
+    assert_eq!(plan.obstacles().map(|o| o.id).collect::<Vec<_>>(), ["linux-grub-cfg", "linux-initramfs"]);
     for fixup in &plan.fixups {
         assert!(fixup.reason.is_some(), "{}", fixup.id);
     }

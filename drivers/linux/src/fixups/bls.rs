@@ -9,7 +9,8 @@ use crate::kernel_cmdline::{Rules, rewrite};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
 
-const ENTRIES: &str = "/boot/loader/entries";
+/// The second and third are where systemd-boot has its entries.
+const ENTRIES: [&str; 3] = ["/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entries"];
 const CMDLINE: &str = "/etc/kernel/cmdline";
 const ENVIRONMENTS: [&str; 2] = ["/boot/grub2/grubenv", "/boot/grub/grubenv"];
 
@@ -25,17 +26,15 @@ impl Fixup for Bls {
     }
 
     fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        let found = !list(draft, ENTRIES, ".conf")?.is_empty() || exists(draft, CMDLINE)?;
-        Ok(if found { Applies::Yes } else { Applies::no(format!("there are no entries in {ENTRIES}")) })
+        let found = !entries(draft)?.is_empty() || exists(draft, CMDLINE)?;
+        Ok(if found { Applies::Yes } else { Applies::no(format!("there are no entries in {}", ENTRIES[0])) })
     }
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         let rules = Rules::of(context);
         let mut edited = Vec::new();
-        let mut files: Vec<(String, &[&str])> = list(draft, ENTRIES, ".conf")?
-            .into_iter()
-            .map(|path| (path, &["options ", "options\t"][..]))
-            .collect();
+        let mut files: Vec<(String, &[&str])> =
+            entries(draft)?.into_iter().map(|path| (path, &["options ", "options\t"][..])).collect();
         files.extend(ENVIRONMENTS.map(|path| (path.to_owned(), &["kernelopts="][..])));
         files.push((CMDLINE.to_owned(), &[""]));
         for (path, keys) in files {
@@ -60,6 +59,14 @@ impl Fixup for Bls {
         let reason = format!("root device and consoles of {}", context.target.name);
         edited.into_iter().try_for_each(|(path, new)| draft.write(&path, new, &reason))
     }
+}
+
+fn entries(draft: &Draft<'_>) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for folder in ENTRIES {
+        found.extend(list(draft, folder, ".conf")?);
+    }
+    Ok(found)
 }
 
 fn edit(line: &str, keys: &[&str], rules: &Rules<'_>, trouble: &mut Option<String>) -> Line {

@@ -5,12 +5,13 @@
 //! package brings in /usr/lib are overruled by masking the unit, a link to /dev/null in /etc/systemd/system
 //! (systemd.unit(5)). sshd's `AuthorizedKeysCommand` of ec2-instance-connect is left: it fails, and keys go on to work.
 
-use crate::config_file::{exists, list};
-use driver_core::{Applies, Context, Draft, FileKind, Fixup};
+use crate::config_file::{exists, folders, list};
+use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
 const SYSTEM: &str = "/etc/systemd/system";
-const VENDOR: &str = "/usr/lib/systemd/system";
+/// The second is a link to the first, except on old systems.
+const VENDOR: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// Names of units without suffix; `@` ends a template's name.
 const AGENTS: [&str; 12] = [
@@ -40,15 +41,15 @@ impl Fixup for Ec2Agents {
     }
 
     fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        let found = !wanted_in(draft, SYSTEM)?.is_empty() || !wanted_in(draft, VENDOR)?.is_empty();
+        let found = !wanted_in(draft, &[SYSTEM])?.is_empty() || !wanted_in(draft, &VENDOR)?.is_empty();
         Ok(if found { Applies::Yes } else { Applies::no("no EC2 agent is enabled") })
     }
 
     fn plan(&self, _: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
-        for link in wanted_in(draft, SYSTEM)? {
+        for link in wanted_in(draft, &[SYSTEM])? {
             draft.remove(&link, "this agent serves EC2 only")?;
         }
-        for link in wanted_in(draft, VENDOR)? {
+        for link in wanted_in(draft, &VENDOR)? {
             let unit = link.rsplit('/').next().unwrap_or_default();
             let mask = format!("{SYSTEM}/{unit}");
             if draft.read_link(&mask)?.is_none() && !exists(draft, &mask)? {
@@ -60,12 +61,13 @@ impl Fixup for Ec2Agents {
 }
 
 /// The links in `*.wants` and `*.requires` folders that start an agent.
-fn wanted_in(draft: &Draft<'_>, base: &str) -> Result<Vec<String>> {
+fn wanted_in(draft: &Draft<'_>, bases: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for folder in draft.read_dir(base)? {
-        let starts = folder.name.ends_with(".wants") || folder.name.ends_with(".requires");
-        if folder.kind == FileKind::Folder && starts && !folder.name.contains('\u{fffd}') {
-            found.extend(list(draft, &format!("{base}/{}", folder.name), "")?);
+    for base in bases {
+        for folder in folders(draft, base)? {
+            if folder.ends_with(".wants") || folder.ends_with(".requires") {
+                found.extend(list(draft, &folder, "")?);
+            }
         }
     }
     found.retain(|path| is_agent(path.rsplit('/').next().unwrap_or_default()));

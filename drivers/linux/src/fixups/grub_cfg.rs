@@ -1,6 +1,7 @@
-//! grub.cfg: the menu that GRUB shows at the next start.
+//! grub.cfg: the menu that GRUB shows at the next start; likewise the menus of GRUB legacy and extlinux.
 //!
-//! Facts: `linux`, `linux16` and `linuxefi` commands carry a kernel's arguments (GRUB manual, "linux"). `search --fs-uuid`
+//! Facts: `linux`, `linux16` and `linuxefi` commands carry a kernel's arguments (GRUB manual, "linux"); in menu.lst of GRUB
+//! legacy it is `kernel`, and `# kopt=` is what Debian's update-grub writes there again; in extlinux.conf it is `APPEND`. `search --fs-uuid`
 //! lines name file systems already. On Fedora 34, RHEL 9 and newer the file on the EFI system partition is a stub
 //! (`configfile`) without any such command, so editing lines can never overwrite it.
 //!
@@ -11,13 +12,21 @@
 //! Ubuntu's cloud images write entries that try without initramfs first when `GRUB_FORCE_PARTUUID` was set: no module,
 //! no root, a panic and a reboot. The branch with the initramfs is made the only one.
 
-use crate::config_file::{Line, edit_lines, exists, list, read};
+use crate::config_file::{Line, edit_lines, exists, folders, list, read};
 use crate::kernel_cmdline::{Rules, rewrite};
-use driver_core::{Applies, Context, Draft, FileKind, Fixup};
+use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
 
 const INITRDLESS: &str = "if [ \"${initrdfail}\" = 1 ]; then";
 const ALWAYS: &str = "if [ 1 = 1 ]; then";
+
+const MENUS: [&str; 5] = [
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub/menu.lst",
+    "/boot/grub/grub.conf",
+    "/boot/extlinux/extlinux.conf",
+];
 
 pub(super) struct GrubCfg;
 
@@ -30,9 +39,17 @@ impl Fixup for GrubCfg {
         "kernel arguments in the generated grub.cfg fit the target"
     }
 
-    fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        let found = !files(draft)?.is_empty();
-        Ok(if found { Applies::Yes } else { Applies::no("there is no grub.cfg") })
+    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        if !files(draft)?.is_empty() {
+            return Ok(Applies::Yes);
+        }
+        Ok(match &context.guest.boot.loader {
+            Some(loader) => Applies::no(format!("the boot loader is {loader}: there is no grub.cfg")),
+            None => Applies::cannot(
+                "no boot loader configuration was found below /boot",
+                "name the file system that is mounted at /boot in /etc/fstab of the guest before exporting",
+            ),
+        })
     }
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
@@ -54,16 +71,14 @@ impl Fixup for GrubCfg {
 
 fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
     let mut files = Vec::new();
-    for path in ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"] {
+    for path in MENUS {
         if exists(draft, path)? {
             files.push(path.to_owned());
         }
     }
     // Up to RHEL 8 the whole menu of a UEFI system is here.
-    for vendor in draft.read_dir("/boot/efi/EFI").unwrap_or_default() {
-        if vendor.kind == FileKind::Folder && !vendor.name.contains('\u{fffd}') {
-            files.extend(list(draft, &format!("/boot/efi/EFI/{}", vendor.name), "grub.cfg")?);
-        }
+    for vendor in folders(draft, "/boot/efi/EFI")? {
+        files.extend(list(draft, &vendor, "grub.cfg")?);
     }
     Ok(files)
 }
@@ -88,12 +103,24 @@ fn edit(line: &str, context: &Context<'_>, trouble: &mut Option<String>) -> Line
 fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a str, bool)> {
     let start = line.trim_start();
     let mut words = start.split_ascii_whitespace();
-    match words.next()? {
-        "linux" | "linux16" | "linuxefi" => {
+    let command = words.next()?;
+    let behind = |word: &str| {
+        let place = start.find(word)? + word.len() + (line.len() - start.len());
+        line.split_at_checked(place)
+    };
+    match command {
+        "linux" | "linux16" | "linuxefi" | "kernel" => {
             let kernel = words.next()?;
-            let place = start.find(kernel)? + kernel.len() + (line.len() - start.len());
-            let (before, args) = line.split_at_checked(place)?;
+            let (before, args) = behind(kernel)?;
             Some((before, args, is_own(kernel, context)))
+        }
+        "append" | "APPEND" => {
+            let (before, args) = behind(command)?;
+            Some((before, args, true))
+        }
+        "#" if start.starts_with("# kopt=") => {
+            let (before, args) = behind("# kopt=")?;
+            Some((before, args, true))
         }
         "set" => {
             let value = ["set kernelopts=\"", "set default_kernelopts=\""]
@@ -112,4 +139,38 @@ fn is_own(kernel: &str, context: &Context<'_>) -> bool {
     images.is_empty()
         || name(kernel) == "vmlinuz"
         || images.into_iter().any(|image| name(image) == name(kernel))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::{DiskFacts, FsFacts, Guest, PartitionFacts};
+
+    #[test]
+    fn only_kernel_arguments_change() {
+        let fs = FsFacts { kind: "ext4".into(), uuid: Some("r".into()), ..FsFacts::default() };
+        let partition = PartitionFacts { number: 1, file_system: Some(fs), ..PartitionFacts::default() };
+        let disk = DiskFacts { partitions: vec![partition], ..DiskFacts::default() };
+        let guest = Guest { disks: vec![disk], ..Guest::default() };
+        let target = &driver_targets::GENERATION_1;
+        let context = Context { guest: &guest, target, extra_modules: &[] };
+        for (line, expected) in [
+            ("\tlinux\t/vmlinuz-1 root=/dev/sda1 ro", Some("\tlinux\t/vmlinuz-1 root=UUID=r ro")),
+            ("linuxefi (hd0,gpt1)/vmlinuz root=/dev/xvda1", Some("linuxefi (hd0,gpt1)/vmlinuz root=UUID=r")),
+            ("kernel /boot/vmlinuz root=/dev/sda1", Some("kernel /boot/vmlinuz root=UUID=r")),
+            ("# kopt=root=/dev/sda1 ro", Some("# kopt=root=UUID=r ro")),
+            ("  APPEND root=/dev/sda1 quiet", Some("  APPEND root=UUID=r quiet")),
+            ("set kernelopts=\"root=/dev/sda1 ro \"", Some("set kernelopts=\"root=UUID=r ro \"")),
+            ("search --no-floppy --fs-uuid --set=root 1-2", None),
+            ("set root='hd0,gpt1'", None),
+            ("# linux /vmlinuz root=/dev/sda1", None),
+            ("linux", None),
+            ("linux /vmlinuz", None),
+            ("configfile $prefix/grub.cfg", None),
+        ] {
+            let mut trouble = None;
+            let expected = expected.map_or(Line::Keep, |line| Line::Replace(line.into()));
+            assert_eq!(edit(line, &context, &mut trouble), expected, "{line}");
+        }
+    }
 }

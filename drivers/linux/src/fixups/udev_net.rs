@@ -10,7 +10,8 @@ use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
 
 const OWN: &str = "/etc/udev/rules.d";
-const VENDOR: &str = "/usr/lib/udev/rules.d";
+/// The second is a link to the first, except on old systems.
+const VENDOR: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 const PERSISTENT: &str = "/etc/udev/rules.d/70-persistent-net.rules";
 
 pub(super) struct UdevNet;
@@ -26,8 +27,8 @@ impl Fixup for UdevNet {
 
     fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         let found = exists(draft, PERSISTENT)?
-            || !ec2_rules(draft, OWN)?.is_empty()
-            || !ec2_rules(draft, VENDOR)?.is_empty();
+            || !ec2_rules(draft, &[OWN])?.is_empty()
+            || !ec2_rules(draft, &VENDOR)?.is_empty();
         Ok(if found { Applies::Yes } else { Applies::no("no udev rule names EC2's hardware") })
     }
 
@@ -41,13 +42,13 @@ impl Fixup for UdevNet {
         if named == 1 {
             draft.remove(PERSISTENT, "names an interface by the MAC address of the source")?;
         }
-        for path in ec2_rules(draft, OWN)? {
+        for path in ec2_rules(draft, &[OWN])? {
             // A link to /dev/null is a rule that somebody switched off.
             if draft.read_link(&path)?.is_none() {
                 draft.remove(&path, "serves EC2's devices only")?;
             }
         }
-        for path in ec2_rules(draft, VENDOR)? {
+        for path in ec2_rules(draft, &VENDOR)? {
             let mask = format!("{OWN}/{}", path.rsplit('/').next().unwrap_or_default());
             if draft.read_link(&mask)?.is_none() && !exists(draft, &mask)? {
                 draft.link(&mask, "/dev/null", "serves EC2's devices only")?;
@@ -63,8 +64,11 @@ fn names_interface(line: &str) -> bool {
 }
 
 /// `51-ec2-hvm-devices.rules` and its like.
-fn ec2_rules(draft: &Draft<'_>, folder: &str) -> Result<Vec<String>> {
-    let mut rules = list(draft, folder, ".rules")?;
+fn ec2_rules(draft: &Draft<'_>, folders: &[&str]) -> Result<Vec<String>> {
+    let mut rules = Vec::new();
+    for folder in folders {
+        rules.extend(list(draft, folder, ".rules")?);
+    }
     rules.retain(|path| {
         let name = path.rsplit('/').next().unwrap_or_default();
         name.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with("-ec2-")
