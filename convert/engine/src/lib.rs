@@ -23,5 +23,5 @@ pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of
 pub use manifest::{ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path};
 pub use observer::{Control, Observer, Silent};
 pub use pipeline::{CopyOutcome, copy_disk, digest_disk};
-pub use run::{ConvertOutcome, ConvertRequest, convert, open_target};
+pub use run::{ConvertOutcome, ConvertRequest, convert};
 pub use verify::{Verification, verify_image};

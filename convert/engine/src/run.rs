@@ -3,7 +3,8 @@
 use crate::manifest::{ImageFacts, Manifest, SourceFacts};
 use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, copy_disk};
-use format_core::{CreateRequest, Disk, Error, FileTarget, Format, OpenedImage, Result, Sink};
+use format_core::units::align_up;
+use format_core::{CreateRequest, Disk, Error, FileTarget, Format, OpenedImage, Result, Sink, Warning};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -30,20 +31,22 @@ pub struct ConvertOutcome {
     pub manifest: Manifest,
     /// What the copy read and wrote, with the block hashes.
     pub copy: CopyOutcome,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
 }
 
-/// Starts writing an image.
+/// Starts writing an image. The second value is the size that its disk will have: the format may round up.
 ///
 /// # Errors
 /// `Usage` for an option that the format does not know; `Unsupported` when it cannot be written; as
 /// [`FileTarget::create`].
-pub fn open_target(
+fn open_target(
     path: &Path,
     format: &'static Format,
     virtual_size: u64,
     options: BTreeMap<String, String>,
     replace: bool,
-) -> Result<Box<dyn Sink>> {
+) -> Result<(Box<dyn Sink>, u64)> {
     let create = format.create.ok_or_else(|| {
         Error::unsupported(format!("{} images cannot be written", format.name))
             .hint("'rehome formats' lists the formats that can")
@@ -56,8 +59,11 @@ pub fn open_target(
             return Err(Error::usage(format!("{} has no option {key:?}: {known}", format.name)));
         }
     }
+    let mut request = CreateRequest { virtual_size, options };
+    request.virtual_size = align_up(virtual_size, (format.size_step)(&request))
+        .ok_or_else(|| Error::usage(format!("a disk of {virtual_size:#x} bytes cannot be rounded up")))?;
     let target = FileTarget::create(path, replace)?;
-    create(Box::new(target), &CreateRequest { virtual_size, options })
+    Ok((create(Box::new(target), &request)?, request.virtual_size))
 }
 
 /// Copies the disk into a new image and gives it its name. The manifest is made but not saved.
@@ -68,11 +74,18 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     let ConvertRequest { source, disk, target, format, options, replace } = request;
     refuse_own_source(target, source)?;
     let named = |e: Error| e.context(format!("write {}", target.display()));
-    let sink = open_target(target, format, disk.virtual_size(), options, replace).map_err(named)?;
-    let copy = copy_disk(disk, sink.as_ref(), control)?;
+    let (sink, size) = open_target(target, format, disk.virtual_size(), options, replace).map_err(named)?;
+    let copy = copy_disk(&disk.grown_to(size), sink.as_ref(), control)?;
     sink.finish().map_err(named)?;
     let manifest = Manifest::new(target, format.name, &copy.blocks, source_facts(source))?;
-    Ok(ConvertOutcome { manifest, copy })
+    let mut warnings = Vec::new();
+    if size != disk.virtual_size() {
+        let (from, name) = (disk.virtual_size(), format.name);
+        let text =
+            format!("{name} cannot hold a disk of {from} bytes: it has {size} bytes now, the rest is zeros");
+        warnings.push(Warning::new("disk-size-rounded", text));
+    }
+    Ok(ConvertOutcome { manifest, copy, warnings })
 }
 
 fn source_facts(source: &OpenedImage) -> SourceFacts {

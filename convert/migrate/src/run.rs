@@ -79,7 +79,8 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         let file =
             definition.disk_files.get(i).ok_or_else(|| Error::contract("a disk without a file name"))?;
         let disk = report.disks.get_mut(i).ok_or_else(|| Error::contract("a disk without a report"))?;
-        copy_and_prove(request, source, overlay, file, format, disk, control)?;
+        let warnings = copy_and_prove(request, source, overlay, file, format, disk, control)?;
+        report.warnings.extend(warnings.into_iter().map(to_machine_warning));
     }
     finish(request, &definition, report)
 }
@@ -192,7 +193,7 @@ fn copy_and_prove(
     format: &'static Format,
     report: &mut DiskReport,
     control: Control<'_>,
-) -> Result<()> {
+) -> Result<Vec<format_core::Warning>> {
     let image = request.out.join(file);
     let disk = overlay.disk();
     let convert_request = ConvertRequest {
@@ -216,7 +217,11 @@ fn copy_and_prove(
     report.data_bytes = Some(outcome.copy.read);
     report.file_size = Some(manifest.image.file_size);
     report.differing_blocks = Some(proof.differing_blocks);
-    Ok(())
+    Ok(outcome.warnings)
+}
+
+fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning {
+    driver_machine::Warning { code: warning.code, message: warning.message }
 }
 
 /// An image that failed its proof must not keep a name under which somebody would use it.

@@ -37,6 +37,12 @@ impl Disk {
         Self { layers, size }
     }
 
+    /// The same disk with zeros at its end until it has `size` bytes.
+    #[must_use]
+    pub fn grown_to(&self, size: u64) -> Self {
+        if size <= self.size { self.clone() } else { self.with_top(Arc::new(Blank(size))) }
+    }
+
     /// Size in bytes.
     #[must_use]
     pub fn virtual_size(&self) -> u64 {
@@ -137,6 +143,35 @@ fn checked_extent(layer: &dyn Layer, offset: u64) -> Result<Extent> {
         "asked at {offset:#x}, answered {start:#x}+{len:#x} in a layer of {size:#x} bytes"
     ))
     .in_format(layer.format()))
+}
+
+/// A layer without data: all it has is a size.
+struct Blank(u64);
+
+impl Layer for Blank {
+    fn format(&self) -> &'static str {
+        "blank"
+    }
+
+    fn virtual_size(&self) -> u64 {
+        self.0
+    }
+
+    fn chunk_size(&self) -> u64 {
+        1
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let len = self.0.checked_sub(offset).filter(|&len| len > 0);
+        let len = len
+            .ok_or_else(|| Error::usage(format!("extent asked for at {offset:#x} of {:#x} bytes", self.0)))?;
+        Ok(Extent { offset, len, kind: ExtentKind::Unallocated })
+    }
+
+    fn read_exact_at(&self, _: u64, buf: &mut [u8]) -> Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
 }
 
 /// Iterator of [`Disk::extents`]. Ends after the first error.
@@ -248,6 +283,15 @@ mod tests {
             assert_eq!(errors.iter().map(Error::kind).collect::<Vec<_>>(), [ErrorKind::Contract], "{len}");
         }
         assert!(Disk::new(vec![]).is_err());
+    }
+
+    #[test]
+    fn a_grown_disk_ends_in_zeros() {
+        let disk = disk(&["ab"]).grown_to(5);
+        let mut bytes = [1; 5];
+        disk.read_exact_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"ab\0\0\0");
+        assert_eq!(disk.grown_to(3).virtual_size(), 5, "never shorter");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Format {
     pub open_layer: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<Box<dyn Layer>>>,
     /// Starts writing an image.
     pub create: Option<fn(Box<dyn TargetStorage>, &CreateRequest) -> Result<Box<dyn Sink>>>,
+    /// A disk in this format has a multiple of this many bytes; the caller rounds the request up to it, with zeros.
+    pub size_step: fn(&CreateRequest) -> u64,
     /// The keys that [`Format::create`] understands.
     pub create_options: &'static [CreateOption],
 }
@@ -79,6 +81,7 @@ impl Format {
         probe: |_, _| Score::No,
         open_layer: None,
         create: None,
+        size_step: |_| 1,
         create_options: &[],
     };
 

@@ -36,6 +36,7 @@ pub static FORMAT: Format = Format {
     open_layer: Some(read::open),
     create: Some(write::create),
     create_options: options::CREATE_OPTIONS,
+    size_step: |_| format_core::units::SECTOR,
     ..Format::NONE
 };
 

@@ -51,5 +51,6 @@ pub static FORMAT: Format = Format {
             help: "sector size that the guest sees",
         },
     ],
+    size_step: write::size_step,
     ..Format::NONE
 };

@@ -18,6 +18,12 @@ const CHUNK: u64 = 64 * KIB;
 /// The BAT is written in pieces of this many bytes.
 const BAT_PIECE: usize = 1 << 20;
 
+/// The disk is a multiple of its logical sector. An option that cannot be understood is an error of [`create`].
+pub(crate) fn size_step(request: &CreateRequest) -> u64 {
+    let option = request.options.get("logical_sector_size");
+    option.and_then(|text| format_core::units::parse_size(text).ok()).unwrap_or(512)
+}
+
 struct VhdxSink {
     target: Box<dyn TargetStorage>,
     plan: Plan,

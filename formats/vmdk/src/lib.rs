@@ -33,5 +33,6 @@ pub static FORMAT: Format = Format {
     open_layer: Some(read::open),
     create: Some(write::create),
     create_options: write::OPTIONS,
+    size_step: |_| format_core::units::SECTOR,
     ..Format::NONE
 };

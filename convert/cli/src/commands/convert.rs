@@ -41,6 +41,7 @@ pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -
         replace: args.force,
     };
     let done = convert(request, control)?;
+    printer.warnings(&done.warnings);
     let manifest = done.manifest.save(&args.target, &done.copy.blocks)?;
     if args.verify {
         let target_options =
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -
         manifest: manifest.display().to_string(),
         verified: args.verify,
         seconds: started.elapsed().as_secs_f64(),
-        warnings: opened.warnings,
+        warnings: opened.warnings.into_iter().chain(done.warnings).collect(),
     };
     printer.result(&outcome, human)?;
     Ok(ExitCode::SUCCESS)
