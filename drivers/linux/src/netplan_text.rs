@@ -55,7 +55,10 @@ pub(crate) fn ethernets(lines: &[&str]) -> Result<Vec<Ethernet>, String> {
         }
         if indent == *child.get_or_insert(indent) {
             let Some(id) = key(text) else { return Err(unclear("no interface definition")) };
-            if !value(text).is_empty() {
+            // `eth0: {dhcp4: true}` names an interface; a match in braces would have to be taken apart.
+            let braces = value(text);
+            let whole = braces.starts_with('{') && braces.ends_with('}');
+            if !braces.is_empty() && (!whole || braces.contains("match") || braces.contains("set-name")) {
                 return Err(unclear("a definition in braces"));
             }
             found.push(Ethernet { id: id.to_owned(), line: number, ..Ethernet::default() });
@@ -131,6 +134,8 @@ mod tests {
             "network:\n  ethernets:\n    all:\n      match:\n        name: \"en*\"\n      dhcp4: yes\n",
         );
         assert_eq!(by_name.unwrap()[0].name_pattern.as_deref(), Some("en*"));
+        let flow = parsed("network:\n  ethernets:\n    eth0: {dhcp4: true}\n").unwrap();
+        assert_eq!((flow.len(), flow[0].id.as_str()), (1, "eth0"));
         assert!(parsed("network: {config: disabled}\n").is_err());
         assert_eq!(parsed("network:\n  version: 2\n").unwrap(), []);
     }
@@ -139,7 +144,8 @@ mod tests {
     fn what_is_not_understood_is_said() {
         for text in [
             "network:\n  ethernets: {ens5: {dhcp4: true}}\n",
-            "network:\n  ethernets:\n    ens5: {dhcp4: true}\n",
+            "network:\n  ethernets:\n    ens5: {match: {macaddress: x}}\n",
+            "network:\n  ethernets:\n    ens5: {dhcp4:\n      true}\n",
             "network:\n  ethernets:\n    ens5:\n      match: *a\n",
             "network:\n\tethernets:\n\t\tens5:\n",
             "network:\n  ethernets:\n    - ens5\n",
