@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Passes every test on a fresh Debian 12: installs what the tests need, then checks, builds, tests, fuzzes and boots.
+#
+#   ./test.sh            everything
+#   ./test.sh quick      without fuzzing and booting
+set -euo pipefail
+cd "$(dirname "$0")"
+
+what=${1:-all}
+stage() { printf '\n== %s  (%d s)\n' "$1" "$SECONDS"; }
+
+stage "packages"
+tests/packages.sh test
+command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+
+stage "format and lints"
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+stage "documentation"
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+
+stage "tests"
+cargo build --quiet -p rehome
+cargo nextest run --workspace --no-fail-fast
+cargo run --quiet -p xtask -- readme --check
+
+if [ "$what" = all ]; then
+    stage "fuzzing"
+    tests/fuzz/run.sh 20
+
+    stage "guests that boot"
+    tests/guests/run.sh target/debug/rehome
+fi
+
+stage "all passed"
