@@ -5,7 +5,6 @@ use format_core::{
     CreateRequest, DenyAll, Format, Layer, LayerContext, MemStorage, MemTarget, Needs, Order, Packed, Result,
     Sink, TargetStorage, is_zero,
 };
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -60,18 +59,11 @@ pub fn check_sink(format: &Format, options: &[(&str, &str)], contents: &[Content
 }
 
 fn check_one(format: &Format, options: &[(&str, &str)], content: &Content, delivery: Delivery) -> Outcome {
-    let image = write_image(format, options, &content.bytes, delivery)?;
+    let expected = grown(format, options, &content.bytes)?;
+    let image = write_image(format, options, &expected, delivery)?;
     let layer = open_bytes(format, image).map_err(|e| broken(6, format!("does not open: {e}")))?;
-    let (size, written) = (layer.virtual_size(), content.bytes.len() as u64);
-    // Formats that count in sectors round an odd size up; no guest byte may be lost by it.
-    let sector =
-        options.iter().find(|(key, _)| *key == "logical_sector_size").map_or(Ok(512), |o| o.1.parse());
-    let sector: u64 = sector.map_err(|e| broken(6, format!("logical_sector_size: {e}")))?;
-    require(6, size >= written && size <= written.next_multiple_of(sector), || {
-        format!("{written:#x} bytes became {size:#x}")
-    })?;
-    let mut expected = content.bytes.clone();
-    expected.resize(size as usize, 0);
+    let (size, written) = (layer.virtual_size(), expected.len() as u64);
+    require(6, size == written, || format!("{written:#x} bytes became {size:#x}"))?;
     let mut found = vec![0xee; size as usize];
     layer.read_exact_at(0, &mut found).map_err(|e| broken(3, e.to_string()))?;
     if let Some(place) = first_difference(&found, &expected) {
@@ -82,7 +74,25 @@ fn check_one(format: &Format, options: &[(&str, &str)], content: &Content, deliv
     crate::check_layer(layer.as_ref(), &expected)
 }
 
-/// Writes `disk` as an image of `format` into memory.
+/// The disk as the format can hold it: zeros up to the next multiple of its step.
+///
+/// # Errors
+/// A violation of line 9 when the step is no number that can be rounded to.
+pub fn grown(format: &Format, options: &[(&str, &str)], disk: &[u8]) -> Outcome<Vec<u8>> {
+    let step = (format.size_step)(&request(options, disk.len() as u64));
+    let size = (disk.len() as u64).checked_next_multiple_of(step);
+    let size = size.ok_or_else(|| broken(9, format!("{} has a step of {step} bytes", format.name)))?;
+    let mut disk = disk.to_vec();
+    disk.resize(size as usize, 0);
+    Ok(disk)
+}
+
+fn request(options: &[(&str, &str)], virtual_size: u64) -> CreateRequest {
+    let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    CreateRequest { virtual_size, options }
+}
+
+/// Writes `disk`, whose size the format can hold, as an image of `format` into memory.
 ///
 /// # Errors
 /// A violation of line 6 when the writer reports an error, of line 8 when it does not commit.
@@ -117,9 +127,7 @@ pub(crate) fn create(
     target: Box<dyn TargetStorage>,
 ) -> Result<Box<dyn Sink>> {
     let create = format.create.ok_or_else(|| format_core::Error::unsupported("no writer"))?;
-    let options: BTreeMap<_, _> =
-        options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    create(target, &CreateRequest { virtual_size, options })
+    create(target, &request(options, virtual_size))
 }
 
 /// Hands all of `disk` to the sink.

@@ -1,0 +1,35 @@
+//! The writer options that checks run with.
+
+use format_core::Format;
+
+/// One set of `-o key=value` pairs.
+pub type Options = &'static [(&'static str, &'static str)];
+
+/// By format, besides no options at all.
+const OPTIONS: &[(&str, &[Options])] = &[
+    (
+        "qcow2",
+        &[
+            &[("compat", "0.10"), ("cluster_size", "4k")],
+            &[("cluster_size", "512")],
+            &[("cluster_size", "2M")],
+            &[("compressed", "on")],
+            &[("compressed", "on"), ("compression_type", "zstd"), ("cluster_size", "16k")],
+        ],
+    ),
+    ("vmdk", &[&[("subformat", "streamOptimized"), ("adapter_type", "ide")]]),
+    (
+        "vhdx",
+        &[
+            &[("subformat", "fixed"), ("block_size", "1M")],
+            &[("block_size", "8M")],
+            &[("logical_sector_size", "4096")],
+        ],
+    ),
+];
+
+/// The sets of options to try with a writer: none, then each of the table.
+pub fn writer_options(format: &Format) -> impl Iterator<Item = Options> + use<> {
+    let sets = OPTIONS.iter().find(|(name, _)| *name == format.name).map_or(&[] as &[_], |(_, sets)| sets);
+    std::iter::once(&[] as Options).chain(sets.iter().copied())
+}

@@ -1,0 +1,237 @@
+//! Every file of the image collection either reads as recorded, or ends in an error that is listed here.
+//!
+//! The collection lies in `shared/corpus` beside the repository, or where `REHOME_CORPUS` says. It is unpacked below
+//! `target/` once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+use convert_engine::{Control, Silent, compare_disks};
+use format_core::ErrorKind::{self, Corrupt, NeedsPerson, SourceMissing, Unsupported};
+use format_core::units::GIB;
+use format_core::{OpenedImage, Result};
+use interop::{open, qemu_img, run, sha256};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+/// Formats of the lists that this program reads.
+const IN_SCOPE: [&str; 4] = ["raw", "qcow2", "vmdk", "vhdx"];
+
+/// Valid images that this program refuses, with the error's kind.
+const REFUSED: &[(&str, ErrorKind)] = &[
+    ("qcow2/datafile.qcow2", Unsupported),
+    ("qcow2/luks.qcow2", NeedsPerson),
+    // Flat and split VMDKs: descriptors with extent files.
+    ("vmdk/qemu-monolithicFlat.vmdk", Unsupported),
+    ("vmdk/qemu-twoGbMaxExtentFlat.vmdk", Unsupported),
+    ("vmdk/qemu-twoGbMaxExtentSparse.vmdk", Unsupported),
+    ("vmdk-forensic/flat.vmdk", Unsupported),
+    ("vmdk-forensic/mono_flat.vmdk", Unsupported),
+    ("vmdk-rs/twoGbMaxExtentFlat.vmdk", Unsupported),
+    // A bare extent of an ESXi snapshot.
+    ("dissect.hypervisor/disk/vmdk/sesparse.vmdk.gz", Unsupported),
+];
+
+/// Lines of the lists that are no disk on their own, and why.
+const NOT_ALONE: &[(&str, &str)] = &[
+    ("ntfs-forensic/SampleTinyNtfsVolume.zip", "the recorded hash is of the archive's member"),
+    ("osv-scalibr/ova/testdata/invalid.ova", "no disk image format is called ova"),
+];
+
+/// Files that are listed as raw because they are nothing else; their names say what they pretend to be.
+const PRETENDERS: &[(&str, &str)] = &[
+    ("osv-scalibr/qcow2/testdata/invalid.qcow2", "qcow2"),
+    ("osv-scalibr/vmdk/testdata/invalid.vmdk", "vmdk"),
+];
+
+/// Disks larger than this are not hashed: sha256sum would read holes for minutes. They are compared with
+/// qemu-img's conversion instead.
+const HASH_LIMIT: u64 = GIB + (64 << 20);
+
+/// One line of a list.
+#[derive(Clone, Debug)]
+struct Entry {
+    path: String,
+    format: String,
+    size: u64,
+    /// SHA-256, `reject`, `aux` or `see-note`.
+    wanted: String,
+}
+
+fn entries(list: &Path, hash_column: usize) -> Vec<Entry> {
+    let text = std::fs::read_to_string(list).unwrap();
+    let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    assert!(head[hash_column].starts_with("raw_sha256"), "{head:?}");
+    let all = lines.map(|fields| Entry {
+        path: fields[0].into(),
+        format: fields[1].into(),
+        size: fields[hash_column - 1].parse().unwrap_or(0),
+        wanted: fields[hash_column].into(),
+    });
+    all.filter(|entry| IN_SCOPE.contains(&entry.format.as_str())).collect()
+}
+
+/// Where the collection lies. Without it nothing can be tested: loud, and under CI an error.
+fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    let folder = std::env::var_os("REHOME_CORPUS").map_or(beside, PathBuf::from);
+    if folder.join("made.tar.zst").is_file() {
+        return Some(folder);
+    }
+    let message = format!("the image collection is not in {}: set REHOME_CORPUS", folder.display());
+    assert!(std::env::var_os("CI").is_none(), "{message}");
+    eprintln!("NOT RUN: {message}");
+    None
+}
+
+/// Unpacks `NAME.tar.zst` of the collection below `target/`, once for each version of the archive.
+fn unpacked(corpus: &Path, name: &str) -> PathBuf {
+    let archive = corpus.join(format!("{name}.tar.zst"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus").join(name);
+    let stamp = folder.join("unpacked");
+    let version = archive.metadata().unwrap().len().to_string();
+    if std::fs::read_to_string(&stamp).ok().as_ref() == Some(&version) {
+        return folder;
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let script = "zstd -dcq --long=31 \"$1\" | tar -xSf - -C \"$2\" --no-same-owner --exclude='*restic*' \
+                  --exclude='*borg*' --exclude='*bup*' --exclude='*clonezilla*' --exclude='*pbs*' --exclude='*vma*'
+                  chmod -R u+w \"$2\"";
+    run(
+        "zstd",
+        300,
+        "bash",
+        &["-euo", "pipefail", "-c", script, "bash", archive.to_str().unwrap(), folder.to_str().unwrap()],
+    );
+    std::fs::write(stamp, version).unwrap();
+    folder
+}
+
+/// The file of an entry, decompressed beside its archive.
+fn plain_file(folder: &Path, path: &str) -> PathBuf {
+    let packed = folder.join(path);
+    let program = match packed.extension().and_then(|e| e.to_str()) {
+        Some("gz") => "gzip",
+        Some("bz2") => "bzip2",
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        _ => return packed,
+    };
+    let plain = packed.with_extension("");
+    if !plain.exists() {
+        let script = "\"$1\" -dcq \"$2\" >\"$3.part\"; cp --sparse=always \"$3.part\" \"$3.new\"; rm \"$3.part\"; mv \"$3.new\" \"$3\"";
+        let (from, to) = (packed.to_str().unwrap(), plain.to_str().unwrap());
+        run(program, 120, "bash", &["-euc", script, "bash", program, from, to]);
+    }
+    plain
+}
+
+/// What became of an entry, or what is wrong with it.
+fn check(folder: &Path, entry: &Entry) -> Result<String, String> {
+    let file = plain_file(folder, &entry.path);
+    let pretended = PRETENDERS.iter().find(|(path, _)| *path == entry.path).map(|(_, format)| *format);
+    let opened = open(&file, pretended.unwrap_or(&entry.format));
+    let refused = REFUSED.iter().find(|(path, _)| *path == entry.path).map(|(_, kind)| *kind);
+    let outcome = opened.and_then(|image| content(&image, &file, entry));
+    match (entry.wanted.as_str(), outcome, refused) {
+        ("reject", Err(error), _) if matches!(error.kind(), Corrupt | Unsupported | SourceMissing) => {
+            Ok(format!("rejected: {error}"))
+        }
+        ("reject", Err(error), _) => Err(format!("rejected with {:?}: {error}", error.kind())),
+        ("reject", Ok(found), _) => Err(format!("was read ({found}), must be rejected")),
+        (_, Err(error), Some(kind)) if error.kind() == kind => Ok(format!("refused as listed: {error}")),
+        (_, Err(error), _) => Err(format!("{:?}: {error}", error.kind())),
+        (_, Ok(found), Some(_)) => Err(format!("listed as refused, but was read ({found})")),
+        (wanted, Ok(found), None) if found == wanted || found == QEMU_AGREES => Ok(found),
+        (wanted, Ok(found), None) => Err(format!("reads as {found}, recorded is {wanted}")),
+    }
+}
+
+const QEMU_AGREES: &str = "compared with qemu-img";
+
+fn content(image: &OpenedImage, file: &Path, entry: &Entry) -> Result<String> {
+    let size = image.disk.virtual_size();
+    if entry.wanted != "reject" && entry.size > 0 {
+        assert_eq!(size, entry.size, "{}: size", entry.path);
+    }
+    if size <= HASH_LIMIT {
+        return sha256(&image.disk);
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let (copy, raw) = (path("copy"), path("theirs.raw"));
+    std::fs::copy(file, &copy).unwrap();
+    if entry.format == "vhdx" {
+        // QEMU replays a log only where it may write. Exit code 3 and less is a repair.
+        let mut check = Command::new("timeout");
+        check.args(["60", "qemu-img", "check", "-q", "-r", "all", "-f", "vhdx", &copy]);
+        let status = check.status().expect("timeout starts (package coreutils)");
+        assert!(status.code().is_some_and(|code| code <= 3), "{}: {status}", entry.path);
+    }
+    qemu_img(&["convert", "-f", &entry.format, "-O", "raw", &copy, &raw]);
+    let theirs = open(Path::new(&raw), "raw")?;
+    let interrupted = AtomicBool::new(false);
+    let control = Control { observer: &Silent, interrupted: &interrupted, threads: 2 };
+    let compared = compare_disks(&image.disk, &theirs.disk, true, control)?;
+    assert!(compared.same, "{}: qemu-img reads something else: {compared:?}", entry.path);
+    Ok(QEMU_AGREES.into())
+}
+
+/// Checks all entries, two at a time, and fails with all that is wrong.
+fn check_all(folder: &Path, entries: &[Entry]) {
+    let alone: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| entry.wanted != "aux" && NOT_ALONE.iter().all(|(path, _)| *path != entry.path))
+        .collect();
+    // Parents and extent files have to be there before anything is opened.
+    for entry in entries.iter().filter(|entry| NOT_ALONE.iter().all(|(path, _)| *path != entry.path)) {
+        plain_file(folder, &entry.path);
+    }
+    let (left, wrong) = (Mutex::new(alone.iter()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some(entry) = left.lock().unwrap().next() else { return };
+                    match check(folder, entry) {
+                        Ok(said) => println!("{}: {said}", entry.path),
+                        Err(said) => wrong.lock().unwrap().push(format!("{}: {said}", entry.path)),
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), alone.len(), wrong.join("\n"));
+    assert!(alone.len() > 15, "only {} entries: is the list complete?", alone.len());
+}
+
+#[test]
+fn images_made_for_testing_read_as_recorded() {
+    let Some(corpus) = corpus() else { return };
+    let folder = unpacked(&corpus, "made");
+    let mut entries = entries(&corpus.join("made.tsv"), 3);
+    let (noted, hashed): (Vec<_>, Vec<_>) = entries.drain(..).partition(|entry| entry.wanted == "see-note");
+    check_all(&folder, &hashed);
+    let noted: BTreeSet<_> = noted.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(noted, BTreeSet::from(["vhdx/dirty-log-12.vhdx", "vhdx/dirty-log-43.vhdx"]));
+    let marks: [(u64, u8); 3] = [(1, 0x11), (9, 0x22), (33, 0x33)];
+    for (path, expected) in [("vhdx/dirty-log-12.vhdx", &marks[..1]), ("vhdx/dirty-log-43.vhdx", &marks)] {
+        let disk = open(&folder.join(path), "vhdx").unwrap().disk;
+        for &(mib, value) in expected {
+            let mut found = [0; 4096];
+            disk.read_exact_at(mib << 20, &mut found).unwrap();
+            assert!(found.iter().all(|&byte| byte == value), "{path}: {:#x} at {mib} MiB", found[0]);
+        }
+    }
+}
+
+#[test]
+fn images_of_other_projects_read_as_recorded() {
+    let Some(corpus) = corpus() else { return };
+    let folder = unpacked(&corpus, "third-party").join("third-party");
+    check_all(&folder, &entries(&corpus.join("third-party.tsv"), 4));
+}
