@@ -31,7 +31,8 @@ foreach ($disk in $Disks) {
     }
     $file = Get-Item -LiteralPath $path -Force
     $manifest = Get-Content -LiteralPath $manifestPath -Raw -Encoding UTF8 | ConvertFrom-Json
-    $recorded = $manifest.PSObject.Properties['file_size']
+    $image = $manifest.PSObject.Properties['image']
+    $recorded = if ($null -ne $image -and $null -ne $image.Value) { $image.Value.PSObject.Properties['file_size'] } else { $null }
     if ($null -ne $recorded -and $null -ne $recorded.Value -and [int64]$recorded.Value -ne $file.Length) {
         throw ('{0} has {1} bytes, its manifest says {2}: the copy is not whole.' -f $path, $file.Length, $recorded.Value)
     }
