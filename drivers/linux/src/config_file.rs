@@ -24,6 +24,15 @@ pub(crate) fn read_lossy(draft: &Draft<'_>, path: &str) -> Result<Option<String>
     Ok(read(draft, path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// The text of a file that is looked at in passing: what is too large to be configuration is empty.
+pub(crate) fn read_small(draft: &Draft<'_>, path: &str) -> Result<String> {
+    match read_lossy(draft, path) {
+        Ok(text) => Ok(text.unwrap_or_default()),
+        Err(e) if e.kind() == ErrorKind::NeedsPerson => Ok(String::new()),
+        Err(e) => Err(e),
+    }
+}
+
 /// Whether `path` leads to something.
 pub(crate) fn exists(draft: &Draft<'_>, path: &str) -> Result<bool> {
     match draft.exists(path) {

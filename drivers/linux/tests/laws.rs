@@ -128,6 +128,19 @@ fn hostile_contents_never_panic_and_never_change_twice() {
 }
 
 #[test]
+fn files_too_large_to_be_configuration_do_not_stop_the_plan() {
+    let huge = vec![b'x'; 5 << 20];
+    let fs = amazon()
+        .with_file("/usr/lib/systemd/network/80-ec2.network", &huge)
+        .with_file("/etc/systemd/network/a.link", &huge)
+        .with_file("/var/lib/cloud/data/instance-id", &huge)
+        .with_file("/etc/fstab", &huge);
+    let tree = tree(fs);
+    let plan = planned(&tree, &inspected(&tree), &GENERATION_1);
+    assert_eq!(plan.obstacles().map(|o| o.id).collect::<Vec<_>>(), ["linux-fstab"]);
+}
+
+#[test]
 fn loops_of_links_are_no_obstacle_to_planning() {
     for (_, fs) in all() {
         let looped =

@@ -6,7 +6,7 @@
 //! host keys, user and password settings run again. So a NoCloud seed in /var/lib/cloud/seed/nocloud keeps the old id
 //! ("NoCloud", "Boot stages").
 
-use crate::config_file::{Line, edit_lines, exists, read, read_lossy};
+use crate::config_file::{Line, edit_lines, exists, read, read_small};
 use driver_core::{Applies, Context, Draft, Fixup, Ownership};
 use format_core::Result;
 
@@ -47,11 +47,10 @@ impl Fixup for CloudInit {
                 "the data source is no longer Ec2",
             )?;
         }
-        let id = read_lossy(draft, INSTANCE_ID)?;
+        let id = read_small(draft, INSTANCE_ID)?;
         let meta_data = format!("{SEED}/meta-data");
-        if let Some(id) = id.as_deref().map(str::trim).filter(|id| is_instance_id(id))
-            && !exists(draft, &meta_data)?
-        {
+        let id = id.trim();
+        if is_instance_id(id) && !exists(draft, &meta_data)? {
             let reason = "cloud-init keeps the instance id, and so host keys and users";
             draft.create(&meta_data, format!("instance-id: {id}\n"), Ownership::ROOT_FILE, reason)?;
             if !exists(draft, &format!("{SEED}/user-data"))? {

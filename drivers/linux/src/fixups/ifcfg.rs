@@ -63,7 +63,7 @@ fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
     let mut files = list(draft, IFCFG, "")?;
     files.retain(|path| {
         let name = path.rsplit('/').next().unwrap_or_default();
-        name.starts_with("ifcfg-") && name != "ifcfg-lo" && !name.ends_with(['~', 'k'])
+        name.starts_with("ifcfg-") && name != "ifcfg-lo" && !name.ends_with('~') && !name.ends_with(".bak")
     });
     files.extend(list(draft, KEYFILES, ".nmconnection")?);
     Ok(files)

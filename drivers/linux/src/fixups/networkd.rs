@@ -6,7 +6,7 @@
 //! drop-in adds the target's driver and the usual MTU. A .link file that renames by MAC address would take the new
 //! name away again if the address was kept.
 
-use crate::config_file::{Line, edit_lines, list, read, read_lossy};
+use crate::config_file::{Line, edit_lines, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::nic_names::{Mapping, fits_pattern, is_wired, map_to_first};
 use driver_core::{Applies, Context, Draft, Fixup};
@@ -47,7 +47,7 @@ impl Fixup for Networkd {
         let mut pinned = Vec::new();
         let mut names = Vec::new();
         for path in list(draft, OWN, ".network")? {
-            let text = read_lossy(draft, &path)?.unwrap_or_default();
+            let text = read_small(draft, &path)?;
             match selects(&text, first) {
                 Selects::Target => names.push(first.to_owned()),
                 Selects::Source => {
@@ -57,10 +57,12 @@ impl Fixup for Networkd {
                 Selects::Other => {}
             }
         }
-        let mut links = list(draft, OWN, ".link")?;
-        links.retain(|path| {
-            read_lossy(draft, path).ok().flatten().is_some_and(|text| renames_by_hardware(&text))
-        });
+        let mut links = Vec::new();
+        for path in list(draft, OWN, ".link")? {
+            if renames_by_hardware(&read_small(draft, &path)?) {
+                links.push(path);
+            }
+        }
         map_to_first(OWN, &links, first)?;
         if let Mapping::Rename(path) = map_to_first(OWN, &names, first)? {
             let content = read(draft, &path)?.unwrap_or_default();
@@ -144,7 +146,7 @@ fn amazon_files(draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
     files.extend(list(draft, OWN, ".network")?);
     let mut found = Vec::new();
     for path in files {
-        let text = read_lossy(draft, &path)?.unwrap_or_default();
+        let text = read_small(draft, &path)?;
         let drivers: Vec<&str> = pairs(&text)
             .filter(|(section, key, _)| *section == "Match" && *key == "Driver")
             .flat_map(|(.., value)| value.split_whitespace())
