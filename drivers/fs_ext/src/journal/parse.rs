@@ -283,3 +283,24 @@ const fn table() -> [u32; 256] {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_of_the_catalogue() {
+        assert_eq!(crc32_be(!0, b"123456789"), 0x0376_e6e7, "CRC-32/MPEG-2");
+        assert_eq!(!crc32c(!0, b"123456789"), 0xe306_9283, "CRC-32C before inverting");
+    }
+
+    #[test]
+    fn a_v1_commit_without_a_checksum_is_right() {
+        let mut block = vec![0; 1024];
+        assert!(JournalSuperblock::transaction_is_right(&block, 7));
+        put(&mut block, HEADER_LEN, &[JBD2_CRC32_CHKSUM, JBD2_CRC32_CHKSUM_SIZE]);
+        put(&mut block, H_CHKSUM, &7u32.to_be_bytes());
+        assert!(JournalSuperblock::transaction_is_right(&block, 7));
+        assert!(!JournalSuperblock::transaction_is_right(&block, 8));
+    }
+}

@@ -209,3 +209,14 @@ fn commit(log: &mut Log, open: Open) -> Result<(), JournalError> {
     log.next_sequence = sequence.wrapping_add(1);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_at_least;
+
+    #[test]
+    fn sequences_wrap_around() {
+        assert!(is_at_least(5, 5) && is_at_least(6, 5) && !is_at_least(4, 5));
+        assert!(is_at_least(2, u32::MAX - 2) && !is_at_least(u32::MAX - 2, 2));
+    }
+}

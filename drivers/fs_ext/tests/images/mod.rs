@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 /// An image file as a volume. Writes reach the file: it is the test's copy.
@@ -35,6 +35,29 @@ impl Volume for FileVolume {
             return Err(Error::usage("beyond the end"));
         }
         self.0.write_all_at(bytes, offset).map_err(|e| Error::io("write", e))
+    }
+}
+
+/// An image in memory.
+pub struct MemoryVolume(Mutex<Vec<u8>>);
+
+impl MemoryVolume {
+    pub fn new(bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(bytes)))
+    }
+}
+
+impl Volume for MemoryVolume {
+    fn size(&self) -> u64 {
+        self.0.lock().unwrap().len() as u64
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        buf.copy_from_slice(&self.0.lock().unwrap()[offset as usize..][..buf.len()]);
+        Ok(())
+    }
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.0.lock().unwrap()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
     }
 }
 
