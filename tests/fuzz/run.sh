@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Builds all fuzz targets and runs each for SECONDS (20). A crash, a hang over 5 s for one input, or more than 512 MiB
+# fails the run; the input is kept in artifacts/TARGET.
+#
+#   tests/fuzz/run.sh [SECONDS] [TARGET...]
+#
+# To see a kept input again: tests/fuzz/target/x86_64-unknown-linux-gnu/release/TARGET FILE
+# Coverage instrumentation is a pass of the compiler's back end and needs no nightly toolchain.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+seconds=${1:-20}
+shift || true
+all_targets=(qcow2 vmdk vhdx raw partitions ext4 fat initramfs manifest machine linux)
+targets=("${@:-}")
+[[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
+corpus=$here/corpus
+export REHOME_FUZZ_CORPUS=$corpus
+binaries=$here/target/x86_64-unknown-linux-gnu/release
+
+say() { printf 'fuzz: %s\n' "$*" >&2; }
+
+build() {
+    local flags=(
+        -Cpasses=sancov-module
+        -Cllvm-args=-sanitizer-coverage-level=4
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+        -Cllvm-args=-sanitizer-coverage-pc-table
+        -Cllvm-args=-sanitizer-coverage-trace-compares
+        --cfg fuzzing
+    )
+    (cd "$here" && RUSTFLAGS=${flags[*]} cargo build --quiet --release --target x86_64-unknown-linux-gnu)
+}
+
+# Each base image comes from the tool that knows the format best. Same content every time.
+make_bases() {
+    local base=$corpus/base work
+    [[ -e $base/done ]] && return
+    rm -rf "$base"
+    work=$(mktemp -d)
+    # shellcheck disable=SC2064  # the name as it is now
+    trap "rm -rf '$work'" RETURN
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,raw,partitions,ext4,fat}
+    # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
+    seq 1 30000 >"$work/text"
+    gzip -9n <"$work/text" >"$work/noise"
+    {
+        head -c 40000 "$work/text"
+        head -c 100000 /dev/zero
+        head -c 40000 "$work/noise"
+        head -c 17120 /dev/zero
+    } >"$work/disk.raw"
+    cp "$work/disk.raw" "$base/raw/disk"
+
+    local n=0 options
+    for options in cluster_size=512 compat=0.10,cluster_size=4k cluster_size=64k,extended_l2=on cluster_size=64k \
+        "cluster_size=64k -c" "compression_type=zstd,cluster_size=4k -c" refcount_bits=1,cluster_size=1k; do
+        # shellcheck disable=SC2086  # options may hold -c
+        qemu-img convert -f raw -O qcow2 -o $options "$work/disk.raw" "$base/qcow2/$((n++)).qcow2"
+    done
+    qemu-img create -q -f qcow2 -F raw -b "$work/disk.raw" -o cluster_size=4k "$work/child.qcow2"
+    qemu-io -f qcow2 -c 'write -P 7 0 5000' -c 'write -z 8k 8k' "$work/child.qcow2" >/dev/null
+    cp "$work/child.qcow2" "$base/qcow2/child.qcow2"
+    for options in subformat=monolithicSparse subformat=streamOptimized zeroed_grain=on adapter_type=ide; do
+        qemu-img convert -f raw -O vmdk -o "$options" "$work/disk.raw" "$base/vmdk/$((n++)).vmdk"
+    done
+    qemu-img create -q -f vmdk -o zeroed_grain=on "$work/zeros.vmdk" 1M
+    qemu-io -f vmdk -c 'write -z 0 64k' -c 'write -P 9 128k 64k' "$work/zeros.vmdk" >/dev/null
+    cp "$work/zeros.vmdk" "$base/vmdk/"
+    for options in subformat=dynamic,block_size=1M subformat=fixed,block_size=1M; do
+        qemu-img convert -f raw -O vhdx -o "$options" "$work/disk.raw" "$base/vhdx/$((n++)).vhdx"
+    done
+    # Ends without closing the image: the newest block is only in the log.
+    qemu-img create -q -f vhdx -o block_size=1M "$work/dirty.vhdx" 3M
+    bash -c 'ulimit -c 0; qemu-io -f vhdx -c "write -P 5 0 64k" -c flush -c "write -P 6 2M 64k" -c abort "$1"; true' \
+        bash "$work/dirty.vhdx" >/dev/null 2>&1
+    cp "$work/dirty.vhdx" "$base/vhdx/"
+
+    make_tables "$base/partitions"
+    make_file_systems "$work" "$base"
+    touch "$base/done"
+}
+
+make_tables() { # FOLDER
+    truncate -s 1M "$1"/{gpt,mbr,odd}
+    printf 'label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\nfirst-lba: 34\nstart=64,size=100,type=U,uuid=11111111-2222-3333-4444-555555555556\nstart=200,size=900,name="root",uuid=11111111-2222-3333-4444-555555555557\n' |
+        sfdisk -q "$1/gpt"
+    printf 'label: dos\nlabel-id: 0x12345678\nstart=63,size=100,type=83,bootable\nstart=200,size=1500,type=5\nstart=263,size=100,type=83\nstart=463,size=100,type=82\n' |
+        sfdisk -q "$1/mbr"
+    printf 'label: dos\nstart=1,size=2000,type=ee\n' | sfdisk -q "$1/odd"
+}
+
+make_file_systems() { # WORK BASE
+    local work=$1 base=$2 tree=$1/tree options number=0
+    mkdir -p "$tree/etc/deep" "$tree/boot"
+    echo '/dev/xvda1 / ext4 defaults 0 1' >"$tree/etc/fstab"
+    seq 1 9000 >"$tree/boot/vmlinuz"
+    echo small >"$tree/etc/deep/file"
+    ln -s deep/file "$tree/etc/link"
+    ln -s "$(printf 'x%.0s' {1..100})" "$tree/etc/longlink"
+    export E2FSPROGS_FAKE_TIME=1700000000 SOURCE_DATE_EPOCH=1700000000
+    local ids=(-U 11111111-2222-3333-4444-555555555555 -E "hash_seed=11111111-2222-3333-4444-555555555556,lazy_itable_init=0")
+    for options in "-t ext2 -b 1024" "-t ext4 -b 1024 -O ^metadata_csum,^has_journal,^64bit" "-t ext4 -b 1024 -O ^metadata_csum -J size=1" "-t ext4 -b 4096 -J size=4"; do
+        # shellcheck disable=SC2086  # several options in each
+        mkfs.ext4 -q -F $options "${ids[@]}" -N 64 -d "$tree" "$base/ext4/$((number++))" $((number > 3 ? 9000 : 2200))k >/dev/null
+    done
+    # A journal with a transaction that the file system has not got yet.
+    cp "$base/ext4/2" "$base/ext4/dirty"
+    local block
+    block=$(debugfs -R 'blocks /etc/fstab' "$base/ext4/dirty" 2>/dev/null | tr -dc '0-9 ' | awk '{print $1}')
+    tail -c 1024 "$work/text" >"$work/block"
+    printf 'jo\njw -b %s %s\njc\n' "$block" "$work/block" | debugfs -w -f - "$base/ext4/dirty" >/dev/null 2>&1
+    for options in "-F 12 -s 1" "-F 16 -s 1" "-F 32 -s 1"; do
+        local image=$base/fat/${options:3:2}
+        truncate -s $((${options:3:2} == 32 ? 34 : ${options:3:2} == 16 ? 3 : 1))M "$image"
+        # shellcheck disable=SC2086  # several options in each
+        mkfs.vfat -i 12345678 --invariant $options "$image" >/dev/null
+        mcopy -s -i "$image" "$tree/boot" "$tree/etc/fstab" "$tree/etc/deep" ::/
+    done
+}
+
+make_seeds() { # TARGET
+    local folder=$corpus/$1 name number
+    mkdir -p "$folder"
+    case $1 in
+    manifest | linux) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" ;;
+    initramfs)
+        REHOME_FUZZ_SEEDS=$folder "$binaries/$1"
+        for name in plain module; do
+            gzip -9nkf "$folder/$name"
+            xz -kf --check=crc32 "$folder/$name"
+            zstd -qkf "$folder/$name"
+            lz4 -qlkf "$folder/$name" "$folder/$name.lz4"
+            cat "$folder/$name" "$folder/$name.gz" >"$folder/$name.two"
+        done
+        ;;
+    machine)
+        find "$here/../../drivers/machine" "$here/../../samples" -name '*.json' -size -40k -not -name '*schema*' 2>/dev/null |
+            while read -r name; do cp "$name" "$folder/$(sha256sum "$name" | cut -c 1-16).json"; done
+        ;;
+    *)
+        # Base number and no patch yet; with and without checksums put right.
+        for ((number = 0; number < $(find "$corpus/base/$1" -type f | wc -l); number++)); do
+            printf '%b' "\\x$(printf %02x "$number")\\x01" >"$folder/seed-$number"
+            printf '%b' "\\x$(printf %02x "$number")\\x01\\x02\\x01\\x00\\x08\\x02\\xff\\xff" >"$folder/seed-$number-patch"
+        done
+        ;;
+    esac
+}
+
+run() { # TARGET
+    mkdir -p "$here/artifacts/$1"
+    "$binaries/$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -max_len=65536 -len_control=50 -print_final_stats=1 \
+        -artifact_prefix="$here/artifacts/$1/" "$corpus/$1" >"$here/artifacts/$1.log" 2>&1 &&
+        say "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$here/artifacts/$1.log") inputs in $seconds s, $(
+            grep -o 'cov: [0-9]*' "$here/artifacts/$1.log" | tail -n 1), $(
+            sed -n 's/^stat::peak_rss_mb: *//p' "$here/artifacts/$1.log") MiB"
+}
+
+say "building"
+build
+make_bases
+failed=()
+for target in "${targets[@]}"; do
+    make_seeds "$target"
+    if ! run "$target"; then
+        failed+=("$target")
+        grep -h -A 3 -m 1 -e 'panicked at' -e 'ERROR: libFuzzer' "$here/artifacts/$target.log" | cut -c 1-400 >&2 || true
+        say "$target failed, the input is in $here/artifacts/$target"
+    fi
+done
+((${#failed[@]} == 0)) || { say "failed: ${failed[*]}"; exit 1; }

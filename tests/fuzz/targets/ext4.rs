@@ -1,0 +1,13 @@
+//! ext2, ext3 and ext4 file systems.
+#![no_main]
+
+use fuzz::{Bases, Patched, fuzz_volume};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static BASES: LazyLock<Bases> = LazyLock::new(|| Bases::load("ext4"));
+
+fuzz_target!(|input: &[u8]| {
+    let image = Patched::from_input(&BASES, input, |_| {});
+    fuzz_volume(image, |window| driver_fs_ext::open(window));
+});

@@ -1,0 +1,13 @@
+//! FAT file systems.
+#![no_main]
+
+use fuzz::{Bases, Patched, fuzz_volume};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static BASES: LazyLock<Bases> = LazyLock::new(|| Bases::load("fat"));
+
+fuzz_target!(|input: &[u8]| {
+    let image = Patched::from_input(&BASES, input, |_| {});
+    fuzz_volume(image, |window| driver_fs_fat::open(window));
+});

@@ -1,0 +1,10 @@
+//! Raw images: little can go wrong.
+#![no_main]
+
+use fuzz::{Bases, fuzz_image};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static BASES: LazyLock<Bases> = LazyLock::new(|| Bases::load("raw"));
+
+fuzz_target!(|input: &[u8]| fuzz_image(&format_raw::FORMAT, &BASES, input, |_| {}));
