@@ -38,18 +38,20 @@ struct State {
 
 impl CachedVolume {
     pub(crate) fn new(volume: Arc<dyn Volume>) -> Arc<Self> {
-        let state = State { budget: u64::MAX, granted: u64::MAX, ..State::default() };
-        Arc::new(Self { volume, state: Mutex::new(state) })
+        Arc::new(Self { volume, state: Mutex::default() })
     }
 
     pub(crate) fn size(&self) -> u64 {
         self.volume.size()
     }
 
-    /// Allows `reads` more reads of the library; after that they fail. Metadata that runs in circles ends there.
+    /// Allows the library at least `reads` reads from here; after that they fail. Metadata that runs in circles ends
+    /// there.
     pub(crate) fn grant(&self, reads: u64) {
         let mut state = self.state();
-        (state.budget, state.granted) = (reads, reads);
+        if state.budget < reads {
+            (state.budget, state.granted) = (reads, reads);
+        }
     }
 
     /// Why the library's last read or write failed.

@@ -147,6 +147,7 @@ impl ExtFs {
     }
 
     pub(crate) fn stat(&self, ino: u32) -> Result<Inode> {
+        self.io.grant(MAX_READS);
         self.check(self.fs.stat(ino))
     }
 
