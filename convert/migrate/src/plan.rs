@@ -1,10 +1,11 @@
 //! The plan for one target, and how ready a guest is for each.
 
 use crate::inspect::Inspection;
-use driver_core::{Context, Firmware, Plan, Status, Target, make_plan};
+use driver_core::{Context, Firmware, Guest, Plan, Status, Target, make_plan};
 use driver_targets::TARGETS;
 use format_core::Result;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// How ready a guest is for one target.
 #[derive(Clone, Debug, Serialize)]
@@ -77,15 +78,51 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
             found.push("no guest that can be read was found".into());
         }
     }
-    for mount in &inspection.guest.mounts {
+    let edited: BTreeSet<&str> =
+        plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
+    for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {
         let fs =
             inspection.guest.partition((mount.disk, mount.partition)).and_then(|p| p.file_system.as_ref());
-        let edited = plan.edits.iter().any(|edit| edit.path.starts_with(&mount.point));
-        if let (Some(reason), true) =
-            (fs.and_then(|fs| fs.not_editable.as_ref()), edited && mount.kind != "vfat")
-        {
+        if let Some(reason) = fs.and_then(|fs| fs.not_editable.as_ref()) {
             found.push(format!("{} cannot be edited: {reason}", mount.point));
         }
     }
     found
+}
+
+/// The mount point that holds `path`: the longest one above it.
+fn mount_point<'a>(guest: &'a Guest, path: &str) -> Option<&'a str> {
+    let holds = |point: &str| {
+        path.strip_prefix(point.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let points = guest.mounts.iter().map(|mount| mount.point.as_str());
+    points.filter(|point| holds(point)).max_by_key(|point| point.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::MountFacts;
+
+    #[test]
+    fn a_path_belongs_to_the_longest_mount_point_above_it() {
+        let mount = |point: &str| MountFacts {
+            point: point.into(),
+            device: String::new(),
+            disk: 0,
+            partition: 1,
+            kind: "ext4".into(),
+        };
+        let mounts = ["/", "/boot", "/boot/efi"].map(mount).to_vec();
+        let guest = Guest { mounts, ..Guest::default() };
+        for (path, point) in [
+            ("/etc/fstab", "/"),
+            ("/boot/grub/grub.cfg", "/boot"),
+            ("/boot/efi/EFI/x", "/boot/efi"),
+            ("/bootx", "/"),
+        ] {
+            assert_eq!(mount_point(&guest, path), Some(point), "{path}");
+        }
+    }
 }

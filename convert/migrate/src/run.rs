@@ -7,7 +7,7 @@ use crate::plan::{obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
 use crate::undo;
-use convert_engine::{ChangedRange, Control, ConvertRequest, convert};
+use convert_engine::{ChangedRange, Control, ConvertRequest, convert, refuse_sources};
 use driver_core::Plan;
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
@@ -72,6 +72,9 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         return Ok(report);
     }
 
+    for path in written_files(request, &definition) {
+        refuse_sources(&path, &sources)?;
+    }
     prepare_folder(request, &definition)?;
     apply(request, &definition, &mut inspection, &plan)?;
     let format = target_format(choice.target.image_format)?;
@@ -151,8 +154,7 @@ fn prepare_folder(request: &MigrateRequest, definition: &Definition) -> Result<(
         })?;
     }
     let undo = undo_folder(request, definition);
-    let files = definition.disk_files.iter().map(|file| out.join(file));
-    let taken = files.chain([script_path(request, definition), undo.clone()]).find(|path| path.exists());
+    let taken = written_files(request, definition).chain([undo.clone()]).find(|path| path.exists());
     match taken {
         Some(path) if !request.replace => {
             let text = format!("{} already exists", path.display());
@@ -164,6 +166,16 @@ fn prepare_folder(request: &MigrateRequest, definition: &Definition) -> Result<(
         }),
         _ => Ok(()),
     }
+}
+
+/// The images, the script and the report.
+fn written_files(request: &MigrateRequest, definition: &Definition) -> impl Iterator<Item = PathBuf> {
+    let images = definition.disk_files.iter().map(|file| request.out.join(file));
+    images.chain([script_path(request, definition), report_path(request, definition)])
+}
+
+fn report_path(request: &MigrateRequest, definition: &Definition) -> PathBuf {
+    request.out.join(format!("{}.report.json", definition.name))
 }
 
 fn undo_folder(request: &MigrateRequest, definition: &Definition) -> PathBuf {
@@ -240,7 +252,7 @@ fn finish(
     mut report: MigrateReport,
 ) -> Result<MigrateReport> {
     let script = script_path(request, definition);
-    let report_path = request.out.join(format!("{}.report.json", definition.name));
+    let report_path = report_path(request, definition);
     for file in &definition.disk_files {
         report.files.extend([file.clone(), format!("{file}{}", convert_engine::MANIFEST_SUFFIX)]);
     }
