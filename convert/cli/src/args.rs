@@ -28,9 +28,28 @@ Examples:
   rehome convert disk.vmdk disk.qcow2                   copy only, no changes to the guest
   rehome verify vm/server.vhdx                          does it still hold what its manifest says
 
-Exit codes: 0 done; 1 a difference was found; 2 wrong usage; 65 corrupt or verification failed;
-66 source missing; 69 not supported; 70 bug in rehome; 73 destination missing or exists; 74 I/O error;
-75 try again later; 77 denied; 78 needs a person";
+Exit codes:
+   0  done                            70  a bug in rehome
+   1  a difference was found          73  destination missing or exists
+   2  wrong usage                     74  I/O error
+  65  corrupt, or proof failed        75  try again later
+  66  source missing                  77  denied
+  69  not supported                   78  needs a person";
+
+const AFTER_MIGRATE: &str = "\
+What happens:
+  The guest's file systems are opened on an overlay in memory; the plan lists every edit with its reason.
+  If something cannot be mended, nothing is written and the exit code is 78.
+  Otherwise DIR gets, for a machine called web:
+    web.vhdx                  the disk, read back and compared with the source
+    web.vhdx.rehome.json      its manifest; 'rehome verify DIR/web.vhdx' checks it at any time
+    web.ps1                   makes the machine on the Hyper-V host; try it with -WhatIf
+    web.report.json           what was found, planned, done and proven
+    web.undo                  the originals of all files that were changed in the guest
+
+Examples:
+  rehome migrate root.vmdk --to hyperv --dry-run --out vm
+  rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -39,10 +58,11 @@ pub(crate) enum Command {
     /// Copy an image into another format. The guest is not changed.
     Convert(ConvertArgs),
     /// Move a machine to another hypervisor: fix the guest on an overlay, copy, prove, define the machine.
+    #[command(after_help = AFTER_MIGRATE)]
     Migrate(MigrateArgs),
-    /// Check an image against the manifest that was written with it.
+    /// Check an image against the manifest that was written with it. Exit 0: the same, 1: different.
     Verify(VerifyArgs),
-    /// Compare two images byte by byte, as the guest sees them.
+    /// Compare two images byte by byte, as the guest sees them. Exit 0: the same, 1: different.
     Compare(CompareArgs),
     /// Print the digest of the disk in an image: the same for every format of the same disk.
     Digest(DigestArgs),

@@ -55,11 +55,11 @@ pub struct OpenedImage {
 /// # Errors
 /// `SourceMissing`, `Denied`, `Corrupt`, `Unsupported`, `Io` from the files; `Usage` when the format has to be named.
 pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
-    open_chain(path, options).map_err(|e| e.context(format!("open {}", path.display())))
+    let storage = FileStorage::open(path)?;
+    open_chain(path, storage, options).map_err(|e| e.context(format!("open {}", path.display())))
 }
 
-fn open_chain(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
-    let storage = FileStorage::open(path)?;
+fn open_chain(path: &Path, storage: FileStorage, options: &OpenOptions) -> Result<OpenedImage> {
     let (format, sure) = match options.format {
         Some(format) => (format, true),
         None => guess(path, &storage, options.formats)?,
