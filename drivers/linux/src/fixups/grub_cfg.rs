@@ -89,9 +89,10 @@ fn edit(line: &str, context: &Context<'_>, trouble: &mut Option<String>) -> Line
         return Line::Replace(line.replace(INITRDLESS, ALWAYS));
     }
     let Some((before, args, own_kernel)) = arguments(line, context) else { return Line::Keep };
+    let after = line.get(before.len() + args.len()..).unwrap_or_default();
     match rewrite(args, &Rules { own_kernel, ..Rules::of(context) }) {
         Ok(new) if new == args => Line::Keep,
-        Ok(new) => Line::Replace(format!("{before}{new}")),
+        Ok(new) => Line::Replace(format!("{before}{new}{after}")),
         Err(why) => {
             trouble.get_or_insert(why);
             Line::Keep
@@ -99,7 +100,7 @@ fn edit(line: &str, context: &Context<'_>, trouble: &mut Option<String>) -> Line
     }
 }
 
-/// Splits a line before the kernel arguments in it, and says whether the kernel is one of this guest.
+/// What stands before the kernel arguments in a line, the arguments, and whether the kernel is one of this guest.
 fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a str, bool)> {
     let start = line.trim_start();
     let mut words = start.split_ascii_whitespace();
@@ -127,6 +128,8 @@ fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a s
                 .iter()
                 .find_map(|assignment| start.strip_prefix(assignment))?;
             let (before, args) = line.split_at_checked(line.len() - value.len())?;
+            // The closing quote is not part of the last word: without it GRUB reads no line of the rest.
+            let args = args.rsplit_once('"').map_or(args, |(args, _)| args);
             Some((before, args, true))
         }
         _ => None,
@@ -161,6 +164,8 @@ mod tests {
             ("# kopt=root=/dev/sda1 ro", Some("# kopt=root=UUID=r ro")),
             ("  APPEND root=/dev/sda1 quiet", Some("  APPEND root=UUID=r quiet")),
             ("set kernelopts=\"root=/dev/sda1 ro \"", Some("set kernelopts=\"root=UUID=r ro \"")),
+            ("set kernelopts=\"ro root=/dev/sda1\" # x", Some("set kernelopts=\"ro root=UUID=r\" # x")),
+            ("  set kernelopts=\"ro console=hvc0\"", Some("  set kernelopts=\"ro\"")),
             ("search --no-floppy --fs-uuid --set=root 1-2", None),
             ("set root='hd0,gpt1'", None),
             ("# linux /vmlinuz root=/dev/sda1", None),
