@@ -85,9 +85,6 @@ impl Allocator {
         {
             self.free_ends.retain(|&end| end != least);
         }
-        // An old end that nothing fits into would keep all later refcount blocks in memory.
-        let oldest = self.next.saturating_sub(self.per_block()) << self.cluster_bits;
-        self.free_ends.retain(|&end| end >= oldest);
     }
 
     fn per_block(&self) -> u64 {
@@ -122,6 +119,9 @@ impl Allocator {
 
     /// Writes the blocks that nothing can change any more; they take clusters themselves.
     fn write_final_blocks(&mut self, target: &dyn TargetStorage) -> Result<()> {
+        // An old end that nothing fits into would keep all later blocks in memory.
+        let oldest = self.next.saturating_sub(self.per_block()) << self.cluster_bits;
+        self.free_ends.retain(|&end| end >= oldest);
         loop {
             let free_ends = self.free_ends.iter().map(|end| end >> self.cluster_bits);
             let changing = free_ends.fold(self.next, u64::min);
@@ -194,6 +194,16 @@ mod tests {
         for len in (0..20_000).map(|i| 1 + i * 37 % 511) {
             allocator.packed(len, &target).unwrap();
             allocator.clusters(1 + len % 3, &target).unwrap();
+            assert!(allocator.open.len() <= 3, "{} blocks", allocator.open.len());
+        }
+    }
+
+    #[test]
+    fn a_free_end_before_much_plain_data_keeps_no_blocks_in_memory() {
+        let (mut allocator, target) = (Allocator::new(9), MemTarget::default());
+        allocator.packed(1, &target).unwrap();
+        for _ in 0..5_000 {
+            allocator.clusters(1, &target).unwrap();
             assert!(allocator.open.len() <= 3, "{} blocks", allocator.open.len());
         }
     }
