@@ -5,7 +5,11 @@ use crate::observer::Control;
 use format_core::{Disk, ExtentKind, Result};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What one worker takes at a time. Large, so that empty stretches of a huge disk are passed in few questions.
+const WINDOW: u64 = 64 * BLOCK_SIZE;
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,20 +42,10 @@ pub fn compare_disks(a: &Disk, b: &Disk, strict: bool, control: Control<'_>) -> 
         format_core::Error::new(format_core::ErrorKind::Temporary, "cannot start worker threads")
             .with_source(e)
     })?;
-    let blocks = size.div_ceil(BLOCK_SIZE);
     let compared = pool.install(|| {
-        (0..blocks).into_par_iter().try_for_each_init(Buffers::default, |buffers, index| {
-            control.check()?;
-            let start = index * BLOCK_SIZE;
-            let len = (size - start).min(BLOCK_SIZE);
-            // What lies behind a known difference cannot be the first one.
-            if start < first.load(Ordering::Relaxed)
-                && let Some(at) = buffers.first_difference(a, b, start, len as usize)?
-            {
-                first.fetch_min(at, Ordering::Relaxed);
-            }
-            control.observer.advance(len);
-            Ok(())
+        (0..size.div_ceil(WINDOW)).into_par_iter().try_for_each_init(Buffers::default, |buffers, index| {
+            let start = index * WINDOW;
+            buffers.compare_window(a, b, start..size.min(start + WINDOW), &first, control)
         })
     });
     control.observer.end();
@@ -67,8 +61,37 @@ struct Buffers {
 }
 
 impl Buffers {
+    /// Lowers `first` to the first difference in the window.
+    fn compare_window(
+        &mut self,
+        a: &Disk,
+        b: &Disk,
+        window: Range<u64>,
+        first: &AtomicU64,
+        control: Control<'_>,
+    ) -> Result<()> {
+        let Range { mut start, end } = window;
+        control.check()?;
+        // What lies behind a known difference cannot be the first one.
+        if start > first.load(Ordering::Relaxed) || reads_zero(a, start, end)? && reads_zero(b, start, end)? {
+            control.observer.advance(end - start);
+            return Ok(());
+        }
+        while start < end && start < first.load(Ordering::Relaxed) {
+            control.check()?;
+            let len = (end - start).min(BLOCK_SIZE);
+            if let Some(at) = self.first_difference(a, b, start, len as usize)? {
+                first.fetch_min(at, Ordering::Relaxed);
+            }
+            control.observer.advance(len);
+            start += len;
+        }
+        Ok(())
+    }
+
     fn first_difference(&mut self, a: &Disk, b: &Disk, start: u64, len: usize) -> Result<Option<u64>> {
-        let (zero_a, zero_b) = (reads_zero(a, start, len)?, reads_zero(b, start, len)?);
+        let end = start + len as u64;
+        let (zero_a, zero_b) = (reads_zero(a, start, end)?, reads_zero(b, start, end)?);
         if zero_a && zero_b {
             return Ok(None);
         }
@@ -81,13 +104,12 @@ impl Buffers {
     }
 }
 
-/// Whether the range is known to be zeros without reading it.
-fn reads_zero(disk: &Disk, start: u64, len: usize) -> Result<bool> {
-    if start >= disk.virtual_size() {
-        return Ok(true);
+/// Whether the bytes from `start` to `end` are known to be zeros without reading them.
+fn reads_zero(disk: &Disk, start: u64, end: u64) -> Result<bool> {
+    match disk.extents(start, end).next().transpose()? {
+        None => Ok(true),
+        Some(run) => Ok(run.kind == ExtentKind::Zero && run.end() >= end.min(disk.virtual_size())),
     }
-    let extent = disk.extent_at(start)?;
-    Ok(extent.kind == ExtentKind::Zero && extent.end() >= (start + len as u64).min(disk.virtual_size()))
 }
 
 /// The range's bytes, zeros beyond the end of the disk.
@@ -123,6 +145,16 @@ mod tests {
         let b = disk_of(size, vec![Piece(100, 51), Piece(9 * BLOCK_SIZE, 9)]);
         assert_eq!(compare(&a, &b, false).first_difference, Some(150));
         assert!(compare(&a, &a, true).same);
+    }
+
+    #[test]
+    fn differences_are_found_in_every_part_of_a_window() {
+        let size = 3 * WINDOW + 5;
+        let a = disk_of(size, vec![]);
+        for at in [0, WINDOW - 1, WINDOW, WINDOW + BLOCK_SIZE, 3 * WINDOW - 1, size - 1] {
+            let b = disk_of(size, vec![Piece(at, 1), Piece(size - 1, 1)]);
+            assert_eq!(compare(&a, &b, false).first_difference, Some(at));
+        }
     }
 
     #[test]
