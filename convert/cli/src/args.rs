@@ -8,13 +8,13 @@ use std::path::PathBuf;
 #[command(version, max_term_width = 110, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     /// How results are printed on stdout.
-    #[arg(long, global = true, value_enum, default_value_t = OutputKind::Human)]
+    #[arg(long, global = true, value_enum, default_value_t = OutputKind::Human, help_heading = "Output and speed")]
     pub(crate) output: OutputKind,
     /// How progress is shown on stderr; `auto` is a bar on a terminal and nothing elsewhere.
-    #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto)]
+    #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto, help_heading = "Output and speed")]
     pub(crate) progress: ProgressKind,
     /// Worker threads; one more than there are cores by default.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Output and speed")]
     pub(crate) threads: Option<u8>,
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -76,6 +76,11 @@ pub(crate) fn to_stdout(text: &str) -> Result<()> {
     }
 }
 
+/// `1 block`, `2 blocks`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Rows as columns, two spaces apart.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -52,6 +52,9 @@ pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
     let kind = match error.kind() {
         MachineErrorKind::Invalid => ErrorKind::Corrupt,
         MachineErrorKind::Unsupported => ErrorKind::Unsupported,
+        MachineErrorKind::Choice => {
+            return Error::usage(error.to_string()).hint("name the one you mean with --instance ID");
+        }
     };
     Error::new(kind, error.to_string())
 }

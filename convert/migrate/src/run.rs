@@ -61,7 +61,8 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let definition = machine::define(&machine, &choice, &sizes)?;
 
     let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
-    report.warnings.splice(0..0, warnings);
+    // What the target cannot do comes first: a person has to act on it.
+    report.warnings.extend(warnings);
     if !report.obstacles.is_empty() {
         report.outcome = "blocked";
         report.next_step =
@@ -254,7 +255,10 @@ fn finish(
     let script = script_path(request, definition);
     let report_path = report_path(request, definition);
     for file in &definition.disk_files {
-        report.files.extend([file.clone(), format!("{file}{}", convert_engine::MANIFEST_SUFFIX)]);
+        report.files.push(file.clone());
+        report.files.extend(
+            [convert_engine::MANIFEST_SUFFIX, convert_engine::BLOCKS_SUFFIX].map(|s| format!("{file}{s}")),
+        );
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     report.files.extend([name(&script), name(&report_path), name(&undo_folder(request, definition))]);

@@ -84,6 +84,8 @@ pub enum MachineErrorKind {
     Invalid,
     /// The description is valid, the target or this version cannot do it: exit code 69.
     Unsupported,
+    /// The caller has to say which of several instances is meant: exit code 2.
+    Choice,
 }
 
 impl MachineError {
@@ -91,6 +93,7 @@ impl MachineError {
     pub fn kind(&self) -> MachineErrorKind {
         match self {
             Self::Unsupported { .. } => MachineErrorKind::Unsupported,
+            Self::Instance { .. } => MachineErrorKind::Choice,
             _ => MachineErrorKind::Invalid,
         }
     }

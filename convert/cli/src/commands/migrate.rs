@@ -1,7 +1,7 @@
 //! `rehome migrate`
 
 use crate::args::{GenerationKind, MigrateArgs, Platform};
-use crate::output::{Printer, safe};
+use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
 use convert_migrate::{Generation, MigrateReport, MigrateRequest, migrate};
 use driver_core::Status;
@@ -39,11 +39,11 @@ fn human(report: &MigrateReport) -> String {
     text.push_str(&format!("Secure Boot: {secure_boot}, {}\n", choice.secure_boot_reason));
     let machine = &report.machine;
     text.push_str(&format!(
-        "Machine: {}, {} CPUs, {} MiB of memory, {} network adapters\n",
+        "Machine: {}, {}, {} MiB of memory, {}\n",
         safe(&machine.name),
-        machine.cpu.count,
+        counted(machine.cpu.count.into(), "CPU"),
         machine.memory_mib,
-        machine.nics.len()
+        counted(machine.nics.len() as u64, "network adapter")
     ));
     report.replays.iter().for_each(|line| text.push_str(&format!("Replayed: {}\n", safe(line))));
     text.push_str(&fixup_lines(report));
@@ -115,11 +115,12 @@ fn disk_lines(disk: &convert_migrate::DiskReport) -> String {
     if let (Some(data), Some(size), Some(blocks)) = (disk.data_bytes, disk.file_size, disk.differing_blocks) {
         let changed: u64 = disk.changed.iter().map(|(_, len)| len).sum();
         text.push_str(&format!(
-            "  {} of data, file of {}; read back and compared: {blocks} blocks of 4 MiB differ from the source, all by \
-             the {} that fixups wrote\n",
+            "  {} of data, file of {}; read back and compared with the source: only the {} \
+             that fixups wrote differ ({} of 4 MiB)\n",
             format_size(data),
             format_size(size),
-            format_size(changed)
+            format_size(changed),
+            counted(blocks, "block")
         ));
     }
     text

@@ -1,7 +1,7 @@
 //! `rehome verify`
 
 use crate::args::VerifyArgs;
-use crate::output::Printer;
+use crate::output::{Printer, counted};
 use convert_engine::{Control, Verification, manifest_path, verify_image};
 use format_core::units::format_size;
 use format_core::{Result, open_image};
@@ -18,7 +18,11 @@ pub(crate) fn run(args: &VerifyArgs, printer: &Printer, control: Control<'_>) ->
 
 fn human(found: &Verification) -> String {
     if found.ok {
-        return format!("verified: {} of data, digest {}\n", format_size(found.data_bytes), found.found);
+        return format!(
+            "verified: all {} of the disk, digest {}\n",
+            format_size(found.found_size),
+            found.found
+        );
     }
     let mut text =
         format!("NOT what the manifest says\n  expected {}\n  found    {}\n", found.expected, found.found);
@@ -27,8 +31,8 @@ fn human(found: &Verification) -> String {
     }
     if let Some(at) = found.first_difference {
         text.push_str(&format!(
-            "  {} blocks of 4 MiB differ, the first at {at:#x}\n",
-            found.differing_blocks
+            "  {} of 4 MiB, the first at {at:#x}\n",
+            counted(found.differing_blocks, "differing block")
         ));
     }
     text
