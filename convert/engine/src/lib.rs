@@ -20,8 +20,10 @@ mod verify;
 
 pub use compare::{Comparison, compare_disks};
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
-pub use manifest::{ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path};
+pub use manifest::{
+    BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,
+};
 pub use observer::{Control, Observer, Silent};
 pub use pipeline::{CopyOutcome, copy_disk, digest_disk};
-pub use run::{ConvertOutcome, ConvertRequest, convert};
+pub use run::{ConvertOutcome, ConvertRequest, convert, refuse_sources};
 pub use verify::{Verification, verify_image};

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// What is added to an image's name to name its manifest.
 pub const MANIFEST_SUFFIX: &str = ".rehome.json";
-const BLOCKS_SUFFIX: &str = ".rehome.blocks";
+/// What is added to an image's name to name its block list.
+pub const BLOCKS_SUFFIX: &str = ".rehome.blocks";
 const ALGORITHM: &str = "rehome-disk-digest-v1";
 /// A manifest is small; a larger file is none.
 const MAX_LEN: u64 = 16 << 20;
@@ -80,6 +81,11 @@ pub fn manifest_path(path: &Path) -> PathBuf {
     with_suffix(path, MANIFEST_SUFFIX)
 }
 
+/// Where the block list of the image at `path` lies.
+pub(crate) fn blocks_path(path: &Path) -> PathBuf {
+    with_suffix(path, BLOCKS_SUFFIX)
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(suffix);
@@ -107,7 +113,7 @@ impl Manifest {
             virtual_size: blocks.virtual_size(),
             leaf_size: LEAF_SIZE,
             block_size: BLOCK_SIZE,
-            blocks: file_name(&with_suffix(image, BLOCKS_SUFFIX)),
+            blocks: file_name(&blocks_path(image)),
             image: ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() },
             source,
             changed: Vec::new(),
@@ -119,7 +125,7 @@ impl Manifest {
     /// # Errors
     /// As [`FileTarget::create`] and its methods.
     pub fn save(&self, image: &Path, blocks: &BlockList) -> Result<PathBuf> {
-        let list = Box::new(FileTarget::create(&with_suffix(image, BLOCKS_SUFFIX), true)?);
+        let list = Box::new(FileTarget::create(&blocks_path(image), true)?);
         let mut at = 0;
         blocks.for_each_chunk(|chunk| {
             list.write_all_at(at, chunk)?;

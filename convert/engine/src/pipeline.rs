@@ -251,7 +251,8 @@ impl Turns {
         let state = locked(&self.state);
         let waiting = |state: &mut TurnState| state.next != turn && !state.stopped;
         let state = self.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
-        (!state.stopped).then_some(Turn(self))
+        // Lazily: a turn made and dropped here would wait for the lock that `state` holds.
+        (!state.stopped).then(|| Turn(self))
     }
 
     fn stop(&self) {
@@ -389,6 +390,37 @@ pub(crate) mod tests {
             assert_eq!(target.committed_bytes().unwrap(), bytes);
             assert_eq!(outcome.read, 5 + 9 + 4_464);
         }
+    }
+
+    /// Wants order and takes nothing.
+    struct Full;
+
+    impl Sink for Full {
+        fn needs(&self) -> Needs {
+            Needs { order: Order::Ascending, chunk_size: BLOCK_SIZE, packed: false }
+        }
+        fn write_at(&self, _: u64, _: Packed<'_>) -> Result<()> {
+            // Time for the other workers to queue up behind this one.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Err(Error::new(ErrorKind::Temporary, "full"))
+        }
+        fn zero_at(&self, _: u64, _: u64) -> Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn workers_that_wait_for_their_turn_end_when_the_sink_fails() {
+        let size = 30 * BLOCK_SIZE;
+        let disk = disk_of(size, vec![Piece(0, size)]);
+        let error = copy_disk(&disk, &Full, control(&AtomicBool::new(false), 7)).unwrap_err();
+        assert_eq!(error.message(), "full");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! A conversion from its first stage to its last.
 
-use crate::manifest::{ImageFacts, Manifest, SourceFacts};
+use crate::manifest::{ImageFacts, Manifest, SourceFacts, blocks_path, manifest_path};
 use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, copy_disk};
 use format_core::units::align_up;
 use format_core::{CreateRequest, Disk, Error, FileTarget, Format, OpenedImage, Result, Sink, Warning};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What to convert into what.
 pub struct ConvertRequest<'a> {
@@ -72,7 +72,7 @@ fn open_target(
 /// What source, target and host report; nothing is left under the target's name then.
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let ConvertRequest { source, disk, target, format, options, replace } = request;
-    refuse_own_source(target, source)?;
+    refuse_sources(target, [source])?;
     let named = |e: Error| e.context(format!("write {}", target.display()));
     let (sink, size) = open_target(target, format, disk.virtual_size(), options, replace).map_err(named)?;
     let copy = copy_disk(&disk.grown_to(size), sink.as_ref(), control)?;
@@ -97,16 +97,26 @@ fn source_facts(source: &OpenedImage) -> SourceFacts {
     SourceFacts { files: source.chain.iter().map(file).collect(), digest: None }
 }
 
-/// Replacing the source by its own copy would leave neither if anything went wrong.
-fn refuse_own_source(target: &Path, source: &OpenedImage) -> Result<()> {
+/// Refuses to write an image, its manifest or their partial files where a file of one of the `sources` lies: replacing a
+/// source by its own copy would leave neither if anything went wrong, and partial files are emptied when a run starts.
+///
+/// # Errors
+/// `Usage` with the names of both.
+pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a OpenedImage>) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(found) = std::fs::metadata(target) else { return Ok(()) };
-    let same = |link: &&format_core::ChainLink| link.file_id == (found.dev(), found.ino());
-    match source.chain.iter().find(same) {
-        Some(link) => {
-            let path: &PathBuf = &link.path;
-            Err(Error::usage(format!("{} is a file of the source: {}", target.display(), path.display())))
+    let links: Vec<_> = sources.into_iter().flat_map(|source| &source.chain).collect();
+    for path in [target.to_owned(), manifest_path(target), blocks_path(target)] {
+        for path in [FileTarget::partial_path(&path), path] {
+            let Ok(found) = std::fs::metadata(&path) else { continue };
+            let own = links.iter().find(|link| link.file_id == (found.dev(), found.ino()));
+            if let Some(link) = own {
+                let (written, read) = (path.display(), link.path.display());
+                return Err(Error::usage(format!(
+                    "{written} would be written, and is a file of the source: {read}"
+                ))
+                .hint("choose another name for the target, or move the source first"));
+            }
         }
-        None => Ok(()),
     }
+    Ok(())
 }

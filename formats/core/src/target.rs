@@ -47,14 +47,23 @@ pub struct FileTarget {
 }
 
 impl FileTarget {
+    /// The name that `path` has until it is committed.
+    #[must_use]
+    pub fn partial_path(path: &Path) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        path.with_file_name(name)
+    }
+
     /// Starts `path` as `path.partial`, empty and locked. What an interrupted run left there is discarded.
     ///
     /// # Errors
     /// `Destination` when the folder is missing, or `path` exists and `replace` is false; `Temporary` when another
     /// run holds the partial file.
     pub fn create(path: &Path, replace: bool) -> Result<Self> {
-        let name =
-            path.file_name().ok_or_else(|| Error::usage(format!("{} names no file", path.display())))?;
+        if path.file_name().is_none() {
+            return Err(Error::usage(format!("{} names no file", path.display())));
+        }
         match path.symlink_metadata() {
             Ok(found) if !found.is_file() => {
                 return Err(Error::new(
@@ -68,9 +77,7 @@ impl FileTarget {
             }
             _ => {}
         }
-        let mut partial_name = name.to_owned();
-        partial_name.push(".partial");
-        let partial = path.with_file_name(partial_name);
+        let partial = Self::partial_path(path);
         let file = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
