@@ -6,7 +6,8 @@
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
 use format_core::{Error, FileTarget, Result, TargetStorage};
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What is added to an image's name to name its manifest.
@@ -185,7 +186,7 @@ fn load(path: &Path) -> Result<(Manifest, BlockList)> {
             manifest.blocks
         )));
     }
-    let blocks = path.with_file_name(name);
+    let blocks = own_blocks(path, &manifest.blocks).unwrap_or_else(|| path.with_file_name(&manifest.blocks));
     let file = std::fs::File::open(&blocks)
         .map_err(|e| Error::io(format!("cannot open the block list {}", blocks.display()), e))?;
     let blocks = BlockList::from_file(manifest.virtual_size, file)?;
@@ -196,6 +197,13 @@ fn load(path: &Path) -> Result<(Manifest, BlockList)> {
         )));
     }
     Ok((manifest, blocks))
+}
+
+/// The block list beside the manifest at `path` when it is the one called `name`: JSON cannot spell every file name.
+fn own_blocks(path: &Path, name: &str) -> Option<PathBuf> {
+    let own = path.file_name()?.as_bytes().strip_suffix(MANIFEST_SUFFIX.as_bytes())?;
+    let blocks = blocks_path(&path.with_file_name(OsStr::from_bytes(own)));
+    (file_name(&blocks) == name).then_some(blocks)
 }
 
 /// The time, UTC, RFC 3339, whole seconds.

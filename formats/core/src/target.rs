@@ -2,8 +2,10 @@
 
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags};
+use rustix::io::Errno;
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,7 +63,8 @@ impl FileTarget {
     /// `Destination` when the folder is missing, or `path` exists and `replace` is false; `Temporary` when another
     /// run holds the partial file.
     pub fn create(path: &Path, replace: bool) -> Result<Self> {
-        if path.file_name().is_none() {
+        // The rename would refuse a name that ends like a folder's, but only after the whole copy.
+        if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(Error::usage(format!("{} names no file", path.display())));
         }
         match path.symlink_metadata() {
@@ -92,17 +95,18 @@ impl FileTarget {
     }
 
     fn rename(&self) -> Result<()> {
+        let what = || format!("cannot give {} its final name", self.path.display());
+        if !is_named(&self.file, &self.partial) {
+            let text = format!("{}: {} was replaced meanwhile", what(), self.partial.display());
+            return Err(Error::new(ErrorKind::Destination, text));
+        }
         let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let here = rustix::fs::CWD;
         let result = match rustix::fs::renameat_with(here, &self.partial, here, &self.path, flags) {
-            // Some network file systems know no flags; the name was free when we started.
-            Err(rustix::io::Errno::INVAL) => rustix::fs::renameat(here, &self.partial, here, &self.path),
+            Err(Errno::INVAL) => rename_without_flags(&self.partial, &self.path),
             other => other,
         };
-        result.map_err(|e| {
-            let what = format!("cannot give {} its final name", self.path.display());
-            Error::io(what, e.into()).with_kind(ErrorKind::Destination)
-        })
+        result.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination))
     }
 
     fn sync_folder(&self) -> Result<()> {
@@ -131,11 +135,33 @@ fn lock(file: &File, path: &Path) -> Result<()> {
         Error::new(ErrorKind::Temporary, format!("{} is being written by another run", path.display()))
             .hint("wait for it to end, then run this again")
     };
-    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| busy())?;
-    let ours = file.metadata().map_err(|e| Error::io("cannot examine the partial file", e))?;
-    match rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) if (named.st_dev, named.st_ino) == (ours.dev(), ours.ino()) => Ok(()),
-        _ => Err(busy()),
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
+        Errno::WOULDBLOCK => busy(),
+        other => Error::io(format!("cannot lock {}", path.display()), other.into()),
+    })?;
+    if is_named(file, path) { Ok(()) } else { Err(busy()) }
+}
+
+/// Whether `path` is a name of the open file.
+fn is_named(file: &File, path: &Path) -> bool {
+    let named = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+    match (rustix::fs::fstat(file), named) {
+        (Ok(ours), Ok(named)) => (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino),
+        _ => false,
+    }
+}
+
+/// Renames where the file system knows no flags, as network file systems do: a hard link never replaces a file either.
+fn rename_without_flags(from: &Path, to: &Path) -> Result<(), Errno> {
+    let here = rustix::fs::CWD;
+    match rustix::fs::linkat(here, from, here, to, AtFlags::empty()) {
+        Ok(()) => rustix::fs::unlinkat(here, from, AtFlags::empty()),
+        Err(Errno::EXIST) => Err(Errno::EXIST),
+        // No links either. What remains is a look before the leap.
+        Err(_) => match rustix::fs::statat(here, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => rustix::fs::renameat(here, from, here, to),
+            _ => Err(Errno::EXIST),
+        },
     }
 }
 
@@ -169,7 +195,7 @@ impl TargetStorage for FileTarget {
 
 impl Drop for FileTarget {
     fn drop(&mut self) {
-        if !self.committed {
+        if !self.committed && is_named(&self.file, &self.partial) {
             // Best effort: a left-over .partial is not taken for an image, and the next run discards it.
             let _ = std::fs::remove_file(&self.partial);
         }
@@ -302,5 +328,41 @@ mod tests {
         std::fs::write(&path, b"other").unwrap();
         assert_eq!(target.commit().unwrap_err().kind(), ErrorKind::Destination);
         assert_eq!(std::fs::read(&path).unwrap(), b"other");
+    }
+
+    #[test]
+    fn a_file_system_without_rename_flags_replaces_nothing_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["disk.raw.partial", "disk.raw"].map(|name| folder.path().join(name));
+        std::fs::write(&from, b"new").unwrap();
+        std::fs::write(&to, b"other").unwrap();
+        assert_eq!(rename_without_flags(&from, &to), Err(Errno::EXIST));
+        assert_eq!((std::fs::read(&from).unwrap(), std::fs::read(&to).unwrap()), (b"new".into(), b"other".into()));
+        std::fs::remove_file(&to).unwrap();
+        rename_without_flags(&from, &to).unwrap();
+        assert!(!from.exists());
+        assert_eq!(std::fs::read(&to).unwrap(), b"new");
+    }
+
+    #[test]
+    fn the_partial_file_of_another_run_is_neither_committed_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        let partial = FileTarget::partial_path(&path);
+        let first = Box::new(FileTarget::create(&path, false).unwrap());
+        std::fs::remove_file(&partial).unwrap();
+        let second = Box::new(FileTarget::create(&path, false).unwrap());
+        second.write_all_at(0, b"half").unwrap();
+        assert_eq!(first.commit().unwrap_err().kind(), ErrorKind::Destination);
+        assert!(!path.exists());
+        assert_eq!(std::fs::read(&partial).unwrap(), b"half");
+    }
+
+    #[test]
+    fn a_name_that_ends_like_a_folder_is_refused_before_the_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = FileTarget::create(&folder.path().join("out/"), false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
