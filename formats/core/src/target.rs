@@ -103,7 +103,7 @@ impl FileTarget {
         let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let here = rustix::fs::CWD;
         let result = match rustix::fs::renameat_with(here, &self.partial, here, &self.path, flags) {
-            Err(Errno::INVAL) => rename_without_flags(&self.partial, &self.path),
+            Err(Errno::INVAL) if !self.replace => rename_without_flags(&self.partial, &self.path),
             other => other,
         };
         result.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination))
@@ -337,7 +337,10 @@ mod tests {
         std::fs::write(&from, b"new").unwrap();
         std::fs::write(&to, b"other").unwrap();
         assert_eq!(rename_without_flags(&from, &to), Err(Errno::EXIST));
-        assert_eq!((std::fs::read(&from).unwrap(), std::fs::read(&to).unwrap()), (b"new".into(), b"other".into()));
+        assert_eq!(
+            (std::fs::read(&from).unwrap(), std::fs::read(&to).unwrap()),
+            (b"new".into(), b"other".into())
+        );
         std::fs::remove_file(&to).unwrap();
         rename_without_flags(&from, &to).unwrap();
         assert!(!from.exists());
