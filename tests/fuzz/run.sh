@@ -123,9 +123,9 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" ;;
+    manifest | linux) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
     initramfs)
-        REHOME_FUZZ_SEEDS=$folder "$binaries/$1"
+        REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         for name in plain module; do
             gzip -9nkf "$folder/$name"
             xz -kf --check=crc32 "$folder/$name"
