@@ -75,6 +75,8 @@ pub(crate) enum VhdxError {
     LocatorType { found: Uuid },
     #[error("the parent locator's entry {index} leaves its item of {len:#x} bytes")]
     LocatorEntry { index: usize, len: usize },
+    #[error("the parent locator has {key} twice")]
+    LocatorTwice { key: &'static str },
     #[error("the parent locator's {key} is {found:?}, not a GUID")]
     Linkage { key: &'static str, found: String },
     #[error("the parent locator has no {what}")]

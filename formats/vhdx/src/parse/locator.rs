@@ -9,6 +9,16 @@ use crate::layout::{
 use std::collections::HashMap;
 use uuid::Uuid;
 
+const LINKAGE: &str = "parent_linkage";
+const LINKAGE2: &str = "parent_linkage2";
+const RELATIVE_PATH: &str = "relative_path";
+const VOLUME_PATH: &str = "volume_path";
+const ABSOLUTE_PATH: &str = "absolute_win32_path";
+/// The keys that mean something. Others are passed over, and not even decoded: 65,535 entries may all share one long text.
+const KEYS: [&str; 5] = [LINKAGE, LINKAGE2, RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_PATH];
+
+type Pairs = HashMap<&'static str, String>;
+
 /// Who the parent is and where it may lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ParentLocator {
@@ -25,22 +35,24 @@ pub(crate) fn parse_locator(bytes: &[u8]) -> Result<ParentLocator, VhdxError> {
     if found != VHDX_LOCATOR {
         return Err(VhdxError::LocatorType { found });
     }
-    let mut pairs = HashMap::new();
+    let mut pairs = Pairs::new();
     for index in 0..usize::from(header.key_value_count) {
         let at = PARENT_LOCATOR_HEADER_LEN + index * PARENT_LOCATOR_ENTRY_LEN;
         let entry: ParentLocatorEntry = record(bytes, at, PARENT_LOCATOR_ENTRY_LEN)?;
-        let outside = VhdxError::LocatorEntry { index, len: bytes.len() };
         let (Some(key), Some(value)) = (
             utf16(bytes, entry.key_offset, entry.key_length),
             utf16(bytes, entry.value_offset, entry.value_length),
         ) else {
-            return Err(outside);
+            return Err(VhdxError::LocatorEntry { index, len: bytes.len() });
         };
-        pairs.insert(key, value);
+        let Some(known) = KEYS.into_iter().find(|known| key.clone().eq(known.chars())) else { continue };
+        if pairs.contains_key(known) {
+            return Err(VhdxError::LocatorTwice { key: known });
+        }
+        pairs.insert(known, value.collect());
     }
-    let mut linkages =
-        vec![linkage(&pairs, "parent_linkage")?.ok_or(VhdxError::LocatorLacks { what: "parent_linkage" })?];
-    linkages.extend(linkage(&pairs, "parent_linkage2")?.filter(|guid| !guid.is_nil()));
+    let mut linkages = vec![linkage(&pairs, LINKAGE)?.ok_or(VhdxError::LocatorLacks { what: LINKAGE })?];
+    linkages.extend(linkage(&pairs, LINKAGE2)?.filter(|guid| !guid.is_nil()));
     let names = names(&pairs);
     if names.is_empty() {
         return Err(VhdxError::LocatorLacks { what: "path" });
@@ -48,29 +60,29 @@ pub(crate) fn parse_locator(bytes: &[u8]) -> Result<ParentLocator, VhdxError> {
     Ok(ParentLocator { linkages, names })
 }
 
-fn utf16(bytes: &[u8], offset: u32, length: u16) -> Option<String> {
+/// The characters of a text inside the item, decoded as they are asked for.
+fn utf16(bytes: &[u8], offset: u32, length: u16) -> Option<impl Iterator<Item = char> + Clone> {
     let start = offset as usize;
     let slice = bytes.get(start..start.checked_add(length.into())?)?;
     let (units, rest) = slice.as_chunks::<2>();
     let text = char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)))
-        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
     rest.is_empty().then_some(text)
 }
 
-fn linkage(pairs: &HashMap<String, String>, key: &'static str) -> Result<Option<Uuid>, VhdxError> {
+fn linkage(pairs: &Pairs, key: &'static str) -> Result<Option<Uuid>, VhdxError> {
     let Some(text) = pairs.get(key) else { return Ok(None) };
     Uuid::try_parse(text).map(Some).map_err(|_| VhdxError::Linkage { key, found: text.clone() })
 }
 
 /// The relative path alone where there is one: the others are places of a Windows host, and a missing neighbour
 /// should be reported as missing, not as a forbidden drive letter.
-fn names(pairs: &HashMap<String, String>) -> Vec<String> {
+fn names(pairs: &Pairs) -> Vec<String> {
     let path = |key: &str| pairs.get(key).filter(|path| !path.is_empty()).map(|path| path.replace('\\', "/"));
-    if let Some(relative) = path("relative_path") {
+    if let Some(relative) = path(RELATIVE_PATH) {
         return vec![relative.strip_prefix("./").map(str::to_owned).unwrap_or(relative)];
     }
-    ["volume_path", "absolute_win32_path"].into_iter().filter_map(path).collect()
+    [VOLUME_PATH, ABSOLUTE_PATH].into_iter().filter_map(path).collect()
 }
 
 #[cfg(test)]
@@ -134,5 +146,33 @@ mod tests {
         assert!(matches!(parse(&bytes), VhdxError::LocatorType { .. }));
         bytes.truncate(19);
         assert!(matches!(parse(&bytes), VhdxError::Short { .. }));
+    }
+
+    #[test]
+    fn a_key_named_twice_is_refused_and_unknown_keys_are_not() {
+        let one = ("parent_linkage", ONE);
+        let twice = locator(&[one, ("relative_path", "a"), ("relative_path", "b")]);
+        assert!(matches!(
+            parse_locator(&twice).unwrap_err(),
+            VhdxError::LocatorTwice { key: "relative_path" }
+        ));
+        let unknown = locator(&[one, ("x", "a"), ("x", "b"), ("relative_path", "c")]);
+        assert_eq!(parse_locator(&unknown).unwrap().names, ["c"]);
+    }
+
+    #[test]
+    fn many_entries_that_share_one_long_text_cost_nothing() {
+        let mut bytes = VHDX_LOCATOR.to_bytes_le().to_vec();
+        bytes.extend([0, 0, 0xff, 0xff]);
+        let texts = PARENT_LOCATOR_HEADER_LEN + 0xffff * PARENT_LOCATOR_ENTRY_LEN;
+        for entry in 0..0xffff_u32 {
+            bytes.extend((texts as u32 + entry % 1000 * 2).to_le_bytes());
+            bytes.extend((texts as u32).to_le_bytes());
+            bytes.extend([0xfe, 0xff, 0xfe, 0xff]);
+        }
+        bytes.resize(1 << 20, b'p');
+        let start = std::time::Instant::now();
+        assert!(matches!(parse_locator(&bytes).unwrap_err(), VhdxError::LocatorLacks { .. }));
+        assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
     }
 }
