@@ -1,6 +1,6 @@
 //! Do two disks read the same?
 
-use crate::digest::BLOCK_SIZE;
+use crate::digest::{BLOCK_SIZE, check_disk_size};
 use crate::observer::Control;
 use format_core::{Disk, ExtentKind, Result};
 use rayon::prelude::*;
@@ -28,7 +28,7 @@ pub struct Comparison {
 /// be equal.
 ///
 /// # Errors
-/// What the disks report; `Temporary` when interrupted.
+/// What the disks report; `Limit` above 256 TiB; `Temporary` when interrupted.
 pub fn compare_disks(a: &Disk, b: &Disk, strict: bool, control: Control<'_>) -> Result<Comparison> {
     let (size_a, size_b) = (a.virtual_size(), b.virtual_size());
     let outcome = |first_difference: Option<u64>, same| Comparison { same, first_difference, size_a, size_b };
@@ -36,6 +36,7 @@ pub fn compare_disks(a: &Disk, b: &Disk, strict: bool, control: Control<'_>) -> 
         return Ok(outcome(None, false));
     }
     let size = size_a.max(size_b);
+    check_disk_size(size)?;
     control.observer.begin("compare", size);
     let first = AtomicU64::new(u64::MAX);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads.max(1)).build().map_err(|e| {

@@ -5,7 +5,8 @@
 //! [`CONTEXT`], the virtual size (64-bit little-endian) and all block hashes. Leaves and blocks of zeros have constant
 //! hashes, so holes cost nothing.
 
-use format_core::{Error, Result};
+use format_core::units::{TIB, format_size};
+use format_core::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -19,6 +20,9 @@ const CONTEXT: &[u8] = b"rehome disk digest v1";
 const HASH_LEN: u64 = 32;
 /// Lists up to this many blocks (4 TiB of disk, 32 MiB of hashes) are kept in memory, longer ones in a temporary file.
 const MEMORY_BLOCKS: u64 = 1 << 20;
+/// The largest disk, 256 TiB. Hypervisors and clouds end at 64 TiB or below; but a header of a few bytes can claim 2 EiB,
+/// and passing those would take days.
+const MAX_DISK: u64 = 256 * TIB;
 
 /// A digest: 64 hexadecimal digits when printed.
 pub type Digest = blake3::Hash;
@@ -29,6 +33,16 @@ static ZERO_BLOCK: LazyLock<blake3::Hash> = LazyLock::new(|| zero_block_hash(BLO
 /// How many blocks a disk of `size` bytes has.
 pub(crate) fn block_count(size: u64) -> u64 {
     size.div_ceil(BLOCK_SIZE)
+}
+
+/// # Errors
+/// `Limit` for a disk that nobody has.
+pub(crate) fn check_disk_size(size: u64) -> Result<()> {
+    if size <= MAX_DISK {
+        return Ok(());
+    }
+    let (size, most) = (format_size(size), format_size(MAX_DISK));
+    Err(Error::new(ErrorKind::Limit, format!("the disk claims to have {size}, possible are {most}")))
 }
 
 /// The hash of the leaf with these bytes.
@@ -98,8 +112,9 @@ impl BlockList {
     /// A list for a disk of `virtual_size` bytes of zeros.
     ///
     /// # Errors
-    /// `Io` when the temporary file of a very large disk cannot be made.
+    /// `Limit` above 256 TiB; `Io` when the temporary file of a very large disk cannot be made.
     pub fn new(virtual_size: u64) -> Result<Self> {
+        check_disk_size(virtual_size)?;
         let blocks = block_count(virtual_size);
         let len = blocks.saturating_mul(HASH_LEN);
         let store = if blocks <= MEMORY_BLOCKS {
@@ -114,8 +129,9 @@ impl BlockList {
     /// A list over the stored block file of a manifest.
     ///
     /// # Errors
-    /// `Corrupt` when the file does not fit the size, `Io` when it cannot be read.
+    /// `Limit` above 256 TiB; `Corrupt` when the file does not fit the size, `Io` when it cannot be read.
     pub(crate) fn from_file(virtual_size: u64, file: File) -> Result<Self> {
+        check_disk_size(virtual_size)?;
         let found = file.metadata().map_err(|e| Error::io("cannot examine the block list", e))?.len();
         let wanted = block_count(virtual_size).saturating_mul(HASH_LEN);
         if found != wanted {
@@ -283,6 +299,14 @@ mod tests {
         by_hand.update(blake3::hash(blake3::hash(b"hello").as_bytes()).as_bytes());
         assert_eq!(hello, by_hand.finalize());
         assert_ne!(digest_of_bytes(&[0; 512]), digest_of_bytes(&[0; 513]), "the size is part of it");
+    }
+
+    #[test]
+    fn disks_that_nobody_has_are_refused() {
+        assert!(BlockList::new(MAX_DISK).is_ok());
+        for size in [MAX_DISK + 1, 1 << 60, u64::MAX] {
+            assert_eq!(BlockList::new(size).unwrap_err().kind(), ErrorKind::Limit, "{size:#x}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! block of the disk (zeros stand for a block of zeros), in order. The digest covers the block list.
 
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
-use format_core::{Error, FileTarget, Result, TargetStorage};
+use format_core::{Error, FileTarget, Result, TargetStorage, is_zero};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -129,10 +129,14 @@ impl Manifest {
         let list = Box::new(FileTarget::create(&blocks_path(image), true)?);
         let mut at = 0;
         blocks.for_each_chunk(|chunk| {
-            list.write_all_at(at, chunk)?;
+            // Much of a huge disk's list is zeros: holes.
+            if !is_zero(chunk) {
+                list.write_all_at(at, chunk)?;
+            }
             at += chunk.len() as u64;
             Ok(())
         })?;
+        list.set_len(at)?;
         list.commit()?;
         let path = manifest_path(image);
         let mut text = serde_json::to_vec_pretty(self)
@@ -259,6 +263,23 @@ mod tests {
         }
         std::fs::write(&list, &good[1..]).unwrap();
         assert!(Manifest::load(&path).is_err());
+    }
+
+    #[test]
+    fn a_list_of_zeros_is_a_hole_and_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("disk.raw");
+        std::fs::write(&image, b"").unwrap();
+        // 5 TiB: beyond what lists in memory hold.
+        let blocks = BlockList::new(5 << 40).unwrap();
+        blocks.set((1 << 20) + 7, &block_hash(b"x")).unwrap();
+        let source = SourceFacts { files: vec![], digest: None };
+        let manifest = Manifest::new(&image, "raw", &blocks, source).unwrap();
+        let path = manifest.save(&image, &blocks).unwrap();
+        assert_eq!(Manifest::load(&path).unwrap().0, manifest);
+        let list = std::fs::metadata(blocks_path(&image)).unwrap();
+        assert_eq!(list.len(), (5 << 40) / BLOCK_SIZE * 32);
+        assert!(std::os::unix::fs::MetadataExt::blocks(&list) * 512 <= 2 << 20);
     }
 
     #[test]

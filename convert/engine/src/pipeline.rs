@@ -44,13 +44,14 @@ fn run(
     sink: Option<(&dyn Sink, Needs)>,
     control: Control<'_>,
 ) -> Result<CopyOutcome> {
-    control.observer.begin(stage, data_bytes(disk)?);
+    let blocks = BlockList::new(disk.virtual_size())?;
+    control.observer.begin(stage, data_bytes(disk, control)?);
     let run = Run {
         disk,
         sink,
         control,
         planner: Mutex::new(Planner::new(disk)),
-        blocks: BlockList::new(disk.virtual_size())?,
+        blocks,
         turns: Turns::default(),
         totals: Mutex::default(),
         failure: Mutex::new(None),
@@ -72,9 +73,10 @@ fn run(
 }
 
 /// Bytes of data in the disk, holes not counted.
-fn data_bytes(disk: &Disk) -> Result<u64> {
+fn data_bytes(disk: &Disk, control: Control<'_>) -> Result<u64> {
     let mut total = 0u64;
     for extent in disk.extents(0, disk.virtual_size()) {
+        control.check()?;
         let extent = extent?;
         if extent.kind == ExtentKind::Data {
             total = total.saturating_add(extent.len);
