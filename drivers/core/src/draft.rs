@@ -13,6 +13,7 @@ pub struct Draft<'a> {
     tree: &'a GuestTree,
     planned: BTreeMap<String, Planned>,
     edits: Vec<Edit>,
+    notes: Vec<String>,
 }
 
 /// What the draft says about one path.
@@ -29,7 +30,7 @@ impl<'a> Draft<'a> {
     /// A draft without edits.
     #[must_use]
     pub fn new(tree: &'a GuestTree) -> Self {
-        Self { tree, planned: BTreeMap::new(), edits: Vec::new() }
+        Self { tree, planned: BTreeMap::new(), edits: Vec::new(), notes: Vec::new() }
     }
 
     /// The guest as it is, without the planned edits.
@@ -47,6 +48,16 @@ impl<'a> Draft<'a> {
     /// Takes the edits planned since the last call.
     pub fn take_edits(&mut self) -> Vec<Edit> {
         std::mem::take(&mut self.edits)
+    }
+
+    /// Adds a remark for people: what a fixup leaves as it is although it may matter.
+    pub fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    /// Takes the remarks since the last call.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// The content of the file that `path` leads to, `None` when there is none.

@@ -51,6 +51,12 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
         },
     };
     let edits = draft.planned_edits() - before;
+    let notes = draft.take_notes();
+    let reason = if notes.is_empty() {
+        reason
+    } else {
+        Some(reason.into_iter().chain(notes).collect::<Vec<_>>().join("; "))
+    };
     Ok(PlannedFixup { id: fixup.id(), title: fixup.title(), status, reason, next_step, edits })
 }
 
@@ -129,6 +135,10 @@ mod tests {
             if !draft.exists("/etc/marks/done")? {
                 draft.link("/etc/marks/done", "/etc/x", "test")?;
             }
+            if text.contains("odd") {
+                draft.note("odd".into());
+                draft.note("very odd".into());
+            }
             draft.remove("/etc/old", "test")
         }
     }
@@ -156,6 +166,18 @@ mod tests {
         let again = make_plan(&context, &tree, &fixups).unwrap();
         assert!(again.edits.is_empty());
         assert_eq!(again.fixups[0].status, Status::NothingToDo);
+    }
+
+    #[test]
+    fn remarks_stay_with_their_fixup() {
+        let guest = Guest::default();
+        let context = Context { guest: &guest, target: &TARGET, extra_modules: &[] };
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(MemFs::new().with_file("/etc/x", "odd")));
+        let plan = make_plan(&context, &tree, &[&Word("odd", "even"), &Word("a", "b")]).unwrap();
+        assert_eq!(plan.fixups[0].status, Status::Planned);
+        assert_eq!(plan.fixups[0].reason.as_deref(), Some("odd; very odd"));
+        assert_eq!(plan.fixups[1].reason, None);
     }
 
     #[test]
