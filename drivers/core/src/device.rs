@@ -1,6 +1,6 @@
 //! Device names as guests spell them.
 
-use crate::guest::{Guest, PartitionFacts, PartitionId};
+use crate::guest::{DiskFacts, Guest, PartitionFacts, PartitionId};
 
 /// A kernel's name of a disk or partition, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,21 @@ pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<PartitionId> {
         }
     }
     let name = parse_kernel_name(spec)?;
-    let id = (name.disk, name.partition);
+    let id = (place_of(guest, &name)?, name.partition);
     guest.partition(id).map(|_| id)
+}
+
+/// The disk that a kernel name means. A paravirtual `xvdf` and the `sdf` of a machine's description are the same disk;
+/// NVMe numbers follow the order of attachment instead.
+fn place_of(guest: &Guest, name: &KernelName) -> Option<usize> {
+    let letter = |disk: &DiskFacts| Some(parse_kernel_name(disk.device_name.as_deref()?)?.disk);
+    let letters: Option<Vec<usize>> = guest.disks.iter().map(letter).collect();
+    match letters {
+        Some(letters) if matches!(name.prefix.as_str(), "sd" | "xvd") => {
+            letters.iter().position(|letter| *letter == name.disk)
+        }
+        _ => Some(name.disk),
+    }
 }
 
 fn by_tag(guest: &Guest, key: &str, value: &str) -> Option<PartitionId> {
@@ -114,7 +127,7 @@ fn by_tag(guest: &Guest, key: &str, value: &str) -> Option<PartitionId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::{DiskFacts, FsFacts};
+    use crate::guest::FsFacts;
 
     #[test]
     fn kernel_names_say_disk_and_partition() {
@@ -142,6 +155,28 @@ mod tests {
         ] {
             assert_eq!(parse_kernel_name(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn the_names_of_the_machine_go_before_the_order_of_the_disks() {
+        let disk = |name: Option<&str>| DiskFacts {
+            device_name: name.map(str::to_owned),
+            partitions: vec![PartitionFacts::default()],
+            ..DiskFacts::default()
+        };
+        let guest = |names: [Option<&str>; 2]| Guest { disks: names.map(disk).to_vec(), ..Guest::default() };
+        let named = guest([Some("/dev/sda1"), Some("/dev/sdf")]);
+        for (spec, expected) in [
+            ("/dev/xvda", Some((0, 0))),
+            ("/dev/xvdf", Some((1, 0))),
+            ("/dev/sdf", Some((1, 0))),
+            ("/dev/xvdb", None),
+            ("/dev/nvme1n1", Some((1, 0))),
+        ] {
+            assert_eq!(named.resolve_device(spec), expected, "{spec}");
+        }
+        let half = guest([None, Some("/dev/sdf")]);
+        assert_eq!(half.resolve_device("/dev/xvdb"), Some((1, 0)));
     }
 
     #[test]

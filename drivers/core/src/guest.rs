@@ -25,6 +25,8 @@ pub struct Guest {
 pub struct DiskFacts {
     /// Size in bytes.
     pub size: u64,
+    /// What the source machine calls the disk (`/dev/sdf`), where its description says so.
+    pub device_name: Option<String>,
     /// The partition table.
     pub table: TableKind,
     /// MBR signature (`0x1234abcd`) or GPT disk GUID.
@@ -116,6 +118,8 @@ pub struct BootFacts {
     pub secure_boot: Option<bool>,
     /// The loader that was found: `grub2`, …
     pub loader: Option<String>,
+    /// File name of the kernel that the loader's menu starts when nobody chooses, where the menu says so.
+    pub kernel: Option<String>,
 }
 
 /// The operating system.
@@ -205,7 +209,9 @@ impl Guest {
     /// Which partition a device specification of fstab, crypttab or a kernel command line means.
     ///
     /// Understands `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/disk/by-*` and kernel names: the letter or
-    /// number of a kernel name is the disk's place in the machine (`sdb2`, `xvdb2`, `nvme1n1p2` are disk 1).
+    /// number of a kernel name is the disk's place in the machine (`sdb2`, `xvdb2`, `nvme1n1p2` are disk 1). The
+    /// letters of `sd` and `xvd` are those of [`DiskFacts::device_name`] where every disk has one: EC2 begins its
+    /// data volumes at `sdf`.
     #[must_use]
     pub fn resolve_device(&self, spec: &str) -> Option<PartitionId> {
         crate::device::resolve(self, spec)
