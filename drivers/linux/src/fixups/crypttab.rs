@@ -5,9 +5,9 @@
 
 use crate::config_file::{Line, edit_lines, exists, read};
 use crate::fstab::{fields, with_field};
-use crate::stable_name::{Name, stable_name};
+use crate::stable_name::{Name, depends_on_hardware, stable_name};
 use driver_core::{Applies, Context, Draft, Fixup, Guest};
-use format_core::Result;
+use format_core::{Error, Result};
 
 const PATH: &str = "/etc/crypttab";
 
@@ -28,10 +28,34 @@ impl Fixup for Crypttab {
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         let Some(content) = read(draft, PATH)? else { return Ok(()) };
-        let edited = edit_lines(&content, |line| edit(context.guest, line).map_or(Line::Keep, Line::Replace));
+        let mut erased = None;
+        let edited = edit_lines(&content, |line| {
+            erased = erased.take().or_else(|| would_erase(context.guest, line));
+            edit(context.guest, line).map_or(Line::Keep, Line::Replace)
+        });
+        if let Some(what) = erased {
+            return Err(Error::needs_person(format!("{PATH}: {what}")).hint(
+                "remove the line from /etc/crypttab before exporting, or name its partition by PARTUUID",
+            ));
+        }
         let reason = format!("{} does not have the source's device names", context.target.name);
         draft.write(PATH, edited, &reason)
     }
+}
+
+/// Options that give the device a new random content at every start.
+const ERASING: [&str; 3] = ["swap", "tmp", "plain"];
+
+/// Why the line would destroy data: a device that is made anew at each start, whose name now means something that holds
+/// data. EC2's instance store has such lines, and its name goes to the next disk.
+fn would_erase(guest: &Guest, line: &str) -> Option<String> {
+    let device = line.get(fields(line).nth(1)?)?;
+    let options = line.get(fields(line).nth(3)?)?;
+    let erasing = options.split(',').any(|o| ERASING.contains(&o.split('=').next().unwrap_or(o)));
+    let id = Some(device).filter(|device| erasing && depends_on_hardware(device))?;
+    let partition = guest.partition(guest.resolve_device(id)?)?;
+    let kind = &partition.file_system.as_ref()?.kind;
+    (kind != "swap").then(|| format!("{device} is made anew at every start, and that disk holds {kind} now"))
 }
 
 fn edit(guest: &Guest, line: &str) -> Option<String> {
@@ -70,6 +94,15 @@ mod tests {
         let partition = PartitionFacts { number: 2, file_system: Some(luks), ..PartitionFacts::default() };
         let disk = DiskFacts { partitions: vec![partition], ..DiskFacts::default() };
         let guest = Guest { disks: vec![disk], ..Guest::default() };
+        for (line, erased) in [
+            ("swap /dev/xvda2 /dev/urandom swap,cipher=aes", true),
+            ("tmp /dev/sda2 /dev/urandom tmp=ext4", true),
+            ("data /dev/xvda2 none luks", false),
+            ("swap /dev/xvdb /dev/urandom swap", false),
+            ("swap UUID=l /dev/urandom swap", false),
+        ] {
+            assert_eq!(would_erase(&guest, line).is_some(), erased, "{line}");
+        }
         for (line, expected) in [
             ("data /dev/xvda2 none luks", Some("data UUID=l none luks")),
             ("data UUID=l none luks", None),
