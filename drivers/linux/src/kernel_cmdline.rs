@@ -4,7 +4,9 @@
 //! documentation, "The kernel's command-line parameters"). The same text stands in shell assignments, GRUB commands and
 //! Boot Loader Specification entries; everything but the changed words stays as it is, quotes and variables included.
 
-use crate::stable_name::{Name, depends_on_hardware, stable_name, stable_name_of_mount};
+use crate::stable_name::{
+    Name, depends_on_hardware, partition_name_of_mount, stable_name, stable_name_of_mount,
+};
 use driver_core::{Context, Guest};
 
 /// What the words are changed to.
@@ -110,10 +112,12 @@ fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
 }
 
 fn root(key: &str, device: &str, rules: &Rules<'_>) -> Result<Word, String> {
-    let name = if rules.own_kernel {
-        stable_name_of_mount(rules.guest, device, "/")
-    } else {
-        stable_name(rules.guest, device, None)
+    // The kernel itself knows partitions, not file systems (kernel documentation, "root=").
+    let bare_kernel = || rules.guest.kernels.iter().any(|k| k.image.is_some() && k.initramfs.is_none());
+    let name = match rules.own_kernel {
+        true if bare_kernel() => partition_name_of_mount(rules.guest, "/"),
+        true => stable_name_of_mount(rules.guest, device, "/"),
+        false => stable_name(rules.guest, device, None),
     };
     match name {
         Name::New(name) => Ok(Word::Replace(format!("{key}={name}"))),
@@ -218,6 +222,25 @@ mod tests {
         assert!(rewrite("root=/dev/sda1", &rules).is_err());
         rules.own_kernel = false;
         assert_eq!(rewrite("root=/dev/sda1 console=ttyS0", &rules).unwrap(), "root=/dev/sda1 console=ttyS0");
+    }
+
+    #[test]
+    fn a_kernel_without_initramfs_gets_the_partition() {
+        let mut guest = guest();
+        let kernel = |initramfs: Option<&str>| driver_core::KernelFacts {
+            image: Some("/boot/vmlinuz-1".into()),
+            initramfs: initramfs.map(str::to_owned),
+            ..Default::default()
+        };
+        guest.kernels = vec![kernel(Some("/boot/initrd.img-1")), kernel(None)];
+        fn rules(guest: &Guest) -> Rules<'_> {
+            Rules { guest, consoles: &[], own_kernel: true, add_screen: false }
+        }
+        assert!(rewrite("root=/dev/xvda1", &rules(&guest)).is_err(), "no PARTUUID");
+        guest.disks[0].partitions[0].part_uuid = Some("8a3c51d7-01".into());
+        assert_eq!(rewrite("root=/dev/xvda1 ro", &rules(&guest)).unwrap(), "root=PARTUUID=8a3c51d7-01 ro");
+        guest.kernels.pop();
+        assert_eq!(rewrite("root=/dev/xvda1 ro", &rules(&guest)).unwrap(), "root=UUID=r ro");
     }
 
     #[test]

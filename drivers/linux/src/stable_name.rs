@@ -44,14 +44,35 @@ pub(crate) fn stable_name_of_mount(guest: &Guest, spec: &str, point: &str) -> Na
     }
 }
 
+/// `PARTUUID=…` of what is mounted at `point`: the only name that a kernel without initramfs understands.
+pub(crate) fn partition_name_of_mount(guest: &Guest, point: &str) -> Name {
+    let mounted = guest.mounts.iter().find(|mount| mount.point == point);
+    let Some(id) = mounted.map(|mount| (mount.disk, mount.partition)) else {
+        return Name::Lost(format!("what is mounted at {point} is not known"));
+    };
+    let uuid = guest.partition(id).and_then(|partition| partition.part_uuid.as_ref());
+    match uuid.map(|uuid| format!("PARTUUID={uuid}")).filter(|name| guest.resolve_device(name) == Some(id)) {
+        Some(name) => Name::New(name),
+        None => {
+            Name::Lost("a kernel starts without initramfs, and its root has no PARTUUID of its own".into())
+        }
+    }
+}
+
 /// Kernel names count disks in the order of this machine's controllers; by-id and by-path name its hardware.
 pub(crate) fn depends_on_hardware(spec: &str) -> bool {
     let path = spec.trim_matches('"');
-    path.starts_with("/dev/")
-        && (parse_kernel_name(path).is_some()
-            || ["/dev/nvme", "/dev/xvd", "/dev/disk/by-id/", "/dev/disk/by-path/"]
-                .iter()
-                .any(|prefix| path.starts_with(prefix)))
+    let by_hardware =
+        ["/dev/disk/by-id/", "/dev/disk/by-path/"].iter().any(|prefix| path.starts_with(prefix));
+    let disk = |prefix, next: fn(char) -> bool| {
+        // `/dev/nvmevg/data` is a logical volume.
+        let rest: Option<&str> = path.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.starts_with(next) && !rest.contains('/'))
+    };
+    by_hardware
+        || path.starts_with("/dev/") && parse_kernel_name(path).is_some()
+        || disk("/dev/nvme", |c| c.is_ascii_digit())
+        || disk("/dev/xvd", |c| c.is_ascii_lowercase())
 }
 
 fn same_kind(found: &str, wanted: &str) -> bool {
@@ -141,9 +162,18 @@ mod tests {
         ] {
             assert_eq!(stable_name(&guest, spec, kind), Name::New(expected.into()), "{spec}");
         }
-        for spec in
-            ["LABEL=x", "PARTUUID=p-9", "/dev/mapper/a-b", "/dev/md0", "tmpfs", "nas:/x", "/swapfile", ""]
-        {
+        for spec in [
+            "LABEL=x",
+            "PARTUUID=p-9",
+            "/dev/mapper/a-b",
+            "/dev/nvmevg/data",
+            "/dev/xvdata/x",
+            "/dev/md0",
+            "tmpfs",
+            "nas:/x",
+            "/swapfile",
+            "",
+        ] {
             assert_eq!(stable_name(&guest, spec, None), Name::Stable, "{spec}");
         }
     }
