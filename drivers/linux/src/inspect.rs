@@ -21,7 +21,7 @@ pub fn inspect(tree: &GuestTree, facts: &mut Guest, interesting_modules: &[&str]
     if facts.boot.loader.is_none() {
         facts.boot.loader = boot_loader(tree, &mut facts.obstacles)?;
     }
-    facts.kernels = kernels::find(tree, interesting_modules, &mut facts.obstacles)?;
+    (facts.kernels, facts.boot.kernel) = kernels::find(tree, interesting_modules, &mut facts.obstacles)?;
     if facts.kernels.is_empty() {
         facts.obstacles.push("no kernel was found: /lib/modules has no folder with a modules.dep".into());
     }

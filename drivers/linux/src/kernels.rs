@@ -14,12 +14,12 @@ pub(crate) const INITRAMFS_LIMIT: u64 = 512 << 20;
 /// More kernels than any system keeps; the rest of a hostile folder is not looked at.
 const MAX_KERNELS: usize = 64;
 
-/// The installed kernels, the default one first, then the newest.
+/// The installed kernels, the default one first, then the newest; and the file name of the kernel that the menu starts.
 pub(crate) fn find(
     tree: &GuestTree,
     interesting: &[&str],
     obstacles: &mut Vec<String>,
-) -> Result<Vec<KernelFacts>> {
+) -> Result<(Vec<KernelFacts>, Option<String>)> {
     let menu = Offers::load(tree)?;
     let mut kernels = Vec::new();
     for folder in tree.read_dir("/lib/modules")? {
@@ -34,11 +34,15 @@ pub(crate) fn find(
         }
         kernels.push(files_of(tree, version, &menu)?);
     }
-    choose_default(&mut kernels, &menu);
+    let chosen = menu.default_kernel(tree)?;
+    if !choose_default(&mut kernels, chosen.as_deref()) {
+        let name = chosen.as_deref().unwrap_or_default();
+        obstacles.push(format!("the menu starts {name}, which is the kernel of no folder in /lib/modules"));
+    }
     for kernel in &mut kernels {
         look_inside(tree, kernel, interesting, obstacles)?;
     }
-    Ok(kernels)
+    Ok((kernels, chosen))
 }
 
 /// Kernels that are there for other purposes than to run the system.
@@ -155,8 +159,6 @@ struct Offers {
     menu: Menu,
     bls: Vec<Entry>,
     saved: Option<String>,
-    /// Where `/vmlinuz` leads: kernels are also named by that link.
-    linked: Option<String>,
 }
 
 impl Offers {
@@ -178,17 +180,24 @@ impl Offers {
                 bls.push(parse_bls_entry(id, &text));
             }
         }
-        let linked = tree.canonical("/vmlinuz", true).ok();
         Ok(Self {
             menu: menu.as_deref().map(parse_grub_cfg).unwrap_or_default(),
             bls,
             saved: grubenv_value(&environment, "saved_entry").map(str::to_owned),
-            linked,
         })
     }
 
-    /// The path of the kernel that starts when nobody chooses, as the loader names it.
-    fn default_kernel(&self) -> Option<&str> {
+    /// The file name of the kernel that starts when nobody chooses. Links such as `/vmlinuz` are followed.
+    fn default_kernel(&self, tree: &GuestTree) -> Result<Option<String>> {
+        // A path with a variable in it is known to the loader alone.
+        let Some(path) = self.default_path().filter(|path| !path.contains('$')) else { return Ok(None) };
+        let found = first_file(tree, &[format!("/boot{path}"), path.to_owned()])?;
+        let real = found.map(|path| tree.canonical(&path, true)).transpose()?;
+        Ok(Some(file_name(real.as_deref().unwrap_or(path)).to_owned()))
+    }
+
+    /// The same as the loader names it.
+    fn default_path(&self) -> Option<&str> {
         let saved = self.saved.as_deref();
         let entry = if self.menu.uses_bls {
             saved.and_then(|saved| self.bls.iter().find(|entry| entry.id == saved))
@@ -216,14 +225,11 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// Marks the default kernel and puts it first; without a menu that names one it is the newest with an image.
-fn choose_default(kernels: &mut [KernelFacts], menu: &Offers) {
+/// Marks the default kernel and puts it first; without a menu that names one it is the newest with an image. `false`
+/// when the menu's is not among them.
+fn choose_default(kernels: &mut [KernelFacts], named: Option<&str>) -> bool {
     kernels.sort_by(|a, b| {
         b.image.is_some().cmp(&a.image.is_some()).then_with(|| compare_versions(&b.version, &a.version))
-    });
-    let named = menu.default_kernel().map(file_name).map(|name| match (name, &menu.linked) {
-        ("vmlinuz", Some(linked)) => file_name(linked),
-        _ => name,
     });
     let by_name = named.and_then(|name| {
         kernels
@@ -233,9 +239,11 @@ fn choose_default(kernels: &mut [KernelFacts], menu: &Offers) {
     if let Some(front) = kernels.get_mut(..=by_name.unwrap_or(0)) {
         front.rotate_right(1);
     }
+    let known = named.is_none() || by_name.is_some();
     if let Some(first) = kernels.first_mut() {
-        first.default = first.image.is_some();
+        first.default = known && first.image.is_some();
     }
+    known || kernels.is_empty()
 }
 
 /// Compares versions as people read them: numbers by value, everything else by letter.

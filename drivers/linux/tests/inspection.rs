@@ -56,6 +56,16 @@ fn the_default_kernel_is_what_the_menu_says() {
     );
     assert_eq!(default(fs(&cfg, "saved_entry=b\n")), [old, DEBIAN_KERNEL]);
     assert_eq!(default(fs(&cfg, "")), [DEBIAN_KERNEL, old]);
+    let linked =
+        fs("menuentry 'x' {\nlinux /vmlinuz\n}\n", "").with_link("/vmlinuz", &format!("boot/vmlinuz-{old}"));
+    assert_eq!(default(linked), [old, DEBIAN_KERNEL]);
+    let facts = inspected(&tree(fs("menuentry 'x' {\nlinux /vmlinuz-own\n}\n", "")));
+    assert!(!facts.kernels.iter().any(|kernel| kernel.default));
+    assert!(
+        facts.obstacles.iter().any(|o| o.starts_with("the menu starts vmlinuz-own")),
+        "{:?}",
+        facts.obstacles
+    );
 }
 
 #[test]

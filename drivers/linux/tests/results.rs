@@ -145,7 +145,7 @@ fn other_network_files_are_freed_from_the_source() {
     let facts = inspected(&tree);
     let context = Context { guest: &facts, target: &GENERATION_1, extra_modules: &[] };
     let plan = make_plan(&context, &tree, fixups()).unwrap();
-    assert_eq!(plan.obstacles().count(), 0);
+    assert_eq!(plan.obstacles().map(|o| o.id).collect::<Vec<_>>(), ["linux-ifcfg"], "the bridge stays");
 
     let fs = phony::rhel()
         .with_file(
@@ -166,6 +166,33 @@ fn other_network_files_are_freed_from_the_source() {
     assert!(tree.metadata("/etc/systemd/network/10-nic.link").unwrap().is_none());
     assert!(tree.metadata("/etc/lvm/devices/system.devices").unwrap().is_none());
     assert_eq!(text(&tree, "/etc/crypttab"), "data /dev/xvdf none luks,nofail\n");
+}
+
+#[test]
+fn static_routes_move_with_their_interface() {
+    let scripts = "/etc/sysconfig/network-scripts";
+    let fs = phony::debian()
+        .with_file(&format!("{scripts}/ifcfg-ens5"), "TYPE=Ethernet\nDEVICE=ens5\n")
+        .with_file(&format!("{scripts}/route-ens5"), "10.9.0.0/16 via 10.0.1.1 dev ens5\n");
+    let (tree, _) = migrated(fs);
+    assert_eq!(text(&tree, &format!("{scripts}/ifcfg-eth0")), "TYPE=Ethernet\nDEVICE=eth0\n");
+    assert_eq!(text(&tree, &format!("{scripts}/route-eth0")), "10.9.0.0/16 via 10.0.1.1 dev eth0\n");
+    assert!(tree.metadata(&format!("{scripts}/route-ens5")).unwrap().is_none());
+}
+
+#[test]
+fn kernels_that_will_not_start_are_said() {
+    let old = "5.10.0-1-amd64";
+    let cfg = "menuentry 'own' {\nlinux /vmlinuz-own\n}\n";
+    let fs = with_modules(phony::debian(), old, &["ext4", "nvme"])
+        .with_file(&format!("/boot/vmlinuz-{old}"), "MZ")
+        .with_file(&format!("/boot/initrd.img-{old}"), initramfs(old, "conf/initramfs.conf", &["ext4"]))
+        .with_file("/boot/grub/grub.cfg", cfg);
+    let (_, plan) = migrated(fs);
+    let fixup = plan.fixups.iter().find(|fixup| fixup.id == "linux-initramfs").unwrap();
+    let reason = fixup.reason.as_ref().unwrap();
+    assert!(reason.contains(&format!("kernel {old} will not start there")), "{reason}");
+    assert!(reason.contains("the boot loader starts vmlinuz-own"), "{reason}");
 }
 
 #[test]

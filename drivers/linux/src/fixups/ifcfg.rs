@@ -4,11 +4,11 @@
 //! configuration files"; nm-settings-ifcfg-rh(5)); in keyfiles these are `mac-address` and `interface-name`
 //! (nm-settings-keyfile(5)). NetworkManager takes both kinds by content, not by file name.
 
-use crate::config_file::{Line, edit_lines, list, read, read_lossy};
+use crate::config_file::{Line, edit_lines, exists, list, read, read_lossy};
 use crate::ini::{Item, item, pairs};
-use crate::nic_names::{Mapping, is_wired, map_to_first};
+use crate::nic_names::{Mapping, is_wired, map_to_first, replace_word};
 use driver_core::{Applies, Context, Draft, Fixup};
-use format_core::Result;
+use format_core::{Error, Result};
 
 const IFCFG: &str = "/etc/sysconfig/network-scripts";
 const KEYFILES: &str = "/etc/NetworkManager/system-connections";
@@ -51,12 +51,35 @@ impl Fixup for Ifcfg {
             // The scripts of initscripts find the file by the interface's name.
             Some(_) => {
                 let renamed = format!("{IFCFG}/ifcfg-{first}");
+                if exists(draft, &renamed)? {
+                    return Err(Error::needs_person(format!(
+                        "{renamed} exists and configures something else"
+                    ))
+                    .hint(format!("give {path} the name of the interface {first} before exporting")));
+                }
                 draft.remove(&path, &reason)?;
-                draft.write(&renamed, new, &reason)
+                draft.write(&renamed, new, &reason)?;
+                rename_routes(draft, &path, first, &reason)
             }
             None => draft.write(&path, new, &reason),
         }
     }
+}
+
+/// Static routes and rules are found by the name of the ifcfg file too.
+fn rename_routes(draft: &mut Draft<'_>, path: &str, first: &str, reason: &str) -> Result<()> {
+    let Some((_, old)) = path.rsplit_once("/ifcfg-") else { return Ok(()) };
+    for kind in ["route", "route6", "rule", "rule6"] {
+        let (from, to) = (format!("{IFCFG}/{kind}-{old}"), format!("{IFCFG}/{kind}-{first}"));
+        let Some(content) = read(draft, &from)?.filter(|_| old != first) else { continue };
+        draft.remove(&from, reason)?;
+        draft.write(
+            &to,
+            edit_lines(&content, |line| Line::Replace(replace_word(line, old, first))),
+            reason,
+        )?;
+    }
+    Ok(())
 }
 
 fn files(draft: &Draft<'_>) -> Result<Vec<String>> {

@@ -72,8 +72,18 @@ impl Fixup for Initramfs {
                         "rebuild the initramfs in the guest before exporting (update-initramfs -u, dracut --force)",
                     ));
                 }
-                Ok(()) | Err(_) => {}
+                Err(why) => {
+                    draft.note(format!("kernel {} will not start there: {path}: {why}", kernel.version))
+                }
+                Ok(()) => {}
             }
+        }
+        let started = context.guest.boot.kernel.as_deref();
+        if let Some(name) = started.filter(|_| !context.guest.kernels.iter().any(|kernel| kernel.default)) {
+            draft.note(format!(
+                "the boot loader starts {name}, which is the kernel of no folder in /lib/modules: whether it has the \
+                 drivers is not known"
+            ));
         }
         Ok(())
     }
