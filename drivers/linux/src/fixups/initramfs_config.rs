@@ -12,7 +12,8 @@ use format_core::Result;
 
 const INITRAMFS_TOOLS: &str = "/etc/initramfs-tools";
 const MODULES: &str = "/etc/initramfs-tools/modules";
-const DRACUT: [&str; 3] = ["/etc/dracut.conf.d", "/etc/dracut.conf", "/usr/lib/dracut"];
+/// initramfs-tools of Debian 13 and Ubuntu 24.04 brings a program of dracut's in /usr/lib/dracut, but not its modules.
+const DRACUT: [&str; 3] = ["/etc/dracut.conf.d", "/etc/dracut.conf", "/usr/lib/dracut/modules.d"];
 const DRACUT_DROP_IN: &str = "/etc/dracut.conf.d/90-rehome.conf";
 
 pub(super) struct InitramfsConfig;
