@@ -33,16 +33,16 @@ impl Printer {
     pub(crate) fn warnings(&self, warnings: &[Warning]) {
         if self.kind == OutputKind::Human {
             for warning in warnings {
-                eprintln!("warning: {} [{}]", safe(&warning.message), warning.code);
+                to_stderr(&format!("warning: {} [{}]", safe(&warning.message), warning.code));
             }
         }
     }
 
     /// Prints the error where it belongs and gives its exit code.
     pub(crate) fn error(&self, error: &Error) -> ExitCode {
-        eprintln!("error: {}", safe(&error.to_string()));
+        to_stderr(&format!("error: {}", safe(&error.to_string())));
         if let Some(hint) = error.hint_text() {
-            eprintln!("\nhint: {}", safe(hint));
+            to_stderr(&format!("\nhint: {}", safe(hint)));
         }
         let code = error.kind().exit_code();
         if self.kind == OutputKind::Json {
@@ -60,9 +60,14 @@ impl Printer {
     }
 }
 
-/// Text from images and guests with everything that could steer a terminal made visible.
+/// Text from images, guests and file names as one line, with everything that could steer a terminal made visible.
 pub(crate) fn safe(text: &str) -> String {
-    text.lines().map(driver_core::printable).collect::<Vec<_>>().join("\n")
+    driver_core::printable(text)
+}
+
+/// A line for people. Where nobody listens or the log is full, the work and its exit code still count.
+pub(crate) fn to_stderr(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// A reader that went away (`| head`) is no failure of ours.

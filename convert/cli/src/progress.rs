@@ -1,6 +1,7 @@
 //! Progress on stderr: a bar for people, lines of JSON for programs.
 
 use crate::args::ProgressKind;
+use crate::output::to_stderr;
 use convert_engine::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -48,7 +49,7 @@ impl Stage {
         let line = serde_json::json!({
             "event": event, "stage": self.name, "bytes": self.done, "total": self.total, "seconds": seconds,
         });
-        eprintln!("{line}");
+        to_stderr(&line.to_string());
     }
 }
 

@@ -4,7 +4,9 @@ use crate::manifest::{ImageFacts, Manifest, SourceFacts, blocks_path, manifest_p
 use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, copy_disk};
 use format_core::units::align_up;
-use format_core::{CreateRequest, Disk, Error, FileTarget, Format, OpenedImage, Result, Sink, Warning};
+use format_core::{
+    CreateRequest, Disk, Error, ErrorKind, FileTarget, Format, OpenedImage, Result, Sink, Warning,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -101,13 +103,21 @@ fn source_facts(source: &OpenedImage) -> SourceFacts {
 /// source by its own copy would leave neither if anything went wrong, and partial files are emptied when a run starts.
 ///
 /// # Errors
-/// `Usage` with the names of both.
+/// `Usage` with the names of both, and when one of the names is too long for the host.
 pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a OpenedImage>) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     let links: Vec<_> = sources.into_iter().flat_map(|source| &source.chain).collect();
     for path in [target.to_owned(), manifest_path(target), blocks_path(target)] {
         for path in [FileTarget::partial_path(&path), path] {
-            let Ok(found) = std::fs::metadata(&path) else { continue };
+            let found = match std::fs::metadata(&path) {
+                Ok(found) => found,
+                // Found out now, not when the copy is done and its manifest cannot be written.
+                Err(e) if e.kind() == std::io::ErrorKind::InvalidFilename => {
+                    let what = format!("the name {} would be needed", path.display());
+                    return Err(Error::io(what, e).with_kind(ErrorKind::Usage));
+                }
+                Err(_) => continue,
+            };
             let own = links.iter().find(|link| link.file_id == (found.dev(), found.ino()));
             if let Some(link) = own {
                 let (written, read) = (path.display(), link.path.display());

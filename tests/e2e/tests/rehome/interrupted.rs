@@ -1,0 +1,118 @@
+//! Runs that do not reach their end leave nothing that could be taken for an image.
+
+use crate::bench::{Bench, MIB, appears, signal};
+use std::time::Duration;
+
+/// Data enough that a copy takes a while.
+const DENSE: u64 = 64 * MIB;
+
+fn bench_with_source() -> Bench {
+    let bench = Bench::new();
+    bench.disk("disk.raw", DENSE, &[(0, DENSE)]);
+    bench
+}
+
+#[test]
+fn kill_at_any_moment_leaves_no_image_that_is_not_whole() {
+    let bench = bench_with_source();
+    let (target, partial) = (bench.path("disk.qcow2"), bench.path("disk.qcow2.partial"));
+    let mut killed_in_the_copy = 0;
+    for moment in 0..12u32 {
+        let mut child = bench.spawn(&["--threads", "1", "convert", "disk.raw", "disk.qcow2"]);
+        assert!(appears(&partial, &mut child) || target.exists(), "moment {moment}");
+        std::thread::sleep(Duration::from_millis(u64::from(moment * moment) * 2));
+        signal(&child, "KILL");
+        child.wait().unwrap();
+        if target.exists() {
+            // It was faster than the signal: then the image has to be whole.
+            bench.rehome(&["compare", "--strict", "disk.raw", "disk.qcow2"]).ends(0);
+            std::fs::remove_file(&target).unwrap();
+        } else {
+            killed_in_the_copy += 1;
+        }
+    }
+    assert!(killed_in_the_copy > 0, "no signal met the copy");
+    bench.rehome(&["convert", "--verify", "disk.raw", "disk.qcow2"]).ends(0);
+    bench.qemu_img(&["compare", "-f", "raw", "disk.raw", "disk.qcow2"]);
+    assert!(!partial.exists());
+}
+
+#[test]
+fn a_polite_signal_ends_the_run_with_75_and_cleans_up() {
+    let bench = bench_with_source();
+    let partial = bench.path("disk.qcow2.partial");
+    for name in ["TERM", "INT"] {
+        // Compression makes the copy slow enough for the signal.
+        let args = ["--threads", "1", "convert", "--force", "-o", "compressed=on", "disk.raw", "disk.qcow2"];
+        let mut child = bench.spawn(&args);
+        assert!(appears(&partial, &mut child), "it ended early");
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{name}: {stderr}");
+        assert_eq!(stderr, "error: interrupted\n\nhint: run the same command again\n");
+        assert_eq!(bench.names(), ["disk.raw"]);
+    }
+}
+
+#[test]
+fn the_source_is_only_open_for_reading_during_the_copy() {
+    let bench = bench_with_source();
+    let partial = bench.path("disk.qcow2.partial");
+    let args = ["--threads", "1", "convert", "-o", "compressed=on", "disk.raw", "disk.qcow2"];
+    let mut child = bench.spawn(&args);
+    assert!(appears(&partial, &mut child), "it ended early");
+    signal(&child, "STOP");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap() {
+        let entry = entry.unwrap();
+        if std::fs::read_link(entry.path()).is_ok_and(|path| path.ends_with("disk.raw")) {
+            let number = entry.file_name().into_string().unwrap();
+            let info = std::fs::read_to_string(format!("/proc/{}/fdinfo/{number}", child.id())).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+            assert_eq!(u32::from_str_radix(flags.trim(), 8).unwrap() & 0o3, 0, "O_RDONLY: {info}");
+            seen += 1;
+        }
+    }
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    assert!(seen > 0, "the source was not open");
+}
+
+#[test]
+fn a_target_that_another_run_holds_is_left_alone() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", MIB, &[(0, MIB)]);
+    let other = std::fs::File::create(bench.path("disk.qcow2.partial")).unwrap();
+    other.lock().unwrap();
+    bench.write("disk.qcow2.partial", "of the other run");
+    let run = bench.rehome(&["convert", "disk.raw", "disk.qcow2"]).ends(75);
+    assert!(run.stderr.contains("disk.qcow2.partial is being written by another run"), "{run:?}");
+    assert_eq!(bench.read("disk.qcow2.partial"), b"of the other run");
+    drop(other);
+    bench.rehome(&["convert", "disk.raw", "disk.qcow2"]).ends(0);
+}
+
+#[test]
+fn of_runs_at_once_on_one_target_one_writes_it() {
+    let bench = bench_with_source();
+    let children: Vec<_> = (0..4).map(|_| bench.spawn(&["convert", "disk.raw", "disk.vhdx"])).collect();
+    let codes: Vec<_> = children.into_iter().map(|mut child| child.wait().unwrap().code().unwrap()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, 0 | 73 | 75)), "{codes:?}");
+    bench.rehome(&["verify", "disk.vhdx"]).ends(0);
+    bench.rehome(&["compare", "disk.raw", "disk.vhdx"]).ends(0);
+}
+
+#[test]
+fn a_host_that_takes_no_more_bytes_ends_the_run_cleanly() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", 12 * MIB, &[(0, 12 * MIB)]);
+    for format in ["raw", "qcow2", "vhdx", "vmdk"] {
+        // 4096 KiB a file, and no signal that would end the process instead of the write.
+        let line = format!("ulimit -f 4096; trap '' XFSZ; \"$REHOME\" convert disk.raw full.{format}");
+        let run = bench.bash(&line).ends(74);
+        assert!(run.stderr.contains("File too large"), "{run:?}");
+        assert_eq!(bench.names(), ["disk.raw"], "{format}");
+    }
+}

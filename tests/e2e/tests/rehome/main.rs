@@ -1,0 +1,13 @@
+//! What an operator sees of rehome: arguments in; files, output and exit codes out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bench;
+mod compare;
+mod convert;
+mod errors;
+mod guest;
+mod hostile;
+mod interrupted;
+mod migrate;
+mod output;
+mod verify;
