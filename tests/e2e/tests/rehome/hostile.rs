@@ -185,3 +185,35 @@ fn tables_of_nonsense_are_told_not_trusted() {
         assert!(!bench.path("vm").exists(), "{what}");
     }
 }
+
+#[test]
+fn a_guest_cannot_name_files_outside_the_output_folder() {
+    for name in [
+        "../../evil",
+        "/etc/evil",
+        "a/b\\c:d*e",
+        "\x1b[31m",
+        "..",
+        ".",
+        "con",
+        "$(touch x)`; '\"",
+        &"h".repeat(500),
+    ] {
+        let bench = Bench::new();
+        guest::build(&bench, "server.raw", &guest::HYPERV_MODULES, |tree| {
+            std::fs::write(tree.join("etc/hostname"), format!("{name}\n")).unwrap();
+        });
+        std::fs::create_dir(bench.path("vm")).unwrap();
+        let args = ["migrate", "server.raw", "--to", "hyperv", "--out", "vm", "--output", "json"];
+        let report = bench.rehome(&args).ends(0).json();
+        assert_eq!(bench.names(), ["server.raw", "vm"], "{name:?}");
+        for file in report["files"].as_array().unwrap() {
+            let file = file.as_str().unwrap();
+            assert!(
+                bench.path("vm").join(file).exists() && !file.contains(['/', '\\', ':', '\x1b', '"']),
+                "{file}"
+            );
+            assert!(!file.starts_with('.') && file.len() < 256, "{file}");
+        }
+    }
+}
