@@ -1,30 +1,11 @@
 //! A safe owner of one open file system.
 
+use crate::callbacks::{BlockIo, BlockSink, EntrySink, read_block, take_block, take_entry, write_block};
 use crate::raw::{self, RawInode, RawSpace};
 use crate::{Error, Result};
-use std::ffi::{CString, c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Once;
-
-/// A read or write that did not work. The implementor of [`BlockIo`] keeps the reason.
-#[derive(Clone, Copy, Debug)]
-pub struct IoFailed;
-
-/// Where the bytes of a file system are.
-pub trait BlockIo: Send {
-    /// Fills `buf` from `offset`.
-    ///
-    /// # Errors
-    /// When any byte of it could not be read.
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), IoFailed>;
-
-    /// Writes all of `bytes` at `offset`.
-    ///
-    /// # Errors
-    /// When any byte of it could not be written.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), IoFailed>;
-}
 
 /// Facts of one inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,81 +69,6 @@ impl Drop for Filesystem {
         // SAFETY: `fs` came from `rh_open` and is freed here only; `io` and `source` outlive it as fields.
         unsafe { raw::rh_free(self.fs.as_ptr()) }
     }
-}
-
-unsafe extern "C" fn read_block(
-    context: *mut c_void,
-    offset: u64,
-    buffer: *mut c_void,
-    length: u64,
-) -> c_int {
-    let Ok(length) = usize::try_from(length) else { return 1 };
-    // SAFETY: `context` is the `Box<dyn BlockIo>` that `Filesystem` owns as long as the library may call.
-    let source = unsafe { &*context.cast::<Box<dyn BlockIo>>() };
-    // SAFETY: the library passes a buffer of at least `length` bytes; zeroing makes it initialised.
-    let buf = unsafe {
-        std::ptr::write_bytes(buffer.cast::<u8>(), 0, length);
-        std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
-    };
-    match catch_unwind(AssertUnwindSafe(|| source.read_at(offset, buf))) {
-        Ok(Ok(())) => 0,
-        _ => 1,
-    }
-}
-
-unsafe extern "C" fn write_block(
-    context: *mut c_void,
-    offset: u64,
-    bytes: *const c_void,
-    length: u64,
-) -> c_int {
-    let Ok(length) = usize::try_from(length) else { return 1 };
-    // SAFETY: as in `read_block`.
-    let source = unsafe { &*context.cast::<Box<dyn BlockIo>>() };
-    // SAFETY: the library passes at least `length` initialised bytes.
-    let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) };
-    match catch_unwind(AssertUnwindSafe(|| source.write_at(offset, bytes))) {
-        Ok(Ok(())) => 0,
-        _ => 1,
-    }
-}
-
-struct EntrySink {
-    entries: Vec<Entry>,
-    limit: usize,
-}
-
-unsafe extern "C" fn take_entry(
-    context: *mut c_void,
-    ino: u32,
-    file_type: u8,
-    name: *const c_char,
-    length: u32,
-) -> c_int {
-    // SAFETY: `context` is the `EntrySink` that `Filesystem::list` borrows for the call.
-    let sink = unsafe { &mut *context.cast::<EntrySink>() };
-    // SAFETY: the library checked that the entry's name of `length` bytes lies inside its block.
-    let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), length as usize) }.to_vec();
-    if sink.entries.len() >= sink.limit {
-        return 1;
-    }
-    sink.entries.push(Entry { name, ino, file_type });
-    0
-}
-
-struct BlockSink {
-    blocks: Vec<(u64, u64)>,
-    limit: usize,
-}
-
-unsafe extern "C" fn take_block(context: *mut c_void, logical: u64, physical: u64) -> c_int {
-    // SAFETY: `context` is the `BlockSink` that `Filesystem::blocks` borrows for the call.
-    let sink = unsafe { &mut *context.cast::<BlockSink>() };
-    if sink.blocks.len() >= sink.limit {
-        return 1;
-    }
-    sink.blocks.push((logical, physical));
-    0
 }
 
 fn c_string(text: &str) -> Result<CString> {

@@ -11,9 +11,11 @@
 //!
 //! The one crate of the workspace where `unsafe` is allowed.
 
+mod callbacks;
 mod error;
 mod filesystem;
 mod raw;
 
+pub use callbacks::{BlockIo, IoFailed};
 pub use error::{Error, Result};
-pub use filesystem::{BlockIo, Entry, Filesystem, Inode, IoFailed, Space};
+pub use filesystem::{Entry, Filesystem, Inode, Space};
