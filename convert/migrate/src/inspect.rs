@@ -31,11 +31,17 @@ const ESSENTIAL: &[&str] = &["/boot", "/etc", "/usr", "/lib", "/var"];
 /// # Errors
 /// What the disks report.
 pub fn inspect_disks(overlays: &[Arc<Overlay>]) -> Result<Inspection> {
+    inspect_named(overlays, &[])
+}
+
+/// The same, where the machine's description says what the source calls each disk.
+pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>]) -> Result<Inspection> {
     let mut guest = Guest::default();
     let mut opened = Opened::new();
     let mut replays = Vec::new();
     for (index, overlay) in overlays.iter().enumerate() {
         let (mut facts, obstacles) = read_table(overlay)?;
+        facts.device_name = names.get(index).cloned().flatten();
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
         for partition in &mut facts.partitions {
             let place = format!("disk {index}, partition {}", partition.number);
@@ -186,4 +192,24 @@ fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
     let has = |path: &str| fs.metadata(path).map(|meta| meta.is_some());
     Ok((has("/etc/os-release")? || has("/usr/lib/os-release")? || has("/etc/redhat-release")?)
         && has("/etc/fstab")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format_core::{OpenOptions, open_image};
+
+    #[test]
+    fn disks_get_the_names_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zeros.raw");
+        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        let raw = format_all::FORMATS.iter().find(|format| format.is_called("raw")).copied();
+        let options = OpenOptions { formats: format_all::FORMATS, format: raw, allow_parents: Vec::new() };
+        let overlay = || Overlay::new(open_image(&path, &options).unwrap().disk);
+        let names = [Some("/dev/sda1".to_owned()), Some("/dev/sdf".to_owned())];
+        let guest = inspect_named(&[overlay(), overlay()], &names).unwrap().guest;
+        let found: Vec<_> = guest.disks.iter().map(|disk| disk.device_name.clone()).collect();
+        assert_eq!(found, names);
+    }
 }

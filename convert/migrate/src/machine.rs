@@ -13,19 +13,18 @@ use std::path::Path;
 const DEFAULT_CPUS: u32 = 2;
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
-/// Reads the machine from `files`, or makes a plain one for `guest`.
+/// Reads the machine from `files`; `None` when there are none.
 ///
 /// # Errors
 /// `Corrupt` or `Unsupported` for what the files say; `SourceMissing` when one is missing; `Usage` when the machine
 /// does not have as many disks as images were given.
-pub(crate) fn load(
+pub(crate) fn described(
     files: &[std::path::PathBuf],
     instance: Option<&str>,
-    guest: &Guest,
-    sources: &[std::path::PathBuf],
-) -> Result<(Machine, Vec<Warning>)> {
+    images: usize,
+) -> Result<Option<(Machine, Vec<Warning>)>> {
     if files.is_empty() {
-        return Ok((plain_machine(guest, sources), vec![default_warning()]));
+        return Ok(None);
     }
     let mut documents = Vec::new();
     for path in files {
@@ -35,16 +34,21 @@ pub(crate) fn load(
     }
     let documents: Vec<&[u8]> = documents.iter().map(Vec::as_slice).collect();
     let (machine, warnings) = driver_machine::read_documents(&documents, instance).map_err(convert_error)?;
-    if machine.disks.len() != sources.len() {
+    if machine.disks.len() != images {
         let ids: Vec<_> = machine.disks_in_boot_order().iter().map(|disk| disk.id.as_str()).collect();
-        let (disks, images) = (machine.disks.len(), sources.len());
+        let disks = machine.disks.len();
         return Err(Error::usage(format!(
             "the machine has {disks} disks ({}), {images} images were given",
             ids.join(", ")
         ))
         .hint("name one image for each disk, the boot disk first"));
     }
-    Ok((machine, warnings))
+    Ok(Some((machine, warnings)))
+}
+
+/// A plain machine for `guest`.
+pub(crate) fn plain(guest: &Guest, sources: &[std::path::PathBuf]) -> (Machine, Vec<Warning>) {
+    (plain_machine(guest, sources), vec![default_warning()])
 }
 
 /// The machine's errors with this program's kinds.
@@ -147,5 +151,44 @@ pub(crate) fn define(machine: &Machine, choice: &Choice, sizes: &[u64]) -> Resul
         disks,
     };
     let script = hyperv::script(machine, &options).map_err(convert_error)?;
-    Ok(Definition { script: script.text, name: stem, disk_files, warnings: script.warnings })
+    let mut warnings = script.warnings;
+    warnings.extend(ordered.iter().zip(sizes).filter_map(|(disk, size)| other_size(disk, *size)));
+    Ok(Definition { script: script.text, name: stem, disk_files, warnings })
+}
+
+/// Images are matched with disks by their order alone: a wrong size shows that two were given the wrong way round.
+fn other_size(disk: &Disk, size: u64) -> Option<Warning> {
+    let expected = disk.size_bytes.filter(|expected| *expected != size)?;
+    Some(Warning {
+        code: "machine-disk-size",
+        message: format!(
+            "disk {} of the machine has {expected} bytes, its image has {size}: check that the images are given in the \
+             order of the machine's disks",
+            disk.id
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_another_size_is_noticed() {
+        let (mut machine, _) = plain(&Guest::default(), &[]);
+        machine.disks.push(Disk {
+            id: "vol-1".into(),
+            source: DiskSource::Volume("vol-1".into()),
+            bus: Bus::Nvme,
+            order: 0,
+            boot: true,
+            size_bytes: Some(8 << 30),
+            device_name: None,
+        });
+        assert_eq!(other_size(&machine.disks[0], 8 << 30), None);
+        let warning = other_size(&machine.disks[0], 9 << 30).unwrap();
+        assert!(warning.message.starts_with("disk vol-1 of the machine has 8589934592 bytes"), "{warning:?}");
+        machine.disks[0].size_bytes = None;
+        assert_eq!(other_size(&machine.disks[0], 9 << 30), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
 use crate::choose::{Choice, Generation, choose};
-use crate::inspect::{Inspection, inspect_disks};
+use crate::inspect::{Inspection, inspect_named};
 use crate::machine::{self, Definition};
 use crate::plan::{obstacles, plan_for};
 use crate::prove::prove;
@@ -49,20 +49,26 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let overlays: Vec<Arc<Overlay>> =
         sources.iter().map(|source| Overlay::new(source.disk.clone())).collect();
 
+    let described = machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
+    let names: Vec<Option<String>> =
+        described.iter().flat_map(|(machine, _)| device_names(machine)).collect();
     control.observer.begin("inspect", 0);
-    let mut inspection = inspect_disks(&overlays)?;
+    let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
     let choice = choose(&inspection.guest, request.generation)?;
     let plan = plan_for(&inspection, choice.target, &request.extra_modules)?;
 
     let (machine, warnings) =
-        machine::load(&request.machine, request.instance.as_deref(), &inspection.guest, &request.sources)?;
+        described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
     let definition = machine::define(&machine, &choice, &sizes)?;
 
     let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
+    if request.dry_run && report.obstacles.is_empty() {
+        report.obstacles.extend(rehearse(&mut inspection, &plan)?);
+    }
     if !report.obstacles.is_empty() {
         report.outcome = "blocked";
         report.next_step =
@@ -87,6 +93,21 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         report.warnings.extend(warnings.into_iter().map(to_machine_warning));
     }
     finish(request, &definition, report)
+}
+
+/// What the source calls each disk, in the order of the images.
+fn device_names(machine: &driver_machine::Machine) -> Vec<Option<String>> {
+    machine.disks_in_boot_order().iter().map(|disk| disk.device_name.clone()).collect()
+}
+
+/// Edits the overlays, which a dry run drops afterwards: no other way shows that there is room for every edit.
+fn rehearse(inspection: &mut Inspection, plan: &Plan) -> Result<Option<String>> {
+    let Some(tree) = &mut inspection.tree else { return Ok(None) };
+    match driver_core::apply(tree, &plan.edits) {
+        Ok(()) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NeedsPerson => Ok(Some(e.to_string())),
+        Err(e) => Err(e),
+    }
 }
 
 fn target_format(name: &str) -> Result<&'static Format> {
@@ -194,8 +215,12 @@ fn apply(
     plan: &Plan,
 ) -> Result<()> {
     let Some(tree) = &mut inspection.tree else { return Ok(()) };
-    undo::save(&undo_folder(request, definition), tree, &plan.edits)?;
-    driver_core::apply(tree, &plan.edits)
+    let undo = undo_folder(request, definition);
+    undo::save(&undo, tree, &plan.edits)?;
+    driver_core::apply(tree, &plan.edits).inspect_err(|_| {
+        // Nothing was changed that could be undone, and the next run must not find it in its way.
+        let _ = std::fs::remove_dir_all(&undo);
+    })
 }
 
 fn copy_and_prove(

@@ -26,7 +26,7 @@ struct Undo<'a> {
 /// # Errors
 /// `Destination` when the folder exists or cannot be written; what the guest's file system reports.
 pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()> {
-    std::fs::create_dir(folder).map_err(|e| failed(folder, e))?;
+    private_folder(folder).map_err(|e| failed(folder, e))?;
     let mut list = Vec::new();
     for edit in edits.iter().rev() {
         let mut undo = Undo { path: &edit.path, undo: "remove", copy: None, target: None };
@@ -43,6 +43,14 @@ pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()
     let text =
         serde_json::to_vec_pretty(&list).map_err(|e| Error::contract("the undo list").with_source(e))?;
     write(&folder.join(LIST), &text)
+}
+
+/// For its owner's eyes: in the guest some of these files can be read by root alone.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// Copies the guest's file as it is now; `None` when it does not exist yet because an earlier edit creates it.
@@ -69,4 +77,24 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
 fn failed(path: &Path, error: std::io::Error) -> Error {
     let what = format!("cannot write {}", path.display());
     Error::io(what, error).with_kind(ErrorKind::Destination)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use driver_core::MemFs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn copies_of_guest_files_are_for_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let undo = folder.path().join("x.undo");
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(MemFs::new().with_file("/etc/key", "secret")));
+        let action = Action::RemoveFile { before: b"secret".to_vec() };
+        let edit = Edit { path: "/etc/key".into(), reason: String::new(), action };
+        save(&undo, &tree, &[edit]).unwrap();
+        assert_eq!(std::fs::read(undo.join("files/etc/key")).unwrap(), b"secret");
+        assert_eq!(std::fs::metadata(&undo).unwrap().permissions().mode() & 0o777, 0o700);
+    }
 }
