@@ -131,6 +131,8 @@ impl Error {
         let kind = match error.kind() {
             Os::NotFound => ErrorKind::SourceMissing,
             Os::PermissionDenied => ErrorKind::Denied,
+            // No retry makes the place take the file.
+            Os::FileTooLarge | Os::ReadOnlyFilesystem => ErrorKind::Destination,
             Os::StorageFull | Os::QuotaExceeded | Os::Interrupted | Os::ResourceBusy => ErrorKind::Temporary,
             _ => ErrorKind::Io,
         };
@@ -251,5 +253,20 @@ mod tests {
         let text = "open a.qcow2: load header: qcow2: cannot read 512 bytes (at 0x200): disk on fire";
         assert_eq!(error.to_string(), text);
         assert_eq!(error.kind().exit_code(), 74);
+    }
+
+    #[test]
+    fn the_kind_follows_from_what_the_system_says() {
+        use rustix::io::Errno;
+        for (errno, kind) in [
+            (Errno::NOENT, ErrorKind::SourceMissing),
+            (Errno::ACCESS, ErrorKind::Denied),
+            (Errno::NOSPC, ErrorKind::Temporary),
+            (Errno::FBIG, ErrorKind::Destination),
+            (Errno::ROFS, ErrorKind::Destination),
+            (Errno::IO, ErrorKind::Io),
+        ] {
+            assert_eq!(Error::io("cannot write", errno.into()).kind(), kind, "{errno:?}");
+        }
     }
 }
