@@ -17,6 +17,8 @@ pub(crate) struct Ethernet {
     pub(crate) name_pattern: Option<String>,
     /// The line of `set-name`.
     pub(crate) set_name: Option<usize>,
+    /// It has other properties too.
+    pub(crate) more: bool,
 }
 
 /// Finds the definitions.
@@ -88,6 +90,7 @@ fn property(ethernet: &mut Ethernet, number: usize, text: &str, at_body: bool) -
             ethernet.matches = Some(number..number + 1);
         }
         Some("set-name") if at_body => ethernet.set_name = Some(number),
+        Some(_) if at_body => ethernet.more = true,
         _ => {}
     }
     Ok(())

@@ -87,6 +87,10 @@ fn rewrite(text: &str, found: &[Ethernet], old: &str, first: &str) -> Result<Str
         gone.extend(ethernet.set_name);
         if let Some(Some(line)) = lines.get_mut(ethernet.line) {
             *line = line.replacen(old, first, 1);
+            // netplan refuses all of its files when a definition is empty.
+            if !ethernet.more && (ethernet.matches.is_some() || ethernet.set_name.is_some()) {
+                *line = line.replacen(':', ": {}", 1);
+            }
         }
     }
     for number in gone {
@@ -145,6 +149,10 @@ mod tests {
     fn references_follow_and_several_interfaces_are_refused() {
         let bridge = "network:\n  ethernets:\n    ens5:\n      dhcp4: no\n  bridges:\n    br0:\n      interfaces: [ens5]\n";
         assert_eq!(edited(bridge).unwrap(), bridge.replace("ens5", "eth0"));
+        let pinned = bridge.replace("dhcp4: no", "match:\n        macaddress: x\n      set-name: ens5");
+        let free = "network:\n  ethernets:\n    eth0: {}\n  bridges:\n    br0:\n      interfaces: [eth0]\n";
+        assert_eq!(edited(&pinned).unwrap(), free);
+        assert_eq!(edited(free).unwrap(), free);
         let several = "network:\n  ethernets:\n    ens5:\n      dhcp4: true\n    ens6:\n      dhcp4: true\n";
         assert!(edited(several).is_err());
         let word = "network:\n  ethernets:\n    default:\n      match: {macaddress: x}\n      routes:\n      - to: default\n";
