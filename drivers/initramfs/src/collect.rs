@@ -8,22 +8,9 @@ use crate::error::{Error, Result};
 use crate::listing::{FileKind, Listing, split_version};
 use crate::segment::{self, Content, Entry, Limits};
 
-/// Small files whose content is kept, and folders whose files are.
-const KEPT: [&str; 11] = [
-    "conf/modules",
-    "conf/param.conf",
-    "conf/initramfs.conf",
-    "conf/arch.conf",
-    "config",
-    "etc/fstab",
-    "etc/crypttab",
-    "etc/cmdline",
-    "etc/initrd-release",
-    "usr/lib/initrd-release",
-    "usr/lib/dracut/build-parameter.txt",
-];
-const KEPT_FOLDERS: [&str; 4] =
-    ["etc/cmdline.d/", "etc/modules-load.d/", "usr/lib/modules-load.d/", "etc/conf.d/"];
+/// Small files whose content is kept, and a folder whose files are: lists of modules to load early, and who made the image.
+const KEPT: [&str; 4] = ["conf/modules", "config", "etc/initrd-release", "usr/lib/initrd-release"];
+const KEPT_FOLDER: &str = "etc/cmdline.d/";
 
 /// Bytes of paths that may be looked up while links are followed; an image of 20,000 files needs some 3 MiB.
 const LOOKUP_BYTES: u64 = 32 << 20;
@@ -169,6 +156,6 @@ impl Collector<'_> {
 
 fn is_kept(path: &str) -> bool {
     KEPT.contains(&path)
-        || KEPT_FOLDERS.iter().any(|folder| path.starts_with(folder))
+        || path.starts_with(KEPT_FOLDER)
         || split_version(path).is_some_and(|(_, rest)| rest == "modules.dep")
 }

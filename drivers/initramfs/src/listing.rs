@@ -188,22 +188,11 @@ impl Listing {
         INDEX_FILES.into_iter().filter(|file| self.entries.contains_key(&format!("{root}/{file}"))).collect()
     }
 
-    /// Content of a small file of interest: `conf/modules`, `conf/param.conf`, `etc/fstab`, `etc/cmdline.d/*`,
-    /// `modules.dep` and the like.
+    /// Content of a small file of interest: `conf/modules`, `config`, `etc/cmdline.d/*`, `etc/initrd-release`,
+    /// `modules.dep`.
     #[must_use]
     pub fn content(&self, path: &str) -> Option<&[u8]> {
         self.kept.get(path).map(Vec::as_slice)
-    }
-
-    /// Files that tell which root file system the image expects: `etc/cmdline.d/*` and `etc/fstab` of a dracut image for
-    /// one host, `conf/param.conf` of initramfs-tools.
-    pub fn root_hints(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.kept
-            .iter()
-            .filter(|(path, _)| {
-                path.starts_with("etc/cmdline") || *path == "conf/param.conf" || *path == "etc/fstab"
-            })
-            .map(|(path, content)| (path.as_str(), content.as_slice()))
     }
 
     /// `true` when `lib` is a symbolic link (to `usr/lib`): no directory entry may ever be written for it.
@@ -224,14 +213,6 @@ impl Listing {
             .map(|(evidence, maker)| Builder { maker, evidence })
             .or(release.map(|evidence| Builder { maker: Maker::Dracut, evidence }))
             .unwrap_or(Builder { maker: Maker::Unknown, evidence: "" })
-    }
-
-    /// Path of the program that loads modules, if the image has one.
-    #[must_use]
-    pub fn modprobe(&self) -> Option<&'static str> {
-        ["sbin/modprobe", "usr/sbin/modprobe", "bin/modprobe", "usr/bin/modprobe", "bin/kmod", "usr/bin/kmod"]
-            .into_iter()
-            .find(|path| self.entries.contains_key(&self.resolve(path)) || self.entries.contains_key(*path))
     }
 
     /// Folder of a kernel version's modules: where the image has them, else what `lib/modules/VERSION` leads to.

@@ -296,14 +296,14 @@ proptest! {
     ) {
         let mut writer = Writer::new(mtime);
         for (name, content) in &files {
-            writer.file(&format!("etc/modules-load.d/{name}"), content).unwrap();
+            writer.file(&format!("etc/cmdline.d/{name}"), content).unwrap();
         }
         let archive = writer.finish().unwrap();
         let listing = list(&archive);
         prop_assert_eq!(listing.entries().count(), files.len());
         prop_assert_eq!(listing.newest(), mtime);
         for (name, content) in &files {
-            let path = format!("etc/modules-load.d/{name}");
+            let path = format!("etc/cmdline.d/{name}");
             prop_assert_eq!(listing.content(&path), Some(content.as_slice()));
         }
     }
