@@ -1,6 +1,5 @@
 //! What is known of a guest, and how it was known. Facts only; nothing here decides.
 
-use crate::GuestTree;
 use serde::Serialize;
 
 /// Everything that inspection found.
@@ -114,7 +113,8 @@ pub struct BootFacts {
     pub bios: Option<String>,
     /// It can start by UEFI without NVRAM entries (`\EFI\BOOT\BOOTX64.EFI`), and how that was known.
     pub uefi: Option<String>,
-    /// Whether the UEFI loader is signed for the "Microsoft UEFI Certificate Authority" template: `None` is unknown.
+    /// Whether the UEFI loader is signed for the "Microsoft UEFI Certificate Authority" template, and the default kernel
+    /// by anybody: `None` is unknown.
     pub secure_boot: Option<bool>,
     /// The loader that was found: `grub2`, …
     pub loader: Option<String>,
@@ -216,12 +216,4 @@ impl Guest {
     pub fn resolve_device(&self, spec: &str) -> Option<PartitionId> {
         crate::device::resolve(self, spec)
     }
-}
-
-/// The guest's facts together with its opened file systems.
-pub struct InspectedGuest {
-    /// The facts.
-    pub facts: Guest,
-    /// The mounted file systems; `None` when no root file system could be opened.
-    pub tree: Option<GuestTree>,
 }

@@ -27,8 +27,8 @@ pub use draft::{Draft, TEXT_LIMIT};
 pub use edit::{Action, Edit, printable};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
 pub use guest::{
-    BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, InspectedGuest, KernelFacts, MountFacts,
-    OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
+    BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, KernelFacts, MountFacts, OsFacts,
+    PartitionFacts, PartitionId, PartitionRole, TableKind,
 };
 pub use guest_fs::{DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
