@@ -79,7 +79,7 @@ fn fixup_lines(report: &MigrateReport) -> String {
             Status::Cannot => "!",
         };
         let note = match (fixup.status, &fixup.reason) {
-            (Status::NothingToDo, _) => ": already right".to_owned(),
+            (Status::NothingToDo, None) => ": already right".to_owned(),
             (_, Some(reason)) => format!(": {}", safe(reason)),
             (_, None) => String::new(),
         };
