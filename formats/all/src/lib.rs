@@ -3,5 +3,10 @@
 use format_core::Format;
 
 /// Every format that this program knows. Help, probing, tables, conformance and fuzz tests iterate it.
-pub static FORMATS: &[&Format] =
-    &[&format_raw::FORMAT, &format_qcow2::FORMAT, &format_vmdk::FORMAT, &format_vhdx::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &format_raw::FORMAT,
+    &format_qcow2::FORMAT,
+    &format_vmdk::FORMAT,
+    &format_vhdx::FORMAT,
+    &format_vhd::FORMAT,
+];

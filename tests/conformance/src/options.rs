@@ -26,7 +26,13 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("logical_sector_size", "4096")],
         ],
     ),
+    ("vhd", &[&[("subformat", "fixed")], &[("force_size", "on")], &[("azure", "on")]]),
 ];
+
+/// What qemu-img calls a format.
+pub fn qemu_name(format: &Format) -> &'static str {
+    if format.name == "vhd" { "vpc" } else { format.name }
+}
 
 /// The sets of options to try with a writer: none, then each of the table.
 pub fn writer_options(format: &Format) -> impl Iterator<Item = Options> + use<> {

@@ -4,7 +4,7 @@
 use conformance::{
     Content, Delivery, Options, Recorder, all_contents, check_abandoned, check_digests, check_flat,
     check_hostile, check_layer, check_lookups, check_over_parent, check_sink, flatten, grown, open_bytes,
-    write_image, writer_options,
+    qemu_name, write_image, writer_options,
 };
 use convert_engine::{Control, Silent, copy_disk, digest_of_bytes};
 use format_all::FORMATS;
@@ -22,6 +22,7 @@ const MADE_BY_QEMU: &[(&str, &[&str])] = &[
     ("qcow2", &["compat=0.10", "cluster_size=512", "extended_l2=on", "preallocation=metadata"]),
     ("vmdk", &["subformat=monolithicSparse", "subformat=streamOptimized", "zeroed_grain=on"]),
     ("vhdx", &["subformat=dynamic", "subformat=fixed", "block_size=1M"]),
+    ("vhd", &["subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"]),
 ];
 
 fn of<T>(table: &'static [(&'static str, T)], format: &Format) -> &'static T {
@@ -55,7 +56,7 @@ fn made_by_qemu(format: &Format, option: &str, content: &[u8], folder: &Path) ->
     let (raw, made) = (folder.join("made.raw"), folder.join("made"));
     std::fs::write(&raw, content).unwrap();
     let target = made.to_str().unwrap();
-    qemu_img(&["convert", "-f", "raw", "-O", format.name, "-o", option], &raw, &[target]);
+    qemu_img(&["convert", "-f", "raw", "-O", qemu_name(format), "-o", option], &raw, &[target]);
     std::fs::read(made).unwrap()
 }
 
@@ -110,12 +111,13 @@ fn lines_1_to_5_for_images_made_by_qemu_img() {
 fn lines_4_and_5_a_chain_is_flat() {
     let content = Content::mixed(3 << 20, 70_000, 12);
     for (format, options) in writers() {
-        let image = write_image(format, options, &content.bytes, Delivery::ALL[0]).unwrap();
+        let bytes = grown(format, options, &content.bytes).unwrap();
+        let image = write_image(format, options, &bytes, Delivery::ALL[0]).unwrap();
         let layer = open_bytes(format, image.clone()).unwrap();
         let disk = Disk::new(vec![Arc::clone(&layer)]).unwrap();
         let size = disk.virtual_size();
         let checked = check_flat(disk.extents(0, size), size)
-            .and_then(|()| check_over_parent(&layer, &content.bytes, &flatten))
+            .and_then(|()| check_over_parent(&layer, &bytes, &flatten))
             .and_then(|()| check_lookups(format, image));
         checked.unwrap_or_else(|violation| panic!("{} {options:?}: {violation}", format.name));
     }

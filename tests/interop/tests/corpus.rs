@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 /// Formats of the lists that this program reads.
-const IN_SCOPE: [&str; 4] = ["raw", "qcow2", "vmdk", "vhdx"];
+const IN_SCOPE: [&str; 5] = ["raw", "qcow2", "vmdk", "vhdx", "vhd"];
 
 /// Valid images that this program refuses, with the error's kind.
 const REFUSED: &[(&str, ErrorKind)] = &[
@@ -171,7 +171,8 @@ fn content(image: &OpenedImage, file: &Path, entry: &Entry) -> Result<String> {
         let status = check.status().expect("timeout starts (package coreutils)");
         assert!(status.code().is_some_and(|code| code <= 3), "{}: {status}", entry.path);
     }
-    qemu_img(&["convert", "-f", &entry.format, "-O", "raw", &copy, &raw]);
+    let theirs = if entry.format == "vhd" { "vpc" } else { &entry.format };
+    qemu_img(&["convert", "-f", theirs, "-O", "raw", &copy, &raw]);
     let theirs = open(Path::new(&raw), "raw")?;
     let interrupted = AtomicBool::new(false);
     let control = Control { observer: &Silent, interrupted: &interrupted, threads: 2 };
@@ -217,7 +218,10 @@ fn images_made_for_testing_read_as_recorded() {
     let (noted, hashed): (Vec<_>, Vec<_>) = entries.drain(..).partition(|entry| entry.wanted == "see-note");
     check_all(&folder, &hashed);
     let noted: BTreeSet<_> = noted.iter().map(|entry| entry.path.as_str()).collect();
-    assert_eq!(noted, BTreeSet::from(["vhdx/dirty-log-12.vhdx", "vhdx/dirty-log-43.vhdx"]));
+    assert_eq!(
+        noted,
+        BTreeSet::from(["vhd/vu-parent.vhd", "vhdx/dirty-log-12.vhdx", "vhdx/dirty-log-43.vhdx"])
+    );
     let marks: [(u64, u8); 3] = [(1, 0x11), (9, 0x22), (33, 0x33)];
     for (path, expected) in [("vhdx/dirty-log-12.vhdx", &marks[..1]), ("vhdx/dirty-log-43.vhdx", &marks)] {
         let disk = open(&folder.join(path), "vhdx").unwrap().disk;

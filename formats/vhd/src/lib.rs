@@ -1,0 +1,59 @@
+//! Microsoft VHD images (Virtual PC, Hyper-V, Azure, XenServer), by the open specification of the format.
+//!
+//! ```text
+//!  fixed         ┌──────────────────────────────────────────────────────┬────────┐
+//!                │ the disk as it is                                    │ footer │
+//!                └──────────────────────────────────────────────────────┴────────┘
+//!  dynamic,      ┌────────┬─────────┬─────┬────────────────┬────────────┬────────┐
+//!  differencing  │ copy of│ dynamic │ BAT │ bitmap │ block │ bitmap │ … │ footer │
+//!                │ footer │ header  │     │        │       │        │   │        │
+//!                └────────┴─────────┴─────┴────────────────┴────────────┴────────┘
+//!  footer ─▶ type, size ─▶ dynamic header ─▶ BAT ─▶ blocks; differencing: bitmap ─▶ here or in the parent
+//! ```
+//!
+//! Read: all three types, both conventions of the disk size, blocks of 512 bytes to 256 MiB, the footer's copy where
+//! the footer is lost. Written: dynamic and fixed images, and fixed ones as Azure takes them.
+//! `SPEC.md` has the table of what is supported and the quirks of the products.
+
+mod error;
+mod layout;
+mod parse;
+mod read;
+mod table;
+mod write;
+
+use format_core::{CreateOption, Format};
+
+/// The VHD format.
+#[allow(clippy::needless_update, reason = "a new ability of formats should not touch this room")]
+pub static FORMAT: Format = Format {
+    name: "vhd",
+    aliases: &["vpc"],
+    extensions: &["vhd", "avhd", "vpc"],
+    description: "Microsoft Virtual PC, Hyper-V, Azure and XenServer disks: dynamic, fixed and differencing",
+    probe: parse::probe,
+    open_layer: Some(read::open),
+    create: Some(write::create),
+    create_options: &[
+        CreateOption {
+            key: "subformat",
+            values: "dynamic|fixed",
+            default: "dynamic",
+            help: "whether blocks take room only once they hold data",
+        },
+        CreateOption {
+            key: "force_size",
+            values: "on",
+            default: "on",
+            help: "the disk has the size that was asked for, never one rounded to cylinders",
+        },
+        CreateOption {
+            key: "azure",
+            values: "on|off",
+            default: "off",
+            help: "as Azure takes it: fixed, whole MiB, 20 MiB to 32 TiB",
+        },
+    ],
+    size_step: write::size_step,
+    ..Format::NONE
+};

@@ -1,0 +1,255 @@
+//! A VHD image as a layer.
+
+use crate::error::VhdError;
+use crate::layout::{FOOTER_LEN, HEADER_LEN, OLD_FOOTER_LEN, SECTOR};
+use crate::parse::{Area, DiskType, Dynamic, Found, find_footer, locators, names, parse_header};
+use crate::table::{Bat, PageCache, bit_run, entry_at};
+use format_core::{
+    Error, Extent, ExtentKind, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+struct VhdLayer {
+    storage: Arc<dyn Storage>,
+    virtual_size: u64,
+    /// `None` for a fixed disk.
+    blocks: Option<Blocks>,
+    identity: String,
+    parent: Option<ParentRef>,
+    warnings: Vec<Warning>,
+}
+
+struct Blocks {
+    bat: Bat,
+    pages: PageCache,
+    /// Only in a differencing image the bitmaps mean something.
+    has_bitmaps: bool,
+}
+
+pub(crate) fn open(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Box<dyn Layer>> {
+    let found = load_footer(storage.as_ref()).map_err(|e| e.context("load footer"))?;
+    let virtual_size = found.image.virtual_size;
+    let identity = found.image.unique_id.to_string();
+    let mut warnings = warnings(&found);
+    // The footer was found inside the file.
+    let end = storage.size().saturating_sub(found.tail_len);
+    let (blocks, parent) = match found.image.disk_type {
+        DiskType::Fixed if virtual_size > end => {
+            return Err(VhdError::CutOff { virtual_size, available: end }.into());
+        }
+        DiskType::Fixed => (None, None),
+        DiskType::Dynamic(at) => {
+            let dynamic = load_header(storage.as_ref(), at, virtual_size, end)?;
+            (Some(Blocks::new(&dynamic, virtual_size, end, false)), None)
+        }
+        DiskType::Differencing(at) => {
+            let dynamic = load_header(storage.as_ref(), at, virtual_size, end)?;
+            let parent = load_parent(storage.as_ref(), &dynamic, end, &mut warnings)
+                .map_err(|e| e.context("load parent locators"))?;
+            (Some(Blocks::new(&dynamic, virtual_size, end, true)), Some(parent))
+        }
+    };
+    Ok(Box::new(VhdLayer { storage, virtual_size, blocks, identity, parent, warnings }))
+}
+
+fn load_footer(storage: &dyn Storage) -> Result<Found> {
+    let size = storage.size();
+    if size < OLD_FOOTER_LEN as u64 {
+        return Err(VhdError::TooShort { size }.into());
+    }
+    let len = size.min(FOOTER_LEN as u64) as usize;
+    let (mut head, mut tail) = (vec![0; len], vec![0; len]);
+    storage.read_exact_at(0, &mut head)?;
+    storage.read_exact_at(size - len as u64, &mut tail)?;
+    Ok(find_footer(&head, &tail)?)
+}
+
+fn warnings(found: &Found) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if let Some(damage) = &found.tail_damage {
+        warnings.push(Warning::new(
+            "vhd-footer-damaged",
+            format!("the copy at the start was taken for the footer at the end: {damage}"),
+        ));
+    }
+    if found.copy_differs {
+        warnings.push(Warning::new(
+            "vhd-footer-copy-differs",
+            "the copy of the footer at the start is damaged or another one, the footer at the end was taken",
+        ));
+    }
+    if found.image.is_saved_state {
+        warnings.push(Warning::new(
+            "vhd-saved-state",
+            "the machine was saved, not shut down: what it held in memory only is not on this disk",
+        ));
+    }
+    warnings
+}
+
+fn load_header(storage: &dyn Storage, offset: u64, virtual_size: u64, end: u64) -> Result<Dynamic> {
+    let inside = offset.checked_add(HEADER_LEN as u64).is_some_and(|header_end| header_end <= end);
+    if offset < FOOTER_LEN as u64 || !inside {
+        return Err(VhdError::HeaderPlace { offset, size: end }.into());
+    }
+    let mut bytes = [0; HEADER_LEN];
+    storage.read_exact_at(offset, &mut bytes)?;
+    parse_header(&bytes, offset, virtual_size, end).map_err(|e| Error::from(e).at(offset))
+}
+
+fn load_parent(
+    storage: &dyn Storage,
+    dynamic: &Dynamic,
+    end: u64,
+    warnings: &mut Vec<Warning>,
+) -> Result<ParentRef> {
+    let mut paths = Vec::new();
+    for locator in locators(&dynamic.header, end)? {
+        let mut bytes = vec![0; locator.length as usize];
+        storage.read_exact_at(locator.offset, &mut bytes)?;
+        paths.push((locator, bytes));
+    }
+    let names = names(&paths, &dynamic.header)?;
+    let wanted = Uuid::from_bytes(dynamic.header.parent_unique_id);
+    if wanted.is_nil() {
+        // XenServer makes differences to raw disks, which have no identity.
+        warnings.push(Warning::new(
+            "vhd-parent-unproven",
+            format!("the image does not say which file is its parent: {:?} is taken by its name", names),
+        ));
+        return Ok(ParentRef { names, format: None, identity: None });
+    }
+    Ok(ParentRef { names, format: Some(crate::FORMAT.name.into()), identity: Some(wanted.to_string()) })
+}
+
+/// A run of guest bytes with one answer.
+struct Run {
+    kind: ExtentKind,
+    len: u64,
+    /// Where a Data run lies in the file, if it does so in one piece.
+    host: u64,
+}
+
+impl Blocks {
+    fn new(dynamic: &Dynamic, virtual_size: u64, end: u64, has_bitmaps: bool) -> Self {
+        Self { bat: Bat::new(dynamic, virtual_size, end), pages: PageCache::default(), has_bitmaps }
+    }
+
+    /// The run at `offset`, which is inside the disk; it ends with the BAT page at the latest. A Data run of more than
+    /// one block is only given where `in_one_piece` is false.
+    fn run_at(&self, storage: &dyn Storage, offset: u64, in_one_piece: bool) -> Result<Run> {
+        let bat = &self.bat;
+        let (block, inside) = (offset / bat.block_size, offset % bat.block_size);
+        let (page_area, mut place) = bat.page_of(block);
+        let page = self.pages.page(storage, page_area)?;
+        let failed = |e| Error::from(e).at(page_area.offset + place as u64);
+        let entry = entry_at(&page, place).ok_or_else(|| Error::contract("a BAT page without its entry"))?;
+        let here = bat.place(block, entry).map_err(failed)?;
+        let mut len = bat.block_len(block) - inside;
+        let (kind, host) = match here {
+            Some(bitmap) if self.has_bitmaps => return self.partial_run(storage, bitmap, inside, len),
+            Some(bitmap) => (ExtentKind::Data, bitmap.offset + bitmap.length + inside),
+            None => (ExtentKind::Unallocated, 0),
+        };
+        if kind == ExtentKind::Data && in_one_piece {
+            return Ok(Run { kind, len, host });
+        }
+        for next in block + 1..bat.blocks {
+            place += size_of::<u32>();
+            // A damaged entry further on is reported when it is asked for itself.
+            let Some(Ok(found)) = entry_at(&page, place).map(|entry| bat.place(next, entry)) else { break };
+            if found.is_some() != (kind == ExtentKind::Data) {
+                break;
+            }
+            len += bat.block_len(next);
+        }
+        Ok(Run { kind, len, host })
+    }
+
+    /// The run of sectors at `inside` of a block that are all here or all the parent's, `len` bytes at most.
+    fn partial_run(&self, storage: &dyn Storage, bitmap: Area, inside: u64, len: u64) -> Result<Run> {
+        let bits = self.pages.page(storage, bitmap)?;
+        // A block has at most 2^19 sectors.
+        let (first, end) = (inside / SECTOR, (inside + len).div_ceil(SECTOR));
+        let (present, run) = bit_run(&bits, first as usize, end as usize);
+        let kind = if present { ExtentKind::Data } else { ExtentKind::Unallocated };
+        let len = ((first + run as u64) * SECTOR - inside).min(len);
+        Ok(Run { kind, len, host: bitmap.offset + bitmap.length + inside })
+    }
+}
+
+impl VhdLayer {
+    fn check_range(&self, offset: u64, len: u64) -> Result<()> {
+        let size = self.virtual_size;
+        if offset.checked_add(len).is_some_and(|end| end <= size) {
+            return Ok(());
+        }
+        Err(Error::usage(format!("{len:#x} bytes wanted at {offset:#x} of a disk of {size:#x} bytes"))
+            .in_format(crate::FORMAT.name))
+    }
+}
+
+impl Layer for VhdLayer {
+    fn format(&self) -> &'static str {
+        crate::FORMAT.name
+    }
+
+    fn virtual_size(&self) -> u64 {
+        self.virtual_size
+    }
+
+    fn chunk_size(&self) -> u64 {
+        self.blocks.as_ref().map_or(1, |blocks| blocks.bat.block_size)
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.check_range(offset, 1)?;
+        let Some(blocks) = &self.blocks else {
+            let extent = self.storage.data_at(offset)?;
+            return Ok(Extent { len: extent.len.min(self.virtual_size - offset), ..extent });
+        };
+        let run = blocks.run_at(self.storage.as_ref(), offset, false)?;
+        Ok(Extent { offset, len: run.len, kind: run.kind })
+    }
+
+    fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
+        self.check_range(offset, buf.len() as u64)?;
+        let Some(blocks) = &self.blocks else { return self.storage.read_exact_at(offset, buf) };
+        let mut at = offset;
+        while !buf.is_empty() {
+            let run = blocks.run_at(self.storage.as_ref(), at, true)?;
+            let len = usize::try_from(run.len).unwrap_or(usize::MAX).min(buf.len());
+            let (now, rest) = buf.split_at_mut(len);
+            match run.kind {
+                ExtentKind::Data => self.storage.read_exact_at(run.host, now)?,
+                ExtentKind::Zero | ExtentKind::Unallocated => now.fill(0),
+            }
+            buf = rest;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn host_range(&self, offset: u64) -> Option<HostRange> {
+        self.check_range(offset, 1).ok()?;
+        let storage = Arc::clone(&self.storage);
+        let Some(blocks) = &self.blocks else {
+            return Some(HostRange { storage, offset, len: self.virtual_size - offset });
+        };
+        let run = blocks.run_at(self.storage.as_ref(), offset, true).ok()?;
+        (run.kind == ExtentKind::Data).then_some(HostRange { storage, offset: run.host, len: run.len })
+    }
+
+    fn parent(&self) -> Option<&ParentRef> {
+        self.parent.as_ref()
+    }
+
+    fn identity(&self) -> Option<&str> {
+        Some(&self.identity)
+    }
+
+    fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
