@@ -1,11 +1,13 @@
 //! How the machine can be started: by BIOS, by UEFI, and whether Secure Boot would allow it.
 
-use driver_core::{FileKind, Guest, GuestFs, PartitionId, PartitionRole, TableKind};
-use format_core::Result;
+use driver_core::{FileKind, Guest, GuestFs, GuestTree, PartitionId, PartitionRole, TableKind};
+use format_core::{ErrorKind, Result};
 use std::collections::BTreeMap;
 
 /// A loader is a few MiB; a larger file is something else.
 const LOADER_LIMIT: u64 = 16 << 20;
+/// Likewise for a kernel.
+const KERNEL_LIMIT: u64 = 128 << 20;
 
 /// What the certificates are called that Hyper-V's template "Microsoft UEFI Certificate Authority" trusts.
 const AUTHORITIES: [&[u8]; 2] = [b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023"];
@@ -32,6 +34,32 @@ pub(crate) fn firmware_facts(
     Ok(())
 }
 
+/// A signed loader starts signed kernels only: with a default kernel that is not signed, [`Guest::boot`] says so.
+pub(crate) fn kernel_signature(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    let kernel = guest.kernels.first().and_then(|kernel| kernel.image.as_deref());
+    let (Some(true), Some(path)) = (guest.boot.secure_boot, kernel) else { return Ok(()) };
+    let image = match tree.read_file(path, KERNEL_LIMIT) {
+        Ok(image) => image.unwrap_or_default(),
+        Err(e) if e.kind() == ErrorKind::Limit => Vec::new(),
+        Err(e) => return Err(e.context(format!("read {path}"))),
+    };
+    guest.boot.secure_boot = Some(has_certificates(&image));
+    Ok(())
+}
+
+/// Whether a PE file has an attribute certificate table (PE format, "Optional Header Data Directories": the fifth).
+fn has_certificates(image: &[u8]) -> bool {
+    let number = |at: usize| Some(u32::from_le_bytes(image.get(at..at.checked_add(4)?)?.try_into().ok()?));
+    let size = || {
+        let header = usize::try_from(number(0x3c)?).ok()?;
+        let optional = header.checked_add(24)?;
+        let pe = image.get(header..)?.starts_with(b"PE\0\0");
+        let wide = image.get(optional..)?.starts_with(&0x20b_u16.to_le_bytes());
+        number(optional.checked_add(if wide { 112 } else { 96 } + 4 * 8 + 4)?).filter(|_| pe)
+    };
+    image.starts_with(b"MZ") && size().is_some_and(|size| size > 0)
+}
+
 /// A boot loader in sector 0 of the first disk, and with GPT the partition that GRUB's core image needs.
 fn bios(guest: &Guest) -> Option<String> {
     let disk = guest.disks.first()?;
@@ -52,4 +80,40 @@ fn bios(guest: &Guest) -> Option<String> {
 /// Whether the loader carries a signature of the authority: its certificates name their issuer in plain text.
 fn is_signed_by_microsoft(loader: &[u8]) -> bool {
     AUTHORITIES.iter().any(|name| loader.windows(name.len()).any(|window| window == *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::{KernelFacts, MemFs};
+
+    fn kernel(certificates: u32) -> Vec<u8> {
+        let mut image = vec![0; 0x200];
+        image[..2].copy_from_slice(b"MZ");
+        image[0x3c] = 0x40;
+        image[0x40..0x44].copy_from_slice(b"PE\0\0");
+        image[0x58..0x5a].copy_from_slice(&[0x0b, 0x02]);
+        image[0x58 + 148..0x58 + 152].copy_from_slice(&certificates.to_le_bytes());
+        image
+    }
+
+    #[test]
+    fn secure_boot_needs_a_signed_kernel_too() {
+        for (image, signed) in [
+            (kernel(1480), true),
+            (kernel(0), false),
+            (b"MZ".to_vec(), false),
+            (vec![0xff; 0x60], false),
+            (Vec::new(), false),
+        ] {
+            let mut tree = GuestTree::new();
+            tree.mount("/", Box::new(MemFs::new().with_file("/boot/vmlinuz-1", image)));
+            let mut guest = Guest::default();
+            guest.boot.secure_boot = Some(true);
+            let image = Some("/boot/vmlinuz-1".to_owned());
+            guest.kernels = vec![KernelFacts { image, ..KernelFacts::default() }];
+            kernel_signature(&mut guest, &tree).unwrap();
+            assert_eq!(guest.boot.secure_boot, Some(signed));
+        }
+    }
 }

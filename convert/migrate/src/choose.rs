@@ -76,7 +76,10 @@ fn secure_boot(guest: &Guest, target: &Target) -> (bool, &'static str) {
         // Amazon signs its loaders with its own key.
         _ if amazon => (false, "Amazon Linux is not signed by the Microsoft UEFI Certificate Authority"),
         Some(true) => (true, "the loader is signed by the Microsoft UEFI Certificate Authority"),
-        Some(false) => (false, "the loader is not signed by the Microsoft UEFI Certificate Authority"),
+        Some(false) => (
+            false,
+            "the loader is not signed by the Microsoft UEFI Certificate Authority, or the kernel by nobody",
+        ),
         None => (false, "it is not known who signed the loader"),
     }
 }

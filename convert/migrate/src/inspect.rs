@@ -59,6 +59,7 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
     let tree = mount_all(&mut guest, opened)?;
     if let Some(tree) = &tree {
         driver_linux::inspect(tree, &mut guest, &interesting_modules())?;
+        boot::kernel_signature(&mut guest, tree)?;
     }
     Ok(Inspection { guest, tree, replays })
 }
