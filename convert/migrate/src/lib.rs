@@ -9,6 +9,7 @@
 
 mod boot;
 mod choose;
+mod folder;
 mod inspect;
 mod machine;
 mod plan;

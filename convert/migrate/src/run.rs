@@ -1,6 +1,7 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
 use crate::choose::{Choice, Generation, choose};
+use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::machine::{self, Definition};
 use crate::plan::{obstacles, plan_for};
@@ -79,20 +80,24 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         return Ok(report);
     }
 
-    for path in written_files(request, &definition) {
+    let folder = Folder::new(&request.out, &definition);
+    for path in folder.written_files() {
         refuse_sources(&path, &sources)?;
     }
-    prepare_folder(request, &definition)?;
-    apply(request, &definition, &mut inspection, &plan)?;
+    let running = folder.begin(request.replace)?;
+    apply(&folder, &mut inspection, &plan)?;
     let format = target_format(choice.target.image_format)?;
     for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
         let file =
             definition.disk_files.get(i).ok_or_else(|| Error::contract("a disk without a file name"))?;
         let disk = report.disks.get_mut(i).ok_or_else(|| Error::contract("a disk without a report"))?;
-        let warnings = copy_and_prove(request, source, overlay, file, format, disk, control)?;
+        let target = TargetImage { path: folder.image(file), format, replace: running.replace };
+        let warnings = copy_and_prove(source, overlay, &target, disk, control)?;
         report.warnings.extend(warnings.into_iter().map(to_machine_warning));
     }
-    finish(request, &definition, report)
+    finish(&folder, &definition, &mut report)?;
+    running.end()?;
+    Ok(report)
 }
 
 /// What the source calls each disk, in the order of the images.
@@ -165,91 +170,44 @@ fn first_report(
     }
 }
 
-/// The output folder exists and holds nothing that would be replaced without being asked to.
-fn prepare_folder(request: &MigrateRequest, definition: &Definition) -> Result<()> {
-    let out = &request.out;
-    if !out.is_dir() {
-        std::fs::create_dir(out).map_err(|e| {
-            Error::io(format!("cannot create the folder {}", out.display()), e)
-                .with_kind(ErrorKind::Destination)
-                .hint("create the folder above it first, or mount its volume")
-        })?;
-    }
-    let undo = undo_folder(request, definition);
-    let taken = written_files(request, definition).chain([undo.clone()]).find(|path| path.exists());
-    match taken {
-        Some(path) if !request.replace => {
-            let text = format!("{} already exists", path.display());
-            Err(Error::new(ErrorKind::Destination, text)
-                .hint("choose another --out, or --force to replace it"))
-        }
-        _ if undo.is_dir() => std::fs::remove_dir_all(&undo).map_err(|e| {
-            Error::io(format!("cannot replace {}", undo.display()), e).with_kind(ErrorKind::Destination)
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The images, the script and the report.
-fn written_files(request: &MigrateRequest, definition: &Definition) -> impl Iterator<Item = PathBuf> {
-    let images = definition.disk_files.iter().map(|file| request.out.join(file));
-    images.chain([script_path(request, definition), report_path(request, definition)])
-}
-
-fn report_path(request: &MigrateRequest, definition: &Definition) -> PathBuf {
-    request.out.join(format!("{}.report.json", definition.name))
-}
-
-fn undo_folder(request: &MigrateRequest, definition: &Definition) -> PathBuf {
-    request.out.join(format!("{}.undo", definition.name))
-}
-
-fn script_path(request: &MigrateRequest, definition: &Definition) -> PathBuf {
-    request.out.join(format!("{}.ps1", definition.name))
-}
-
-fn apply(
-    request: &MigrateRequest,
-    definition: &Definition,
-    inspection: &mut Inspection,
-    plan: &Plan,
-) -> Result<()> {
+fn apply(folder: &Folder<'_>, inspection: &mut Inspection, plan: &Plan) -> Result<()> {
     let Some(tree) = &mut inspection.tree else { return Ok(()) };
-    let undo = undo_folder(request, definition);
-    undo::save(&undo, tree, &plan.edits)?;
-    driver_core::apply(tree, &plan.edits).inspect_err(|_| {
-        // Nothing was changed that could be undone, and the next run must not find it in its way.
-        let _ = std::fs::remove_dir_all(&undo);
-    })
+    undo::save(&folder.undo(), tree, &plan.edits)?;
+    driver_core::apply(tree, &plan.edits)
+}
+
+/// The image that is written for one disk.
+struct TargetImage {
+    path: PathBuf,
+    format: &'static Format,
+    replace: bool,
 }
 
 fn copy_and_prove(
-    request: &MigrateRequest,
     source: &OpenedImage,
     overlay: &Arc<Overlay>,
-    file: &str,
-    format: &'static Format,
+    target: &TargetImage,
     report: &mut DiskReport,
     control: Control<'_>,
 ) -> Result<Vec<format_core::Warning>> {
-    let image = request.out.join(file);
+    let (image, format) = (target.path.as_path(), target.format);
     let disk = overlay.disk();
     let convert_request = ConvertRequest {
         source,
         disk: &disk,
-        target: &image,
+        target: image,
         format,
         options: Default::default(),
-        replace: request.replace,
+        replace: target.replace,
     };
     let mut outcome = convert(convert_request, control)?;
     let proof =
-        prove(&image, format, &outcome.copy.blocks, overlay, control).map_err(|e| put_aside(&image, e))?;
+        prove(image, format, &outcome.copy.blocks, overlay, control).map_err(|e| put_aside(image, e))?;
     report.changed = overlay.changed_ranges();
     let manifest = &mut outcome.manifest;
     manifest.source.digest = Some(proof.source_digest.clone());
     manifest.changed = report.changed.iter().map(|&(offset, len)| ChangedRange { offset, len }).collect();
-    manifest.save(&image, &outcome.copy.blocks)?;
+    manifest.save(image, &outcome.copy.blocks)?;
     report.digest = Some(manifest.digest.clone());
     report.source_digest = Some(proof.source_digest);
     report.data_bytes = Some(outcome.copy.read);
@@ -262,23 +220,30 @@ fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning 
     driver_machine::Warning { code: warning.code, message: warning.message }
 }
 
-/// An image that failed its proof must not keep a name under which somebody would use it.
+/// An image that was not proven must not keep a name under which somebody would use it. One that was proven wrong is
+/// evidence of a bug or a failing disk and is kept under another name.
 fn put_aside(image: &Path, error: Error) -> Error {
     let mut aside = image.as_os_str().to_owned();
     aside.push(".failed");
-    match std::fs::rename(image, &aside) {
-        Ok(()) => error.hint(format!("the image was put aside as {}", Path::new(&aside).display())),
-        Err(e) => error.hint(format!("do not use {}: it could not even be renamed ({e})", image.display())),
+    let (done, what) = if error.kind() == ErrorKind::Mismatch {
+        (
+            std::fs::rename(image, &aside),
+            format!("the image was put aside as {}", Path::new(&aside).display()),
+        )
+    } else {
+        (std::fs::remove_file(image), "run the same command again".to_owned())
+    };
+    match done {
+        Ok(()) => error.hint(what),
+        Err(e) => error.hint(format!(
+            "do not use {}: it was not proven and could not be removed ({e})",
+            image.display()
+        )),
     }
 }
 
-fn finish(
-    request: &MigrateRequest,
-    definition: &Definition,
-    mut report: MigrateReport,
-) -> Result<MigrateReport> {
-    let script = script_path(request, definition);
-    let report_path = report_path(request, definition);
+fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateReport) -> Result<()> {
+    let (script, report_path) = (folder.script(), folder.report());
     for file in &definition.disk_files {
         report.files.push(file.clone());
         report.files.extend(
@@ -286,19 +251,18 @@ fn finish(
         );
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    report.files.extend([name(&script), name(&report_path), name(&undo_folder(request, definition))]);
+    report.files.extend([name(&script), name(&report_path), name(&folder.undo())]);
     report.outcome = "done";
     report.next_step = format!(
         "copy {} to the Hyper-V host and run {} there in PowerShell, first with -WhatIf",
-        request.out.display(),
+        report.out.display(),
         name(&script)
     );
     write_file(&script, definition.script.as_bytes())?;
-    let mut json = serde_json::to_vec_pretty(&report)
+    let mut json = serde_json::to_vec_pretty(report)
         .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
     json.push(b'\n');
-    write_file(&report_path, &json)?;
-    Ok(report)
+    write_file(&report_path, &json)
 }
 
 fn write_file(path: &Path, content: &[u8]) -> Result<()> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::path::{Component, Path, PathBuf};
 
 /// The list of what was done, for whoever wants it back.
-const LIST: &str = "undo.json";
+pub(crate) const LIST: &str = "undo.json";
 
 #[derive(Serialize)]
 struct Undo<'a> {

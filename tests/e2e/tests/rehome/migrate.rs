@@ -1,8 +1,9 @@
 //! A guest moves: what is planned, what is changed, what is left beside the result.
 
-use crate::bench::{Bench, MIB, Run};
+use crate::bench::{Bench, MIB, Run, appears, signal};
 use crate::guest::{self, HYPERV_MODULES, KERNEL, ROOT_UUID};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 fn migrate(bench: &Bench, source: &str, more: &[&str]) -> Run {
     bench.rehome(&[&["migrate", source, "--to", "hyperv", "--out", "vm", "--output", "json"], more].concat())
@@ -251,6 +252,38 @@ fn a_second_disk_comes_along_unchanged() {
     bench.rehome(&["verify", "vm/web01-disk0.vhdx"]).ends(0);
     let script = String::from_utf8(bench.read("vm/web01.ps1")).unwrap();
     assert!(script.contains("web01-disk0.vhdx") && script.contains("web01-disk1.vhdx"));
+}
+
+#[test]
+fn a_killed_migration_is_done_again_by_the_same_command() {
+    let bench = bench_with_guest();
+    bench.disk("data.raw", 64 * MIB, &[(0, 64 * MIB)]);
+    let args = ["--threads", "1", "migrate", "server.raw", "data.raw", "--to", "hyperv", "--out", "vm"];
+    let mark = bench.path("vm/web01.unfinished");
+    let mut killed = 0;
+    for moment in 0..6u32 {
+        let mut child = bench.spawn(&args);
+        assert!(appears(&mark, &mut child), "moment {moment}");
+        std::thread::sleep(Duration::from_millis(u64::from(moment * moment) * 6));
+        signal(&child, "KILL");
+        child.wait().unwrap();
+        if mark.exists() {
+            killed += 1;
+        } else {
+            // It was faster than the signal.
+            std::fs::remove_dir_all(bench.path("vm")).unwrap();
+        }
+    }
+    assert!(killed > 0, "no signal met a migration");
+    bench.rehome(&args).ends(0);
+    assert!(!mark.exists());
+    for (source, image) in
+        [("data.raw", "vm/web01-disk1.vhdx"), ("vm/web01-disk0.vhdx", "vm/web01-disk0.vhdx")]
+    {
+        bench.rehome(&["compare", source, image]).ends(0);
+        bench.rehome(&["verify", image]).ends(0);
+    }
+    bench.rehome(&args).ends(73);
 }
 
 #[test]
