@@ -16,6 +16,8 @@ pub struct Inspection {
     pub tree: Option<GuestTree>,
     /// What opening the file systems already changed in the overlays, one sentence each.
     pub replays: Vec<String>,
+    /// Mounted folders that fixups would have to edit and that cannot be looked into, with the reason.
+    pub(crate) closed: Vec<String>,
 }
 
 /// File systems that were opened and not mounted yet.
@@ -23,6 +25,9 @@ type Opened = BTreeMap<PartitionId, Box<dyn GuestFs>>;
 
 /// Folders without which the guest cannot be understood.
 const ESSENTIAL: &[&str] = &["/boot", "/etc", "/usr", "/lib", "/var"];
+
+/// Without this one too the guest can be made to start.
+const DISPENSABLE: &str = "/var";
 
 /// Inspects the machine that has these disks, in this order.
 ///
@@ -56,12 +61,13 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
         guest.disks.push(facts);
     }
     boot::firmware_facts(&mut guest, &opened)?;
-    let tree = mount_all(&mut guest, opened)?;
+    let mut closed = Vec::new();
+    let tree = mount_all(&mut guest, opened, &mut closed)?;
     if let Some(tree) = &tree {
         driver_linux::inspect(tree, &mut guest, &interesting_modules())?;
         boot::kernel_signature(&mut guest, tree)?;
     }
-    Ok(Inspection { guest, tree, replays })
+    Ok(Inspection { guest, tree, replays, closed })
 }
 
 /// Every module that some target asks for.
@@ -130,7 +136,7 @@ fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
 }
 
 /// Mounts the root and what its fstab mounts below it.
-fn mount_all(guest: &mut Guest, mut opened: Opened) -> Result<Option<GuestTree>> {
+fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) -> Result<Option<GuestTree>> {
     let Some((root, fs)) = take_root(guest, &mut opened)? else { return Ok(None) };
     let mut tree = GuestTree::new();
     let kind = fs.kind().to_owned();
@@ -155,9 +161,10 @@ fn mount_all(guest: &mut Guest, mut opened: Opened) -> Result<Option<GuestTree>>
                 let kind =
                     found.and_then(|id| guest.partition(id)?.file_system.as_ref().map(|fs| fs.kind.clone()));
                 let kind = kind.unwrap_or_else(|| "an unknown device".into());
-                guest
-                    .obstacles
-                    .push(format!("{} is on {} ({kind}), which cannot be opened", entry.point, entry.device));
+                let text = format!("{} is on {} ({kind}), which cannot be opened", entry.point, entry.device);
+                // What lies below the mount point in the root is not what the machine uses.
+                closed.extend((entry.point != DISPENSABLE).then(|| text.clone()));
+                guest.obstacles.push(text);
             }
             None => {}
         }
@@ -199,6 +206,24 @@ fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
 mod tests {
     use super::*;
     use format_core::{OpenOptions, open_image};
+
+    #[test]
+    fn a_boot_folder_that_cannot_be_opened_is_noticed() {
+        let xfs = FsFacts { kind: "xfs".into(), uuid: Some("b".into()), ..FsFacts::default() };
+        let partition = |number, file_system| PartitionFacts { number, file_system, ..Default::default() };
+        let partitions = vec![partition(1, None), partition(2, Some(xfs))];
+        let mut guest = Guest::default();
+        guest.disks.push(driver_core::DiskFacts { partitions, ..Default::default() });
+        let root = driver_core::MemFs::new()
+            .with_file("/etc/os-release", "ID=x\n")
+            .with_file("/etc/fstab", "UUID=b /boot xfs defaults 0 0\nUUID=c /var xfs defaults 0 0\n")
+            .with_file("/boot/grub/grub.cfg", "of an earlier time");
+        let opened = Opened::from([((0, 1), Box::new(root) as Box<dyn GuestFs>)]);
+        let mut closed = Vec::new();
+        assert!(mount_all(&mut guest, opened, &mut closed).unwrap().is_some());
+        assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);
+        assert_eq!(guest.obstacles.len(), 2);
+    }
 
     #[test]
     fn disks_get_the_names_of_the_machine() {

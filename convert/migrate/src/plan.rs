@@ -78,6 +78,7 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
             found.push("no guest that can be read was found".into());
         }
     }
+    found.extend(inspection.closed.iter().cloned());
     let edited: BTreeSet<&str> =
         plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
     for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {
