@@ -4,14 +4,17 @@
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=shim/shim.c");
-    println!("cargo::rerun-if-changed=shim/shim.h");
+    println!("cargo::rerun-if-changed=shim");
     println!("cargo::rerun-if-changed=build.rs");
     let Some(folder) = pkg_config_libdir() else {
         println!("cargo::error=libext2fs is missing: install libext2fs-dev, comerr-dev and pkg-config");
         return;
     };
-    cc::Build::new().file("shim/shim.c").std("gnu11").warnings(true).compile("rehome_ext2fs_shim");
+    cc::Build::new()
+        .files(["shim/shim.c", "shim/damage.c"])
+        .std("gnu11")
+        .warnings(true)
+        .compile("rehome_ext2fs_shim");
     println!("cargo::rustc-link-search=native={folder}");
     println!("cargo::rustc-link-lib=static=ext2fs");
     println!("cargo::rustc-link-lib=static=com_err");

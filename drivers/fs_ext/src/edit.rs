@@ -1,7 +1,7 @@
 //! Editing: each change leaves the file system as the kernel would, up to the superblock, group descriptors and
 //! bitmaps that `finish` writes.
 
-use crate::error::Obstacle;
+use crate::error::{ExtError, Obstacle};
 use crate::fs::ExtFs;
 use crate::layout::{
     EXT4_ENCRYPT_FL, EXT4_INLINE_DATA_FL, EXT4_VERITY_FL, S_IFDIR, S_IFMT, S_IFREG, ro_compat,
@@ -9,7 +9,7 @@ use crate::layout::{
 use crate::path::{components, split_last};
 use driver_core::Ownership;
 use ext2fs_sys::Inode;
-use format_core::{Error, Result};
+use format_core::{Error, ErrorKind, Result};
 
 /// `EXT4_LINK_MAX`: a folder with more links counts 1, where the `dir_nlink` feature allows it.
 const LINK_MAX: u32 = 65_000;
@@ -52,10 +52,32 @@ impl ExtFs {
         Err(error.in_format("ext4").hint("free space in the guest and try again"))
     }
 
+    /// Refuses when an edit of what `names` lead to, or of a folder on the way, would free or overwrite blocks that
+    /// belong to something else. A damaged file system without checksums shows it in no other way.
+    fn check_blocks(&self, names: &[&str]) -> Result<()> {
+        let Some(chain) = self.chain(names)? else { return Ok(()) };
+        self.check_inodes(&chain, &format!("/{}", names.join("/")))
+    }
+
+    /// `what` names the inodes for the reader.
+    pub(crate) fn check_inodes(&self, inodes: &[u32], what: &str) -> Result<()> {
+        let found = self.check(self.fs.find_damage(inodes)).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => {
+                ExtError::Mapping { what: what.to_owned(), reason: error.message().to_owned() }.into()
+            }
+            _ => error,
+        })?;
+        let damage = found.map(|(ino, damage)| ExtError::Inode { ino, damage });
+        damage.map_or(Ok(()), |damage| Err(Error::from(damage).context(format!("edit {what}"))))
+    }
+
     fn editable_file(&self, path: &str) -> Result<(u32, Inode)> {
         let (ino, inode) = self.find_kind(path, S_IFREG)?;
         let reason = match inode.flags & (EXT4_ENCRYPT_FL | EXT4_VERITY_FL) {
-            0 => return Ok((ino, inode)),
+            0 => {
+                self.check_blocks(&components(path)?)?;
+                return Ok((ino, inode));
+            }
             EXT4_VERITY_FL => "sealed by fs-verity",
             _ => "encrypted by the guest (fscrypt)",
         };
@@ -75,6 +97,7 @@ impl ExtFs {
             return Err(Error::needs_person(format!("the folder of {path:?} is encrypted by the guest"))
                 .in_format("ext4"));
         }
+        self.check_blocks(&parent)?;
         if self.check(self.fs.lookup(folder, name))?.is_some() {
             return Err(Error::usage(format!("{path:?} exists")));
         }
@@ -164,6 +187,7 @@ impl ExtFs {
         if components(to)?.starts_with(&components(from)?) {
             return Err(Error::usage(format!("{to:?} lies in {from:?}")));
         }
+        self.check_blocks(&components(from)?)?;
         self.need_space(0, 0)?;
         let is_folder = self.stat(ino)?.mode & S_IFMT == S_IFDIR;
         let moves_folder = is_folder && old_folder != new_folder;
@@ -196,6 +220,7 @@ impl ExtFs {
         if is_folder && !self.entries(ino)?.is_empty() {
             return Err(Error::usage(format!("the folder {path:?} is not empty")));
         }
+        self.check_blocks(&components(path)?)?;
         self.io.grant(MAX_READS);
         let done = self.fs.unlink(folder, name, ino).and_then(|()| {
             self.fs.touch(folder)?;
@@ -233,6 +258,7 @@ impl ExtFs {
     /// An edit that failed half-way leaves the library's state unknown: nothing may follow it, least of all
     /// writing that state out.
     fn after<T>(&mut self, result: ext2fs_sys::Result<T>) -> Result<T> {
+        self.edited = true;
         self.check(result).inspect_err(|error| {
             let reason = format!("an earlier edit failed: {error}");
             self.obstacle = Some(Obstacle::from(Error::needs_person(reason)));
@@ -240,7 +266,7 @@ impl ExtFs {
     }
 
     pub(crate) fn write_out(&mut self) -> Result<()> {
-        if !self.bitmaps_loaded {
+        if !self.edited {
             return Ok(());
         }
         self.editable()?;

@@ -1,5 +1,6 @@
 //! Each way an ext file system can lie or be beyond us, with the numbers.
 
+use ext2fs_sys::Damage;
 use format_core::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,10 @@ pub(crate) enum ExtError {
     Journal(#[from] JournalError),
     #[error("orphan list: {0}")]
     Orphans(String),
+    #[error("inode {ino} {damage}")]
+    Inode { ino: u32, damage: Damage },
+    #[error("the blocks of {what} cannot be followed: {reason}")]
+    Mapping { what: String, reason: String },
     #[error("reading took more than {0} block reads; the metadata may run in circles")]
     Budget(u64),
     #[error("more than {0:#x} bytes of changes while cleaning up orphans")]
@@ -77,13 +82,19 @@ impl ExtError {
             | Self::UnclearJournal
             | Self::ExternalJournal { .. }
             | Self::Journal(_)
+            | Self::Inode { .. }
+            | Self::Mapping { .. }
             | Self::Orphans(_) => ErrorKind::NeedsPerson,
         }
     }
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::ErrorState | Self::UncleanWithoutJournal | Self::UncleanWithJournal => Some(
+            Self::ErrorState
+            | Self::UncleanWithoutJournal
+            | Self::UncleanWithJournal
+            | Self::Inode { .. }
+            | Self::Mapping { .. } => Some(
                 "run e2fsck -f on the file system in the source machine, shut it down cleanly, and try again",
             ),
             Self::ExternalJournal { .. } => Some(

@@ -39,6 +39,8 @@ pub struct ExtFs {
     pub(crate) obstacle: Option<Obstacle>,
     pub(crate) opening: Opening,
     pub(crate) bitmaps_loaded: bool,
+    /// Whether there is anything for `finish` to write.
+    pub(crate) edited: bool,
 }
 
 /// Opens the ext file system on `volume`, replays its journal and frees its orphans.
@@ -57,7 +59,8 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<ExtFs> {
     let sb = readable_superblock(&io)?;
     let mut obstacle = as_obstacle(prepared.and_then(|()| no_obstacle(sb.state_obstacle())))?;
     let fs = open_library(&io, obstacle.is_none())?;
-    let mut opened = ExtFs { fs, io, sb, facts, obstacle: None, opening, bitmaps_loaded: false };
+    let mut opened =
+        ExtFs { fs, io, sb, facts, obstacle: None, opening, bitmaps_loaded: false, edited: false };
     if obstacle.is_none() {
         obstacle = as_obstacle(opened.settle())?;
         if obstacle.is_some() {
@@ -153,7 +156,12 @@ impl ExtFs {
 
     /// The inode at the end of `names`, `None` when there is none.
     pub(crate) fn resolve(&self, names: &[&str]) -> Result<Option<u32>> {
-        let mut ino = ROOT_INODE;
+        Ok(self.chain(names)?.and_then(|chain| chain.last().copied()))
+    }
+
+    /// The inodes from the root folder to the end of `names`, `None` when there is none.
+    pub(crate) fn chain(&self, names: &[&str]) -> Result<Option<Vec<u32>>> {
+        let (mut ino, mut chain) = (ROOT_INODE, vec![ROOT_INODE]);
         for name in names {
             if self.stat(ino)?.mode & S_IFMT != S_IFDIR || name.len() > NAME_LEN {
                 return Ok(None);
@@ -163,8 +171,9 @@ impl ExtFs {
                 Some(found) => ino = found,
                 None => return Ok(None),
             }
+            chain.push(ino);
         }
-        Ok(Some(ino))
+        Ok(Some(chain))
     }
 
     pub(crate) fn find(&self, path: &str) -> Result<Option<(u32, Inode)>> {

@@ -129,6 +129,7 @@ impl ExtFs {
 
     fn free_orphan(&mut self, ino: u32) -> Result<()> {
         let inode = self.stat(ino)?;
+        self.check_inodes(&[ino], "the orphan list")?;
         let done = if inode.links == 0 {
             self.opening.orphans_deleted += 1;
             self.fs.release(ino)

@@ -169,31 +169,13 @@ long rh_open(const struct rh_io *io, int writable, rh_fs **out)
 
 void rh_free(rh_fs *fs)
 {
+	rh_forget_own_blocks(fs);
 	ext2fs_free(fs);
 }
 
 long rh_flush(rh_fs *fs)
 {
 	return ext2fs_flush2(fs, 0);
-}
-
-/* Whether the bitmap says that each group's own blocks are taken, as the kernel checks before it allocates. */
-static errcode_t check_own_blocks(rh_fs *fs)
-{
-	dgrp_t group;
-	blk64_t block, end;
-
-	for (group = 0; group < fs->group_desc_count; group++) {
-		if (!ext2fs_test_block_bitmap2(fs->block_map, ext2fs_block_bitmap_loc(fs, group)))
-			return EXT2_ET_GDESC_BAD_BLOCK_MAP;
-		if (!ext2fs_test_block_bitmap2(fs->block_map, ext2fs_inode_bitmap_loc(fs, group)))
-			return EXT2_ET_GDESC_BAD_INODE_MAP;
-		block = ext2fs_inode_table_loc(fs, group);
-		for (end = block + fs->inode_blocks_per_group; block < end; block++)
-			if (!ext2fs_test_block_bitmap2(fs->block_map, block))
-				return EXT2_ET_GDESC_BAD_INODE_TABLE;
-	}
-	return 0;
 }
 
 long rh_load_bitmaps(rh_fs *fs)
@@ -204,7 +186,7 @@ long rh_load_bitmaps(rh_fs *fs)
 	if (!error)
 		error = ext2fs_read_bitmaps(fs);
 	if (!error)
-		error = check_own_blocks(fs);
+		error = rh_find_own_blocks(fs);
 	return error;
 }
 

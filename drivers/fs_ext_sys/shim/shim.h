@@ -32,6 +32,23 @@ struct rh_space {
 	uint32_t block_size;
 };
 
+/* What is wrong with an inode that is to be edited, in damage.c. */
+enum rh_damage_kind {
+	RH_SOUND = 0,
+	RH_NOT_A_FILE = 1,
+	RH_FREE_INODE = 2,
+	RH_OUTSIDE = 3,
+	RH_OWN = 4,
+	RH_FREE = 5,
+	RH_TWICE = 6
+};
+
+struct rh_damage {
+	uint64_t block;
+	uint32_t ino;
+	uint32_t kind;
+};
+
 /* What a code means to the caller, as far as cases have to be told apart. */
 enum rh_class { RH_OTHER = 0, RH_NOT_FOUND = 1, RH_NO_SPACE = 2, RH_IO = 3 };
 
@@ -47,6 +64,8 @@ long rh_open(const struct rh_io *io, int writable, rh_fs **out);
 void rh_free(rh_fs *fs);
 long rh_flush(rh_fs *fs);
 long rh_load_bitmaps(rh_fs *fs);
+long rh_find_own_blocks(rh_fs *fs);
+void rh_forget_own_blocks(rh_fs *fs);
 
 long rh_lookup(rh_fs *fs, uint32_t folder, const char *name, uint32_t length, uint32_t *ino);
 long rh_stat(rh_fs *fs, uint32_t ino, struct rh_inode *out);
@@ -57,6 +76,7 @@ long rh_read_link(rh_fs *fs, uint32_t ino, char *buffer, uint64_t capacity, uint
 void rh_space(rh_fs *fs, struct rh_space *out);
 int rh_inode_in_use(rh_fs *fs, uint32_t ino);
 
+long rh_find_damage(rh_fs *fs, const uint32_t *inodes, uint64_t count, struct rh_damage *out);
 long rh_empty_file(rh_fs *fs, uint32_t ino);
 long rh_write(rh_fs *fs, uint32_t ino, uint64_t offset, const void *bytes, uint64_t length);
 long rh_create_file(rh_fs *fs, uint32_t folder, uint32_t mode, uint32_t uid, uint32_t gid, uint32_t *ino);

@@ -77,6 +77,10 @@ fn c_string(text: &str) -> Result<CString> {
 }
 
 impl Filesystem {
+    pub(crate) fn as_raw(&self) -> *mut raw::Fs {
+        self.fs.as_ptr()
+    }
+
     /// Opens the file system on `source`.
     ///
     /// # Errors

@@ -12,10 +12,12 @@
 //! The one crate of the workspace where `unsafe` is allowed.
 
 mod callbacks;
+mod damage;
 mod error;
 mod filesystem;
 mod raw;
 
 pub use callbacks::{BlockIo, IoFailed};
+pub use damage::Damage;
 pub use error::{Error, Result};
 pub use filesystem::{Entry, Filesystem, Inode, Space};

@@ -42,6 +42,14 @@ pub(crate) struct RawSpace {
     pub(crate) block_size: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct RawDamage {
+    pub(crate) block: u64,
+    pub(crate) ino: u32,
+    pub(crate) kind: u32,
+}
+
 pub(crate) type EntryFn = unsafe extern "C" fn(*mut c_void, u32, u8, *const c_char, u32) -> c_int;
 pub(crate) type BlockFn = unsafe extern "C" fn(*mut c_void, u64, u64) -> c_int;
 
@@ -83,6 +91,7 @@ unsafe extern "C" {
     pub(crate) fn rh_space(fs: *mut Fs, out: *mut RawSpace);
     pub(crate) fn rh_inode_in_use(fs: *mut Fs, ino: u32) -> c_int;
 
+    pub(crate) fn rh_find_damage(fs: *mut Fs, inodes: *const u32, count: u64, out: *mut RawDamage) -> Code;
     pub(crate) fn rh_empty_file(fs: *mut Fs, ino: u32) -> Code;
     pub(crate) fn rh_write(fs: *mut Fs, ino: u32, offset: u64, bytes: *const c_void, length: u64) -> Code;
     pub(crate) fn rh_create_file(
