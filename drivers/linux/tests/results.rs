@@ -181,6 +181,14 @@ fn static_routes_move_with_their_interface() {
 }
 
 #[test]
+fn a_cloud_init_file_that_overrules_ours_is_said() {
+    let fs = phony::debian().with_file("/etc/cloud/cloud.cfg.d/99_ec2.cfg", "datasource_list: [ Ec2 ]\n");
+    let (_, plan) = migrated(fs);
+    let fixup = plan.fixups.iter().find(|fixup| fixup.id == "linux-cloud-init").unwrap();
+    assert!(fixup.reason.as_ref().unwrap().starts_with("/etc/cloud/cloud.cfg.d/99_ec2.cfg is read last"));
+}
+
+#[test]
 fn kernels_that_will_not_start_are_said() {
     let old = "5.10.0-1-amd64";
     let cfg = "menuentry 'own' {\nlinux /vmlinuz-own\n}\n";

@@ -6,7 +6,7 @@
 //! host keys, user and password settings run again. So a NoCloud seed in /var/lib/cloud/seed/nocloud keeps the old id
 //! ("NoCloud", "Boot stages").
 
-use crate::config_file::{Line, edit_lines, exists, read, read_small};
+use crate::config_file::{Line, edit_lines, exists, list, read, read_small};
 use driver_core::{Applies, Context, Draft, Fixup, Ownership};
 use format_core::Result;
 
@@ -40,6 +40,14 @@ impl Fixup for CloudInit {
 
     fn plan(&self, _: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         draft.write(DROP_IN, CONTENT, "data sources that exist off EC2")?;
+        // The list is in the order in which cloud-init reads: what comes after ours overrules it.
+        for path in list(draft, "/etc/cloud/cloud.cfg.d", ".cfg")? {
+            let text = if path.as_str() > DROP_IN { read_small(draft, &path)? } else { String::new() };
+            if text.lines().any(|line| line.starts_with("datasource_list")) {
+                draft
+                    .note(format!("{path} is read last and sets datasource_list itself: remove EC2 from it"));
+            }
+        }
         if let Some(content) = read(draft, DS_IDENTIFY)? {
             draft.write(
                 DS_IDENTIFY,
