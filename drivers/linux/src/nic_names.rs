@@ -66,6 +66,14 @@ pub(crate) fn replace_word(line: &str, old: &str, new: &str) -> String {
     out + line.get(copied..).unwrap_or_default()
 }
 
+/// A remark for a file that asks for the jumbo frames of EC2's network: where the new one carries 1500 bytes, large packets
+/// vanish.
+pub(crate) fn jumbo_remark(path: &str, text: &str) -> Option<String> {
+    let jumbo = |line: &str| line.to_ascii_lowercase().contains("mtu") && line.contains("9001");
+    let found = text.lines().any(|line| !line.trim_start().starts_with('#') && jumbo(line));
+    found.then(|| format!("{path} sets an MTU of 9001: lower it unless the new network carries that"))
+}
+
 /// A shell pattern with `*` only, as netplan and systemd use them for names; other patterns fit nothing.
 pub(crate) fn fits_pattern(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
@@ -88,6 +96,16 @@ mod tests {
             ["lo", "br0", "bond0", "docker0", "eth", "ens", "ens5.10", "ethernets", "wg0", "", "enough-"]
         {
             assert!(!is_wired(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn jumbo_frames_are_remarked() {
+        for text in ["\tmtu 9001\n", "MTU=9001", "a\n      mtu: 9001 # x"] {
+            assert!(jumbo_remark("/x", text).is_some(), "{text}");
+        }
+        for text in ["# mtu 9001", "mtu 1500", "port 9001", ""] {
+            assert_eq!(jumbo_remark("/x", text), None, "{text}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::config_file::{Line, edit_lines, exists, list, read, read_lossy};
 use crate::ini::{Item, item, pairs};
-use crate::nic_names::{Mapping, is_wired, map_to_first, replace_word};
+use crate::nic_names::{Mapping, is_wired, jumbo_remark, map_to_first, replace_word};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
 
@@ -39,6 +39,7 @@ impl Fixup for Ifcfg {
         for path in files(draft)? {
             let text = read_lossy(draft, &path)?.unwrap_or_default();
             let Some(nic) = Nic::of(&text) else { continue };
+            jumbo_remark(&path, &text).into_iter().for_each(|remark| draft.note(remark));
             let fits = nic.name.is_none_or(|name| name == first) && !nic.by_address;
             names.push(if fits { first.to_owned() } else { path.clone() });
             pinned.extend((!fits).then_some(path));

@@ -4,7 +4,7 @@
 //! repeat the name; /etc/network/interfaces.d is read by a `source` line that Debian installs.
 
 use crate::config_file::{Line, edit_lines, exists, list, read, read_lossy};
-use crate::nic_names::{Mapping, is_wired, map_to_first, replace_word};
+use crate::nic_names::{Mapping, is_wired, jumbo_remark, map_to_first, replace_word};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
@@ -36,8 +36,9 @@ impl Fixup for Ifupdown {
         files.extend(list(draft, MORE, "")?);
         let mut names = Vec::new();
         for path in &files {
-            names
-                .extend(read_lossy(draft, path)?.iter().flat_map(|text| text.lines().filter_map(configured)));
+            let text = read_lossy(draft, path)?.unwrap_or_default();
+            names.extend(text.lines().filter_map(configured));
+            jumbo_remark(path, &text).into_iter().for_each(|remark| draft.note(remark));
         }
         let Mapping::Rename(old) = map_to_first(MAIN, &names, first)? else { return Ok(()) };
         let reason = format!("the first network interface is {first}");

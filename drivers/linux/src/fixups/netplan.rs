@@ -6,7 +6,7 @@
 
 use crate::config_file::{list, read};
 use crate::netplan_text::{Ethernet, ethernets};
-use crate::nic_names::{Mapping, fits_pattern, is_wired, map_to_first, replace_word};
+use crate::nic_names::{Mapping, fits_pattern, is_wired, jumbo_remark, map_to_first, replace_word};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
 
@@ -44,6 +44,7 @@ impl Fixup for Netplan {
             let found = ethernets(&text.split('\n').collect::<Vec<_>>())
                 .map_err(|why| unclear(&path, &why, first))?;
             names.extend(found.iter().map(|ethernet| configured_name(ethernet, first)));
+            jumbo_remark(&path, &text).into_iter().for_each(|remark| draft.note(remark));
             files.push((path, text, found));
         }
         let Mapping::Rename(old) = map_to_first("netplan", &names, first)? else { return Ok(()) };
