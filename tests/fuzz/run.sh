@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
-all_targets=(qcow2 vmdk vhdx raw partitions ext4 fat initramfs manifest machine linux)
+all_targets=(qcow2 vmdk vhdx vhd raw partitions ext4 fat initramfs manifest machine linux)
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
 corpus=$here/corpus
@@ -40,7 +40,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,raw,partitions,ext4,fat}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,raw,partitions,ext4,fat}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -75,10 +75,24 @@ make_bases() {
     bash -c 'ulimit -c 0; qemu-io -f vhdx -c "write -P 5 0 64k" -c flush -c "write -P 6 2M 64k" -c abort "$1"; true' \
         bash "$work/dirty.vhdx" >/dev/null 2>&1
     cp "$work/dirty.vhdx" "$base/vhdx/"
+    for options in subformat=dynamic subformat=fixed; do
+        qemu-img convert -f raw -O vpc -o "$options,force_size=on" "$work/disk.raw" "$base/vhd/$options"
+    done
+    make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
     touch "$base/done"
+}
+
+# A dynamic VHD that says it is a differencing one, with the name of a parent. The target makes its checksums right.
+make_difference() { # FROM TO
+    local at
+    cp "$1" "$2"
+    for at in 63 $(($(stat -c %s "$2") - 512 + 63)); do
+        printf '\4' | dd of="$2" bs=1 seek="$at" conv=notrunc status=none
+    done
+    printf '\0p' | dd of="$2" bs=1 seek=$((512 + 64)) conv=notrunc status=none
 }
 
 make_tables() { # FOLDER
