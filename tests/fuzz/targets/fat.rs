@@ -9,5 +9,5 @@ static BASES: LazyLock<Bases> = LazyLock::new(|| Bases::load("fat"));
 
 fuzz_target!(|input: &[u8]| {
     let image = Patched::from_input(&BASES, input, |_| {});
-    fuzz_volume(image, |window| driver_fs_fat::open(window), |_| true);
+    fuzz_volume(image, |window| driver_fs_fat::open(window));
 });
