@@ -46,6 +46,7 @@ What happens:
     web.ps1                   makes the machine on the Hyper-V host; try it with -WhatIf
     web.report.json           what was found, planned, done and proven
     web.undo                  the originals of all files that were changed in the guest
+  While it runs, or when it was interrupted, DIR also holds web.unfinished: the same command starts again.
 
 Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
