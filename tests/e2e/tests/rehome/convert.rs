@@ -2,7 +2,8 @@
 
 use crate::bench::{Bench, MIB};
 
-const FORMATS: [&str; 4] = ["raw", "qcow2", "vhdx", "vmdk"];
+/// Names that rehome and qemu-img both know.
+const FORMATS: [&str; 5] = ["raw", "qcow2", "vhdx", "vmdk", "vpc"];
 /// 33 MiB and 3 sectors: neither whole blocks of the digest nor whole chunks of any format.
 const ODD: u64 = 33 * MIB + 3 * 512;
 const ODD_PIECES: [(u64, u64); 4] =
@@ -54,6 +55,8 @@ fn what_qemu_wrote_is_read() {
         ("stream.vmdk", "vmdk", "subformat=streamOptimized"),
         ("dynamic.vhdx", "vhdx", "subformat=dynamic"),
         ("fixed.vhdx", "vhdx", "subformat=fixed"),
+        ("dynamic.vhd", "vpc", "subformat=dynamic,force_size=on"),
+        ("fixed.vhd", "vpc", "subformat=fixed,force_size=on"),
     ] {
         let mut args = vec!["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", name];
         if name == "zstd.qcow2" {
