@@ -167,14 +167,13 @@ impl Manifest {
 }
 
 fn load(path: &Path) -> Result<(Manifest, BlockList)> {
-    let failed = |e| Error::io("cannot read it", e);
-    let len = path.metadata().map_err(failed)?.len();
+    let len = regular_len(path)?;
     if len > MAX_LEN {
         return Err(Error::corrupt(format!(
             "a manifest has at most {MAX_LEN:#x} bytes, this file has {len:#x}"
         )));
     }
-    let text = std::fs::read(path).map_err(failed)?;
+    let text = std::fs::read(path).map_err(|e| Error::io("cannot read it", e))?;
     let manifest: Manifest =
         serde_json::from_slice(&text).map_err(|e| Error::corrupt("it is no manifest").with_source(e))?;
     if manifest.version != 1 || manifest.algorithm != ALGORITHM {
@@ -191,6 +190,7 @@ fn load(path: &Path) -> Result<(Manifest, BlockList)> {
         )));
     }
     let blocks = own_blocks(path, &manifest.blocks).unwrap_or_else(|| path.with_file_name(&manifest.blocks));
+    regular_len(&blocks)?;
     let file = std::fs::File::open(&blocks)
         .map_err(|e| Error::io(format!("cannot open the block list {}", blocks.display()), e))?;
     let blocks = BlockList::from_file(manifest.virtual_size, file)?;
@@ -208,6 +208,15 @@ fn own_blocks(path: &Path, name: &str) -> Option<PathBuf> {
     let own = path.file_name()?.as_bytes().strip_suffix(MANIFEST_SUFFIX.as_bytes())?;
     let blocks = blocks_path(&path.with_file_name(OsStr::from_bytes(own)));
     (file_name(&blocks) == name).then_some(blocks)
+}
+
+/// The length of a regular file: to open a pipe would wait for a writer who never comes.
+fn regular_len(path: &Path) -> Result<u64> {
+    let found = path.metadata().map_err(|e| Error::io(format!("cannot examine {}", path.display()), e))?;
+    if found.is_file() {
+        return Ok(found.len());
+    }
+    Err(Error::corrupt(format!("{} is no regular file", path.display())))
 }
 
 /// The time, UTC, RFC 3339, whole seconds.
@@ -280,6 +289,19 @@ mod tests {
         let list = std::fs::metadata(blocks_path(&image)).unwrap();
         assert_eq!(list.len(), (5 << 40) / BLOCK_SIZE * 32);
         assert!(std::os::unix::fs::MetadataExt::blocks(&list) * 512 <= 2 << 20);
+    }
+
+    #[test]
+    fn pipes_are_refused_instead_of_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = saved(folder.path());
+        let list = blocks_path(&folder.path().join("disk.raw"));
+        for name in [list, path.clone()] {
+            std::fs::remove_file(&name).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(&name).status().unwrap();
+            assert!(made.success());
+            assert!(Manifest::load(&path).unwrap_err().to_string().contains("no regular file"));
+        }
     }
 
     #[test]
