@@ -16,6 +16,7 @@ mod observer;
 mod pipeline;
 mod planner;
 mod run;
+mod turns;
 mod verify;
 
 pub use compare::{Comparison, compare_disks};

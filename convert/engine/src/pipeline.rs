@@ -3,9 +3,10 @@
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::observer::Control;
 use crate::planner::{Planner, Work, WorkKind};
+use crate::turns::{Turns, locked};
 use format_core::{Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink, is_zero};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 /// What a copy did.
 #[derive(Debug)]
@@ -83,10 +84,6 @@ fn data_bytes(disk: &Disk, control: Control<'_>) -> Result<u64> {
         }
     }
     Ok(total)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the workers of one run share.
@@ -230,44 +227,6 @@ fn runs_of_chunks(block: &[u8], chunk_size: usize, single: bool) -> Vec<ChunkRun
         }
     }
     runs
-}
-
-/// Lets workers pass one by one, in the order of their numbers.
-#[derive(Default)]
-struct Turns {
-    state: Mutex<TurnState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct TurnState {
-    next: u64,
-    stopped: bool,
-}
-
-/// Holding it is having the turn; dropping it lets the next one pass.
-struct Turn<'a>(&'a Turns);
-
-impl Turns {
-    fn wait_for(&self, turn: u64) -> Option<Turn<'_>> {
-        let state = locked(&self.state);
-        let waiting = |state: &mut TurnState| state.next != turn && !state.stopped;
-        let state = self.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
-        // Lazily: a turn made and dropped here would wait for the lock that `state` holds.
-        (!state.stopped).then(|| Turn(self))
-    }
-
-    fn stop(&self) {
-        locked(&self.state).stopped = true;
-        self.changed.notify_all();
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        locked(&self.0.state).next += 1;
-        self.0.changed.notify_all();
-    }
 }
 
 #[cfg(test)]
