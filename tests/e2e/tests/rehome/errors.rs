@@ -21,7 +21,7 @@ fn the_request_is_wrong() {
     let bench = bench();
     assert_eq!(
         said(&bench, 2, &["convert", "-f", "qed", "disk.raw", "x.qcow2"]),
-        "error: unknown format \"qed\": known are raw, qcow2, vmdk, vhdx\n"
+        "error: unknown format \"qed\": known are raw, qcow2, vmdk, vhdx, vhd\n"
     );
     assert_eq!(
         said(&bench, 2, &["convert", "disk.raw", "x.unknown"]),
