@@ -18,7 +18,7 @@ pub fn write(root: &Path) -> Result<(), String> {
     if new == text { Ok(()) } else { std::fs::write(&path, new).map_err(about(&path)) }
 }
 
-/// Fails when [`write`] would change something.
+/// Fails when [`write()`] would change something.
 ///
 /// # Errors
 /// The table is stale; no README.md, or no markers in it.
