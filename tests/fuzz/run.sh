@@ -4,6 +4,8 @@
 #
 #   tests/fuzz/run.sh [SECONDS] [TARGET...]
 #
+# The seed is fixed so that a run can be repeated; REHOME_FUZZ_SEED=0 looks elsewhere every time.
+#
 # To see a kept input again: tests/fuzz/target/x86_64-unknown-linux-gnu/release/TARGET FILE
 # Coverage instrumentation is a pass of the compiler's back end and needs no nightly toolchain.
 set -euo pipefail
@@ -164,7 +166,7 @@ make_seeds() { # TARGET
 
 run() { # TARGET
     mkdir -p "$here/artifacts/$1"
-    "$binaries/$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -max_len=65536 -len_control=50 -print_final_stats=1 \
+    "$binaries/$1" -seed="${REHOME_FUZZ_SEED:-1}" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -max_len=65536 -len_control=50 -print_final_stats=1 \
         -artifact_prefix="$here/artifacts/$1/" "$corpus/$1" >"$here/artifacts/$1.log" 2>&1 &&
         say "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$here/artifacts/$1.log") inputs in $seconds s, $(
             grep -o 'cov: [0-9]*' "$here/artifacts/$1.log" | tail -n 1), $(
