@@ -42,7 +42,8 @@ pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -
     };
     let done = convert(request, control)?;
     printer.warnings(&done.warnings);
-    let manifest = done.manifest.save(&args.target, &done.copy.blocks)?;
+    let manifest =
+        done.manifest.save(&args.target, &done.copy.blocks).map_err(|e| without_manifest(args, e))?;
     if args.verify {
         let target_options =
             OpenOptions { formats: format_all::FORMATS, format: Some(format), allow_parents: Vec::new() };
@@ -67,6 +68,14 @@ pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -
     };
     printer.result(&outcome, human)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The image has its name already, so a retry as it is would only find it in the way.
+fn without_manifest(args: &ConvertArgs, error: Error) -> Error {
+    error
+        .with_kind(ErrorKind::Destination)
+        .context(format!("{} is complete, its manifest is not", args.target.display()))
+        .hint("make room for the manifest, then run the same command with --force")
 }
 
 fn human(o: &Outcome) -> String {
