@@ -5,7 +5,7 @@ use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, copy_disk};
 use format_core::units::align_up;
 use format_core::{
-    CreateRequest, Disk, Error, ErrorKind, FileTarget, Format, OpenedImage, Result, Sink, Warning,
+    ChainLink, CreateRequest, Disk, Error, ErrorKind, FileTarget, Format, OpenedImage, Result, Sink, Warning,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,6 +48,7 @@ fn open_target(
     virtual_size: u64,
     options: BTreeMap<String, String>,
     replace: bool,
+    sources: Vec<(u64, u64)>,
 ) -> Result<(Box<dyn Sink>, u64)> {
     let create = format.create.ok_or_else(|| {
         Error::unsupported(format!("{} images cannot be written", format.name))
@@ -61,10 +62,10 @@ fn open_target(
             return Err(Error::usage(format!("{} has no option {key:?}: {known}", format.name)));
         }
     }
-    let mut request = CreateRequest { virtual_size, options };
+    let mut request = CreateRequest { virtual_size, options, parent: None };
     request.virtual_size = align_up(virtual_size, (format.size_step)(&request))
         .ok_or_else(|| Error::usage(format!("a disk of {virtual_size:#x} bytes cannot be rounded up")))?;
-    let target = FileTarget::create(path, replace)?;
+    let target = FileTarget::create(path, replace)?.sparing(sources);
     Ok((create(Box::new(target), &request)?, request.virtual_size))
 }
 
@@ -76,7 +77,9 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     let ConvertRequest { source, disk, target, format, options, replace } = request;
     refuse_sources(target, [source])?;
     let named = |e: Error| e.context(format!("write {}", target.display()));
-    let (sink, size) = open_target(target, format, disk.virtual_size(), options, replace).map_err(named)?;
+    let files = source.chain.iter().flat_map(ChainLink::file_ids).collect();
+    let (sink, size) =
+        open_target(target, format, disk.virtual_size(), options, replace, files).map_err(named)?;
     let copy = copy_disk(&disk.grown_to(size), sink.as_ref(), control)?;
     sink.finish().map_err(named)?;
     let manifest = Manifest::new(target, format.name, &copy.blocks, source_facts(source))?;
@@ -118,7 +121,7 @@ pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a O
                 }
                 Err(_) => continue,
             };
-            let own = links.iter().find(|link| link.file_id == (found.dev(), found.ino()));
+            let own = links.iter().find(|link| link.file_ids().any(|id| id == (found.dev(), found.ino())));
             if let Some(link) = own {
                 let (written, read) = (path.display(), link.path.display());
                 return Err(Error::usage(format!(

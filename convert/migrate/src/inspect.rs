@@ -231,7 +231,7 @@ mod tests {
         let path = folder.path().join("zeros.raw");
         std::fs::write(&path, vec![0; 1 << 20]).unwrap();
         let raw = format_all::FORMATS.iter().find(|format| format.is_called("raw")).copied();
-        let options = OpenOptions { formats: format_all::FORMATS, format: raw, allow_parents: Vec::new() };
+        let options = OpenOptions::new(format_all::FORMATS, raw);
         let overlay = || Overlay::new(open_image(&path, &options).unwrap().disk);
         let names = [Some("/dev/sda1".to_owned()), Some("/dev/sdf".to_owned())];
         let guest = inspect_named(&[overlay(), overlay()], &names).unwrap().guest;

@@ -23,8 +23,7 @@ pub(crate) fn prove(
     overlay: &Overlay,
     control: Control<'_>,
 ) -> Result<Proof> {
-    let options =
-        OpenOptions { formats: format_all::FORMATS, format: Some(format), allow_parents: Vec::new() };
+    let options = OpenOptions::new(format_all::FORMATS, Some(format));
     let opened = open_image(image, &options)?;
     let found = digest_disk(&opened.disk, "verify target", control)?.blocks;
     let (found_digest, wanted) = (found.digest()?, written.digest()?);

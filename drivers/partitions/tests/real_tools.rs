@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 fn overlay(bytes: Vec<u8>) -> Arc<Overlay> {
-    let context = LayerContext { gate: Arc::new(DenyAll) };
+    let context = LayerContext::new(Arc::new(DenyAll));
     let layer = format_raw::FORMAT.open_layer.unwrap()(Arc::new(MemStorage(bytes)), &context).unwrap();
     Overlay::new(Disk::new(vec![layer.into()]).unwrap())
 }

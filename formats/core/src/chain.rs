@@ -1,11 +1,12 @@
 //! From a path to a disk: probe, open, follow the parents.
 
+use crate::gate::Recorder;
 use crate::{
-    DenyAll, Disk, Error, ErrorKind, FileStorage, FolderGate, Format, Gate, Layer, LayerContext, Referenced,
-    Result, Score, Storage, Warning,
+    Access, DenyAll, Disk, Error, ErrorKind, FileStorage, FolderGate, Format, Gate, Layer, LayerContext,
+    PartFile, Referenced, Result, Score, Storage, Warning,
 };
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The longest chain of parents that is followed.
 pub const MAX_CHAIN: usize = 256;
@@ -19,6 +20,16 @@ pub struct OpenOptions {
     pub format: Option<&'static Format>,
     /// Folders outside the image's own in which parents and extent files may lie.
     pub allow_parents: Vec<PathBuf>,
+    /// How images are read; the snapshot is the top image's.
+    pub access: Access,
+}
+
+impl OpenOptions {
+    /// Opens with nothing allowed and nothing special.
+    #[must_use]
+    pub fn new(formats: &'static [&'static Format], format: Option<&'static Format>) -> Self {
+        Self { formats, format, allow_parents: Vec::new(), access: Access::default() }
+    }
 }
 
 /// One image of an opened chain.
@@ -38,6 +49,15 @@ pub struct ChainLink {
     pub chunk_size: u64,
     /// Device and inode number of the file.
     pub file_id: (u64, u64),
+    /// Other files of the same image: extent files, data files, further parts.
+    pub parts: Vec<PartFile>,
+}
+
+impl ChainLink {
+    /// Device and inode numbers of all files of the image.
+    pub fn file_ids(&self) -> impl Iterator<Item = (u64, u64)> {
+        std::iter::once(self.file_id).chain(self.parts.iter().map(|part| part.file_id))
+    }
 }
 
 /// An opened image with all its parents.
@@ -55,6 +75,17 @@ pub struct OpenedImage {
 /// # Errors
 /// `SourceMissing`, `Denied`, `Corrupt`, `Unsupported`, `Io` from the files; `Usage` when the format has to be named.
 pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
+    if path.is_dir() {
+        let inside = options
+            .formats
+            .iter()
+            .filter_map(|f| Some((f, path.join(f.folder_entry?))))
+            .find(|(_, p)| p.is_file());
+        if let Some((format, path)) = inside {
+            let options = OpenOptions { format: Some(format), ..options.clone() };
+            return open_image(&path, &options);
+        }
+    }
     let storage = FileStorage::open(path)?;
     open_chain(path, storage, options).map_err(|e| e.context(format!("open {}", path.display())))
 }
@@ -72,8 +103,10 @@ fn open_chain(path: &Path, storage: FileStorage, options: &OpenOptions) -> Resul
     };
     let (mut layers, mut chain, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     let mut next = Some((Referenced { storage, gate }, format));
+    let mut access = options.access.clone();
     while let Some((file, format)) = next.take() {
-        let (link, layer, gate) = open_one(file, format)?;
+        let (link, layer, gate) = open_one(file, format, &access)?;
+        access.snapshot = None;
         if chain.iter().any(|seen: &ChainLink| seen.file_id == link.file_id) {
             return Err(Error::corrupt(format!("{} is its own ancestor", link.path.display())));
         }
@@ -95,19 +128,34 @@ fn open_chain(path: &Path, storage: FileStorage, options: &OpenOptions) -> Resul
 
 type OpenedOne = (ChainLink, Arc<dyn Layer>, Arc<dyn Gate>);
 
-fn open_one(file: Referenced, format: &'static Format) -> Result<OpenedOne> {
+fn open_one(file: Referenced, format: &'static Format, access: &Access) -> Result<OpenedOne> {
     let Referenced { storage, gate } = file;
     let path = storage.path().to_owned();
     let (file_size, allocated_size, file_id) =
         (storage.size(), storage.allocated_size()?, storage.file_id()?);
-    let open = format.open_layer.ok_or_else(|| {
-        Error::unsupported(format!("{} cannot be read", format.name)).in_format(format.name)
-    })?;
-    let context = LayerContext { gate: Arc::clone(&gate) };
+    let open = format.open_layer.ok_or_else(|| cannot_read(format))?;
+    if access.snapshot.is_some() && !format.has_snapshots {
+        return Err(Error::usage(format!("{} images have no snapshots inside", format.name)));
+    }
+    let recorder = Arc::new(Recorder { gate: Arc::clone(&gate), opened: Mutex::default() });
+    let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let context = LayerContext { gate: Arc::clone(&recorder) as Arc<dyn Gate>, name, access: access.clone() };
     let layer: Arc<dyn Layer> = open(Arc::new(storage), &context)?.into();
+    let parts = recorder.opened.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (virtual_size, chunk_size) = (layer.virtual_size(), layer.chunk_size());
-    let link = ChainLink { path, format, file_size, allocated_size, virtual_size, chunk_size, file_id };
+    let link =
+        ChainLink { path, format, file_size, allocated_size, virtual_size, chunk_size, file_id, parts };
     Ok((link, layer, gate))
+}
+
+/// The error for a format that is only recognised.
+pub(crate) fn cannot_read(format: &'static Format) -> Error {
+    let error = Error::unsupported(format!("this is {}: it cannot be read", format.description))
+        .in_format(format.name);
+    match format.way_out {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 /// The first of the names that exists; a name that the gate denies ends the search.
@@ -205,6 +253,8 @@ fn guess(
             Ok((raw, true))
         }
         ([], _) => match formats.iter().find(|format| named(format)) {
+            // Nobody published its magic: the name is all there is.
+            Some(format) if format.open_layer.is_none() => Ok((format, false)),
             Some(format) => {
                 Err(Error::corrupt(format!("the file is named like {0} but is no {0} image", format.name))
                     .hint("if it is a raw disk, say so with -f raw"))

@@ -13,6 +13,23 @@ pub struct Disk {
     size: u64,
 }
 
+/// One run of a map: see [`Disk::map_at`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapEntry {
+    /// Guest offset in bytes.
+    pub offset: u64,
+    /// Guest bytes.
+    pub len: u64,
+    /// Which image of the chain decides, 0 for the top; the last one where none holds anything.
+    pub depth: usize,
+    /// Data, zeros, or nowhere allocated.
+    pub kind: ExtentKind,
+    /// Where the data lie plain in the host storage.
+    pub host_offset: Option<u64>,
+    /// Whether the data are compressed.
+    pub is_compressed: bool,
+}
+
 /// What one look through the chain found: an extent of Data or Zero, and who holds the data.
 struct Resolved<'a> {
     extent: Extent,
@@ -93,6 +110,47 @@ impl Disk {
             at += len as u64;
         }
         Ok(())
+    }
+
+    /// What is at `offset`, for maps: the run of one kind in one image of the chain.
+    ///
+    /// # Errors
+    /// As [`Disk::extent_at`].
+    pub fn map_at(&self, offset: u64) -> Result<MapEntry> {
+        let mut len = self.resolve(offset)?.extent.len;
+        for (depth, layer) in self.layers.iter().enumerate() {
+            if offset >= layer.virtual_size() {
+                break;
+            }
+            let extent = checked_extent(layer.as_ref(), offset)?;
+            len = len.min(extent.len);
+            if extent.kind == ExtentKind::Unallocated {
+                continue;
+            }
+            let is_data = extent.kind == ExtentKind::Data;
+            let host = if is_data { layer.host_range(offset) } else { None };
+            if let Some(host) = &host {
+                len = len.min(host.len);
+            }
+            let is_compressed = is_data && layer.is_compressed_at(offset);
+            return Ok(MapEntry {
+                offset,
+                len,
+                depth,
+                kind: extent.kind,
+                host_offset: host.map(|h| h.offset),
+                is_compressed,
+            });
+        }
+        let depth = self.layers.len().saturating_sub(1);
+        Ok(MapEntry {
+            offset,
+            len,
+            depth,
+            kind: ExtentKind::Unallocated,
+            host_offset: None,
+            is_compressed: false,
+        })
     }
 
     /// Where the data from `offset` lie plain in a host storage, if they do; clipped to the extent there.

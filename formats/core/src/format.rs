@@ -1,8 +1,12 @@
 //! A format as data: what it is called, how it is recognised, how it is opened and written.
 
-use crate::{Gate, Layer, Result, Sink, Storage, TargetStorage};
+use crate::{CheckReport, ChunkStream, Gate, Layer, Result, Sink, Storage, TargetStorage};
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
+use zeroize::Zeroizing;
 
 /// How sure a probe is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +24,53 @@ pub enum Score {
 pub struct LayerContext {
     /// The only way to other files. A room asks it for its own parts; parents are opened by the chain.
     pub gate: Arc<dyn Gate>,
+    /// The image's own file name, without folders, where it has one.
+    pub name: Option<String>,
+    /// How the operator wants the image to be read.
+    pub access: Access,
+}
+
+impl LayerContext {
+    /// A context with nothing but `gate`.
+    #[must_use]
+    pub fn new(gate: Arc<dyn Gate>) -> Self {
+        Self { gate, name: None, access: Access::default() }
+    }
+}
+
+/// How the operator wants an image to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Opens encrypted images.
+    pub key: Option<Key>,
+    /// An internal snapshot, by its name or else its id, instead of the current state. Only for the top of a chain.
+    pub snapshot: Option<String>,
+    /// Wrong checksums of headers become warnings.
+    pub ignore_checksums: bool,
+}
+
+/// A passphrase or key. Never shown, wiped from memory when it is dropped.
+#[derive(Clone)]
+pub struct Key(Arc<Zeroizing<Vec<u8>>>);
+
+impl Key {
+    /// A key of these bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Zeroizing::new(bytes)))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
 }
 
 /// What to write.
@@ -29,6 +80,29 @@ pub struct CreateRequest {
     pub virtual_size: u64,
     /// `-o key=value` pairs, already checked against [`Format::create_options`].
     pub options: BTreeMap<String, String>,
+    /// Write a difference to this image; only given where [`Format::can_differ`].
+    pub parent: Option<ParentImage>,
+}
+
+/// The parent of an image that is to be written.
+#[derive(Clone, Debug)]
+pub struct ParentImage {
+    /// How the child finds it: a path relative to the child's folder, with `/` between folders.
+    pub name: String,
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: &'static str,
+    /// Size of its disk in bytes.
+    pub virtual_size: u64,
+    /// Its [`Layer::identity`].
+    pub identity: Option<String>,
+    /// Its [`Layer::chunk_size`].
+    pub chunk_size: u64,
+    /// When its file was last changed.
+    pub modified: Option<SystemTime>,
+    /// Its [`Layer::details`].
+    pub details: crate::Details,
 }
 
 /// One `-o` key of a writer.
@@ -60,6 +134,19 @@ pub struct Format {
     pub probe: fn(head: &[u8], tail: &[u8]) -> Score,
     /// Opens an image for random access.
     pub open_layer: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<Box<dyn Layer>>>,
+    /// Opens an image that comes through a pipe, where the format can be read from its start to its end.
+    pub open_stream: Option<fn(Box<dyn Read + Send>, &LayerContext) -> Result<Box<dyn ChunkStream>>>,
+    /// Checks the structure of one image file: tables, leaks, overlaps, checksums. What opening the image would refuse
+    /// may be an error of this function or of its report.
+    pub check: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<CheckReport>>,
+    /// Whether [`Access::snapshot`] means something.
+    pub has_snapshots: bool,
+    /// Whether [`CreateRequest::parent`] is understood.
+    pub can_differ: bool,
+    /// The file that stands for the whole where an image is a folder (Parallels): a folder that has it is opened by it.
+    pub folder_entry: Option<&'static str>,
+    /// For a format that is recognised and nothing more: how to get at the disk by other means, as one sentence.
+    pub way_out: Option<&'static str>,
     /// Starts writing an image.
     pub create: Option<fn(Box<dyn TargetStorage>, &CreateRequest) -> Result<Box<dyn Sink>>>,
     /// A disk in this format has a multiple of this many bytes; the caller rounds the request up to it, with zeros.
@@ -80,6 +167,12 @@ impl Format {
         description: "",
         probe: |_, _| Score::No,
         open_layer: None,
+        open_stream: None,
+        check: None,
+        has_snapshots: false,
+        can_differ: false,
+        folder_entry: None,
+        way_out: None,
         create: None,
         size_step: |_| 1,
         create_options: &[],

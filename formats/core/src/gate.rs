@@ -1,10 +1,10 @@
 //! The gate: an image may name files, only the operator may open them.
 
-use crate::{Error, ErrorKind, FileStorage, Result};
+use crate::{Error, ErrorKind, FileStorage, Result, Storage};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decides which files an image may refer to.
 pub trait Gate: Send + Sync {
@@ -78,6 +78,40 @@ impl Gate for FolderGate {
             Some((base, inside)) => self.opened(base, inside),
             None => Err(denied()),
         }
+    }
+}
+
+/// What a room opened beside its own file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Size of the file in bytes.
+    pub file_size: u64,
+    /// Bytes that the file occupies on the host.
+    pub allocated_size: u64,
+    /// Device and inode number.
+    pub file_id: (u64, u64),
+}
+
+/// Passes everything on and remembers what was opened.
+pub(crate) struct Recorder {
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) opened: Mutex<Vec<PartFile>>,
+}
+
+impl Gate for Recorder {
+    fn open(&self, name: &str) -> Result<Referenced> {
+        let found = self.gate.open(name)?;
+        let storage = &found.storage;
+        let part = PartFile {
+            path: storage.path().to_owned(),
+            file_size: storage.size(),
+            allocated_size: storage.allocated_size()?,
+            file_id: storage.file_id()?,
+        };
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        Ok(found)
     }
 }
 

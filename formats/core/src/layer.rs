@@ -3,6 +3,9 @@
 use crate::{Extent, Result, Storage, Warning};
 use std::sync::Arc;
 
+/// What is particular to an image's format.
+pub type Details = serde_json::Map<String, serde_json::Value>;
+
 /// The guest view of one image file. Implemented by format rooms, read only through [`crate::Disk`].
 ///
 /// The contract is in the [crate docs](crate), lines 1 to 3 and 9.
@@ -32,6 +35,17 @@ pub trait Layer: Send + Sync {
     /// Where the bytes from `offset` lie plain in a host storage, if they do.
     fn host_range(&self, _offset: u64) -> Option<HostRange> {
         None
+    }
+
+    /// Whether the data at `offset` lie compressed in the file.
+    fn is_compressed_at(&self, _offset: u64) -> bool {
+        false
+    }
+
+    /// What is particular to the format, for `info`: keys as `qemu-img info` spells them where it has them. The key
+    /// `snapshots` holds a list of objects.
+    fn details(&self) -> Details {
+        Details::new()
     }
 
     /// The image this one is a difference to.

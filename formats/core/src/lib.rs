@@ -32,7 +32,10 @@
 //! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
 
 mod bytes;
+mod cache;
 mod chain;
+mod check;
+mod claims;
 mod disk;
 mod error;
 mod extent;
@@ -40,24 +43,31 @@ mod format;
 mod gate;
 mod layer;
 mod overlay;
+mod runs;
 mod sink;
 mod storage;
+mod stream;
 mod target;
 pub mod units;
 mod warning;
 mod zero;
 
 pub use bytes::Bytes;
+pub use cache::{Page, PageCache};
 pub use chain::{ChainLink, MAX_CHAIN, OpenOptions, OpenedImage, open_image, probe_formats};
-pub use disk::{Disk, Extents};
+pub use check::{CheckReport, Finding, Severity};
+pub use claims::Claims;
+pub use disk::{Disk, Extents, MapEntry};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind};
-pub use format::{CreateOption, CreateRequest, Format, LayerContext, Score};
-pub use gate::{DenyAll, FolderGate, Gate, Referenced};
-pub use layer::{HostRange, Layer, ParentRef};
+pub use format::{Access, CreateOption, CreateRequest, Format, Key, LayerContext, ParentImage, Score};
+pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
+pub use layer::{Details, HostRange, Layer, ParentRef};
 pub use overlay::Overlay;
+pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
 pub use storage::{FileStorage, MemStorage, Storage};
-pub use target::{FileTarget, MemTarget, TargetStorage};
+pub use stream::{ChunkStream, StreamChunk};
+pub use target::{CountingTarget, DeviceTarget, FileTarget, MemTarget, PipeTarget, TargetStorage};
 pub use warning::Warning;
 pub use zero::is_zero;

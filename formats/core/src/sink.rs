@@ -43,7 +43,8 @@ pub enum Packed<'a> {
 /// The writer of one image.
 ///
 /// The contract is in the [crate docs](crate), lines 6 to 9. `write_at` and `zero_at` are called once for each
-/// range at most, and whatever is never mentioned must read as zeros.
+/// range at most, and whatever is never mentioned must read as zeros — or, where the request named a parent, as the
+/// parent: `zero_at` must then hide it.
 pub trait Sink: Send + Sync {
     /// What the caller must keep to.
     fn needs(&self) -> Needs;

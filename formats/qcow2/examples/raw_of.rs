@@ -7,8 +7,7 @@ static FORMATS: &[&Format] = &[&format_qcow2::FORMAT];
 
 fn main() -> Result<()> {
     let path = std::env::args_os().nth(1).unwrap_or_default();
-    let options =
-        OpenOptions { formats: FORMATS, format: Some(&format_qcow2::FORMAT), allow_parents: Vec::new() };
+    let options = OpenOptions::new(FORMATS, Some(&format_qcow2::FORMAT));
     let image = open_image(path.as_ref(), &options)?;
     for warning in &image.warnings {
         eprintln!("{}: {}", warning.code, warning.message);

@@ -132,7 +132,7 @@ mod tests {
 
     fn plan(virtual_size: u64, options: &[(&str, &str)]) -> Result<Plan> {
         let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Plan::new(&CreateRequest { virtual_size, options })
+        Plan::new(&CreateRequest { virtual_size, options, parent: None })
     }
 
     #[test]

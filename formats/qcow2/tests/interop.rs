@@ -20,7 +20,7 @@ fn size_for(cluster: &str) -> usize {
 static FORMATS: &[&Format] = &[&FORMAT];
 
 fn open_file(path: &Path) -> OpenedImage {
-    let options = OpenOptions { formats: FORMATS, format: Some(&FORMAT), allow_parents: Vec::new() };
+    let options = OpenOptions::new(FORMATS, Some(&FORMAT));
     open_image(path, &options).unwrap()
 }
 

@@ -43,7 +43,7 @@ fn raw_disk(path: &Path, size: u64) {
 }
 
 fn open_disk(path: &Path) -> Disk {
-    let options = OpenOptions { formats: FORMATS, format: None, allow_parents: vec![] };
+    let options = OpenOptions::new(FORMATS, None);
     open_image(path, &options).unwrap().disk
 }
 
@@ -94,7 +94,8 @@ fn write_image(path: &Path, raw: &Path, options: &[(&str, &str)]) {
     let virtual_size = file.size();
     let options = options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
     let target: Box<dyn TargetStorage> = Box::new(FileTarget::create(path, true).unwrap());
-    let sink = FORMAT.create.unwrap()(target, &CreateRequest { virtual_size, options }).unwrap();
+    let sink =
+        FORMAT.create.unwrap()(target, &CreateRequest { virtual_size, options, parent: None }).unwrap();
     let mut bytes = vec![0; CHUNK];
     for at in (0..virtual_size.div_ceil(CHUNK as u64)).rev().map(|chunk| chunk * CHUNK as u64) {
         let bytes = &mut bytes[..(virtual_size - at).min(CHUNK as u64) as usize];

@@ -25,7 +25,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) {
 }
 
 fn disk(path: &Path) -> Disk {
-    let options = OpenOptions { formats: FORMATS, format: Some(&FORMAT), allow_parents: Vec::new() };
+    let options = OpenOptions::new(FORMATS, Some(&FORMAT));
     open_image(path, &options).unwrap().disk
 }
 
@@ -108,7 +108,7 @@ fn a_chain_of_children_shows_what_qemu_shows() {
     }
     // Writing to the base gives it a new CID: the children must not be read over it.
     run(path, "qemu-io", &["-f", "vmdk", "-c", "write -P 3 0 4k", "base.vmdk"]);
-    let options = OpenOptions { formats: FORMATS, format: Some(&FORMAT), allow_parents: Vec::new() };
+    let options = OpenOptions::new(FORMATS, Some(&FORMAT));
     let error = open_image(&path.join("two.vmdk"), &options).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
@@ -122,13 +122,13 @@ fn split_and_flat_disks_are_refused_by_name() {
         let options = format!("subformat={name}");
         let arguments = ["convert", "-f", "raw", "-O", "vmdk", "-o", &options, "a.raw", "a.vmdk"];
         run(path, "qemu-img", &arguments);
-        let options = OpenOptions { formats: FORMATS, format: Some(&FORMAT), allow_parents: Vec::new() };
+        let options = OpenOptions::new(FORMATS, Some(&FORMAT));
         let error = open_image(&path.join("a.vmdk"), &options).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.message().contains(name), "{error}");
     }
     let part = path.join("a-s001.vmdk");
-    let options = OpenOptions { formats: FORMATS, format: Some(&FORMAT), allow_parents: Vec::new() };
+    let options = OpenOptions::new(FORMATS, Some(&FORMAT));
     let error = open_image(&part, &options).err().unwrap();
     assert!(error.message().contains("part of a split disk"), "{error}");
 }

@@ -14,7 +14,7 @@ const GRAIN: usize = 65536;
 
 fn create(target: Box<dyn TargetStorage>, len: usize, options: &[(&str, &str)]) -> Result<Box<dyn Sink>> {
     let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    (FORMAT.create.unwrap())(target, &CreateRequest { virtual_size: len as u64, options })
+    (FORMAT.create.unwrap())(target, &CreateRequest { virtual_size: len as u64, options, parent: None })
 }
 
 /// Feeds a sink as the pipeline does.

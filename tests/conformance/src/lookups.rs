@@ -37,7 +37,7 @@ impl Storage for Counted {
 pub fn check_lookups(format: &Format, image: Vec<u8>) -> Outcome {
     let storage = Arc::new(Counted { bytes: MemStorage(image), calls: AtomicU64::new(0) });
     let open = format.open_layer.ok_or_else(|| broken(1, "no reader"))?;
-    let context = LayerContext { gate: Arc::new(DenyAll) };
+    let context = LayerContext::new(Arc::new(DenyAll));
     let layer =
         open(Arc::clone(&storage) as Arc<dyn Storage>, &context).map_err(|e| broken(1, e.to_string()))?;
     let mut noise = Noise(8);

@@ -89,7 +89,7 @@ pub fn grown(format: &Format, options: &[(&str, &str)], disk: &[u8]) -> Outcome<
 
 fn request(options: &[(&str, &str)], virtual_size: u64) -> CreateRequest {
     let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    CreateRequest { virtual_size, options }
+    CreateRequest { virtual_size, options, parent: None }
 }
 
 /// Writes `disk`, whose size the format can hold, as an image of `format` into memory.
@@ -117,7 +117,7 @@ pub fn write_image(
 /// What the format reports.
 pub fn open_bytes(format: &Format, image: Vec<u8>) -> Result<Arc<dyn Layer>> {
     let open = format.open_layer.ok_or_else(|| format_core::Error::unsupported("no reader"))?;
-    open(Arc::new(MemStorage(image)), &LayerContext { gate: Arc::new(DenyAll) }).map(Arc::from)
+    open(Arc::new(MemStorage(image)), &LayerContext::new(Arc::new(DenyAll))).map(Arc::from)
 }
 
 pub(crate) fn create(

@@ -137,7 +137,7 @@ fn lines_1_to_3_a_raw_file_with_holes() {
     }
     let raw = FORMATS.iter().find(|format| format.name == "raw").unwrap();
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::open(&path).unwrap());
-    let context = LayerContext { gate: Arc::new(format_core::DenyAll) };
+    let context = LayerContext::new(Arc::new(format_core::DenyAll));
     let layer: Arc<dyn Layer> = raw.open_layer.unwrap()(storage, &context).unwrap().into();
     check_layer(layer.as_ref(), &content.bytes).unwrap();
     let disk = Disk::new(vec![layer]).unwrap();
@@ -201,7 +201,7 @@ fn line_9_hostile_files_end_soon() {
 fn line_9_a_writer_takes_any_size_without_a_panic() {
     for (format, options) in writers() {
         let options = options.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let mut request = CreateRequest { virtual_size: 0, options };
+        let mut request = CreateRequest { virtual_size: 0, options, parent: None };
         for size in [0, 1, u64::MAX, u64::MAX - 511, 1 << 63, (1 << 40) + 1] {
             request.virtual_size = size;
             // A sink that would be as large as the disk in memory is not made here.
@@ -227,6 +227,7 @@ fn line_10_the_digest_speaks_of_the_content_alone() {
             let request = CreateRequest {
                 virtual_size: source.virtual_size(),
                 options: options.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
+                parent: None,
             };
             let sink = format.create.unwrap()(Box::new(target.clone()), &request).unwrap();
             let control = Control { observer: &Silent, interrupted: &interrupted, threads: 3 };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub fn fuzz_image(format: &'static Format, bases: &Bases, input: &[u8], seal: impl Fn(&mut Patched)) {
     let image = Patched::from_input(bases, input, seal);
     let open = format.open_layer.expect("the format has a reader");
-    let context = LayerContext { gate: Arc::new(DenyAll) };
+    let context = LayerContext::new(Arc::new(DenyAll));
     match open(Arc::new(image), &context) {
         Ok(layer) => check_disk(&Disk::new(vec![layer.into()]).expect("one layer")),
         Err(error) => assert_ne!(error.kind(), ErrorKind::Contract, "{error}"),

@@ -17,7 +17,7 @@ const FILE_LIMIT: u64 = 1 << 20;
 #[must_use]
 pub fn overlay_of(image: Patched) -> Arc<Overlay> {
     let open = format_raw::FORMAT.open_layer.expect("raw has a reader");
-    let layer = open(Arc::new(image), &LayerContext { gate: Arc::new(DenyAll) }).expect("raw opens anything");
+    let layer = open(Arc::new(image), &LayerContext::new(Arc::new(DenyAll))).expect("raw opens anything");
     Overlay::new(Disk::new(vec![layer.into()]).expect("one layer"))
 }
 

@@ -51,7 +51,7 @@ pub fn format_named(name: &str) -> Result<&'static Format> {
 /// As [`open_image`].
 pub fn open(path: &Path, format: &str) -> Result<OpenedImage> {
     let format = Some(format_named(format)?);
-    open_image(path, &OpenOptions { formats: FORMATS, format, allow_parents: Vec::new() })
+    open_image(path, &OpenOptions::new(FORMATS, format))
 }
 
 /// Converts `source` into `target`.

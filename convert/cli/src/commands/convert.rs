@@ -45,8 +45,7 @@ pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -
     let manifest =
         done.manifest.save(&args.target, &done.copy.blocks).map_err(|e| without_manifest(args, e))?;
     if args.verify {
-        let target_options =
-            OpenOptions { formats: format_all::FORMATS, format: Some(format), allow_parents: Vec::new() };
+        let target_options = OpenOptions::new(format_all::FORMATS, Some(format));
         let target = open_image(&args.target, &target_options)?;
         if !verify_image(&target.disk, &manifest, control)?.ok {
             let text = format!("{} does not read back as it was written", args.target.display());

@@ -24,7 +24,7 @@ fn format_named(name: &str) -> Result<&'static Format> {
 
 fn open_options(format: Option<&str>, allow_parent: &[PathBuf]) -> Result<OpenOptions> {
     let format = format.map(format_named).transpose()?;
-    Ok(OpenOptions { formats: FORMATS, format, allow_parents: allow_parent.to_vec() })
+    Ok(OpenOptions { allow_parents: allow_parent.to_vec(), ..OpenOptions::new(FORMATS, format) })
 }
 
 impl OpenArgs {

@@ -40,7 +40,7 @@ pub fn mixed(size: usize, run: usize, seed: u64) -> Vec<u8> {
 
 pub fn open_layer(bytes: Vec<u8>) -> Result<Box<dyn Layer>> {
     let open = FORMAT.open_layer.unwrap();
-    open(Arc::new(MemStorage(bytes)), &LayerContext { gate: Arc::new(DenyAll) })
+    open(Arc::new(MemStorage(bytes)), &LayerContext::new(Arc::new(DenyAll)))
 }
 
 pub fn open(bytes: Vec<u8>) -> Result<Disk> {
@@ -56,7 +56,7 @@ pub fn read_all(disk: &Disk) -> Result<Vec<u8>> {
 
 pub fn request(virtual_size: u64, options: &[(&str, &str)]) -> CreateRequest {
     let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    CreateRequest { virtual_size, options }
+    CreateRequest { virtual_size, options, parent: None }
 }
 
 /// Puts `disk` into `sink` in blocks of `block` bytes as the pipeline does, from two threads where it may.

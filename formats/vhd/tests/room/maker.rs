@@ -157,7 +157,7 @@ pub fn sealed(structure: &[u8], field: Range<usize>) -> Vec<u8> {
 }
 
 pub fn open(storage: Arc<dyn Storage>) -> Result<Box<dyn Layer>> {
-    FORMAT.open_layer.unwrap()(storage, &LayerContext { gate: Arc::new(DenyAll) })
+    FORMAT.open_layer.unwrap()(storage, &LayerContext::new(Arc::new(DenyAll)))
 }
 
 pub fn open_file(file: Vec<u8>) -> Result<Box<dyn Layer>> {

@@ -58,7 +58,7 @@ fn the_parent_is_named_and_identified() {
 #[test]
 fn the_chain_takes_only_the_right_parent() {
     let folder = tempfile::tempdir().unwrap();
-    let options = OpenOptions { formats: FORMATS, format: None, allow_parents: vec![] };
+    let options = OpenOptions::new(FORMATS, None);
     let mut base = Maker::dynamic(2 * MIB as u64, MIB as u32);
     base.block(0, |_| true, &[7; MIB]);
     base.footer[68..84].copy_from_slice(&PARENT_ID);

@@ -172,7 +172,7 @@ impl Maker {
 }
 
 pub fn open(storage: Arc<dyn Storage>) -> Result<Box<dyn Layer>> {
-    FORMAT.open_layer.unwrap()(storage, &LayerContext { gate: Arc::new(DenyAll) })
+    FORMAT.open_layer.unwrap()(storage, &LayerContext::new(Arc::new(DenyAll)))
 }
 
 /// All bytes of a layer without its parent.

@@ -13,7 +13,7 @@ const CHUNK: usize = 64 << 10;
 
 fn request(virtual_size: u64, options: &[(&str, &str)]) -> CreateRequest {
     let options = options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-    CreateRequest { virtual_size, options }
+    CreateRequest { virtual_size, options, parent: None }
 }
 
 fn create(target: MemTarget, request: &CreateRequest) -> Box<dyn Sink> {

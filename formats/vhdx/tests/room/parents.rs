@@ -47,7 +47,7 @@ fn either_linkage_finds_the_parent() {
     base.entry(1, 6, at);
     std::fs::write(folder.path().join("base.vhdx"), &base.bytes).unwrap();
     let path = folder.path().join("child.vhdx");
-    let options = OpenOptions { formats: FORMATS, format: None, allow_parents: vec![] };
+    let options = OpenOptions::new(FORMATS, None);
     let nil = "{00000000-0000-0000-0000-000000000000}";
     for (first, second, fits) in
         [(&*braced(), OTHER, true), (OTHER, &*braced(), true), (&*braced(), nil, true), (OTHER, nil, false)]
@@ -71,7 +71,7 @@ fn either_linkage_finds_the_parent() {
     let gate = Arc::new(FolderGate::new(folder.path().join("elsewhere"), Arc::new([])));
     let pairs = [("parent_linkage", OTHER), ("parent_linkage2", &braced()), ("relative_path", "base.vhdx")];
     let storage = Arc::new(MemStorage(child(&pairs).bytes));
-    let layer = FORMAT.open_layer.unwrap()(storage, &LayerContext { gate }).unwrap();
+    let layer = FORMAT.open_layer.unwrap()(storage, &LayerContext::new(gate)).unwrap();
     let identity = layer.parent().unwrap().identity.as_deref();
     assert_eq!(
         identity,

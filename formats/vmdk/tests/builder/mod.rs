@@ -220,7 +220,7 @@ fn pad(bytes: &mut Vec<u8>) {
 }
 
 pub fn open(bytes: &[u8]) -> Result<Box<dyn Layer>> {
-    let context = LayerContext { gate: Arc::new(DenyAll) };
+    let context = LayerContext::new(Arc::new(DenyAll));
     (FORMAT.open_layer.unwrap())(Arc::new(MemStorage(bytes.to_vec())), &context)
 }
 

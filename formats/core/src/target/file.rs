@@ -1,42 +1,13 @@
-//! Where a sink puts its host bytes.
+//! A target that is a file.
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, TargetStorage};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Host bytes that can be written at any place and become visible all at once.
-///
-/// Dropping it without [`TargetStorage::commit`] leaves nothing under the final name.
-pub trait TargetStorage: Send + Sync {
-    /// Writes all of `bytes` at `offset`, growing the storage as needed; gaps read as zeros.
-    ///
-    /// # Errors
-    /// `Temporary` when there is no space, `Io` when the host fails.
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
-
-    /// Sets the size in bytes; new bytes read as zeros.
-    ///
-    /// # Errors
-    /// As [`TargetStorage::write_all_at`].
-    fn set_len(&self, len: u64) -> Result<()>;
-
-    /// Makes what was written durable.
-    ///
-    /// # Errors
-    /// `Io` when the host fails; what was written can then not be trusted.
-    fn sync(&self) -> Result<()>;
-
-    /// Makes it durable and gives it its final name.
-    ///
-    /// # Errors
-    /// `Destination` when the name was taken meanwhile, `Io` when the host fails.
-    fn commit(self: Box<Self>) -> Result<()>;
-}
 
 /// A file that is `NAME.partial` until it is committed as `NAME`.
 #[derive(Debug)]
@@ -46,9 +17,18 @@ pub struct FileTarget {
     path: PathBuf,
     replace: bool,
     committed: bool,
+    /// Device and inode numbers of the files of the source: never to be written.
+    sources: Vec<(u64, u64)>,
 }
 
 impl FileTarget {
+    /// The same target, of which no further file may be one of `sources` (device and inode numbers).
+    #[must_use]
+    pub fn sparing(mut self, sources: Vec<(u64, u64)>) -> Self {
+        self.sources = sources;
+        self
+    }
+
     /// The name that `path` has until it is committed.
     #[must_use]
     pub fn partial_path(path: &Path) -> PathBuf {
@@ -91,7 +71,7 @@ impl FileTarget {
             .map_err(|e| destination_error(&partial, e))?;
         lock(&file, &partial)?;
         file.set_len(0).map_err(|e| Error::io(format!("cannot empty {}", partial.display()), e))?;
-        Ok(Self { file, partial, path: path.to_owned(), replace, committed: false })
+        Ok(Self { file, partial, path: path.to_owned(), replace, committed: false, sources: Vec::new() })
     }
 
     fn rename(&self) -> Result<()> {
@@ -185,6 +165,28 @@ impl TargetStorage for FileTarget {
             .map_err(|e| Error::io(format!("cannot make {} durable", self.partial.display()), e))
     }
 
+    fn name(&self) -> Option<&str> {
+        self.path.file_name()?.to_str()
+    }
+
+    fn sibling(&self, name: &str) -> Result<Box<dyn TargetStorage>> {
+        if Path::new(name).file_name() != Some(OsStr::new(name)) {
+            return Err(Error::contract(format!("{name:?} names no file beside the image")));
+        }
+        let path = self.path.with_file_name(name);
+        for path in [Self::partial_path(&path), path.clone()] {
+            let found = rustix::fs::stat(&path).map(|found| (found.st_dev, found.st_ino));
+            if found.is_ok_and(|found| self.sources.contains(&found)) {
+                return Err(Error::usage(format!(
+                    "{} would be written, and is a file of the source",
+                    path.display()
+                ))
+                .hint("choose another name for the target, or move the source first"));
+            }
+        }
+        Ok(Box::new(Self::create(&path, self.replace)?.sparing(self.sources.clone())))
+    }
+
     fn commit(mut self: Box<Self>) -> Result<()> {
         self.sync()?;
         self.rename()?;
@@ -199,90 +201,6 @@ impl Drop for FileTarget {
             // Best effort: a left-over .partial is not taken for an image, and the next run discards it.
             let _ = std::fs::remove_file(&self.partial);
         }
-    }
-}
-
-/// A target in memory, for tests and for measuring. Clones share the bytes.
-#[derive(Clone, Debug, Default)]
-pub struct MemTarget {
-    state: Arc<Mutex<MemState>>,
-}
-
-#[derive(Debug, Default)]
-struct MemState {
-    bytes: Vec<u8>,
-    committed: bool,
-    writes_left: Option<u64>,
-}
-
-impl MemTarget {
-    /// A target whose write number `n` (counted from 0) and all later ones fail.
-    #[must_use]
-    pub fn failing_after(n: u64) -> Self {
-        let target = Self::default();
-        target.with(|state| state.writes_left = Some(n));
-        target
-    }
-
-    /// The bytes under the final name: `None` before the commit.
-    #[must_use]
-    pub fn committed_bytes(&self) -> Option<Vec<u8>> {
-        self.with(|state| state.committed.then(|| state.bytes.clone()))
-    }
-
-    fn with<T>(&self, action: impl FnOnce(&mut MemState) -> T) -> T {
-        action(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl MemState {
-    fn count_write(&mut self) -> Result<()> {
-        match &mut self.writes_left {
-            Some(0) => Err(Error::new(ErrorKind::Temporary, "no space left in the test target")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl TargetStorage for MemTarget {
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.with(|state| {
-            state.count_write()?;
-            let start = usize::try_from(offset).map_err(|_| Error::usage("offset too large for memory"))?;
-            let end =
-                start.checked_add(bytes.len()).ok_or_else(|| Error::usage("range too large for memory"))?;
-            if state.bytes.len() < end {
-                state.bytes.resize(end, 0);
-            }
-            state.bytes[start..end].copy_from_slice(bytes);
-            Ok(())
-        })
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.with(|state| {
-            state.count_write()?;
-            state
-                .bytes
-                .resize(usize::try_from(len).map_err(|_| Error::usage("size too large for memory"))?, 0);
-            Ok(())
-        })
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.with(MemState::count_write)
-    }
-
-    fn commit(self: Box<Self>) -> Result<()> {
-        self.with(|state| {
-            state.count_write()?;
-            state.committed = true;
-            Ok(())
-        })
     }
 }
 

@@ -1,0 +1,1 @@
+//! Image formats that are recognised by name or magic and cannot be read.

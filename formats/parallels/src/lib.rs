@@ -1,0 +1,1 @@
+//! Parallels and Virtuozzo images (.hdd, .hds), read.

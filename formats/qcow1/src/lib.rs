@@ -1,0 +1,1 @@
+//! QEMU images of the first version (qcow), read.

@@ -1,0 +1,1 @@
+//! QED images, read.

@@ -1,0 +1,1 @@
+//! VirtualBox VDI images, read and written.
