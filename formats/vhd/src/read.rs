@@ -3,9 +3,10 @@
 use crate::error::VhdError;
 use crate::layout::{FOOTER_LEN, HEADER_LEN, OLD_FOOTER_LEN, SECTOR};
 use crate::parse::{Area, DiskType, Dynamic, Found, find_footer, locators, names, parse_header};
-use crate::table::{Bat, PageCache, bit_run, entry_at};
+use crate::table::{Bat, entry_at};
 use format_core::{
-    Error, Extent, ExtentKind, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+    Error, Extent, ExtentKind, HostRange, Layer, LayerContext, PageCache, ParentRef, Result, Run, Storage,
+    Warning, bit_run_msb, check_guest_range, read_runs,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -123,14 +124,6 @@ fn load_parent(
     Ok(ParentRef { names, format: Some(crate::FORMAT.name.into()), identity: Some(wanted.to_string()) })
 }
 
-/// A run of guest bytes with one answer.
-struct Run {
-    kind: ExtentKind,
-    len: u64,
-    /// Where a Data run lies in the file, if it does so in one piece.
-    host: u64,
-}
-
 impl Blocks {
     fn new(dynamic: &Dynamic, virtual_size: u64, end: u64, has_bitmaps: bool) -> Self {
         Self { bat: Bat::new(dynamic, virtual_size, end), pages: PageCache::default(), has_bitmaps }
@@ -142,7 +135,7 @@ impl Blocks {
         let bat = &self.bat;
         let (block, inside) = (offset / bat.block_size, offset % bat.block_size);
         let (page_area, mut place) = bat.page_of(block);
-        let page = self.pages.page(storage, page_area)?;
+        let page = self.pages.page(storage, page_area.offset, page_area.length as usize)?;
         let failed = |e| Error::from(e).at(page_area.offset + place as u64);
         let entry = entry_at(&page, place).ok_or_else(|| Error::contract("a BAT page without its entry"))?;
         let here = bat.place(block, entry).map_err(failed)?;
@@ -169,10 +162,10 @@ impl Blocks {
 
     /// The run of sectors at `inside` of a block that are all here or all the parent's, `len` bytes at most.
     fn partial_run(&self, storage: &dyn Storage, bitmap: Area, inside: u64, len: u64) -> Result<Run> {
-        let bits = self.pages.page(storage, bitmap)?;
+        let bits = self.pages.page(storage, bitmap.offset, bitmap.length as usize)?;
         // A block has at most 2^19 sectors.
         let (first, end) = (inside / SECTOR, (inside + len).div_ceil(SECTOR));
-        let (present, run) = bit_run(&bits, first as usize, end as usize);
+        let (present, run) = bit_run_msb(&bits, first as usize, end as usize);
         let kind = if present { ExtentKind::Data } else { ExtentKind::Unallocated };
         let len = ((first + run as u64) * SECTOR - inside).min(len);
         Ok(Run { kind, len, host: bitmap.offset + bitmap.length + inside })
@@ -181,12 +174,7 @@ impl Blocks {
 
 impl VhdLayer {
     fn check_range(&self, offset: u64, len: u64) -> Result<()> {
-        let size = self.virtual_size;
-        if offset.checked_add(len).is_some_and(|end| end <= size) {
-            return Ok(());
-        }
-        Err(Error::usage(format!("{len:#x} bytes wanted at {offset:#x} of a disk of {size:#x} bytes"))
-            .in_format(crate::FORMAT.name))
+        check_guest_range(self.virtual_size, offset, len).map_err(|e| e.in_format(crate::FORMAT.name))
     }
 }
 
@@ -213,22 +201,11 @@ impl Layer for VhdLayer {
         Ok(Extent { offset, len: run.len, kind: run.kind })
     }
 
-    fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_range(offset, buf.len() as u64)?;
         let Some(blocks) = &self.blocks else { return self.storage.read_exact_at(offset, buf) };
-        let mut at = offset;
-        while !buf.is_empty() {
-            let run = blocks.run_at(self.storage.as_ref(), at, true)?;
-            let len = usize::try_from(run.len).unwrap_or(usize::MAX).min(buf.len());
-            let (now, rest) = buf.split_at_mut(len);
-            match run.kind {
-                ExtentKind::Data => self.storage.read_exact_at(run.host, now)?,
-                ExtentKind::Zero | ExtentKind::Unallocated => now.fill(0),
-            }
-            buf = rest;
-            at += len as u64;
-        }
-        Ok(())
+        let storage = self.storage.as_ref();
+        read_runs(storage, offset, buf, |at| blocks.run_at(storage, at, true))
     }
 
     fn host_range(&self, offset: u64) -> Option<HostRange> {

@@ -10,9 +10,10 @@ use crate::parse::{
     parse_locator, parse_log, parse_metadata_table, parse_parameters, parse_region_table,
 };
 use crate::replay::Replayed;
-use crate::table::{Bat, Block, PageCache, bit_run, entry_at};
+use crate::table::{Bat, Block, entry_at};
 use format_core::{
-    Error, Extent, ExtentKind, Gate, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+    Error, Extent, ExtentKind, Gate, HostRange, Layer, LayerContext, Page, PageCache, ParentRef, Result, Run,
+    Storage, Warning, bit_run_lsb, check_guest_range, read_runs,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -152,14 +153,6 @@ fn parent_ref(locator: ParentLocator, gate: &dyn Gate) -> ParentRef {
     ParentRef { names, format: Some(crate::FORMAT.name.into()), identity: wanted.map(Uuid::to_string) }
 }
 
-/// A run of guest bytes with one answer.
-struct Run {
-    kind: ExtentKind,
-    len: u64,
-    /// Where a Data run lies in the file, if it does so in one piece.
-    host: u64,
-}
-
 impl VhdxLayer {
     fn parameters(&self) -> &Parameters {
         &self.bat.parameters
@@ -167,11 +160,12 @@ impl VhdxLayer {
 
     fn check_range(&self, offset: u64, len: u64) -> Result<()> {
         let size = self.parameters().virtual_size;
-        if offset.checked_add(len).is_some_and(|end| end <= size) {
-            return Ok(());
-        }
-        Err(Error::usage(format!("{len:#x} bytes wanted at {offset:#x} of a disk of {size:#x} bytes"))
-            .in_format(crate::FORMAT.name))
+        check_guest_range(size, offset, len).map_err(|e| e.in_format(crate::FORMAT.name))
+    }
+
+    /// The page of a table at file offset `at`: regions and bitmap blocks are whole MiB inside the file.
+    fn page(&self, at: u64) -> Result<Page> {
+        self.pages.page(self.storage.as_ref(), at, PageCache::MAX_PAGE)
     }
 
     /// The run at `offset`, which is inside the disk; it ends with the BAT page at the latest, and no later than the
@@ -180,7 +174,7 @@ impl VhdxLayer {
         let block_size = self.parameters().block_size;
         let (block, inside) = (offset / block_size, offset % block_size);
         let (page_at, mut place) = self.bat.page_of(self.bat.index(block));
-        let page = self.pages.page(self.storage.as_ref(), page_at)?;
+        let page = self.page(page_at)?;
         let failed = |e| Error::from(e).at(page_at + place as u64);
         let first = self.bat.payload(block, entry_at(&page, place).unwrap_or(0)).map_err(failed)?;
         let (kind, host) = match first {
@@ -218,15 +212,16 @@ impl VhdxLayer {
     /// The run of sectors at `inside` of a partially present block that are all here or all the parent's.
     fn partial_run(&self, block: u64, inside: u64, host: u64) -> Result<Run> {
         let (page_at, place) = self.bat.page_of(self.bat.bitmap_index(block));
-        let page = self.pages.page(self.storage.as_ref(), page_at)?;
+        let page = self.page(page_at)?;
         let entry = entry_at(&page, place).unwrap_or(0);
         let failed = |e| Error::from(e).at(page_at + place as u64);
         let (bitmap_at, start) = self.bat.bitmap(block, entry).map_err(failed)?;
-        let bitmap = self.pages.page(self.storage.as_ref(), bitmap_at)?;
+        let bitmap = self.page(bitmap_at)?;
         let sector = self.parameters().logical_sector_size;
         let (first, end) = (inside / sector, self.bat.block_len(block) / sector);
         // A block has at most 2^19 sectors.
-        let (present, bits) = bit_run(bitmap.get(start..).unwrap_or_default(), first as usize, end as usize);
+        let (present, bits) =
+            bit_run_lsb(bitmap.get(start..).unwrap_or_default(), first as usize, end as usize);
         let kind = if present { ExtentKind::Data } else { ExtentKind::Unallocated };
         let len = (first + bits as u64) * sector - inside;
         Ok(Run { kind, len, host: host + inside })
@@ -252,21 +247,10 @@ impl Layer for VhdxLayer {
         Ok(Extent { offset, len: run.len, kind: run.kind })
     }
 
-    fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_range(offset, buf.len() as u64)?;
-        let mut at = offset;
-        while !buf.is_empty() {
-            let run = self.run_at(at, buf.len() as u64, true)?;
-            let len = usize::try_from(run.len).unwrap_or(usize::MAX).min(buf.len());
-            let (now, rest) = buf.split_at_mut(len);
-            match run.kind {
-                ExtentKind::Data => self.storage.read_exact_at(run.host, now)?,
-                ExtentKind::Zero | ExtentKind::Unallocated => now.fill(0),
-            }
-            buf = rest;
-            at += len as u64;
-        }
-        Ok(())
+        let end = offset + buf.len() as u64;
+        read_runs(self.storage.as_ref(), offset, buf, |at| self.run_at(at, end.saturating_sub(at), true))
     }
 
     fn host_range(&self, offset: u64) -> Option<HostRange> {

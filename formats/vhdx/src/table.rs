@@ -1,4 +1,4 @@
-//! The BAT: what its entries mean, and a bounded cache of its pages and of sector bitmaps.
+//! The BAT: what its entries mean.
 
 use crate::error::VhdxError;
 use crate::layout::{
@@ -7,55 +7,11 @@ use crate::layout::{
     PAYLOAD_BLOCK_UNMAPPED, PAYLOAD_BLOCK_ZERO, SB_BLOCK_PRESENT,
 };
 use crate::parse::{Parameters, Region};
-use format_core::units::{KIB, MIB};
-use format_core::{Result, Storage};
-use std::sync::{Arc, Mutex, PoisonError};
+use format_core::PageCache;
+use format_core::units::MIB;
 
 /// Tables are read and kept in pages of this size: 8192 BAT entries, or the bitmap of the largest block.
-pub(crate) const PAGE: u64 = 64 * KIB;
-const SHARDS: usize = 8;
-/// Pages that a shard keeps: 8 MiB in all.
-const PAGES_PER_SHARD: usize = 16;
-
-/// One page of a table.
-pub(crate) type Page = Arc<[u8]>;
-
-/// The pages that were used last, by file offset.
-#[derive(Default)]
-pub(crate) struct PageCache {
-    shards: [Mutex<Vec<(u64, Page)>>; SHARDS],
-}
-
-impl PageCache {
-    /// The page at file offset `at`.
-    pub(crate) fn page(&self, storage: &dyn Storage, at: u64) -> Result<Page> {
-        // The remainder is below the number of shards.
-        let [first, ..] = &self.shards;
-        let shard = self.shards.get((at / PAGE) as usize % SHARDS).unwrap_or(first);
-        let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
-        {
-            let mut pages = lock();
-            if let Some(found) = pages.iter().position(|(key, _)| *key == at) {
-                // The last one is the one used last.
-                pages[found..].rotate_left(1);
-                if let Some((_, page)) = pages.last() {
-                    return Ok(Arc::clone(page));
-                }
-            }
-        }
-        let mut bytes = vec![0; PAGE as usize];
-        storage.read_exact_at(at, &mut bytes)?;
-        let page: Page = bytes.into();
-        let mut pages = lock();
-        if !pages.iter().any(|(key, _)| *key == at) {
-            if pages.len() >= PAGES_PER_SHARD {
-                pages.remove(0);
-            }
-            pages.push((at, Arc::clone(&page)));
-        }
-        Ok(page)
-    }
-}
+pub(crate) const PAGE: u64 = PageCache::MAX_PAGE as u64;
 
 /// Where the bytes of a payload block are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,50 +110,4 @@ impl Bat {
 pub(crate) fn entry_at(page: &[u8], place: usize) -> Option<u64> {
     let bytes = page.get(place..)?.first_chunk::<{ BAT_ENTRY_LEN as usize }>()?;
     Some(u64::from_le_bytes(*bytes))
-}
-
-/// The value of bit `first` of a bitmap and how many bits from there have it, looking at `end` bits at most.
-pub(crate) fn bit_run(bitmap: &[u8], first: usize, end: usize) -> (bool, usize) {
-    let bit = |at: usize| bitmap.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
-    let value = bit(first);
-    let same = if value { 0xff } else { 0 };
-    let mut at = first;
-    while at < end && bit(at) == value {
-        at += if at.is_multiple_of(8) && bitmap.get(at / 8) == Some(&same) { 8 } else { 1 };
-    }
-    (value, at.min(end) - first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bit_runs_end_where_the_bits_change() {
-        let bitmap = [0xff, 0xff, 0x07, 0, 0, 0x80];
-        assert_eq!(bit_run(&bitmap, 0, 48), (true, 19));
-        assert_eq!(bit_run(&bitmap, 3, 10), (true, 7));
-        assert_eq!(bit_run(&bitmap, 19, 48), (false, 28));
-        assert_eq!(bit_run(&bitmap, 47, 48), (true, 1));
-    }
-
-    #[test]
-    fn the_cache_stays_bounded() {
-        struct Endless;
-        impl Storage for Endless {
-            fn size(&self) -> u64 {
-                u64::MAX
-            }
-            fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-                buf.fill((offset / PAGE) as u8);
-                Ok(())
-            }
-        }
-        let cache = PageCache::default();
-        for page in (0..10_000).chain(0..100) {
-            assert_eq!(cache.page(&Endless, page * PAGE).unwrap()[9], page as u8);
-        }
-        let kept: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
-        assert_eq!(kept, SHARDS * PAGES_PER_SHARD);
-    }
 }
