@@ -9,13 +9,16 @@
 //! [`convert`] runs the stages; read `run.rs` first. [`digest_disk`], [`verify_image`] and [`compare_disks`] use the
 //! same planner and workers without a sink.
 
+mod chunks;
 mod compare;
 mod digest;
 mod manifest;
+mod measure;
 mod observer;
 mod pipeline;
 mod planner;
 mod run;
+mod stream;
 mod turns;
 mod verify;
 
@@ -24,7 +27,10 @@ pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of
 pub use manifest::{
     BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,
 };
+pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
-pub use pipeline::{CopyOutcome, copy_disk, digest_disk};
-pub use run::{ConvertOutcome, ConvertRequest, convert, refuse_sources};
+pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk};
+pub use run::{
+    ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, refuse_sources,
+};
 pub use verify::{Verification, verify_image};

@@ -1,10 +1,12 @@
 //! The copy: workers read blocks, find zeros, hash and pack, and give the result to the sink.
 
+use crate::chunks::{ChunkKind, ChunkRun, give, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::observer::Control;
-use crate::planner::{Planner, Work, WorkKind};
+use crate::planner::{Planner, Work, WorkKind, WorkSource};
+use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
-use format_core::{Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink, is_zero};
+use format_core::{ChunkStream, Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -24,11 +26,38 @@ pub struct CopyOutcome {
 /// # Errors
 /// What the disk and the sink report; `Temporary` when interrupted.
 pub fn copy_disk(disk: &Disk, sink: &dyn Sink, control: Control<'_>) -> Result<CopyOutcome> {
-    let needs = sink.needs();
-    if !needs.chunk_size.is_power_of_two() || needs.chunk_size > MAX_CHUNK {
-        return Err(Error::contract(format!("a sink asked for chunks of {:#x} bytes", needs.chunk_size)));
-    }
-    run("copy", disk, Some((sink, needs)), control)
+    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: None };
+    run("copy", source, Box::new(Planner::new(disk)), Some(checked(sink)?), control)
+}
+
+/// Gives `sink` only the chunks of `disk` that read differently in `base`, and hashes the whole disk in the same pass.
+/// Does not finish the sink.
+///
+/// # Errors
+/// As [`copy_disk`].
+pub fn copy_difference(
+    base: &Disk,
+    disk: &Disk,
+    sink: &dyn Sink,
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: Some(base) };
+    run("compare and copy", source, Box::new(Planner::new(disk)), Some(checked(sink)?), control)
+}
+
+/// Copies what comes through a pipe into `sink` and hashes it in the same pass. The disk has `size` bytes, at least the
+/// stream's. Does not finish the sink.
+///
+/// # Errors
+/// What the stream and the sink report; `Temporary` when interrupted.
+pub fn copy_stream(
+    stream: Box<dyn ChunkStream>,
+    size: u64,
+    sink: &dyn Sink,
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    let source = Source { size, disk: None, base: None };
+    run("copy", source, Box::new(StreamPlanner::new(stream, size)), Some(checked(sink)?), control)
 }
 
 /// Hashes `disk`.
@@ -36,22 +65,43 @@ pub fn copy_disk(disk: &Disk, sink: &dyn Sink, control: Control<'_>) -> Result<C
 /// # Errors
 /// What the disk reports; `Temporary` when interrupted.
 pub fn digest_disk(disk: &Disk, stage: &'static str, control: Control<'_>) -> Result<CopyOutcome> {
-    run(stage, disk, None, control)
+    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: None };
+    run(stage, source, Box::new(Planner::new(disk)), None, control)
 }
 
-fn run(
+fn checked(sink: &dyn Sink) -> Result<(&dyn Sink, Needs)> {
+    let needs = sink.needs();
+    if !needs.chunk_size.is_power_of_two() || needs.chunk_size > MAX_CHUNK {
+        return Err(Error::contract(format!("a sink asked for chunks of {:#x} bytes", needs.chunk_size)));
+    }
+    Ok((sink, needs))
+}
+
+/// Where the bytes come from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    size: u64,
+    /// `None` where the planner brings the bytes itself.
+    disk: Option<&'a Disk>,
+    /// Chunks that read the same here are left out.
+    base: Option<&'a Disk>,
+}
+
+fn run<'a>(
     stage: &'static str,
-    disk: &Disk,
-    sink: Option<(&dyn Sink, Needs)>,
-    control: Control<'_>,
+    source: Source<'a>,
+    planner: Box<dyn WorkSource + 'a>,
+    sink: Option<(&'a dyn Sink, Needs)>,
+    control: Control<'a>,
 ) -> Result<CopyOutcome> {
-    let blocks = BlockList::new(disk.virtual_size())?;
-    control.observer.begin(stage, data_bytes(disk, control)?);
+    let blocks = BlockList::new(source.size)?;
+    let data = source.disk.map_or(Ok(source.size), |disk| data_bytes(disk, control))?;
+    control.observer.begin(stage, data);
     let run = Run {
-        disk,
+        source,
         sink,
         control,
-        planner: Mutex::new(Planner::new(disk)),
+        planner: Mutex::new(planner),
         blocks,
         turns: Turns::default(),
         totals: Mutex::default(),
@@ -88,10 +138,10 @@ fn data_bytes(disk: &Disk, control: Control<'_>) -> Result<u64> {
 
 /// What the workers of one run share.
 struct Run<'a> {
-    disk: &'a Disk,
+    source: Source<'a>,
     sink: Option<(&'a dyn Sink, Needs)>,
     control: Control<'a>,
-    planner: Mutex<Planner<'a>>,
+    planner: Mutex<Box<dyn WorkSource + 'a>>,
     blocks: BlockList,
     turns: Turns,
     /// Bytes read, bytes written.
@@ -99,13 +149,20 @@ struct Run<'a> {
     failure: Mutex<Option<Error>>,
 }
 
+/// One worker's memory: a block, and the base's block where there is one.
+struct Buffers {
+    block: Vec<u8>,
+    base: Vec<u8>,
+}
+
 impl Run<'_> {
     /// One worker's life: take work, do it; stop at the end or at the first failure of any worker.
     fn work_until_done(&self) {
-        let mut buf = vec![0; BLOCK_SIZE as usize];
+        let base = if self.source.base.is_some() { BLOCK_SIZE as usize } else { 0 };
+        let mut buffers = Buffers { block: vec![0; BLOCK_SIZE as usize], base: vec![0; base] };
         loop {
             // A panic is our bug; the other workers must not wait for a turn that never comes.
-            let step = catch_unwind(AssertUnwindSafe(|| self.step(&mut buf)))
+            let step = catch_unwind(AssertUnwindSafe(|| self.step(&mut buffers)))
                 .unwrap_or_else(|_| Err(Error::contract("a worker panicked")));
             if let Err(error) = step {
                 locked(&self.failure).get_or_insert(error);
@@ -118,24 +175,30 @@ impl Run<'_> {
         }
     }
 
-    fn step(&self, buf: &mut [u8]) -> Result<Step> {
+    fn step(&self, buffers: &mut Buffers) -> Result<Step> {
         self.control.check()?;
-        let work = locked(&self.planner).next()?;
+        let work = locked(&self.planner).next(&mut buffers.block)?;
         match work {
             None => Ok(Step::End),
-            Some(work) => self.do_work(&work, buf).map(|()| Step::More),
+            Some(work) => self.do_work(&work, buffers).map(|()| Step::More),
         }
     }
 
-    fn do_work(&self, work: &Work, buf: &mut [u8]) -> Result<()> {
+    fn do_work(&self, work: &Work, buffers: &mut Buffers) -> Result<()> {
         match &work.kind {
-            WorkKind::Zeros { offset, len } => self.in_turn(work.turn, |sink| sink.zero_at(*offset, *len)),
+            WorkKind::Zeros { offset, len } => match self.source.base {
+                None => self.in_turn(work.turn, |sink| sink.zero_at(*offset, *len)),
+                Some(base) => self.zeros_over(base, work.turn, *offset, *len, buffers),
+            },
             WorkKind::Block { index, data } => {
                 let start = index * BLOCK_SIZE;
-                let len = (self.disk.virtual_size() - start).min(BLOCK_SIZE) as usize;
-                let block = &mut buf[..len];
-                let read = self.fill(block, start, data)?;
-                let written = self.write_block(work.turn, start, block)?;
+                let len = (self.source.size - start).min(BLOCK_SIZE) as usize;
+                let block = &mut buffers.block[..len];
+                let read = match self.source.disk {
+                    Some(disk) => fill(disk, block, start, data)?,
+                    None => data.iter().map(|(_, len)| len).sum(),
+                };
+                let written = self.write_block(work.turn, start, block, &mut buffers.base)?;
                 self.blocks.set(*index, &block_hash(block))?;
                 let mut totals = locked(&self.totals);
                 *totals = (totals.0 + read, totals.1 + written);
@@ -146,46 +209,63 @@ impl Run<'_> {
         }
     }
 
-    /// Reads the data ranges into the block and clears what lies between them.
-    fn fill(&self, block: &mut [u8], start: u64, data: &[(u64, u64)]) -> Result<u64> {
-        let (mut done, mut read) = (0, 0);
-        for &(offset, len) in data {
-            let (from, to) = ((offset - start) as usize, (offset - start + len) as usize);
-            block[done..from].fill(0);
-            self.disk.read_exact_at(offset, &mut block[from..to])?;
-            (done, read) = (to, read + len);
-        }
-        block[done..].fill(0);
-        Ok(read)
+    /// Hides what the base holds below a run of zeros. What both lack is passed without a look at each block.
+    fn zeros_over(&self, base: &Disk, turn: u64, offset: u64, len: u64, buffers: &mut Buffers) -> Result<()> {
+        let end = offset + len;
+        let mut at = offset;
+        buffers.block.fill(0);
+        let mut hide = || -> Result<()> {
+            while at < end {
+                self.control.check()?;
+                let Some(run) = next_data(base, at, end)? else { break };
+                let start = run / BLOCK_SIZE * BLOCK_SIZE;
+                at = end.min(start + BLOCK_SIZE);
+                let start = start.max(offset);
+                let block = &buffers.block[..(at - start) as usize];
+                self.write_runs(start, block, &mut buffers.base)?;
+            }
+            Ok(())
+        };
+        // An ordered sink is held for the whole run: its later turns wait.
+        self.in_turn(turn, |_| hide())
     }
 
-    /// Gives the block to the sink: runs of chunks with data as they are or packed one by one, zeros as zeros.
-    fn write_block(&self, turn: u64, start: u64, block: &[u8]) -> Result<u64> {
+    /// Gives the block to the sink in its turn.
+    fn write_block(&self, turn: u64, start: u64, block: &[u8], base: &mut [u8]) -> Result<u64> {
         let Some((sink, needs)) = self.sink else { return Ok(0) };
-        let runs = runs_of_chunks(block, needs.chunk_size as usize, needs.packed);
+        let runs = self.runs(needs, start, block, base)?;
         let mut packed = Vec::with_capacity(if needs.packed { runs.len() } else { 0 });
         if needs.packed {
-            for run in runs.iter().filter(|run| run.data) {
+            for run in runs.iter().filter(|run| run.kind == ChunkKind::Data) {
                 packed.push(sink.pack(&block[run.from..run.to])?);
             }
         }
         let mut packed = packed.into_iter();
         let mut written = 0;
         self.in_turn(turn, |sink| {
-            for run in &runs {
-                let at = start + run.from as u64;
-                let len = (run.to - run.from) as u64;
-                if !run.data {
-                    sink.zero_at(at, len)?;
-                    continue;
-                }
-                let plain = format_core::Packed::Plain(&block[run.from..run.to]);
-                sink.write_at(at, packed.next().unwrap_or(plain))?;
-                written += len;
-            }
+            written = give(sink, start, block, &runs, &mut packed)?;
             Ok(())
         })?;
         Ok(written)
+    }
+
+    /// As [`Run::write_block`] for a caller that has the turn already, and a block without data.
+    fn write_runs(&self, start: u64, zeros: &[u8], base: &mut [u8]) -> Result<()> {
+        let Some((sink, needs)) = self.sink else { return Ok(()) };
+        let runs = self.runs(needs, start, zeros, base)?;
+        give(sink, start, zeros, &runs, &mut Vec::new().into_iter()).map(|_| ())
+    }
+
+    fn runs(&self, needs: Needs, start: u64, block: &[u8], base: &mut [u8]) -> Result<Vec<ChunkRun>> {
+        let chunk = needs.chunk_size as usize;
+        let Some(disk) = self.source.base else {
+            return Ok(runs_of_chunks(block, None, chunk, needs.packed));
+        };
+        let base = &mut base[..block.len()];
+        let inside = disk.virtual_size().saturating_sub(start).min(block.len() as u64) as usize;
+        disk.read_exact_at(start.min(disk.virtual_size()), &mut base[..inside])?;
+        base[inside..].fill(0);
+        Ok(runs_of_chunks(block, Some(base), chunk, needs.packed))
     }
 
     /// Runs `action` on the sink, in its turn where the sink wants ascending offsets.
@@ -207,26 +287,28 @@ enum Step {
     End,
 }
 
-/// A run of chunks of one block that are all data or all zeros; positions within the block.
-#[derive(Debug, PartialEq, Eq)]
-struct ChunkRun {
-    from: usize,
-    to: usize,
-    data: bool,
+/// Reads the data ranges into the block and clears what lies between them.
+fn fill(disk: &Disk, block: &mut [u8], start: u64, data: &[(u64, u64)]) -> Result<u64> {
+    let (mut done, mut read) = (0, 0);
+    for &(offset, len) in data {
+        let (from, to) = ((offset - start) as usize, (offset - start + len) as usize);
+        block[done..from].fill(0);
+        disk.read_exact_at(offset, &mut block[from..to])?;
+        (done, read) = (to, read + len);
+    }
+    block[done..].fill(0);
+    Ok(read)
 }
 
-/// Cuts a block into runs; chunks with data are joined unless each has to be packed alone.
-fn runs_of_chunks(block: &[u8], chunk_size: usize, single: bool) -> Vec<ChunkRun> {
-    let mut runs: Vec<ChunkRun> = Vec::new();
-    for (number, chunk) in block.chunks(chunk_size).enumerate() {
-        let (from, data) = (number * chunk_size, !is_zero(chunk));
-        let to = from + chunk.len();
-        match runs.last_mut() {
-            Some(run) if run.data == data && !(single && data) => run.to = to,
-            _ => runs.push(ChunkRun { from, to, data }),
+/// Where the next data of `disk` begin, before `end`.
+fn next_data(disk: &Disk, start: u64, end: u64) -> Result<Option<u64>> {
+    for extent in disk.extents(start, end) {
+        let extent = extent?;
+        if extent.kind == ExtentKind::Data {
+            return Ok(Some(extent.offset));
         }
     }
-    runs
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -239,6 +321,7 @@ pub(crate) mod tests {
     use std::sync::atomic::AtomicBool;
 
     /// Offset and length of data; each byte is made from its offset.
+    #[derive(Debug)]
     pub(crate) struct Piece(pub(crate) u64, pub(crate) u64);
 
     struct Pieces(u64, Vec<Piece>);

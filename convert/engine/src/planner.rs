@@ -19,6 +19,13 @@ pub(crate) enum WorkKind {
     Block { index: u64, data: Vec<(u64, u64)> },
 }
 
+/// Hands out the work of a copy in order.
+pub(crate) trait WorkSource: Send {
+    /// The next piece of work, `None` at the end of the disk. A source that brings the bytes itself puts those of a
+    /// block into `block`, which is a whole block long, zeros included; any other leaves it alone.
+    fn next(&mut self, block: &mut [u8]) -> Result<Option<Work>>;
+}
+
 /// Hands out the work in order; many workers share one behind a mutex.
 pub(crate) struct Planner<'a> {
     extents: Extents<'a>,
@@ -29,14 +36,19 @@ pub(crate) struct Planner<'a> {
     turn: u64,
 }
 
+impl WorkSource for Planner<'_> {
+    fn next(&mut self, _block: &mut [u8]) -> Result<Option<Work>> {
+        self.next_work()
+    }
+}
+
 impl<'a> Planner<'a> {
     pub(crate) fn new(disk: &'a Disk) -> Self {
         let size = disk.virtual_size();
         Self { extents: disk.extents(0, size), size, current: None, at: 0, turn: 0 }
     }
 
-    /// The next piece of work, `None` at the end of the disk.
-    pub(crate) fn next(&mut self) -> Result<Option<Work>> {
+    fn next_work(&mut self) -> Result<Option<Work>> {
         if self.at >= self.size {
             return Ok(None);
         }
@@ -109,7 +121,7 @@ mod tests {
         let disk = disk_of(10 * B + 100, vec![Piece(5, 10), Piece(B - 1, 2), Piece(7 * B + 3, B)]);
         let mut planner = Planner::new(&disk);
         let mut work = Vec::new();
-        while let Some(next) = planner.next().unwrap() {
+        while let Some(next) = planner.next_work().unwrap() {
             work.push(next.kind);
         }
         let block = |index, data: &[(u64, u64)]| WorkKind::Block { index, data: data.to_vec() };

@@ -2,58 +2,101 @@
 
 use crate::manifest::{ImageFacts, Manifest, SourceFacts, blocks_path, manifest_path};
 use crate::observer::Control;
-use crate::pipeline::{CopyOutcome, copy_disk};
+use crate::pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream};
 use format_core::units::align_up;
 use format_core::{
-    ChainLink, CreateRequest, Disk, Error, ErrorKind, FileTarget, Format, OpenedImage, Result, Sink, Warning,
+    ChainLink, ChunkStream, CreateRequest, DeviceTarget, Disk, Error, ErrorKind, FileTarget, Format,
+    OpenedImage, ParentImage, PipeTarget, Result, Sink, TargetStorage, Warning,
 };
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
+
+/// Where an image is written.
+pub enum Destination<'a> {
+    /// A file, `NAME.partial` until it is complete.
+    File {
+        /// Its final name.
+        path: &'a Path,
+        /// Whether an existing image is replaced.
+        replace: bool,
+    },
+    /// A block device, overwritten in place.
+    Device(DeviceTarget),
+    /// A pipe.
+    Pipe(PipeTarget),
+}
 
 /// What to convert into what.
 pub struct ConvertRequest<'a> {
     /// The opened source.
     pub source: &'a OpenedImage,
-    /// The disk to write: the source's own, or it with an overlay on top.
+    /// The disk to write: the source's own, or it with something on top.
     pub disk: &'a Disk,
-    /// The image to write.
-    pub target: &'a Path,
-    /// Its format.
+    /// Where to.
+    pub target: Destination<'a>,
+    /// The format to write.
     pub format: &'static Format,
     /// `-o` options for the writer.
     pub options: BTreeMap<String, String>,
-    /// Whether an existing image is replaced.
-    pub replace: bool,
+    /// Write only what differs from this image, which becomes the new image's parent. Its path comes first.
+    pub base: Option<(&'a Path, &'a OpenedImage)>,
 }
 
 /// What a conversion did.
 #[derive(Debug)]
 pub struct ConvertOutcome {
-    /// The manifest of the image, not saved yet: the caller may add to it.
-    pub manifest: Manifest,
+    /// The manifest of the image, not saved yet: the caller may add to it. There is none for devices and pipes, which
+    /// have no place beside them.
+    pub manifest: Option<Manifest>,
     /// What the copy read and wrote, with the block hashes.
     pub copy: CopyOutcome,
     /// What a person should know.
     pub warnings: Vec<Warning>,
 }
 
-/// Starts writing an image. The second value is the size that its disk will have: the format may round up.
+impl ConvertOutcome {
+    /// The manifest of an image that was written to a file.
+    ///
+    /// # Errors
+    /// `Contract` for devices and pipes.
+    pub fn into_manifest(self) -> Result<(Manifest, CopyOutcome)> {
+        let manifest = self.manifest.ok_or_else(|| Error::contract("only a file has a manifest"))?;
+        Ok((manifest, self.copy))
+    }
+}
+
+/// A sink for a disk of `virtual_size` bytes. The second value is the size that its disk will have: the format may
+/// round up.
 ///
 /// # Errors
-/// `Usage` for an option that the format does not know; `Unsupported` when it cannot be written; as
-/// [`FileTarget::create`].
-fn open_target(
-    path: &Path,
+/// `Usage` for an option that the format does not know; `Unsupported` when it cannot be written; what the format says.
+pub(crate) fn open_sink(
+    target: Box<dyn TargetStorage>,
     format: &'static Format,
     virtual_size: u64,
     options: BTreeMap<String, String>,
-    replace: bool,
-    sources: Vec<(u64, u64)>,
+    parent: Option<ParentImage>,
 ) -> Result<(Box<dyn Sink>, u64)> {
-    let create = format.create.ok_or_else(|| {
-        Error::unsupported(format!("{} images cannot be written", format.name))
-            .hint("'rehome formats' lists the formats that can")
-    })?;
+    let request = create_request(format, virtual_size, options, parent)?;
+    let create = format.create.ok_or_else(|| cannot_write(format))?;
+    Ok((create(target, &request)?, request.virtual_size))
+}
+
+fn cannot_write(format: &Format) -> Error {
+    Error::unsupported(format!("{} images cannot be written", format.name))
+        .hint("'rehome formats' lists the formats that can")
+}
+
+/// The checked request, its size rounded up to what the format can hold.
+fn create_request(
+    format: &'static Format,
+    virtual_size: u64,
+    options: BTreeMap<String, String>,
+    parent: Option<ParentImage>,
+) -> Result<CreateRequest> {
+    if format.create.is_none() {
+        return Err(cannot_write(format));
+    }
     for key in options.keys() {
         if !format.create_options.iter().any(|option| option.key == key) {
             let known: Vec<_> = format.create_options.iter().map(|option| option.key).collect();
@@ -62,11 +105,13 @@ fn open_target(
             return Err(Error::usage(format!("{} has no option {key:?}: {known}", format.name)));
         }
     }
-    let mut request = CreateRequest { virtual_size, options, parent: None };
+    if parent.is_some() && !format.can_differ {
+        return Err(Error::unsupported(format!("{} images with a parent cannot be written", format.name)));
+    }
+    let mut request = CreateRequest { virtual_size, options, parent };
     request.virtual_size = align_up(virtual_size, (format.size_step)(&request))
         .ok_or_else(|| Error::usage(format!("a disk of {virtual_size:#x} bytes cannot be rounded up")))?;
-    let target = FileTarget::create(path, replace)?.sparing(sources);
-    Ok((create(Box::new(target), &request)?, request.virtual_size))
+    Ok(request)
 }
 
 /// Copies the disk into a new image and gives it its name. The manifest is made but not saved.
@@ -74,27 +119,147 @@ fn open_target(
 /// # Errors
 /// What source, target and host report; nothing is left under the target's name then.
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
-    let ConvertRequest { source, disk, target, format, options, replace } = request;
-    refuse_sources(target, [source])?;
-    let named = |e: Error| e.context(format!("write {}", target.display()));
-    let files = source.chain.iter().flat_map(ChainLink::file_ids).collect();
-    let (sink, size) =
-        open_target(target, format, disk.virtual_size(), options, replace, files).map_err(named)?;
-    let copy = copy_disk(&disk.grown_to(size), sink.as_ref(), control)?;
+    let ConvertRequest { source, disk, target, format, options, base } = request;
+    let images = std::iter::once(source).chain(base.map(|(_, image)| image));
+    let (target, path) = open_target(target, images)?;
+    let named = |e: Error| match path {
+        Some(path) => e.context(format!("write {}", path.display())),
+        None => e,
+    };
+    let parent = match (base, path) {
+        (None, _) => None,
+        (Some((base, image)), Some(path)) => Some(parent_image(base, image, path)?),
+        (Some(_), None) => return Err(Error::usage("an image with a parent has to be a file beside it")),
+    };
+    let (sink, size) = open_sink(target, format, disk.virtual_size(), options, parent).map_err(named)?;
+    let disk_written = disk.grown_to(size);
+    let copy = match base {
+        None => copy_disk(&disk_written, sink.as_ref(), control)?,
+        Some((_, image)) => copy_difference(&image.disk, &disk_written, sink.as_ref(), control)?,
+    };
     sink.finish().map_err(named)?;
-    let manifest = Manifest::new(target, format.name, &copy.blocks, source_facts(source))?;
-    let mut warnings = Vec::new();
-    if size != disk.virtual_size() {
-        let (from, name) = (disk.virtual_size(), format.name);
-        let text =
-            format!("{name} cannot hold a disk of {from} bytes: it has {size} bytes now, the rest is zeros");
-        warnings.push(Warning::new("disk-size-rounded", text));
-    }
+    let manifest =
+        path.map(|path| Manifest::new(path, format.name, &copy.blocks, source_facts(source))).transpose()?;
+    let warnings = size_warning(format, disk.virtual_size(), size);
     Ok(ConvertOutcome { manifest, copy, warnings })
 }
 
+/// As [`convert`] for what comes through a pipe; `name` is what the manifest calls it.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_stream(
+    stream: Box<dyn ChunkStream>,
+    name: &str,
+    target: Destination<'_>,
+    format: &'static Format,
+    options: BTreeMap<String, String>,
+    control: Control<'_>,
+) -> Result<ConvertOutcome> {
+    let (target, path) = open_target(target, [])?;
+    let named = |e: Error| match path {
+        Some(path) => e.context(format!("write {}", path.display())),
+        None => e,
+    };
+    let (virtual_size, source_format) = (stream.virtual_size(), stream.format());
+    let mut warnings = stream.warnings().to_vec();
+    let (sink, size) = open_sink(target, format, virtual_size, options, None).map_err(named)?;
+    let copy = copy_stream(stream, size, sink.as_ref(), control)?;
+    sink.finish().map_err(named)?;
+    let files = vec![ImageFacts { name: name.into(), format: source_format.into(), file_size: 0 }];
+    let facts = SourceFacts { files, digest: None };
+    let manifest = path.map(|path| Manifest::new(path, format.name, &copy.blocks, facts)).transpose()?;
+    warnings.extend(size_warning(format, virtual_size, size));
+    Ok(ConvertOutcome { manifest, copy, warnings })
+}
+
+/// Writes an image that reads as zeros, or as its parent.
+///
+/// # Errors
+/// As [`convert`].
+pub fn create_image(
+    path: &Path,
+    replace: bool,
+    format: &'static Format,
+    virtual_size: u64,
+    options: BTreeMap<String, String>,
+    parent: Option<(&Path, &OpenedImage)>,
+) -> Result<u64> {
+    let (target, _) = open_target(Destination::File { path, replace }, parent.map(|(_, image)| image))?;
+    let named = |e: Error| e.context(format!("write {}", path.display()));
+    let parent = parent.map(|(base, image)| parent_image(base, image, path)).transpose()?;
+    let (sink, size) = open_sink(target, format, virtual_size, options, parent).map_err(named)?;
+    sink.finish().map_err(named)?;
+    Ok(size)
+}
+
+type OpenedTarget<'a> = (Box<dyn TargetStorage>, Option<&'a Path>);
+
+fn open_target<'a, 's>(
+    target: Destination<'a>,
+    sources: impl IntoIterator<Item = &'s OpenedImage>,
+) -> Result<OpenedTarget<'a>> {
+    match target {
+        Destination::File { path, replace } => {
+            let sources: Vec<_> = sources.into_iter().collect();
+            refuse_sources(path, sources.iter().copied())?;
+            let files = sources.iter().flat_map(|image| &image.chain).flat_map(ChainLink::file_ids).collect();
+            let target = FileTarget::create(path, replace)
+                .map_err(|e| e.context(format!("write {}", path.display())))?;
+            Ok((Box::new(target.sparing(files)), Some(path)))
+        }
+        Destination::Device(device) => Ok((Box::new(device), None)),
+        Destination::Pipe(pipe) => Ok((Box::new(pipe), None)),
+    }
+}
+
+/// What a child at `child` has to know of its parent at `base`.
+fn parent_image(base: &Path, image: &OpenedImage, child: &Path) -> Result<ParentImage> {
+    let failed = |e| Error::io(format!("cannot examine {}", base.display()), e);
+    let path = base.canonicalize().map_err(failed)?;
+    let folder = match child.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().map_err(failed)?;
+    let (Some(layer), Some(link)) = (image.disk.layers().first(), image.chain.first()) else {
+        return Err(Error::contract("an image without layers"));
+    };
+    let name = relative(&folder, &path);
+    let Some(name) = name.to_str() else {
+        return Err(Error::usage(format!("the name {} cannot be written into an image", path.display())));
+    };
+    Ok(ParentImage {
+        name: name.into(),
+        format: link.format.name,
+        virtual_size: image.disk.virtual_size(),
+        identity: layer.identity().map(str::to_owned),
+        chunk_size: layer.chunk_size(),
+        modified: path.metadata().and_then(|found| found.modified()).ok(),
+        details: layer.details(),
+        path,
+    })
+}
+
+/// `path` as seen from `folder`; both are absolute and without links.
+fn relative(folder: &Path, path: &Path) -> PathBuf {
+    let same = folder.components().zip(path.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(same).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(same)).collect()
+}
+
+fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
+    if size == from {
+        return Vec::new();
+    }
+    let name = format.name;
+    let text =
+        format!("{name} cannot hold a disk of {from} bytes: it has {size} bytes now, the rest is zeros");
+    vec![Warning::new("disk-size-rounded", text)]
+}
+
 fn source_facts(source: &OpenedImage) -> SourceFacts {
-    let file = |link: &format_core::ChainLink| ImageFacts {
+    let file = |link: &ChainLink| ImageFacts {
         name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         format: link.format.name.into(),
         file_size: link.file_size,
@@ -132,4 +297,20 @@ pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a O
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_named_as_seen_from_the_child() {
+        for (folder, path, name) in [
+            ("/vm", "/vm/base.qcow2", "base.qcow2"),
+            ("/vm/children", "/vm/base.qcow2", "../base.qcow2"),
+            ("/vm", "/srv/base", "../srv/base"),
+        ] {
+            assert_eq!(relative(Path::new(folder), Path::new(path)), Path::new(name));
+        }
+    }
 }

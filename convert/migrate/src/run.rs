@@ -8,7 +8,7 @@ use crate::plan::{obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
 use crate::undo;
-use convert_engine::{ChangedRange, Control, ConvertRequest, convert, refuse_sources};
+use convert_engine::{ChangedRange, Control, ConvertRequest, Destination, convert, refuse_sources};
 use driver_core::Plan;
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
@@ -195,25 +195,25 @@ fn copy_and_prove(
     let convert_request = ConvertRequest {
         source,
         disk: &disk,
-        target: image,
+        target: Destination::File { path: image, replace: target.replace },
         format,
         options: Default::default(),
-        replace: target.replace,
+        base: None,
     };
-    let mut outcome = convert(convert_request, control)?;
-    let proof =
-        prove(image, format, &outcome.copy.blocks, overlay, control).map_err(|e| put_aside(image, e))?;
+    let outcome = convert(convert_request, control)?;
+    let warnings = outcome.warnings.clone();
+    let (mut manifest, copy) = outcome.into_manifest()?;
+    let proof = prove(image, format, &copy.blocks, overlay, control).map_err(|e| put_aside(image, e))?;
     report.changed = overlay.changed_ranges();
-    let manifest = &mut outcome.manifest;
     manifest.source.digest = Some(proof.source_digest.clone());
     manifest.changed = report.changed.iter().map(|&(offset, len)| ChangedRange { offset, len }).collect();
-    manifest.save(image, &outcome.copy.blocks)?;
+    manifest.save(image, &copy.blocks)?;
     report.digest = Some(manifest.digest.clone());
     report.source_digest = Some(proof.source_digest);
-    report.data_bytes = Some(outcome.copy.read);
+    report.data_bytes = Some(copy.read);
     report.file_size = Some(manifest.image.file_size);
     report.differing_blocks = Some(proof.differing_blocks);
-    Ok(outcome.warnings)
+    Ok(warnings)
 }
 
 fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning {

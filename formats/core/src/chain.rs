@@ -3,7 +3,7 @@
 use crate::gate::Recorder;
 use crate::{
     Access, DenyAll, Disk, Error, ErrorKind, FileStorage, FolderGate, Format, Gate, Layer, LayerContext,
-    PartFile, Referenced, Result, Score, Storage, Warning,
+    ParentRef, PartFile, Referenced, Result, Score, Storage, Warning,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,9 @@ pub struct OpenOptions {
     pub format: Option<&'static Format>,
     /// Folders outside the image's own in which parents and extent files may lie.
     pub allow_parents: Vec<PathBuf>,
+    /// Images that the operator names as parents. Where an image says the identity of its parent and one of these has
+    /// it, that one is taken, whatever file the image names.
+    pub parents: Vec<PathBuf>,
     /// How images are read; the snapshot is the top image's.
     pub access: Access,
 }
@@ -28,7 +31,8 @@ impl OpenOptions {
     /// Opens with nothing allowed and nothing special.
     #[must_use]
     pub fn new(formats: &'static [&'static Format], format: Option<&'static Format>) -> Self {
-        Self { formats, format, allow_parents: Vec::new(), access: Access::default() }
+        let (allow_parents, parents) = (Vec::new(), Vec::new());
+        Self { formats, format, allow_parents, parents, access: Access::default() }
     }
 }
 
@@ -75,25 +79,22 @@ pub struct OpenedImage {
 /// # Errors
 /// `SourceMissing`, `Denied`, `Corrupt`, `Unsupported`, `Io` from the files; `Usage` when the format has to be named.
 pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
-    if path.is_dir() {
-        let inside = options
-            .formats
-            .iter()
-            .filter_map(|f| Some((f, path.join(f.folder_entry?))))
-            .find(|(_, p)| p.is_file());
-        if let Some((format, path)) = inside {
-            let options = OpenOptions { format: Some(format), ..options.clone() };
-            return open_image(&path, &options);
-        }
-    }
-    let storage = FileStorage::open(path)?;
-    open_chain(path, storage, options).map_err(|e| e.context(format!("open {}", path.display())))
+    let (file, format) = open_file(path, options)?;
+    open_chain(file, format, options).map_err(|e| e.context(format!("open {}", path.display())))
 }
 
-fn open_chain(path: &Path, storage: FileStorage, options: &OpenOptions) -> Result<OpenedImage> {
-    let (format, sure) = match options.format {
+/// The file that holds the image at `path`, with its format.
+pub(crate) fn open_file(path: &Path, options: &OpenOptions) -> Result<(Referenced, &'static Format)> {
+    let inside = options.formats.iter().filter_map(|format| Some((*format, path.join(format.folder_entry?))));
+    let (path, named) = match inside.filter(|_| path.is_dir()).find(|(_, path)| path.is_file()) {
+        Some((format, path)) => (path, Some(format)),
+        None => (path.to_owned(), options.format),
+    };
+    let storage = FileStorage::open(&path)?;
+    let failed = |e: Error| e.context(format!("open {}", path.display()));
+    let (format, sure) = match named {
         Some(format) => (format, true),
-        None => guess(path, &storage, options.formats)?,
+        None => guess(&path, &storage, options.formats).map_err(failed)?,
     };
     let gate: Arc<dyn Gate> = if sure {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -101,8 +102,18 @@ fn open_chain(path: &Path, storage: FileStorage, options: &OpenOptions) -> Resul
     } else {
         Arc::new(DenyAll)
     };
+    Ok((Referenced { storage, gate }, format))
+}
+
+/// What a room gets to open or check the file at `path`.
+pub(crate) fn context_of(path: &Path, gate: Arc<dyn Gate>, access: &Access) -> LayerContext {
+    let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    LayerContext { gate, name, access: access.clone() }
+}
+
+fn open_chain(file: Referenced, format: &'static Format, options: &OpenOptions) -> Result<OpenedImage> {
     let (mut layers, mut chain, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    let mut next = Some((Referenced { storage, gate }, format));
+    let mut next = Some((file, format));
     let mut access = options.access.clone();
     while let Some((file, format)) = next.take() {
         let (link, layer, gate) = open_one(file, format, &access)?;
@@ -114,15 +125,19 @@ fn open_chain(path: &Path, storage: FileStorage, options: &OpenOptions) -> Resul
             return Err(Error::new(ErrorKind::Limit, format!("the chain has more than {MAX_CHAIN} images")));
         }
         warnings.extend_from_slice(layer.warnings());
-        if let Some(parent) = layer.parent() {
-            let referenced = open_parent(&parent.names, gate.as_ref())
-                .map_err(|e| e.context(format!("parent of {}", link.path.display())))?;
-            next = Some(with_format(parent.format.as_deref(), referenced, options.formats)?);
-        }
+        let path = link.path.clone();
         chain.push(link);
+        if let Some(parent) = layer.parent() {
+            let found = open_parent(parent, gate.as_ref(), options, &chain);
+            next = Some(found.map_err(|e| e.context(format!("parent of {}", path.display())))?);
+        }
         layers.push(layer);
     }
     check_identities(&layers, &chain)?;
+    warnings.extend(layers.windows(2).filter_map(|pair| match pair {
+        [child, parent] => child.remark_on_parent(parent.as_ref()),
+        _ => None,
+    }));
     Ok(OpenedImage { disk: Disk::new(layers)?, chain, warnings })
 }
 
@@ -138,8 +153,7 @@ fn open_one(file: Referenced, format: &'static Format, access: &Access) -> Resul
         return Err(Error::usage(format!("{} images have no snapshots inside", format.name)));
     }
     let recorder = Arc::new(Recorder { gate: Arc::clone(&gate), opened: Mutex::default() });
-    let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    let context = LayerContext { gate: Arc::clone(&recorder) as Arc<dyn Gate>, name, access: access.clone() };
+    let context = context_of(&path, Arc::clone(&recorder) as Arc<dyn Gate>, access);
     let layer: Arc<dyn Layer> = open(Arc::new(storage), &context)?.into();
     let parts = recorder.opened.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (virtual_size, chunk_size) = (layer.virtual_size(), layer.chunk_size());
@@ -158,16 +172,68 @@ pub(crate) fn cannot_read(format: &'static Format) -> Error {
     }
 }
 
-/// The first of the names that exists; a name that the gate denies ends the search.
-fn open_parent(names: &[String], gate: &dyn Gate) -> Result<Referenced> {
+/// The operator's choice, else the first of the names that exists; a name that the gate denies ends the search.
+fn open_parent(
+    parent: &ParentRef,
+    gate: &dyn Gate,
+    options: &OpenOptions,
+    children: &[ChainLink],
+) -> Result<(Referenced, &'static Format)> {
+    if let Some(found) = named_by_operator(parent, options, children)? {
+        return Ok(found);
+    }
     let mut missing = None;
-    for name in names {
+    for name in &parent.names {
         match gate.open(name) {
             Err(e) if e.kind() == ErrorKind::SourceMissing => missing = Some(e),
-            other => return other,
+            other => return with_format(parent.format.as_deref(), other?, options.formats),
         }
     }
-    Err(missing.unwrap_or_else(|| Error::corrupt("the image has a parent but does not name it")))
+    let Some(identity) = &parent.identity else {
+        return Err(missing.unwrap_or_else(|| Error::corrupt("the image has a parent but does not name it")));
+    };
+    let error = missing.unwrap_or_else(|| {
+        let text = format!("the image is a difference to {identity} and does not say which file that is");
+        Error::new(ErrorKind::SourceMissing, text)
+    });
+    Err(match options.parents.len() {
+        0 => error.hint("name the parent's file with --parent FILE, and the parent's parent if it has one"),
+        many => error.hint(format!("of the {many} files given with --parent, none is {identity}")),
+    })
+}
+
+/// The first image that the operator named and that has the identity which the child wants. The children are passed
+/// over: a new VMware snapshot has the CID of its parent.
+fn named_by_operator(
+    parent: &ParentRef,
+    options: &OpenOptions,
+    children: &[ChainLink],
+) -> Result<Option<(Referenced, &'static Format)>> {
+    let Some(wanted) = parent.identity.as_deref() else { return Ok(None) };
+    for path in &options.parents {
+        let open = || {
+            let storage = FileStorage::open(path)?;
+            let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+            let gate = Arc::new(FolderGate::new(folder, canonical(&options.allow_parents)?));
+            // The child's word on the format is for its parent, and not each of these is.
+            with_format(None, Referenced { storage, gate }, options.formats)
+        };
+        let identity = || {
+            let (file, format) = open()?;
+            let access = Access { snapshot: None, ..options.access.clone() };
+            let file_id = Some(file.storage.file_id()?);
+            if children.iter().any(|child| Some(child.file_id) == file_id) {
+                return Ok(None);
+            }
+            let (_, layer, _) = open_one(file, format, &access)?;
+            Ok(layer.identity().map(str::to_owned))
+        };
+        let failed = |e: Error| e.context(format!("open {}, named as a parent", path.display()));
+        if identity().map_err(failed)?.as_deref() == Some(wanted) {
+            return open().map(Some).map_err(failed);
+        }
+    }
+    Ok(None)
 }
 
 /// A parent whose format was only guessed may refer to nothing further.

@@ -60,6 +60,15 @@ impl Disk {
         if size <= self.size { self.clone() } else { self.with_top(Arc::new(Blank(size))) }
     }
 
+    /// The first `size` bytes of the disk, which hides what lies beyond for good.
+    #[must_use]
+    pub fn cut_to(&self, size: u64) -> Self {
+        if size >= self.size {
+            return self.clone();
+        }
+        Self { layers: Arc::new([Arc::new(Beginning { disk: self.clone(), size }) as Arc<dyn Layer>]), size }
+    }
+
     /// Size in bytes.
     #[must_use]
     pub fn virtual_size(&self) -> u64 {
@@ -201,6 +210,47 @@ fn checked_extent(layer: &dyn Layer, offset: u64) -> Result<Extent> {
         "asked at {offset:#x}, answered {start:#x}+{len:#x} in a layer of {size:#x} bytes"
     ))
     .in_format(layer.format()))
+}
+
+/// The beginning of a disk as one layer.
+struct Beginning {
+    disk: Disk,
+    size: u64,
+}
+
+impl Layer for Beginning {
+    fn format(&self) -> &'static str {
+        "beginning"
+    }
+
+    fn virtual_size(&self) -> u64 {
+        self.size
+    }
+
+    fn chunk_size(&self) -> u64 {
+        1
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let extent = self.disk.extent_at(offset)?;
+        match self.size.checked_sub(offset) {
+            Some(left) if left > 0 => Ok(Extent { len: extent.len.min(left), ..extent }),
+            _ => Err(Error::usage(format!(
+                "extent asked for at {offset:#x} of a disk of {:#x} bytes",
+                self.size
+            ))),
+        }
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        crate::check_guest_range(self.size, offset, buf.len() as u64)?;
+        self.disk.read_exact_at(offset, buf)
+    }
+
+    fn host_range(&self, offset: u64) -> Option<HostRange> {
+        let range = self.disk.host_range(offset).ok().flatten()?;
+        Some(HostRange { len: range.len.min(self.size.checked_sub(offset)?), ..range })
+    }
 }
 
 /// A layer without data: all it has is a size.
@@ -350,6 +400,16 @@ mod tests {
         disk.read_exact_at(0, &mut bytes).unwrap();
         assert_eq!(&bytes, b"ab\0\0\0");
         assert_eq!(disk.grown_to(3).virtual_size(), 5, "never shorter");
+    }
+
+    #[test]
+    fn what_was_cut_off_never_comes_back() {
+        let cut = disk(&["a.c", "xyz"]).cut_to(2);
+        assert_eq!(cut.virtual_size(), 2);
+        assert_eq!(cut.extents(0, 9).map(|e| e.unwrap().len).sum::<u64>(), 2);
+        let mut bytes = [1; 4];
+        cut.grown_to(4).read_exact_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"ay\0\0");
     }
 
     #[test]

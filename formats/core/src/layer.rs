@@ -53,6 +53,11 @@ pub trait Layer: Send + Sync {
         None
     }
 
+    /// What a person should know about the image that was found as the parent; its identity is checked elsewhere.
+    fn remark_on_parent(&self, _parent: &dyn Layer) -> Option<Warning> {
+        None
+    }
+
     /// What a child must name as its parent's identity (VHDX DataWriteGuid, VMDK CID, …).
     fn identity(&self) -> Option<&str> {
         None

@@ -25,6 +25,11 @@ pub trait Storage: Send + Sync {
         check_inside(offset, self.size())?;
         Ok(Extent { offset, len: self.size() - offset, kind: ExtentKind::Data })
     }
+
+    /// The logical sector size in bytes where it is a block device.
+    fn sector_size(&self) -> Option<u32> {
+        None
+    }
 }
 
 fn check_inside(offset: u64, size: u64) -> Result<()> {
@@ -49,6 +54,7 @@ pub struct FileStorage {
     path: PathBuf,
     size: u64,
     is_device: bool,
+    sector_size: Option<u32>,
 }
 
 impl FileStorage {
@@ -87,7 +93,9 @@ impl FileStorage {
                 )));
             }
         };
-        Ok(Self { file, path: path.to_owned(), size, is_device })
+        // What only looks like a device to us, inside a sandbox perhaps, has no sector size.
+        let sector_size = is_device.then(|| rustix::fs::ioctl_blksszget(&file).ok()).flatten();
+        Ok(Self { file, path: path.to_owned(), size, is_device, sector_size })
     }
 
     /// What messages call it.
@@ -154,6 +162,10 @@ impl Storage for FileStorage {
             Err(rustix::io::Errno::NXIO) => Ok(hole_len(self.size)),
             Err(_) => Ok(rest),
         }
+    }
+
+    fn sector_size(&self) -> Option<u32> {
+        self.sector_size
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `tests/qemu.rs` converts between all formats; `tests/corpus.rs` reads a collection of images of other products.
 
-use convert_engine::{Control, ConvertOutcome, ConvertRequest, Silent, convert};
+use convert_engine::{Control, ConvertOutcome, ConvertRequest, Destination, Silent, convert};
 use format_all::FORMATS;
 use format_core::{Disk, Error, Format, OpenOptions, OpenedImage, Result, open_image};
 use std::io::Write;
@@ -65,7 +65,14 @@ pub fn convert_image(
     options: &[(&str, &str)],
 ) -> Result<ConvertOutcome> {
     let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let request = ConvertRequest { source, disk: &source.disk, target, format, options, replace: true };
+    let request = ConvertRequest {
+        source,
+        disk: &source.disk,
+        target: Destination::File { path: target, replace: true },
+        format,
+        options,
+        base: None,
+    };
     let interrupted = AtomicBool::new(false);
     convert(request, Control { observer: &Silent, interrupted: &interrupted, threads: 3 })
 }

@@ -95,6 +95,10 @@ impl TargetStorage for DeviceTarget {
         Ok(())
     }
 
+    fn is_blank(&self) -> bool {
+        false
+    }
+
     fn commit(self: Box<Self>) -> Result<()> {
         self.sync()
     }

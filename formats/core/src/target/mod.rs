@@ -51,6 +51,12 @@ pub trait TargetStorage: Send + Sync {
         Ok(())
     }
 
+    /// Whether what was never written reads as zeros. A device has old bytes there: a sink has to zero every range that
+    /// it does not write.
+    fn is_blank(&self) -> bool {
+        true
+    }
+
     /// Whether bytes can only be added at the end: a pipe. Writes must then ascend; gaps become zeros.
     fn is_sequential(&self) -> bool {
         false

@@ -1,0 +1,74 @@
+//! Checks the structure of an image and of its parents. Nothing is ever repaired in place.
+
+use crate::chain::{cannot_read, context_of, open_file};
+use crate::{
+    CheckReport, Disk, FileStorage, FolderGate, Format, Gate, OpenOptions, Referenced, Result, open_image,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the check of one image file found.
+#[derive(Clone, Debug)]
+pub struct CheckedImage {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: &'static Format,
+    /// What was found.
+    pub report: CheckReport,
+}
+
+/// Checks the image at `path` and the chain below it, top first. A chain that cannot be opened is an error of the top's
+/// report, when the top itself could be checked.
+///
+/// # Errors
+/// As [`open_image`] for a top that cannot be looked at at all.
+pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImage>> {
+    let (file, format) = open_file(path, options)?;
+    if format.open_layer.is_none() {
+        return Err(cannot_read(format));
+    }
+    let top = file.storage.path().to_owned();
+    let report = check_file(file, format, options);
+    let opened = match (open_image(path, options), report) {
+        (Ok(opened), Ok(report)) => {
+            let mut checked = vec![CheckedImage { path: top, format, report }];
+            for link in opened.chain.iter().skip(1) {
+                let folder = link.path.parent().map(Path::to_owned).unwrap_or_default();
+                let gate =
+                    Arc::new(FolderGate::new(folder, options.allow_parents.clone().into())) as Arc<dyn Gate>;
+                let file = Referenced { storage: FileStorage::open(&link.path)?, gate };
+                let report = check_file(file, link.format, options)?;
+                checked.push(CheckedImage { path: link.path.clone(), format: link.format, report });
+            }
+            if let Some(first) = checked.first_mut() {
+                walk(&opened.disk, &mut first.report);
+            }
+            return Ok(checked);
+        }
+        (Err(error), Ok(mut report)) => {
+            report.error(error.to_string(), error.offset());
+            report
+        }
+        (_, Err(error)) => return Err(error),
+    };
+    Ok(vec![CheckedImage { path: top, format, report: opened }])
+}
+
+fn check_file(file: Referenced, format: &'static Format, options: &OpenOptions) -> Result<CheckReport> {
+    let Some(check) = format.check else { return Ok(CheckReport::default()) };
+    let Referenced { storage, gate } = file;
+    let path = storage.path().to_owned();
+    let context = context_of(&path, gate, &options.access);
+    check(Arc::new(storage), &context).map_err(|e| e.context(format!("check {}", path.display())))
+}
+
+/// Every extent of the disk has to be found: a last test that no room's own check can forget.
+fn walk(disk: &Disk, report: &mut CheckReport) {
+    let known = report.errors > 0;
+    if let Some(Err(error)) = disk.extents(0, disk.virtual_size()).find(Result::is_err)
+        && !known
+    {
+        report.error(error.to_string(), error.offset());
+    }
+}
