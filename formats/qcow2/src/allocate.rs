@@ -15,6 +15,7 @@ const MAX_FREE_ENDS: usize = 8;
 /// Hands out host clusters.
 pub(crate) struct Allocator {
     cluster_bits: u32,
+    refcount_order: u32,
     /// The first cluster that was never handed out.
     next: u64,
     /// Where compressed data may go on: host offsets of the free ends of clusters.
@@ -36,8 +37,15 @@ pub(crate) struct RefcountTable {
 
 impl Allocator {
     /// An allocator for an empty file.
-    pub(crate) fn new(cluster_bits: u32) -> Self {
-        Self { cluster_bits, next: 0, free_ends: Vec::new(), blocks: Vec::new(), open: VecDeque::new() }
+    pub(crate) fn new(cluster_bits: u32, refcount_order: u32) -> Self {
+        let (free_ends, blocks, open) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { cluster_bits, refcount_order, next: 0, free_ends, blocks, open }
+    }
+
+    /// The most references that one cluster may have. Few compressed clusters are so small that 16 bits are not enough,
+    /// and a free end may always stay unused.
+    fn most_references(&self) -> u16 {
+        if self.refcount_order < 4 { (1 << (1 << self.refcount_order)) - 1 } else { u16::MAX }
     }
 
     /// Host offset of `count` new clusters in a row.
@@ -53,7 +61,7 @@ impl Allocator {
     /// clusters, else in new clusters.
     pub(crate) fn packed(&mut self, len: u64, target: &dyn TargetStorage) -> Result<u64> {
         let bits = self.cluster_bits;
-        let usable = |end: &u64| self.count(end >> bits) < u16::MAX;
+        let usable = |end: &u64| self.count(end >> bits) < self.most_references();
         let fitting = self.free_ends.iter().copied().filter(usable).filter(|&end| self.room(end) >= len);
         let start = fitting
             .min_by_key(|&end| self.room(end))
@@ -88,7 +96,7 @@ impl Allocator {
     }
 
     fn per_block(&self) -> u64 {
-        1 << (self.cluster_bits - 1)
+        1 << (self.cluster_bits + 3 - self.refcount_order)
     }
 
     fn take(&mut self, count: u64) {
@@ -138,8 +146,7 @@ impl Allocator {
     fn write_block(&mut self, offset: u64, target: &dyn TargetStorage) -> Result<()> {
         let counts = self.open.pop_front().unwrap_or_default();
         self.blocks.push(offset);
-        let bytes: Vec<u8> = counts.iter().flat_map(|count| count.to_be_bytes()).collect();
-        target.write_all_at(offset, &bytes)
+        target.write_all_at(offset, &encode(&counts, self.refcount_order))
     }
 
     /// Writes the last blocks and the refcount table.
@@ -165,8 +172,24 @@ impl Allocator {
         }
         let entries: Vec<u8> = self.blocks.iter().flat_map(|offset| offset.to_be_bytes()).collect();
         let offset = table << self.cluster_bits;
+        target.zero_range(offset, table_clusters << self.cluster_bits)?;
         target.write_all_at(offset, &entries)?;
         Ok(RefcountTable { offset, clusters: table_clusters, file_size: total << self.cluster_bits })
+    }
+}
+
+/// A refcount block: big-endian numbers; narrow ones begin at the least significant bit of their byte.
+fn encode(counts: &[u16], refcount_order: u32) -> Vec<u8> {
+    match refcount_order {
+        0..=2 => {
+            let bits = 1 << refcount_order;
+            let byte = |part: &[u16]| part.iter().rev().fold(0, |byte, &count| byte << bits | count as u8);
+            counts.chunks(8 / bits).map(byte).collect()
+        }
+        3 => counts.iter().map(|&count| count as u8).collect(),
+        4 => counts.iter().flat_map(|&count| count.to_be_bytes()).collect(),
+        5 => counts.iter().flat_map(|&count| u32::from(count).to_be_bytes()).collect(),
+        _ => counts.iter().flat_map(|&count| u64::from(count).to_be_bytes()).collect(),
     }
 }
 
@@ -177,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_count_never_overflows() {
-        let (mut allocator, target) = (Allocator::new(21), MemTarget::default());
+        let (mut allocator, target) = (Allocator::new(21, 4), MemTarget::default());
         let mut last = None;
         for _ in 0..=u16::MAX {
             let place = allocator.packed(1, &target).unwrap();
@@ -189,8 +212,33 @@ mod tests {
     }
 
     #[test]
+    fn narrow_counts_start_at_the_lowest_bit() {
+        assert_eq!(encode(&[1, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1], 0), [0b1101, 0x81]);
+        assert_eq!(encode(&[1, 2, 3, 0], 1), [0b0011_1001]);
+        assert_eq!(encode(&[0xa, 0xb], 2), [0xba]);
+        assert_eq!(encode(&[255, 1], 3), [255, 1]);
+        assert_eq!(encode(&[0x102], 4), [1, 2]);
+        assert_eq!(encode(&[0x102], 5), [0, 0, 1, 2]);
+        assert_eq!(encode(&[0x102], 6), [0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_narrow_count_never_overflows() {
+        for order in 0..4 {
+            let (mut allocator, target) = (Allocator::new(16, order), MemTarget::default());
+            let most = allocator.most_references();
+            for _ in 0..300 {
+                let place = allocator.packed(1000, &target).unwrap();
+                assert!(allocator.count(place >> 16) <= most, "{order}");
+            }
+            let packed = if order < 3 { most.min(66) } else { 66 };
+            assert!(allocator.next >= 300 / u64::from(packed), "{order}: {}", allocator.next);
+        }
+    }
+
+    #[test]
     fn blocks_in_memory_stay_few() {
-        let (mut allocator, target) = (Allocator::new(9), MemTarget::default());
+        let (mut allocator, target) = (Allocator::new(9, 4), MemTarget::default());
         for len in (0..20_000).map(|i| 1 + i * 37 % 511) {
             allocator.packed(len, &target).unwrap();
             allocator.clusters(1 + len % 3, &target).unwrap();
@@ -200,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_free_end_before_much_plain_data_keeps_no_blocks_in_memory() {
-        let (mut allocator, target) = (Allocator::new(9), MemTarget::default());
+        let (mut allocator, target) = (Allocator::new(9, 4), MemTarget::default());
         allocator.packed(1, &target).unwrap();
         for _ in 0..5_000 {
             allocator.clusters(1, &target).unwrap();

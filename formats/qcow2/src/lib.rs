@@ -15,10 +15,13 @@
 //! [`format_core::Sink`] over `allocate`, which hands out host clusters and counts references.
 
 mod allocate;
+mod backing;
 mod cache;
 mod codec;
 mod error;
+mod header;
 mod layout;
+mod mapping;
 mod options;
 mod parse;
 mod read;
@@ -36,6 +39,7 @@ pub static FORMAT: Format = Format {
     open_layer: Some(read::open),
     create: Some(write::create),
     create_options: options::CREATE_OPTIONS,
+    can_differ: true,
     size_step: |_| format_core::units::SECTOR,
     ..Format::NONE
 };

@@ -1,6 +1,7 @@
 //! The writer's `-o` keys, checked.
 
-use crate::layout::{ENTRY_SIZE, MAX_CLUSTER_BITS, MAX_L1_ENTRIES, MIN_CLUSTER_BITS, compressed_offset_bits};
+use crate::backing::Backing;
+use crate::layout::*;
 use crate::parse::Compression;
 use format_core::units::{SECTOR, align_up, format_size, parse_size};
 use format_core::{CreateOption, CreateRequest, Error, ErrorKind, Result};
@@ -30,18 +31,45 @@ pub(crate) static CREATE_OPTIONS: &[CreateOption] = &[
         default: "zlib",
         help: "how clusters are compressed; zstd needs compat=1.1",
     },
+    CreateOption {
+        key: "extended_l2",
+        values: "on, off",
+        default: "off",
+        help: "allocate subclusters, 32 to a cluster; needs compat=1.1 and clusters of 16k or more",
+    },
+    CreateOption {
+        key: "refcount_bits",
+        values: "1, 2, 4, 8, 16, 32, 64",
+        default: "16",
+        help: "width of a reference count; other than 16 needs compat=1.1",
+    },
+    CreateOption {
+        key: "lazy_refcounts",
+        values: "off",
+        default: "off",
+        help: "postpone updates of reference counts; an image is written with exact ones",
+    },
+    CreateOption {
+        key: "preallocation",
+        values: "off",
+        default: "off",
+        help: "reserve space for zeros; not done",
+    },
 ];
 
 /// QEMU opens no larger refcount table than 8 MiB.
 const MAX_REFCOUNT_BLOCKS: u64 = (8 << 20) / ENTRY_SIZE;
 
 /// What to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub version: u32,
     pub cluster_bits: u32,
+    pub extended_l2: bool,
+    pub refcount_order: u32,
     pub compressed: bool,
     pub compression: Compression,
+    pub backing: Option<Backing>,
     /// The disk as the caller knows it.
     pub virtual_size: u64,
     /// The disk as the header says it: whole sectors, because QEMU ignores a last broken one.
@@ -59,29 +87,63 @@ impl Plan {
             None | Some("1.1" | "v3") => 3,
             Some(other) => return Err(refused("compat", other, "0.10 or 1.1")),
         };
-        let compressed = match option("compressed") {
-            Some("on") => true,
-            None | Some("off") => false,
-            Some(other) => return Err(refused("compressed", other, "on or off")),
-        };
         let compression = match option("compression_type") {
             None | Some("zlib") => Compression::Zlib,
             Some("zstd") if version == 3 => Compression::Zstd,
             Some("zstd") => return Err(refused("compression_type", "zstd", "zlib with compat=0.10")),
             Some(other) => return Err(refused("compression_type", other, "zlib or zstd")),
         };
+        refuse_what_is_not_written(request)?;
         let cluster_bits = cluster_bits(option("cluster_size").unwrap_or("64k"))?;
-        let plan = Self {
+        let extended_l2 = switch(request, "extended_l2")?;
+        if extended_l2 && version < 3 {
+            return Err(refused("extended_l2", "on", "off with compat=0.10"));
+        }
+        if extended_l2 && cluster_bits < MIN_EXTENDED_CLUSTER_BITS {
+            let size = option("cluster_size").unwrap_or_default();
+            return Err(refused("cluster_size", size, "16k to 2M with extended_l2=on"));
+        }
+        let mut plan = Self {
             version,
             cluster_bits,
-            compressed,
+            extended_l2,
+            refcount_order: refcount_order(option("refcount_bits").unwrap_or("16"), version)?,
+            compressed: switch(request, "compressed")?,
             compression,
+            backing: request.parent.as_ref().map(Backing::new).transpose()?,
             virtual_size: request.virtual_size,
             header_size: align_up(request.virtual_size, SECTOR).unwrap_or(u64::MAX),
-            l1_entries: request.virtual_size.div_ceil(1 << (2 * cluster_bits - 3)),
+            l1_entries: 0,
         };
+        plan.l1_entries = plan.virtual_size.div_ceil(plan.clusters_per_table() << cluster_bits);
         plan.check_limits()?;
         Ok(plan)
+    }
+
+    /// Bytes of an L2 entry.
+    pub(crate) fn entry_size(&self) -> u64 {
+        if self.extended_l2 { 2 * ENTRY_SIZE } else { ENTRY_SIZE }
+    }
+
+    /// Guest clusters that an L2 table describes.
+    pub(crate) fn clusters_per_table(&self) -> u64 {
+        self.cluster_size() / self.entry_size()
+    }
+
+    /// Bytes that can be data, zeros or the parent's on their own: a cluster or a subcluster.
+    pub(crate) fn unit_size(&self) -> u64 {
+        if self.extended_l2 { self.cluster_size() / SUBCLUSTERS } else { self.cluster_size() }
+    }
+
+    /// Bytes of which the sink can be told separately. Without a parent a sink of subclusters finds the zeros in a
+    /// cluster by itself, and so needs no order.
+    pub(crate) fn chunk_size(&self) -> u64 {
+        if self.in_parts() { self.unit_size() } else { self.cluster_size() }
+    }
+
+    /// Whether a cluster may come in several calls.
+    pub(crate) fn in_parts(&self) -> bool {
+        self.extended_l2 && self.backing.is_some() && !self.compressed
     }
 
     pub(crate) fn cluster_size(&self) -> u64 {
@@ -99,7 +161,7 @@ impl Plan {
         let offset_bits = if self.compressed { compressed_offset_bits(self.cluster_bits) } else { 56 };
         if self.l1_entries <= MAX_L1_ENTRIES && self.header_size >> (offset_bits - 1) == 0 {
             let clusters = self.header_size.div_ceil(self.cluster_size()) + self.l1_entries;
-            let counts_per_block = self.cluster_size() / 2;
+            let counts_per_block = (self.cluster_size() * 8) >> self.refcount_order;
             // The refcount structures count themselves, hence one in `counts_per_block` more, and a few for rounding.
             let blocks = clusters.saturating_add(self.l1_clusters()).div_ceil(counts_per_block - 2) + 2;
             if blocks <= MAX_REFCOUNT_BLOCKS {
@@ -110,6 +172,44 @@ impl Plan {
         let text = format!("a disk of {disk} is too large for clusters of {cluster}");
         let error = Error::new(ErrorKind::Limit, text).in_format(crate::FORMAT.name);
         Err(if self.cluster_bits < 16 { error.hint("use -o cluster_size=64k") } else { error })
+    }
+}
+
+/// What is not done is refused instead of ignored.
+fn refuse_what_is_not_written(request: &CreateRequest) -> Result<()> {
+    for (key, why) in [
+        ("lazy_refcounts", "an image is written with exact reference counts; qemu-img amend can change that"),
+        ("preallocation", "zeros are not allocated in what is written"),
+    ] {
+        match request.options.get(key).map(String::as_str) {
+            None | Some("off") => {}
+            Some(other) => return Err(refused(key, other, "off").hint(why)),
+        }
+    }
+    Ok(())
+}
+
+fn switch(request: &CreateRequest, key: &str) -> Result<bool> {
+    match request.options.get(key).map(String::as_str) {
+        Some("on") => Ok(true),
+        None | Some("off") => Ok(false),
+        Some(other) => Err(refused(key, other, "on or off")),
+    }
+}
+
+fn refcount_order(text: &str, version: u32) -> Result<u32> {
+    match text {
+        "16" => Ok(REFCOUNT_ORDER),
+        "1" | "2" | "4" | "8" | "32" | "64" if version < 3 => {
+            Err(refused("refcount_bits", text, "16 with compat=0.10"))
+        }
+        "1" => Ok(0),
+        "2" => Ok(1),
+        "4" => Ok(2),
+        "8" => Ok(3),
+        "32" => Ok(5),
+        "64" => Ok(6),
+        other => Err(refused("refcount_bits", other, "1, 2, 4, 8, 16, 32 or 64")),
     }
 }
 
@@ -148,17 +248,32 @@ mod tests {
             ("cluster_size", "0"),
             ("compressed", "yes"),
             ("compression_type", "lz4"),
+            ("extended_l2", "true"),
+            ("refcount_bits", "3"),
+            ("refcount_bits", "128"),
+            ("lazy_refcounts", "on"),
+            ("preallocation", "metadata"),
         ] {
             assert_eq!(plan(1, &[(key, value)]).unwrap_err().kind(), ErrorKind::Usage, "{key}={value}");
         }
-        let both = [("compat", "0.10"), ("compression_type", "zstd")];
+        for (key, value) in [("compression_type", "zstd"), ("extended_l2", "on"), ("refcount_bits", "8")] {
+            assert!(plan(1, &[(key, value)]).is_ok(), "{key}");
+            let both = [("compat", "0.10"), (key, value)];
+            assert_eq!(plan(1, &both).unwrap_err().kind(), ErrorKind::Usage, "{key}");
+        }
+        let both = [("cluster_size", "8k"), ("extended_l2", "on")];
         assert_eq!(plan(1, &both).unwrap_err().kind(), ErrorKind::Usage);
+        let off = [("lazy_refcounts", "off"), ("preallocation", "off"), ("refcount_bits", "16")];
+        assert!(plan(1, &off).is_ok());
     }
 
     #[test]
     fn disks_that_qemu_would_not_open_are_refused_at_once() {
         assert!(plan(64 << 40, &[]).is_ok());
+        assert!(plan(64 << 40, &[("extended_l2", "on")]).is_ok());
         assert!(plan(100 << 30, &[("cluster_size", "512")]).is_ok());
+        let wide = [("cluster_size", "512"), ("refcount_bits", "64")];
+        assert_eq!(plan(100 << 30, &wide).unwrap_err().kind(), ErrorKind::Limit);
         for (size, cluster) in [(128 << 30, "512"), (64 << 40, "512"), (u64::MAX, "64k"), (u64::MAX, "2M")] {
             let kind = plan(size, &[("cluster_size", cluster)]).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::Limit, "{size} {cluster}");
