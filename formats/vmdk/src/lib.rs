@@ -28,11 +28,12 @@ use format_core::Format;
 pub static FORMAT: Format = Format {
     name: "vmdk",
     extensions: &["vmdk"],
-    description: "VMware disks: monolithicSparse (reading) and streamOptimized",
+    description: "VMware disks: sparse, flat, split, streamOptimized and ESXi flat",
     probe: parse::probe,
     open_layer: Some(read::open),
     create: Some(write::create),
-    create_options: write::OPTIONS,
+    create_options: write::CREATE_OPTIONS,
     size_step: |_| format_core::units::SECTOR,
+    can_differ: true,
     ..Format::NONE
 };

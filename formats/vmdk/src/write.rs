@@ -1,289 +1,56 @@
-//! Writing a streamOptimized image, as VMware's own tools lay it out.
+//! Writing disks of every hosted createType, of ESXi's flat one, and streams.
 //!
 //! ```text
-//!  header · descriptor · (grains of a table, that table)… · directory · footer · end of stream
+//!  monolithicSparse, twoGbMaxExtentSparse   sparse: in any order, tables at fixed places
+//!  monolithicFlat, twoGbMaxExtentFlat, vmfs flat: the disk's bytes, beside a descriptor
+//!  streamOptimized                          stream: ascending, compressed, through a pipe too
 //! ```
 //!
-//! Grains come in ascending order and are compressed by the workers. Memory is the directory and one table. Header and
-//! descriptor are written last: before that the file is no VMDK.
+//! Files that the descriptor names are committed before it, so an image that is there is whole.
 
-use crate::layout::{
-    COMPRESSION_DEFLATE, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINES, GD_AT_END, GRAIN_MARKER_LEN,
-    GrainMarker, MARKER_FOOTER, MARKER_GRAIN_DIRECTORY, MARKER_GRAIN_TABLE, MAX_DIRECTORY_ENTRIES,
-    MetadataMarker, NEWLINES, SECTOR, SparseExtentHeader,
-};
+mod descriptor;
+mod extents;
+mod options;
+mod sparse;
+mod stream;
+
+use crate::layout::SECTOR;
 use binrw::BinWrite;
 use binrw::meta::WriteEndian;
 use format_core::units::align_up;
-use format_core::{
-    CreateOption, CreateRequest, Error, ErrorKind, Needs, Order, Packed, Result, Sink, TargetStorage,
-};
-use libdeflater::{CompressionLvl, Compressor, Crc};
-use std::cell::RefCell;
+use format_core::{CreateRequest, Error, ErrorKind, Result, Sink, TargetStorage};
+use options::{CreateType, Plan};
 use std::io::Cursor;
-use std::sync::{Mutex, PoisonError};
 
+pub(crate) use options::CREATE_OPTIONS;
+
+/// Sectors of a grain; products accept others and write these.
 const GRAIN_SECTORS: u64 = 128;
+/// Bytes of a grain.
 const GRAIN: u64 = GRAIN_SECTORS * SECTOR;
+/// Entries of a grain table.
 const TABLE_ENTRIES: u64 = 512;
+/// Sectors that are kept for the embedded descriptor.
 const DESCRIPTOR_SECTORS: u64 = 20;
-/// Where the first grain lies; VMware's tools start a grain in.
-const OVERHEAD_SECTORS: u64 = 128;
-
-/// The keys of `-o`.
-pub(crate) const OPTIONS: &[CreateOption] = &[
-    CreateOption {
-        key: "subformat",
-        values: "streamOptimized",
-        default: "streamOptimized",
-        help: "the createType to write",
-    },
-    CreateOption {
-        key: "adapter_type",
-        values: "lsilogic, buslogic or ide",
-        default: "lsilogic",
-        help: "the disk controller that the descriptor names",
-    },
-];
-
-thread_local! {
-    /// One compressor per worker: making one costs as much as compressing a small grain.
-    static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(CompressionLvl::default()));
-}
-
-struct StreamSink {
-    target: Box<dyn TargetStorage>,
-    virtual_size: u64,
-    capacity_sectors: u64,
-    adapter_type: String,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// The next free sector of the file.
-    next_sector: u64,
-    /// The first guest byte that may still be written.
-    next_offset: u64,
-    directory: Vec<u32>,
-    /// The table that grains are entered into, and its number.
-    table: Vec<u32>,
-    table_index: usize,
-    /// Over all that was stored: disks of different content get different content IDs.
-    checksum: Crc,
-}
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
-    let option =
-        |key: &str, default: &str| request.options.get(key).map_or(default, String::as_str).to_owned();
-    let (subformat, adapter_type) =
-        (option("subformat", "streamOptimized"), option("adapter_type", "lsilogic"));
-    if !subformat.eq_ignore_ascii_case("streamOptimized") {
-        return Err(Error::usage(format!("subformat {subformat:?} cannot be written, streamOptimized can")));
+    let plan = Plan::new(request)?;
+    if plan.create_type == CreateType::StreamOptimized {
+        return stream::create(target, plan);
     }
-    if !["lsilogic", "buslogic", "ide"].contains(&adapter_type.as_str()) {
-        return Err(Error::usage(format!(
-            "adapter_type {adapter_type:?} is none of lsilogic, buslogic, ide"
-        )));
-    }
-    let virtual_size = request.virtual_size;
-    if virtual_size == 0 {
-        return Err(Error::usage("a VMDK disk cannot be empty").in_format(crate::FORMAT.name));
-    }
-    let capacity_sectors = virtual_size.div_ceil(SECTOR);
-    let entries = capacity_sectors.div_ceil(GRAIN_SECTORS * TABLE_ENTRIES);
-    if entries > MAX_DIRECTORY_ENTRIES {
-        let text = format!("a disk of {virtual_size:#x} bytes is too large for a VMDK");
-        return Err(Error::new(ErrorKind::Limit, text).in_format(crate::FORMAT.name));
-    }
-    let state = State {
-        next_sector: OVERHEAD_SECTORS,
-        next_offset: 0,
-        directory: vec![0; entries as usize],
-        table: vec![0; TABLE_ENTRIES as usize],
-        table_index: 0,
-        checksum: Crc::new(),
-    };
-    Ok(Box::new(StreamSink {
-        target,
-        virtual_size,
-        capacity_sectors,
-        adapter_type,
-        state: Mutex::new(state),
-    }))
+    extents::create(target, plan).map_err(|e| e.in_format(crate::FORMAT.name))
 }
 
-impl Sink for StreamSink {
-    fn needs(&self) -> Needs {
-        Needs { order: Order::Ascending, chunk_size: GRAIN, packed: true }
+/// The descriptor as it is embedded.
+fn embedded(text: String) -> Result<Vec<u8>> {
+    let (mut bytes, room) = (text.into_bytes(), (DESCRIPTOR_SECTORS * SECTOR) as usize);
+    if bytes.len() > room {
+        let text =
+            format!("a descriptor of {:#x} bytes, {room:#x} have room: names are too long", bytes.len());
+        return Err(Error::unsupported(text).in_format(crate::FORMAT.name));
     }
-
-    fn pack<'a>(&self, data: &'a [u8]) -> Result<Packed<'a>> {
-        Ok(Packed::Encoded { bytes: pack_grain(data)?, guest_len: data.len() as u64 })
-    }
-
-    fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()> {
-        let (bytes, len) = match data {
-            Packed::Encoded { bytes, guest_len } => (bytes, guest_len),
-            Packed::Plain(data) => (pack_grain(data)?, data.len() as u64),
-        };
-        let expected = self.virtual_size.saturating_sub(offset).min(GRAIN);
-        if !offset.is_multiple_of(GRAIN) || len != expected || len == 0 {
-            return Err(contract(format!("{len:#x} bytes at {offset:#x} are not a grain")));
-        }
-        self.add_grain(offset, bytes)
-    }
-
-    fn zero_at(&self, _offset: u64, _len: u64) -> Result<()> {
-        // What has no entry reads as zeros.
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<()> {
-        self.target.sync()
-    }
-
-    fn finish(self: Box<Self>) -> Result<()> {
-        {
-            let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            self.write_table(state)?;
-            let directory: Vec<u8> = state.directory.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-            let directory_at = self.append_marked(state, MARKER_GRAIN_DIRECTORY, directory)?;
-            self.append_marked(state, MARKER_FOOTER, self.header(directory_at)?)?;
-            self.append(state, &[0; SECTOR as usize])?;
-            let mut head = self.header(GD_AT_END)?;
-            let mut descriptor = self.descriptor(content_id(&state.checksum)).into_bytes();
-            descriptor.resize((DESCRIPTOR_SECTORS * SECTOR) as usize, 0);
-            head.append(&mut descriptor);
-            self.target.write_all_at(0, &head)?;
-        }
-        self.target.commit()
-    }
-}
-
-impl StreamSink {
-    fn add_grain(&self, offset: u64, mut bytes: Vec<u8>) -> Result<()> {
-        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if offset < state.next_offset {
-            let next = state.next_offset;
-            return Err(contract(format!("grain at {offset:#x} after all up to {next:#x} were written")));
-        }
-        state.next_offset = offset.saturating_add(GRAIN);
-        let grain = offset / GRAIN;
-        let (table, entry) = ((grain / TABLE_ENTRIES) as usize, (grain % TABLE_ENTRIES) as usize);
-        if table != state.table_index {
-            self.write_table(state)?;
-            state.table_index = table;
-        }
-        match bytes.first_chunk_mut::<8>() {
-            Some(lba) => *lba = (grain * GRAIN_SECTORS).to_le_bytes(),
-            None => return Err(contract(format!("a packed grain of {:#x} bytes", bytes.len()))),
-        }
-        state.checksum.update(&bytes);
-        let sector = self.append(state, &bytes)?;
-        match state.table.get_mut(entry) {
-            Some(entry) => *entry = sector,
-            None => return Err(contract(format!("no entry {entry} in a grain table"))),
-        }
-        Ok(())
-    }
-
-    /// Appends the current table if it has an entry, and starts the next one.
-    fn write_table(&self, state: &mut State) -> Result<()> {
-        if state.table.iter().all(|&entry| entry == 0) {
-            return Ok(());
-        }
-        let table: Vec<u8> = state.table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-        let at = self.append_marked(state, MARKER_GRAIN_TABLE, table)?;
-        let index = state.table_index;
-        match state.directory.get_mut(index) {
-            Some(entry) => *entry = entry_of(at)?,
-            None => return Err(contract(format!("no entry {index} in the grain directory"))),
-        }
-        state.table.fill(0);
-        Ok(())
-    }
-
-    /// Appends a marker and what it announces, and says in which sector the latter starts.
-    fn append_marked(&self, state: &mut State, marker_type: u32, mut bytes: Vec<u8>) -> Result<u64> {
-        pad(&mut bytes);
-        let num_sectors = bytes.len() as u64 / SECTOR;
-        let mut whole = encode(&MetadataMarker { num_sectors, size: 0, marker_type })?;
-        pad(&mut whole);
-        whole.append(&mut bytes);
-        Ok(u64::from(self.append(state, &whole)?) + 1)
-    }
-
-    /// Appends whole sectors and says where they start.
-    fn append(&self, state: &mut State, bytes: &[u8]) -> Result<u32> {
-        let sector = entry_of(state.next_sector)?;
-        self.target.write_all_at(state.next_sector * SECTOR, bytes)?;
-        state.next_sector += bytes.len() as u64 / SECTOR;
-        Ok(sector)
-    }
-
-    fn header(&self, gd_offset: u64) -> Result<Vec<u8>> {
-        let mut bytes = encode(&SparseExtentHeader {
-            version: 3,
-            flags: FLAG_NEWLINES | FLAG_COMPRESSED | FLAG_MARKERS,
-            capacity: self.capacity_sectors,
-            grain_size: GRAIN_SECTORS,
-            descriptor_offset: 1,
-            descriptor_size: DESCRIPTOR_SECTORS,
-            num_gtes_per_gt: TABLE_ENTRIES as u32,
-            rgd_offset: 0,
-            gd_offset,
-            over_head: OVERHEAD_SECTORS,
-            unclean_shutdown: 0,
-            newlines: NEWLINES,
-            compress_algorithm: COMPRESSION_DEFLATE,
-        })?;
-        pad(&mut bytes);
-        Ok(bytes)
-    }
-
-    fn descriptor(&self, cid: u32) -> String {
-        let (sectors, adapter) = (self.capacity_sectors, &self.adapter_type);
-        let (heads, most) = if adapter == "ide" { (16, 16_383) } else { (255, 65_535) };
-        let cylinders = sectors.div_ceil(heads * 63).min(most);
-        format!(
-            "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID={cid:08x}\nparentCID=ffffffff\n\
-             createType=\"streamOptimized\"\n\n# Extent description\nRW {sectors} SPARSE \"disk.vmdk\"\n\n\
-             # The Disk Data Base\n#DDB\n\nddb.adapterType = \"{adapter}\"\n\
-             ddb.geometry.cylinders = \"{cylinders}\"\nddb.geometry.heads = \"{heads}\"\n\
-             ddb.geometry.sectors = \"63\"\nddb.virtualHWVersion = \"4\"\n"
-        )
-    }
-}
-
-/// A content ID that is neither "no parent" nor VMware's "not yet written".
-fn content_id(checksum: &Crc) -> u32 {
-    checksum.sum() & 0x7fff_ffff
-}
-
-/// Marker and zlib stream in whole sectors; the marker's LBA is entered when the place is known.
-fn pack_grain(data: &[u8]) -> Result<Vec<u8>> {
-    let start = GRAIN_MARKER_LEN as usize;
-    let mut short = Vec::new();
-    let data = match data.len() as u64 {
-        GRAIN => data,
-        0..GRAIN => {
-            // The last grain of the disk: other readers expect a whole one.
-            short.extend_from_slice(data);
-            short.resize(GRAIN as usize, 0);
-            &short
-        }
-        len => return Err(contract(format!("a grain of {len:#x} bytes"))),
-    };
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        let mut bytes = vec![0; start + compressor.zlib_compress_bound(data.len())];
-        let room = bytes.get_mut(start..).unwrap_or_default();
-        let size = compressor.zlib_compress(data, room).map_err(|e| contract(format!("zlib: {e}")))?;
-        bytes.truncate(start + size);
-        let marker = encode(&GrainMarker { lba: 0, size: size as u32 })?;
-        bytes.iter_mut().zip(marker).for_each(|(byte, marker)| *byte = marker);
-        pad(&mut bytes);
-        Ok(bytes)
-    })
+    bytes.resize(room, 0);
+    Ok(bytes)
 }
 
 fn encode<T: for<'a> BinWrite<Args<'a> = ()> + WriteEndian>(value: &T) -> Result<Vec<u8>> {
@@ -292,11 +59,13 @@ fn encode<T: for<'a> BinWrite<Args<'a> = ()> + WriteEndian>(value: &T) -> Result
     Ok(bytes.into_inner())
 }
 
+/// Fills up to whole sectors.
 fn pad(bytes: &mut Vec<u8>) {
     let len = align_up(bytes.len() as u64, SECTOR).unwrap_or(u64::MAX);
     bytes.resize(len as usize, 0);
 }
 
+/// A sector number as tables hold it.
 fn entry_of(sector: u64) -> Result<u32> {
     u32::try_from(sector).map_err(|_| {
         Error::new(ErrorKind::Limit, "the file would be larger than 2 TiB, which grain tables cannot address")

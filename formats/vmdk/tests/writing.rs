@@ -1,45 +1,16 @@
-//! What is written, judged by qemu-img first and by the reader second.
+//! Streams that are written, and what is asked of them, judged by qemu-img first and by the reader second.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod builder;
 
+mod writer;
+
 use builder::{noise, read};
-use format_core::{CreateRequest, ErrorKind, FileTarget, MemTarget, Packed, Result, Sink, TargetStorage};
-use format_vmdk::FORMAT;
-use std::path::Path;
-use std::process::Command;
-
-const GRAIN: usize = 65536;
-
-fn create(target: Box<dyn TargetStorage>, len: usize, options: &[(&str, &str)]) -> Result<Box<dyn Sink>> {
-    let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    (FORMAT.create.unwrap())(target, &CreateRequest { virtual_size: len as u64, options, parent: None })
-}
-
-/// Feeds a sink as the pipeline does.
-fn feed(sink: Box<dyn Sink>, raw: &[u8]) -> Result<()> {
-    for (number, chunk) in raw.chunks(GRAIN).enumerate() {
-        let offset = (number * GRAIN) as u64;
-        if format_core::is_zero(chunk) {
-            sink.zero_at(offset, chunk.len() as u64)?;
-        } else {
-            let packed = sink.pack(chunk)?;
-            sink.write_at(offset, packed)?;
-        }
-    }
-    sink.flush()?;
-    sink.finish()
-}
-
-fn qemu_img(folder: &Path, arguments: &[&str]) -> String {
-    let output =
-        Command::new("timeout").args(["60", "qemu-img"]).args(arguments).current_dir(folder).output();
-    let output = output.unwrap_or_else(|e| panic!("cannot run timeout: {e} (package coreutils)"));
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "qemu-img {arguments:?} (package qemu-utils): {said}");
-    said
-}
+use format_core::{ErrorKind, FileTarget, MemTarget, Packed, PipeTarget};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use writer::{GRAIN, STREAM, create, feed, judge, qemu_img};
 
 fn sparse(len: usize, places: &[(usize, usize)]) -> Vec<u8> {
     let mut raw = vec![0; len];
@@ -67,13 +38,8 @@ fn qemu_img_reads_what_was_written() {
     for raw in disks() {
         std::fs::write(path.join("a.raw"), &raw).unwrap();
         let target = FileTarget::create(&path.join("a.vmdk"), true).unwrap();
-        feed(create(Box::new(target), raw.len(), &[]).unwrap(), &raw).unwrap();
-        let compare = ["compare", "-f", "vmdk", "-F", "raw", "a.vmdk", "a.raw"];
-        assert!(qemu_img(path, &compare).contains("identical"));
-        assert!(qemu_img(path, &["check", "-f", "vmdk", "a.vmdk"]).contains("No errors"));
-        let info = qemu_img(path, &["info", "--output=json", "-f", "vmdk", "a.vmdk"]);
-        assert!(info.contains(&format!("\"virtual-size\": {}", raw.len())), "{info}");
-        assert!(info.contains("\"create-type\": \"streamOptimized\""), "{info}");
+        feed(create(Box::new(target), raw.len() as u64, &[STREAM]).unwrap(), &raw).unwrap();
+        judge(path, "a.vmdk", "a.raw", "streamOptimized");
         assert!(read(&std::fs::read(path.join("a.vmdk")).unwrap()).unwrap() == raw);
     }
 }
@@ -82,7 +48,7 @@ fn qemu_img_reads_what_was_written() {
 fn the_last_bytes_are_directory_footer_and_end() {
     let target = MemTarget::default();
     let raw = sparse(40 << 20, &[(0, 100), (33 << 20, 100)]);
-    feed(create(Box::new(target.clone()), raw.len(), &[]).unwrap(), &raw).unwrap();
+    feed(create(Box::new(target.clone()), raw.len() as u64, &[STREAM]).unwrap(), &raw).unwrap();
     let bytes = target.committed_bytes().unwrap();
     let sector = |from_end: usize| &bytes[bytes.len() - from_end * 512..][..512];
     assert_eq!(&bytes[56..64], [0xff; 8], "the header says that the directory is at the end");
@@ -102,7 +68,11 @@ fn the_last_bytes_are_directory_footer_and_end() {
 fn the_same_disk_is_the_same_file_and_another_disk_has_another_content_id() {
     let write = |raw: &[u8]| {
         let target = MemTarget::default();
-        feed(create(Box::new(target.clone()), raw.len(), &[("adapter_type", "ide")]).unwrap(), raw).unwrap();
+        feed(
+            create(Box::new(target.clone()), raw.len() as u64, &[STREAM, ("adapter_type", "ide")]).unwrap(),
+            raw,
+        )
+        .unwrap();
         target.committed_bytes().unwrap()
     };
     let cid = |bytes: &[u8]| {
@@ -119,7 +89,7 @@ fn the_same_disk_is_the_same_file_and_another_disk_has_another_content_id() {
 fn a_disk_of_broken_sectors_is_rounded_up_to_whole_ones() {
     let target = MemTarget::default();
     let raw = noise(1, 1000);
-    feed(create(Box::new(target.clone()), raw.len(), &[]).unwrap(), &raw).unwrap();
+    feed(create(Box::new(target.clone()), raw.len() as u64, &[STREAM]).unwrap(), &raw).unwrap();
     let mut expected = raw;
     expected.resize(1024, 0);
     assert_eq!(read(&target.committed_bytes().unwrap()).unwrap(), expected);
@@ -131,7 +101,8 @@ fn a_failed_write_leaves_no_image() {
     let mut failures = 0;
     loop {
         let target = MemTarget::failing_after(failures);
-        match create(Box::new(target.clone()), raw.len(), &[]).and_then(|sink| feed(sink, &raw)) {
+        match create(Box::new(target.clone()), raw.len() as u64, &[STREAM]).and_then(|sink| feed(sink, &raw))
+        {
             Err(e) => assert_eq!(e.kind(), ErrorKind::Temporary),
             Ok(()) => break,
         }
@@ -140,13 +111,13 @@ fn a_failed_write_leaves_no_image() {
     }
     assert!(failures > 8, "grains, tables, directory, footer, end, header, commit: {failures}");
     let unfinished = MemTarget::default();
-    drop(create(Box::new(unfinished.clone()), 512, &[]).unwrap());
+    drop(create(Box::new(unfinished.clone()), 512, &[STREAM]).unwrap());
     assert!(unfinished.committed_bytes().is_none());
 }
 
 #[test]
 fn what_breaks_the_needs_is_a_contract_error() {
-    let sink = create(Box::new(MemTarget::default()), 3 * GRAIN + 512, &[]).unwrap();
+    let sink = create(Box::new(MemTarget::default()), 3 * GRAIN as u64 + 512, &[STREAM]).unwrap();
     let grain = noise(1, GRAIN);
     let fails = |offset: u64, data: &[u8]| {
         let error = sink.write_at(offset, Packed::Plain(data)).unwrap_err();
@@ -165,14 +136,87 @@ fn what_breaks_the_needs_is_a_contract_error() {
     assert_eq!(sink.write_at(2 * GRAIN as u64, empty).unwrap_err().kind(), ErrorKind::Contract);
 }
 
+/// The other end of a pipe.
+#[derive(Clone, Default)]
+struct Received(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Received {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_goes_through_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for raw in disks() {
+        let received = Received::default();
+        let target = PipeTarget::new(Box::new(received.clone()));
+        feed(create(Box::new(target), raw.len() as u64, &[STREAM]).unwrap(), &raw).unwrap();
+        let bytes = received.0.lock().unwrap().clone();
+        std::fs::write(path.join("a.raw"), &raw).unwrap();
+        std::fs::write(path.join("a.vmdk"), &bytes).unwrap();
+        judge(path, "a.vmdk", "a.raw", "streamOptimized");
+        qemu_img(path, &["convert", "-f", "vmdk", "-O", "raw", "a.vmdk", "b.raw"]);
+        assert!(std::fs::read(path.join("b.raw")).unwrap() == raw);
+        assert!(read(&bytes).unwrap() == raw);
+        // The same bytes as in a file, but for the content ID in the descriptor.
+        let file = MemTarget::default();
+        feed(create(Box::new(file.clone()), raw.len() as u64, &[STREAM]).unwrap(), &raw).unwrap();
+        let file = file.committed_bytes().unwrap();
+        assert!(file[..512] == bytes[..512] && file[21 * 512..] == bytes[21 * 512..]);
+        // What was cut off is never a disk.
+        for end in [512, bytes.len() / 2, bytes.len() - 1536, bytes.len() - 512] {
+            assert!(read(&bytes[..end]).is_err(), "{end} of {}", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn only_a_stream_goes_through_a_pipe() {
+    for subformat in ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "vmfs"] {
+        let target = PipeTarget::new(Box::new(Received::default()));
+        let error = create(Box::new(target), 512, &[("subformat", subformat)]).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{subformat}");
+    }
+}
+
 #[test]
 fn options_are_checked() {
-    let kind = |len, options: &[(&str, &str)]| {
+    let kind = |len: u64, options: &[(&str, &str)]| {
         create(Box::new(MemTarget::default()), len, options).err().map(|e| e.kind())
     };
-    assert_eq!(kind(512, &[("subformat", "streamoptimized"), ("adapter_type", "buslogic")]), None);
-    assert_eq!(kind(512, &[("subformat", "monolithicFlat")]), Some(ErrorKind::Usage));
-    assert_eq!(kind(512, &[("adapter_type", "floppy")]), Some(ErrorKind::Usage));
-    assert_eq!(kind(0, &[]), Some(ErrorKind::Usage));
-    assert_eq!(kind(1 << 60, &[]), Some(ErrorKind::Limit));
+    for good in [
+        &[("subformat", "streamoptimized"), ("adapter_type", "buslogic")][..],
+        &[("subformat", "MONOLITHICFLAT"), ("hwversion", "21"), ("toolsversion", "12389")],
+        &[("compat6", "on"), ("zeroed_grain", "on"), ("adapter_type", "legacyESX")],
+        &[("compat6", "off"), ("hwversion", "6"), ("adapter_type", "pvscsi")],
+    ] {
+        assert_eq!(kind(512, good), None, "{good:?}");
+    }
+    for wrong in [
+        &[("subformat", "monolithic")][..],
+        &[("adapter_type", "floppy")],
+        &[("hwversion", "0")],
+        &[("hwversion", "+4")],
+        &[("hwversion", "4\"\nRW 9 FLAT")],
+        &[("toolsversion", "4294967296")],
+        &[("compat6", "yes")],
+        &[("compat6", "on"), ("hwversion", "6")],
+        &[("zeroed_grain", "on"), ("subformat", "monolithicFlat")],
+        &[("zeroed_grain", "on"), STREAM],
+    ] {
+        assert_eq!(kind(512, wrong), Some(ErrorKind::Usage), "{wrong:?}");
+    }
+    for subformat in ["monolithicSparse", "streamOptimized", "vmfs", "twoGbMaxExtentFlat"] {
+        assert_eq!(kind(0, &[("subformat", subformat)]), Some(ErrorKind::Usage), "{subformat}");
+    }
+    for subformat in ["monolithicSparse", "streamOptimized", "twoGbMaxExtentFlat", "twoGbMaxExtentSparse"] {
+        assert_eq!(kind(1 << 60, &[("subformat", subformat)]), Some(ErrorKind::Limit), "{subformat}");
+        assert_eq!(kind(u64::MAX, &[("subformat", subformat)]), Some(ErrorKind::Limit), "{subformat}");
+    }
 }

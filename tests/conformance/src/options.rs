@@ -17,7 +17,14 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("compressed", "on"), ("compression_type", "zstd"), ("cluster_size", "16k")],
         ],
     ),
-    ("vmdk", &[&[("subformat", "streamOptimized"), ("adapter_type", "ide")]]),
+    (
+        "vmdk",
+        &[
+            &[("subformat", "streamOptimized"), ("adapter_type", "ide")],
+            &[("zeroed_grain", "on"), ("hwversion", "14"), ("toolsversion", "12389")],
+            &[("compat6", "on"), ("adapter_type", "pvscsi")],
+        ],
+    ),
     (
         "vhdx",
         &[

@@ -1,0 +1,236 @@
+//! Writing a streamOptimized image, as VMware's own tools lay it out.
+//!
+//! ```text
+//!  header · descriptor · (grains of a table, that table)… · directory · footer · end of stream
+//! ```
+//!
+//! Grains come in ascending order and are compressed by the workers. Memory is the directory and one table. In a file,
+//! header and descriptor are written last: before that it is no VMDK. Through a pipe they come first, and nothing is
+//! ever gone back to; a stream that was cut off has no footer, by which every reader notices.
+
+use super::descriptor::{self, ContentId, ExtentLine};
+use super::options::{Plan, quotable};
+use super::{
+    DESCRIPTOR_SECTORS, GRAIN, GRAIN_SECTORS, TABLE_ENTRIES, contract, embedded, encode, entry_of, pad,
+};
+use crate::layout::{
+    COMPRESSION_DEFLATE, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINES, GD_AT_END, GRAIN_MARKER_LEN,
+    GrainMarker, MARKER_FOOTER, MARKER_GRAIN_DIRECTORY, MARKER_GRAIN_TABLE, MetadataMarker, NEWLINES, SECTOR,
+    SparseExtentHeader,
+};
+use format_core::{Needs, Order, Packed, Result, Sink, TargetStorage};
+use libdeflater::{CompressionLvl, Compressor, Crc};
+use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
+
+/// Where the first grain lies; VMware's tools start a grain in.
+const OVERHEAD_SECTORS: u64 = 128;
+
+thread_local! {
+    /// One compressor per worker: making one costs as much as compressing a small grain.
+    static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(CompressionLvl::default()));
+}
+
+struct StreamSink {
+    target: Box<dyn TargetStorage>,
+    plan: Plan,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The next free sector of the file.
+    next_sector: u64,
+    /// The first guest byte that may still be written.
+    next_offset: u64,
+    directory: Vec<u32>,
+    /// The table that grains are entered into, and its number.
+    table: Vec<u32>,
+    table_index: usize,
+    /// Over all that was stored: disks of different content get different content IDs.
+    checksum: Crc,
+}
+
+pub(crate) fn create(target: Box<dyn TargetStorage>, plan: Plan) -> Result<Box<dyn Sink>> {
+    let entries = plan.capacity_sectors.div_ceil(GRAIN_SECTORS * TABLE_ENTRIES);
+    let state = State {
+        next_sector: OVERHEAD_SECTORS,
+        next_offset: 0,
+        directory: vec![0; entries as usize],
+        table: vec![0; TABLE_ENTRIES as usize],
+        table_index: 0,
+        checksum: Crc::new(),
+    };
+    let sink = StreamSink { target, plan, state: Mutex::new(state) };
+    if sink.target.is_sequential() {
+        sink.write_head(&ContentId::random())?;
+    }
+    Ok(Box::new(sink))
+}
+
+impl Sink for StreamSink {
+    fn needs(&self) -> Needs {
+        Needs { order: Order::Ascending, chunk_size: GRAIN, packed: true }
+    }
+
+    fn pack<'a>(&self, data: &'a [u8]) -> Result<Packed<'a>> {
+        Ok(Packed::Encoded { bytes: pack_grain(data)?, guest_len: data.len() as u64 })
+    }
+
+    fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()> {
+        let (bytes, len) = match data {
+            Packed::Encoded { bytes, guest_len } => (bytes, guest_len),
+            Packed::Plain(data) => (pack_grain(data)?, data.len() as u64),
+        };
+        let expected = self.plan.virtual_size.saturating_sub(offset).min(GRAIN);
+        if !offset.is_multiple_of(GRAIN) || len != expected || len == 0 {
+            return Err(contract(format!("{len:#x} bytes at {offset:#x} are not a grain")));
+        }
+        self.add_grain(offset, bytes)
+    }
+
+    fn zero_at(&self, _offset: u64, _len: u64) -> Result<()> {
+        // What has no entry reads as zeros.
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.target.sync()
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        {
+            let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            self.write_table(state)?;
+            let directory: Vec<u8> = state.directory.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+            let directory_at = self.append_marked(state, MARKER_GRAIN_DIRECTORY, directory)?;
+            self.append_marked(state, MARKER_FOOTER, self.header(directory_at)?)?;
+            self.append(state, &[0; SECTOR as usize])?;
+            if !self.target.is_sequential() {
+                self.write_head(&ContentId { cid: content_id(&state.checksum), long: None })?;
+            }
+        }
+        self.target.commit()
+    }
+}
+
+impl StreamSink {
+    fn add_grain(&self, offset: u64, mut bytes: Vec<u8>) -> Result<()> {
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if offset < state.next_offset {
+            let next = state.next_offset;
+            return Err(contract(format!("grain at {offset:#x} after all up to {next:#x} were written")));
+        }
+        state.next_offset = offset.saturating_add(GRAIN);
+        let grain = offset / GRAIN;
+        let (table, entry) = ((grain / TABLE_ENTRIES) as usize, (grain % TABLE_ENTRIES) as usize);
+        if table != state.table_index {
+            self.write_table(state)?;
+            state.table_index = table;
+        }
+        match bytes.first_chunk_mut::<8>() {
+            Some(lba) => *lba = (grain * GRAIN_SECTORS).to_le_bytes(),
+            None => return Err(contract(format!("a packed grain of {:#x} bytes", bytes.len()))),
+        }
+        state.checksum.update(&bytes);
+        let sector = self.append(state, &bytes)?;
+        match state.table.get_mut(entry) {
+            Some(entry) => *entry = sector,
+            None => return Err(contract(format!("no entry {entry} in a grain table"))),
+        }
+        Ok(())
+    }
+
+    /// Appends the current table if it has an entry, and starts the next one.
+    fn write_table(&self, state: &mut State) -> Result<()> {
+        if state.table.iter().all(|&entry| entry == 0) {
+            return Ok(());
+        }
+        let table: Vec<u8> = state.table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+        let at = self.append_marked(state, MARKER_GRAIN_TABLE, table)?;
+        let index = state.table_index;
+        match state.directory.get_mut(index) {
+            Some(entry) => *entry = entry_of(at)?,
+            None => return Err(contract(format!("no entry {index} in the grain directory"))),
+        }
+        state.table.fill(0);
+        Ok(())
+    }
+
+    /// Appends a marker and what it announces, and says in which sector the latter starts.
+    fn append_marked(&self, state: &mut State, marker_type: u32, mut bytes: Vec<u8>) -> Result<u64> {
+        pad(&mut bytes);
+        let num_sectors = bytes.len() as u64 / SECTOR;
+        let mut whole = encode(&MetadataMarker { num_sectors, size: 0, marker_type })?;
+        pad(&mut whole);
+        whole.append(&mut bytes);
+        Ok(u64::from(self.append(state, &whole)?) + 1)
+    }
+
+    /// Appends whole sectors and says where they start.
+    fn append(&self, state: &mut State, bytes: &[u8]) -> Result<u32> {
+        let sector = entry_of(state.next_sector)?;
+        self.target.write_all_at(state.next_sector * SECTOR, bytes)?;
+        state.next_sector += bytes.len() as u64 / SECTOR;
+        Ok(sector)
+    }
+
+    fn header(&self, gd_offset: u64) -> Result<Vec<u8>> {
+        let mut bytes = encode(&SparseExtentHeader {
+            version: 3,
+            flags: FLAG_NEWLINES | FLAG_COMPRESSED | FLAG_MARKERS,
+            capacity: self.plan.capacity_sectors,
+            grain_size: GRAIN_SECTORS,
+            descriptor_offset: 1,
+            descriptor_size: DESCRIPTOR_SECTORS,
+            num_gtes_per_gt: TABLE_ENTRIES as u32,
+            rgd_offset: 0,
+            gd_offset,
+            over_head: OVERHEAD_SECTORS,
+            unclean_shutdown: 0,
+            newlines: NEWLINES,
+            compress_algorithm: COMPRESSION_DEFLATE,
+        })?;
+        pad(&mut bytes);
+        Ok(bytes)
+    }
+
+    /// Writes header and descriptor.
+    fn write_head(&self, id: &ContentId) -> Result<()> {
+        let mut head = self.header(GD_AT_END)?;
+        let file = self.target.name().and_then(|name| quotable(name).ok()).unwrap_or("disk.vmdk");
+        let line = ExtentLine { sectors: self.plan.capacity_sectors, file };
+        head.append(&mut embedded(descriptor::text(&self.plan, id, std::iter::once(line)))?);
+        self.target.write_all_at(0, &head)
+    }
+}
+
+/// A content ID that is neither "no parent" nor VMware's "not yet written", nor zero.
+fn content_id(checksum: &Crc) -> u32 {
+    (checksum.sum() & 0x7fff_ffff).max(1)
+}
+
+/// Marker and zlib stream in whole sectors; the marker's LBA is entered when the place is known.
+fn pack_grain(data: &[u8]) -> Result<Vec<u8>> {
+    let start = GRAIN_MARKER_LEN as usize;
+    let mut short = Vec::new();
+    let data = match data.len() as u64 {
+        GRAIN => data,
+        0..GRAIN => {
+            // The last grain of the disk: other readers expect a whole one.
+            short.extend_from_slice(data);
+            short.resize(GRAIN as usize, 0);
+            &short
+        }
+        len => return Err(contract(format!("a grain of {len:#x} bytes"))),
+    };
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        let mut bytes = vec![0; start + compressor.zlib_compress_bound(data.len())];
+        let room = bytes.get_mut(start..).unwrap_or_default();
+        let size = compressor.zlib_compress(data, room).map_err(|e| contract(format!("zlib: {e}")))?;
+        bytes.truncate(start + size);
+        let marker = encode(&GrainMarker { lba: 0, size: size as u32 })?;
+        bytes.iter_mut().zip(marker).for_each(|(byte, marker)| *byte = marker);
+        pad(&mut bytes);
+        Ok(bytes)
+    })
+}

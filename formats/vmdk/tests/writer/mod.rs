@@ -1,0 +1,65 @@
+//! Feeds writers as the pipeline does, and asks qemu-img.
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use format_core::{CreateRequest, ParentImage, Result, Sink, TargetStorage};
+use format_vmdk::FORMAT;
+use std::path::Path;
+use std::process::Command;
+
+pub const GRAIN: usize = 65536;
+pub const STREAM: (&str, &str) = ("subformat", "streamOptimized");
+
+pub fn create(target: Box<dyn TargetStorage>, len: u64, options: &[(&str, &str)]) -> Result<Box<dyn Sink>> {
+    create_child(target, len, options, None)
+}
+
+pub fn create_child(
+    target: Box<dyn TargetStorage>,
+    len: u64,
+    options: &[(&str, &str)],
+    parent: Option<ParentImage>,
+) -> Result<Box<dyn Sink>> {
+    let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    (FORMAT.create.unwrap())(target, &CreateRequest { virtual_size: len, options, parent })
+}
+
+/// Feeds all of `raw`.
+pub fn feed(sink: Box<dyn Sink>, raw: &[u8]) -> Result<()> {
+    for (number, chunk) in raw.chunks(GRAIN).enumerate() {
+        give(sink.as_ref(), (number * GRAIN) as u64, chunk)?;
+    }
+    sink.flush()?;
+    sink.finish()
+}
+
+/// One write as the pipeline does it.
+pub fn give(sink: &dyn Sink, offset: u64, chunk: &[u8]) -> Result<()> {
+    if format_core::is_zero(chunk) {
+        return sink.zero_at(offset, chunk.len() as u64);
+    }
+    let packed = sink.pack(chunk)?;
+    sink.write_at(offset, packed)
+}
+
+pub fn qemu_img(folder: &Path, arguments: &[&str]) -> String {
+    let output =
+        Command::new("timeout").args(["60", "qemu-img"]).args(arguments).current_dir(folder).output();
+    let output = output.unwrap_or_else(|e| panic!("cannot run timeout: {e} (package coreutils)"));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "qemu-img {arguments:?} (package qemu-utils): {said}");
+    said
+}
+
+/// qemu-img finds `image` whole, of type `create_type`, and of the content and size of `raw`.
+pub fn judge(folder: &Path, image: &str, raw: &str, create_type: &str) {
+    assert!(
+        qemu_img(folder, &["compare", "-f", "vmdk", "-F", "raw", image, raw]).contains("identical"),
+        "{create_type}"
+    );
+    let said = qemu_img(folder, &["check", "-f", "vmdk", image]);
+    assert!(said.contains("No errors"), "{create_type}: {said}");
+    let info = qemu_img(folder, &["info", "--output=json", "-f", "vmdk", image]);
+    let size = std::fs::metadata(folder.join(raw)).unwrap().len();
+    assert!(info.contains(&format!("\"virtual-size\": {size}")), "{info}");
+    assert!(info.contains(&format!("\"create-type\": \"{create_type}\"")), "{info}");
+}
