@@ -2,6 +2,7 @@
 
 use binrw::{BinRead, BinWrite};
 use format_core::units::{GIB, MIB};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Every place in the file is counted in sectors of this many bytes.
 pub(crate) const SECTOR: u64 = 512;
@@ -20,7 +21,13 @@ pub(crate) const NO_OFFSET: u64 = u64::MAX;
 /// The bit of Features that is always set.
 pub(crate) const FEATURES_RESERVED: u32 = 2;
 /// Time Stamp counts seconds from 2000-01-01 00:00 UTC; this is that moment in Unix time.
-pub(crate) const EPOCH: u64 = 946_684_800;
+const EPOCH: u64 = 946_684_800;
+
+/// `time` as a Time Stamp; what it cannot say is the nearest that it can.
+pub(crate) fn time_stamp(time: SystemTime) -> u32 {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    u32::try_from(seconds.saturating_sub(EPOCH)).unwrap_or(u32::MAX)
+}
 
 pub(crate) const DISK_TYPE_FIXED: u32 = 2;
 pub(crate) const DISK_TYPE_DYNAMIC: u32 = 3;

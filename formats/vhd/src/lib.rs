@@ -33,6 +33,7 @@ pub static FORMAT: Format = Format {
     description: "Microsoft Virtual PC, Hyper-V, Azure and XenServer disks: dynamic, fixed and differencing",
     probe: parse::probe,
     open_layer: Some(read::open),
+    can_differ: true,
     create: Some(write::create),
     create_options: &[
         CreateOption {

@@ -1,8 +1,12 @@
-//! Writing dynamic and fixed VHD images, in any order and from many threads.
+//! Writing dynamic, fixed and differencing VHD images, in any order and from many threads.
 //!
 //! A block gets its place in the file at its first touch; what is not written of it is a hole of the file and reads
 //! as zeros. The footer and its copy are written last, so nothing opens what a crash left half written.
+//!
+//! A chunk of a differencing image is eight sectors, one byte of the bitmap: bits go straight to the file, and nothing
+//! of the bitmaps is kept in memory.
 
+mod parent;
 mod plan;
 mod tables;
 
@@ -17,6 +21,8 @@ pub(crate) use plan::size_step;
 
 /// Zeros are left out at this granularity. Smaller chunks would only make holes inside allocated blocks.
 const CHUNK: u64 = 64 * KIB;
+/// Differences are written at this granularity.
+const DIFFERENCE: u64 = 8 * SECTOR;
 /// The BAT is written in pieces of this many bytes.
 const BAT_PIECE: usize = 1 << 20;
 
@@ -34,6 +40,18 @@ struct Blocks {
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let plan = Plan::new(request).map_err(|e| e.in_format(crate::FORMAT.name))?;
+    if target.is_sequential() && !plan.fixed {
+        return Err(Error::unsupported(
+            "a pipe takes only fixed images: others begin with what is known last",
+        )
+        .in_format(crate::FORMAT.name)
+        .hint("add -o subformat=fixed, or write to a file"));
+    }
+    if plan.fixed {
+        target.set_len(plan.virtual_size)?;
+        // Nothing is said of ranges that are never written.
+        target.zero_range(0, plan.virtual_size)?;
+    }
     // A fixed disk has no blocks; a dynamic one at most 2040 GiB, a million of them.
     let entries = vec![UNUSED; plan.blocks as usize];
     let blocks = Mutex::new(Blocks { entries, next: plan.first_block });
@@ -44,8 +62,8 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) ->
 struct Piece {
     host: u64,
     len: usize,
-    /// Where the bitmap goes, for a block that has just got its place.
-    new_bitmap: Option<u64>,
+    /// Guest bytes of the block in front of it.
+    inside: u64,
 }
 
 impl VhdSink {
@@ -58,33 +76,51 @@ impl VhdSink {
             .in_format(crate::FORMAT.name))
     }
 
-    /// Gives every block of the range a place and tells where its bytes go.
-    fn pieces(&self, offset: u64, len: usize) -> Vec<Piece> {
-        if self.plan.fixed {
-            return vec![Piece { host: offset, len, new_bitmap: None }];
-        }
-        let mut pieces = Vec::new();
-        let (mut at, mut left) = (offset, len as u64);
+    /// Gives the block that holds `offset` a place and tells where up to `len` bytes from there go.
+    fn piece(&self, offset: u64, len: u64) -> Result<Piece> {
+        let inside = offset % BLOCK;
+        let now = len.min(BLOCK - inside) as usize;
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         let Blocks { entries, next } = &mut *blocks;
-        while left > 0 {
-            let inside = at % BLOCK;
-            let now = left.min(BLOCK - inside);
-            // The range was checked, so the block exists.
-            let Some(entry) = entries.get_mut((at / BLOCK) as usize) else { break };
-            let mut new_bitmap = None;
-            if *entry == UNUSED {
-                // The largest disk with all its blocks ends below 2 TiB, so the sector fits 32 bits.
-                *entry = (*next / SECTOR) as u32;
-                new_bitmap = Some(*next);
-                *next += STRIDE;
+        // The range was checked, so the block exists.
+        let Some(entry) = entries.get_mut((offset / BLOCK) as usize) else {
+            return Err(Error::contract(format!("no block at {offset:#x}")));
+        };
+        let bitmap = bitmap_len(BLOCK);
+        if *entry == UNUSED {
+            let place = *next;
+            // The largest disk with all its blocks ends below 2 TiB, so the sector fits 32 bits.
+            *entry = (place / SECTOR) as u32;
+            *next += STRIDE;
+            // Still locked, so that no other thread writes to the block before.
+            self.target.zero_range(place, STRIDE)?;
+            if self.plan.parent.is_none() {
+                // All sectors are here; readers of dynamic disks do not ask, the specification wants it so.
+                self.target.write_all_at(place, &[0xff; bitmap_len(BLOCK) as usize])?;
             }
-            let host = u64::from(*entry) * SECTOR + bitmap_len(BLOCK) + inside;
-            pieces.push(Piece { host, len: now as usize, new_bitmap });
-            at += now;
-            left -= now;
         }
-        pieces
+        Ok(Piece { host: u64::from(*entry) * SECTOR + bitmap + inside, len: now, inside })
+    }
+
+    /// Says in the bitmap that the piece is here and not the parent's.
+    fn mark(&self, piece: &Piece) -> Result<()> {
+        let bitmap_at = piece.host - piece.inside - bitmap_len(BLOCK);
+        let sectors = (piece.len as u64).div_ceil(SECTOR);
+        let mut bits = vec![0xff; (sectors / 8) as usize];
+        if !sectors.is_multiple_of(8) {
+            // Only the last chunk of the disk has fewer than eight sectors.
+            bits.push(!(0xff_u8 >> (sectors % 8)));
+        }
+        self.target.write_all_at(bitmap_at + piece.inside / DIFFERENCE, &bits)
+    }
+
+    fn check_difference(&self, offset: u64, len: u64) -> Result<()> {
+        let end = offset + len;
+        let whole = |at: u64| at.is_multiple_of(DIFFERENCE);
+        if whole(offset) && (whole(end) || end == self.plan.virtual_size) {
+            return Ok(());
+        }
+        Err(Error::contract(format!("{len:#x} bytes at {offset:#x} are no chunks of {DIFFERENCE:#x} bytes")))
     }
 
     fn write_bat(&self, blocks: &Blocks) -> Result<()> {
@@ -95,11 +131,27 @@ impl VhdSink {
         }
         Ok(())
     }
+
+    fn write_tables(&self, footer: &[u8]) -> Result<()> {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.target.set_len(blocks.next)?;
+        self.target.zero_range(0, self.plan.first_block)?;
+        self.write_bat(&blocks)?;
+        for locator in self.plan.parent.iter().flat_map(|parent| &parent.locators) {
+            self.target.write_all_at(locator.offset, &locator.bytes)?;
+        }
+        self.target.write_all_at(tables::HEADER_OFFSET, &tables::header(&self.plan)?)?;
+        self.target.sync()?;
+        self.target.write_all_at(0, footer)?;
+        self.target.write_all_at(blocks.next, footer)
+    }
 }
 
 impl Sink for VhdSink {
     fn needs(&self) -> Needs {
-        Needs { order: Order::Any, chunk_size: CHUNK, packed: false }
+        let order = if self.target.is_sequential() { Order::Ascending } else { Order::Any };
+        let chunk_size = if self.plan.parent.is_some() { DIFFERENCE } else { CHUNK };
+        Needs { order, chunk_size, packed: false }
     }
 
     fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()> {
@@ -107,21 +159,41 @@ impl Sink for VhdSink {
             return Err(Error::contract("vhd images hold no encoded chunks"));
         };
         self.check_range(offset, bytes.len() as u64)?;
-        for piece in self.pieces(offset, bytes.len()) {
-            if let Some(at) = piece.new_bitmap {
-                // All sectors are here; readers of dynamic disks do not ask, the specification wants it so.
-                self.target.write_all_at(at, &[0xff; bitmap_len(BLOCK) as usize])?;
-            }
-            let (now, rest) = bytes.split_at(piece.len.min(bytes.len()));
+        if self.plan.fixed {
+            return self.target.write_all_at(offset, bytes);
+        }
+        if self.plan.parent.is_some() {
+            self.check_difference(offset, bytes.len() as u64)?;
+        }
+        let mut at = offset;
+        while !bytes.is_empty() {
+            let piece = self.piece(at, bytes.len() as u64)?;
+            let (now, rest) = bytes.split_at(piece.len);
             self.target.write_all_at(piece.host, now)?;
+            if self.plan.parent.is_some() {
+                self.mark(&piece)?;
+            }
             bytes = rest;
+            at += piece.len as u64;
         }
         Ok(())
     }
 
     fn zero_at(&self, offset: u64, len: u64) -> Result<()> {
-        // No range is mentioned twice, and what was never written is a hole or a block without a place.
-        self.check_range(offset, len)
+        self.check_range(offset, len)?;
+        if self.plan.parent.is_none() {
+            // No range is mentioned twice, and what was never written is a hole or a block without a place.
+            return Ok(());
+        }
+        self.check_difference(offset, len)?;
+        let mut done = 0;
+        while done < len {
+            // The format has no zeros that hide a parent: they are sectors of this file, and holes of it.
+            let piece = self.piece(offset + done, len - done)?;
+            self.mark(&piece)?;
+            done += piece.len as u64;
+        }
+        Ok(())
     }
 
     fn flush(&self) -> Result<()> {
@@ -129,20 +201,13 @@ impl Sink for VhdSink {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         let footer = tables::footer(&self.plan, &Identity::random())?;
-        let end = if self.plan.fixed { self.plan.virtual_size } else { blocks.next };
-        self.target.set_len(end)?;
-        if !self.plan.fixed {
-            self.write_bat(&blocks)?;
-            self.target.write_all_at(tables::HEADER_OFFSET, &tables::header(&self.plan)?)?;
+        if self.plan.fixed {
+            self.target.sync()?;
+            self.target.write_all_at(self.plan.virtual_size, &footer)?;
+        } else {
+            self.write_tables(&footer)?;
         }
-        drop(blocks);
-        self.target.sync()?;
-        if !self.plan.fixed {
-            self.target.write_all_at(0, &footer)?;
-        }
-        self.target.write_all_at(end, &footer)?;
         self.target.commit()
     }
 }

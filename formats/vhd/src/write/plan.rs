@@ -1,5 +1,6 @@
 //! Options and sizes to the layout of a new image.
 
+use super::parent::Parent;
 use super::tables::HEADER_OFFSET;
 use crate::layout::{BAT_ENTRY_LEN, Geometry, HEADER_LEN, MAX_VIRTUAL_SIZE, SECTOR, bitmap_len};
 use format_core::units::{KIB, MIB, TIB, align_up, format_size};
@@ -28,6 +29,7 @@ pub(super) struct Plan {
     pub(super) bat_offset: u64,
     /// In whole sectors.
     pub(super) bat_length: u64,
+    pub(super) parent: Option<Parent>,
     /// Where the bitmap of the first block goes.
     pub(super) first_block: u64,
 }
@@ -45,7 +47,7 @@ pub(crate) fn size_step(request: &CreateRequest) -> u64 {
 fn is_azure(request: &CreateRequest) -> Result<bool> {
     match request.options.get("azure").map(String::as_str) {
         None | Some("off") => Ok(false),
-        Some("on") => Ok(true),
+        Some("on" | "") => Ok(true),
         Some(other) => Err(Error::usage(format!("azure is on or off, not '{other}'"))),
     }
 }
@@ -53,18 +55,7 @@ fn is_azure(request: &CreateRequest) -> Result<bool> {
 impl Plan {
     pub(super) fn new(request: &CreateRequest) -> Result<Self> {
         let azure = is_azure(request)?;
-        if let Some(other) = request.options.get("force_size").filter(|value| *value != "on") {
-            return Err(Error::usage(format!("force_size is on, not '{other}': sizes are never rounded")));
-        }
-        let fixed = match request.options.get("subformat").map(String::as_str) {
-            None => azure,
-            Some("dynamic") if azure => {
-                return Err(Error::usage("azure takes fixed disks, not dynamic ones"));
-            }
-            Some("dynamic") => false,
-            Some("fixed") => true,
-            Some(other) => return Err(Error::usage(format!("subformat is dynamic or fixed, not '{other}'"))),
-        };
+        let fixed = is_fixed(request, azure)?;
         let (most, said) = if azure { (AZURE_MAX, "32 TiB") } else { (MAX_VIRTUAL_SIZE, "2040 GiB") };
         let virtual_size = align_up(request.virtual_size, size_step(request))
             .filter(|size| *size <= most)
@@ -80,7 +71,11 @@ impl Plan {
         let blocks = if fixed { 0 } else { virtual_size.div_ceil(BLOCK) };
         let bat_offset = HEADER_OFFSET + HEADER_LEN as u64;
         let bat_length = (blocks * BAT_ENTRY_LEN).next_multiple_of(SECTOR);
-        let first_data = (bat_offset + bat_length + bitmap_len(BLOCK)).next_multiple_of(ALIGNMENT);
+        let bat_end = bat_offset + bat_length;
+        let parent = request.parent.as_ref().map(|parent| Parent::new(parent, virtual_size, bat_end));
+        let parent = parent.transpose()?;
+        let tables_end = parent.as_ref().map_or(bat_end, Parent::end);
+        let first_data = (tables_end + bitmap_len(BLOCK)).next_multiple_of(ALIGNMENT);
         Ok(Self {
             virtual_size,
             fixed,
@@ -88,9 +83,31 @@ impl Plan {
             blocks: blocks as u32,
             bat_offset,
             bat_length,
+            parent,
             first_block: first_data - bitmap_len(BLOCK),
         })
     }
+}
+
+fn is_fixed(request: &CreateRequest, azure: bool) -> Result<bool> {
+    let option = |key: &str| request.options.get(key).map(String::as_str);
+    if let Some(other) = option("force_size").filter(|value| !["on", ""].contains(value)) {
+        let text = format!("force_size is on, not '{other}': a disk is never rounded to cylinders");
+        return Err(Error::usage(text));
+    }
+    let fixed = match option("subformat") {
+        None => azure,
+        Some("dynamic") if azure => {
+            return Err(Error::usage("azure takes fixed disks, not dynamic ones"));
+        }
+        Some("dynamic") => false,
+        Some("fixed") => true,
+        Some(other) => return Err(Error::usage(format!("subformat is dynamic or fixed, not '{other}'"))),
+    };
+    if fixed && request.parent.is_some() {
+        return Err(Error::usage("a fixed disk holds everything, it cannot be a difference to a parent"));
+    }
+    Ok(fixed)
 }
 
 /// The geometry of a disk ("CHS Calculation" of the specification): never more than the disk has.

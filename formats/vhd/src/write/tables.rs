@@ -2,15 +2,15 @@
 
 use super::plan::{BLOCK, Plan};
 use crate::layout::{
-    DISK_TYPE_DYNAMIC, DISK_TYPE_FIXED, DynamicHeader, EPOCH, FEATURES_RESERVED, FOOTER_CHECKSUM_AT,
-    FOOTER_COOKIE, FOOTER_LEN, Footer, HEADER_CHECKSUM_AT, HEADER_COOKIE, HEADER_LEN, NO_OFFSET,
-    PARENT_LOCATORS, PARENT_NAME_LEN, ParentLocatorEntry, VERSION, checksum,
+    DISK_TYPE_DIFFERENCING, DISK_TYPE_DYNAMIC, DISK_TYPE_FIXED, DynamicHeader, FEATURES_RESERVED,
+    FOOTER_CHECKSUM_AT, FOOTER_COOKIE, FOOTER_LEN, Footer, HEADER_CHECKSUM_AT, HEADER_COOKIE, HEADER_LEN,
+    NO_OFFSET, PARENT_LOCATORS, PARENT_NAME_LEN, ParentLocatorEntry, VERSION, checksum, time_stamp,
 };
 use binrw::BinWrite;
 use binrw::meta::WriteEndian;
 use format_core::{Error, Result};
 use std::io::Cursor;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// Where the dynamic header goes: behind the footer's copy.
@@ -31,15 +31,16 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn random() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let time_stamp = u32::try_from(now.saturating_sub(EPOCH)).unwrap_or(u32::MAX);
-        Self { unique_id: Uuid::new_v4(), time_stamp }
+        Self { unique_id: Uuid::new_v4(), time_stamp: time_stamp(SystemTime::now()) }
     }
 }
 
 pub(super) fn footer(plan: &Plan, identity: &Identity) -> Result<Vec<u8>> {
-    let (disk_type, data_offset) =
-        if plan.fixed { (DISK_TYPE_FIXED, NO_OFFSET) } else { (DISK_TYPE_DYNAMIC, HEADER_OFFSET) };
+    let (disk_type, data_offset) = match &plan.parent {
+        _ if plan.fixed => (DISK_TYPE_FIXED, NO_OFFSET),
+        Some(_) => (DISK_TYPE_DIFFERENCING, HEADER_OFFSET),
+        None => (DISK_TYPE_DYNAMIC, HEADER_OFFSET),
+    };
     let footer = Footer {
         cookie: FOOTER_COOKIE,
         features: FEATURES_RESERVED,
@@ -61,7 +62,7 @@ pub(super) fn footer(plan: &Plan, identity: &Identity) -> Result<Vec<u8>> {
 }
 
 pub(super) fn header(plan: &Plan) -> Result<Vec<u8>> {
-    let header = DynamicHeader {
+    let mut header = DynamicHeader {
         cookie: HEADER_COOKIE,
         data_offset: NO_OFFSET,
         table_offset: plan.bat_offset,
@@ -75,6 +76,9 @@ pub(super) fn header(plan: &Plan) -> Result<Vec<u8>> {
         parent_unicode_name: [0; PARENT_NAME_LEN],
         parent_locator_entries: [ParentLocatorEntry::default(); PARENT_LOCATORS],
     };
+    if let Some(parent) = &plan.parent {
+        parent.fill(&mut header);
+    }
     sealed(&header, HEADER_LEN, HEADER_CHECKSUM_AT)
 }
 
