@@ -15,6 +15,7 @@ mod machine;
 mod plan;
 mod prove;
 mod report;
+mod resize;
 mod run;
 mod undo;
 
@@ -22,4 +23,5 @@ pub use choose::{Choice, Generation};
 pub use inspect::{Inspection, inspect_disks};
 pub use plan::{Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, MigrateReport};
+pub use resize::resize_disk;
 pub use run::{MigrateRequest, migrate};

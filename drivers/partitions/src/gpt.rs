@@ -72,16 +72,18 @@ fn read_one(overlay: &Overlay, size: u64, at: u64, block: u64) -> Result<Result<
     Ok(Ok(Gpt { disk_guid: header.disk_guid, partitions, obstacles }))
 }
 
-struct Header {
+/// A header that could be trusted.
+pub(crate) struct Header {
     disk_guid: String,
-    table: u64,
-    table_len: u64,
-    table_crc: u32,
-    entry_size: usize,
+    /// Where the entries start, in bytes.
+    pub(crate) table: u64,
+    pub(crate) table_len: u64,
+    pub(crate) table_crc: u32,
+    pub(crate) entry_size: usize,
 }
 
 impl Header {
-    fn parse(sector: &[u8; 512], block: u64, at: u64) -> Result<Self, String> {
+    pub(crate) fn parse(sector: &[u8; 512], block: u64, at: u64) -> Result<Self, String> {
         let bytes = Bytes::new(sector, at);
         let field = |e: format_core::Error| e.to_string();
         if sector[..8] != *SIGNATURE {

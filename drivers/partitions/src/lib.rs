@@ -1,10 +1,12 @@
 //! Partition tables as windows of a disk, and what lies in each partition.
 //!
 //! [`read_table`] reads MBR (with logical partitions) and GPT (primary or backup header); [`identify`] names the file
-//! system or container in a window by its signature. Nothing here writes.
+//! system or container in a window by its signature. [`move_gpt_backup`] fits a GPT to a disk of another size; nothing else
+//! here writes.
 
 mod gpt;
 mod mbr;
+mod resize;
 mod signature;
 mod window;
 
@@ -12,6 +14,7 @@ use driver_core::{DiskFacts, TableKind};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
 
+pub use resize::move_gpt_backup;
 pub use signature::identify;
 pub use window::Window;
 

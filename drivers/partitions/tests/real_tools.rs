@@ -113,3 +113,43 @@ fn swap_is_known_by_its_signature_and_uuid() {
     let found = identify(&Window::of_partition(&overlay, &facts.partitions[0]).unwrap()).unwrap().unwrap();
     assert_eq!((found.kind.as_str(), found.uuid.as_deref()), ("swap", Some(uuid)));
 }
+
+fn sgdisk_verify(bytes: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let output = Command::new("timeout")
+        .args(["20", "sgdisk", "-v"])
+        .arg(file.path())
+        .output()
+        .expect("sgdisk is in the package gdisk");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn resized(mut bytes: Vec<u8>, size: usize) -> format_core::Result<Vec<u8>> {
+    bytes.resize(size, 0);
+    let overlay = overlay(bytes);
+    assert!(driver_partitions::move_gpt_backup(&overlay)?);
+    let mut merged = vec![0; size];
+    overlay.read_merged_at(0, &mut merged)?;
+    Ok(merged)
+}
+
+#[test]
+fn a_gpt_fits_the_disk_again_after_growing_and_shrinking() {
+    let before = disk_with(GPT);
+    let (wanted, _) = table(before.clone());
+    for size in [(24 << 20) + 512, 40 << 20, 18 << 20] {
+        let after = resized(before.clone(), size).unwrap();
+        let verdict = sgdisk_verify(&after);
+        assert!(verdict.contains("No problems found"), "{size}: {verdict}");
+        let (facts, obstacles) = table(after.clone());
+        assert_eq!(format!("{:?}", facts.partitions), format!("{:?}", wanted.partitions));
+        assert!(obstacles.is_empty(), "{obstacles:?}");
+        let headers = after.chunks(512).filter(|sector| sector.starts_with(b"EFI PART")).count();
+        assert_eq!(headers, 2, "{size}: the old backup is gone");
+    }
+    // Partition 3 ends at sector 32768, and behind it are 33 sectors of the table.
+    assert!(resized(before.clone(), (32768 + 33) * 512).is_ok());
+    let error = resized(before, (32768 + 32) * 512).unwrap_err();
+    assert_eq!(error.kind(), format_core::ErrorKind::Usage);
+}

@@ -76,6 +76,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
         #[test]
         fn claims_agree_with_a_set(ranges in prop::collection::vec((0u64..200_000, 0u64..70_000), 0..12)) {
             let (mut claims, mut set) = (Claims::new(2), BTreeSet::new());
