@@ -9,4 +9,5 @@ pub static FORMATS: &[&Format] = &[
     &format_vmdk::FORMAT,
     &format_vhdx::FORMAT,
     &format_vhd::FORMAT,
+    &format_qed::FORMAT,
 ];

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 /// Formats of the lists that this program reads.
-const IN_SCOPE: [&str; 5] = ["raw", "qcow2", "vmdk", "vhdx", "vhd"];
+const IN_SCOPE: [&str; 6] = ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed"];
 
 /// Valid images that this program refuses, with the error's kind.
 const REFUSED: &[(&str, ErrorKind)] = &[

@@ -19,10 +19,8 @@ fn bench() -> Bench {
 #[test]
 fn the_request_is_wrong() {
     let bench = bench();
-    assert_eq!(
-        said(&bench, 2, &["convert", "-f", "qed", "disk.raw", "x.qcow2"]),
-        "error: unknown format \"qed\": known are raw, qcow2, vmdk, vhdx, vhd\n"
-    );
+    let unknown = said(&bench, 2, &["convert", "-f", "cow", "disk.raw", "x.qcow2"]);
+    assert!(unknown.starts_with("error: unknown format \"cow\": known are raw, qcow2, vmdk, "), "{unknown}");
     assert_eq!(
         said(&bench, 2, &["convert", "disk.raw", "x.unknown"]),
         "error: the name x.unknown does not say which format to write\n\nhint: name the format with -O, for example -O qcow2\n"
@@ -193,7 +191,7 @@ fn a_parent_outside_the_folder_needs_leave() {
 fn errors_are_json_where_json_was_asked_for() {
     let bench = bench();
     for (code, kind, args) in [
-        (2, "usage", &["convert", "-f", "qed", "disk.raw", "x.qcow2"][..]),
+        (2, "usage", &["convert", "-f", "cow", "disk.raw", "x.qcow2"][..]),
         (66, "source-missing", &["inspect", "nope"]),
         (66, "source-missing", &["compare", "disk.raw", "nope"]),
         (66, "source-missing", &["digest", "nope"]),
