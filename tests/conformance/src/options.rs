@@ -7,6 +7,7 @@ pub type Options = &'static [(&'static str, &'static str)];
 
 /// By format, besides no options at all.
 const OPTIONS: &[(&str, &[Options])] = &[
+    ("raw", &[&[("preallocation", "full")]]),
     (
         "qcow2",
         &[
