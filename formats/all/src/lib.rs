@@ -9,5 +9,6 @@ pub static FORMATS: &[&Format] = &[
     &format_vmdk::FORMAT,
     &format_vhdx::FORMAT,
     &format_vhd::FORMAT,
+    &format_vdi::FORMAT,
     &format_qed::FORMAT,
 ];

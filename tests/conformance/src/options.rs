@@ -34,6 +34,7 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("logical_sector_size", "4096")],
         ],
     ),
+    ("vdi", &[&[("static", "on")]]),
     ("vhd", &[&[("subformat", "fixed")], &[("force_size", "on")], &[("azure", "on")]]),
 ];
 

@@ -22,6 +22,7 @@ const MADE_BY_QEMU: &[(&str, &[&str])] = &[
     ("qcow2", &["compat=0.10", "cluster_size=512", "extended_l2=on", "preallocation=metadata"]),
     ("vmdk", &["subformat=monolithicSparse", "subformat=streamOptimized", "zeroed_grain=on"]),
     ("vhdx", &["subformat=dynamic", "subformat=fixed", "block_size=1M"]),
+    ("vdi", &["static=off", "static=on"]),
     ("vhd", &["subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"]),
     ("qed", &["cluster_size=4k,table_size=2", "cluster_size=64k"]),
 ];

@@ -1,0 +1,10 @@
+//! VDI images that lie, that are cut, that other programs made, and that other programs judge.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod broken;
+mod builder;
+mod chain;
+mod hostile;
+mod interop;
+mod model;
+mod writing;
