@@ -30,6 +30,7 @@ pub static FORMAT: Format = Format {
     description: "Microsoft Hyper-V disks: dynamic, fixed and differencing, with log replay in memory",
     probe: |head, _| if head.starts_with(&layout::FILE_SIGNATURE) { Score::Magic } else { Score::No },
     open_layer: Some(read::open),
+    can_differ: true,
     create: Some(write::create),
     create_options: &[
         CreateOption {

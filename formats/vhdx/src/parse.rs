@@ -7,9 +7,9 @@ mod metadata;
 mod regions;
 
 pub(crate) use header::{Headers, is_checksum_right, parse_headers};
-pub(crate) use locator::{ParentLocator, parse_locator};
+pub(crate) use locator::{LINKAGE, ParentLocator, RELATIVE_PATH, parse_locator};
 pub(crate) use log::{Change, LogState, MAX_LOG, parse_log};
-pub(crate) use metadata::{Items, Parameters, parse_metadata_table, parse_parameters};
+pub(crate) use metadata::{Facts, Items, Parameters, parse_metadata_table, parse_parameters};
 pub(crate) use regions::{Region, Regions, parse_region_table};
 
 use crate::error::VhdxError;

@@ -6,23 +6,29 @@ use crate::layout::{
     REGION_TABLE_OFFSETS,
 };
 use crate::parse::{
-    Headers, Items, LogState, MAX_LOG, Parameters, ParentLocator, Region, Regions, parse_headers,
+    Facts, Headers, Items, LogState, MAX_LOG, Parameters, ParentLocator, Region, Regions, parse_headers,
     parse_locator, parse_log, parse_metadata_table, parse_parameters, parse_region_table,
 };
 use crate::replay::Replayed;
 use crate::table::{Bat, Block, entry_at};
 use format_core::{
-    Error, Extent, ExtentKind, Gate, HostRange, Layer, LayerContext, Page, PageCache, ParentRef, Result, Run,
-    Storage, Warning, bit_run_lsb, check_guest_range, read_runs,
+    Details, Error, Extent, ExtentKind, Gate, HostRange, Layer, LayerContext, Page, PageCache, ParentRef,
+    Result, Run, Storage, Warning, bit_run_lsb, check_guest_range, read_runs,
 };
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Keys of [`Layer::details`] that a child asks its parent for.
+pub(crate) const LOGICAL_SECTOR_KEY: &str = "logical-sector-size";
+pub(crate) const DISK_ID_KEY: &str = "virtual-disk-id";
 
 struct VhdxLayer {
     /// The file as it is after its log was replayed.
     storage: Arc<dyn Storage>,
     bat: Bat,
     pages: PageCache,
+    facts: Facts,
+    is_replayed: bool,
     identity: String,
     parent: Option<ParentRef>,
     warnings: Vec<Warning>,
@@ -31,13 +37,15 @@ struct VhdxLayer {
 pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<dyn Layer>> {
     let headers = load_headers(storage.as_ref()).map_err(|e| e.context("load headers"))?;
     let mut warnings = Vec::new();
-    let storage = replay_log(storage, &headers, &mut warnings).map_err(|e| e.context("replay log"))?;
+    let (storage, is_replayed) =
+        replay_log(storage, &headers, &mut warnings).map_err(|e| e.context("replay log"))?;
     let log = (!headers.log_guid.is_nil())
         .then_some(Region { offset: headers.log_offset, length: headers.log_length });
     let regions = load_regions(storage.as_ref(), log, &mut warnings)?;
     let items = load_items(storage.as_ref(), &regions).map_err(|e| e.context("load metadata"))?;
     let load = |id| load_item(storage.as_ref(), &regions, &items, id);
-    let parameters = parse_parameters(load).map_err(|e| e.context("load metadata"))?;
+    let facts = parse_parameters(load).map_err(|e| e.context("load metadata"))?;
+    let parameters = facts.parameters;
     let (needed, length) = (parameters.bat_len(), regions.bat.length);
     if needed > length {
         return Err(VhdxError::BatTooSmall { needed, length }.into());
@@ -52,7 +60,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<
     let used = [header_section, regions.bat, regions.metadata].into_iter().chain(log).collect();
     let bat = Bat { parameters, region: regions.bat, used, file_size: storage.size() };
     let identity = headers.data_write_guid.to_string();
-    Ok(Box::new(VhdxLayer { storage, bat, pages: PageCache::default(), identity, parent, warnings }))
+    let pages = PageCache::default();
+    Ok(Box::new(VhdxLayer { storage, bat, pages, facts, is_replayed, identity, parent, warnings }))
 }
 
 fn load_headers(storage: &dyn Storage) -> Result<Headers> {
@@ -69,14 +78,14 @@ fn load_headers(storage: &dyn Storage) -> Result<Headers> {
     Ok(parse_headers(identifier, &first, &second, size)?)
 }
 
-/// The file behind its log. A file without an open log is taken as it is.
+/// The file behind its log, and whether there was anything to replay.
 fn replay_log(
     storage: Arc<dyn Storage>,
     headers: &Headers,
     warnings: &mut Vec<Warning>,
-) -> Result<Arc<dyn Storage>> {
+) -> Result<(Arc<dyn Storage>, bool)> {
     if headers.log_guid.is_nil() {
-        return Ok(storage);
+        return Ok((storage, false));
     }
     let length = headers.log_length;
     if length > MAX_LOG {
@@ -90,7 +99,7 @@ fn replay_log(
                 "vhdx-log-empty",
                 "the image was not closed, but its log holds no writes that were under way",
             ));
-            return Ok(storage);
+            return Ok((storage, false));
         }
         LogState::Replay(replay) => replay,
     };
@@ -103,7 +112,7 @@ fn replay_log(
         "vhdx-log-replayed",
         format!("the image was not closed: {entries} log entries with {changes} changes were replayed in memory, the file is as it was"),
     ));
-    Ok(Arc::new(Replayed::new(storage, replay.changes, replay.last_file_offset)))
+    Ok((Arc::new(Replayed::new(storage, replay.changes, replay.last_file_offset)), true))
 }
 
 /// The first copy of the region table that is whole.
@@ -258,6 +267,28 @@ impl Layer for VhdxLayer {
         let run = self.run_at(offset, u64::MAX, true).ok()?;
         let storage = Arc::clone(&self.storage);
         (run.kind == ExtentKind::Data).then_some(HostRange { storage, offset: run.host, len: run.len })
+    }
+
+    fn details(&self) -> Details {
+        let Facts { parameters, is_fixed, physical_sector_size, virtual_disk_id } = self.facts;
+        let subformat = match (parameters.has_parent, is_fixed) {
+            (true, _) => "differencing",
+            (false, true) => "fixed",
+            (false, false) => "dynamic",
+        };
+        let mut details = Details::from_iter([
+            ("subformat".into(), subformat.into()),
+            ("block-size".into(), parameters.block_size.into()),
+            (LOGICAL_SECTOR_KEY.into(), parameters.logical_sector_size.into()),
+            ("physical-sector-size".into(), physical_sector_size.into()),
+            (DISK_ID_KEY.into(), virtual_disk_id.to_string().into()),
+            ("data-write-guid".into(), self.identity.clone().into()),
+            ("log-replayed".into(), self.is_replayed.into()),
+        ]);
+        if let Some(linkage) = self.parent.as_ref().and_then(|parent| parent.identity.clone()) {
+            details.insert("parent-linkage".into(), linkage.into());
+        }
+        details
     }
 
     fn parent(&self) -> Option<&ParentRef> {

@@ -1,28 +1,31 @@
-//! Writing dynamic and fixed VHDX images, in any order and from many threads.
+//! Writing dynamic, fixed and differencing VHDX images, in any order and from many threads.
 //!
 //! A block gets its place in the file at its first touch; what is not written of it is a hole of the file and reads
 //! as zeros. Nothing but blocks is written before [`Sink::finish`], and the file type identifier is written last.
+//!
+//! A chunk of a differencing image is eight logical sectors, one byte of the sector bitmap: bits go straight to the
+//! file, and nothing of the bitmaps is kept in memory.
 
+mod blocks;
+mod difference;
+mod parent;
 mod plan;
 mod tables;
 
 use crate::layout::{BAT_OFFSET_SHIFT, FILE_SIGNATURE};
-use format_core::units::KIB;
+use blocks::Blocks;
+use format_core::units::{KIB, MIB};
 use format_core::{CreateRequest, Error, Needs, Order, Packed, Result, Sink, TargetStorage};
 use plan::Plan;
 use std::sync::{Mutex, PoisonError};
 use tables::Identity;
 
+pub(crate) use plan::size_step;
+
 /// Zeros are left out at this granularity. Smaller chunks would only make holes inside allocated blocks.
 const CHUNK: u64 = 64 * KIB;
 /// The BAT is written in pieces of this many bytes.
 const BAT_PIECE: usize = 1 << 20;
-
-/// The disk is a multiple of its logical sector. An option that cannot be understood is an error of [`create`].
-pub(crate) fn size_step(request: &CreateRequest) -> u64 {
-    let option = request.options.get("logical_sector_size");
-    option.and_then(|text| format_core::units::parse_size(text).ok()).unwrap_or(512)
-}
 
 struct VhdxSink {
     target: Box<dyn TargetStorage>,
@@ -30,23 +33,21 @@ struct VhdxSink {
     blocks: Mutex<Blocks>,
 }
 
-/// Which blocks have a place: by block the file offset in MiB, 0 for none.
-struct Blocks {
-    places: Vec<u32>,
-    /// Where the next block goes, in MiB.
-    next: u32,
-}
-
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let plan = Plan::new(request).map_err(|e| e.in_format(crate::FORMAT.name))?;
-    let first = plan.first_block_mib;
-    let (places, next) = if plan.fixed {
-        let places: Vec<u32> = (0..plan.blocks).map(|block| first + block * plan.block_mib).collect();
-        (places, first + plan.blocks * plan.block_mib)
-    } else {
-        (vec![0; plan.blocks as usize], first)
-    };
-    Ok(Box::new(VhdxSink { target, plan, blocks: Mutex::new(Blocks { places, next }) }))
+    if target.is_sequential() {
+        return Err(Error::unsupported("a pipe takes no vhdx image: it begins with what is known last")
+            .in_format(crate::FORMAT.name)
+            .hint("write it to a file, or send raw through the pipe"));
+    }
+    let blocks = Blocks::new(&plan);
+    if plan.fixed {
+        target.set_len(u64::from(blocks.next) << BAT_OFFSET_SHIFT)?;
+        // Nothing is said of ranges that are never written.
+        let first = u64::from(plan.first_block_mib) << BAT_OFFSET_SHIFT;
+        target.zero_range(first, u64::from(plan.blocks) * u64::from(plan.block_mib) * MIB)?;
+    }
+    Ok(Box::new(VhdxSink { target, plan, blocks: Mutex::new(blocks) }))
 }
 
 /// A piece of a write that lies in the file in one run.
@@ -57,7 +58,7 @@ struct Piece {
 
 impl VhdxSink {
     fn check_range(&self, offset: u64, len: u64) -> Result<()> {
-        let size = self.plan.virtual_size;
+        let size = self.plan.parameters.virtual_size;
         if offset.checked_add(len).is_some_and(|end| end <= size) {
             return Ok(());
         }
@@ -66,12 +67,12 @@ impl VhdxSink {
     }
 
     /// Gives every block of the range a place and tells where its bytes go, neighbours joined.
-    fn pieces(&self, offset: u64, len: usize) -> Vec<Piece> {
-        let block_size = u64::from(self.plan.block_mib) << BAT_OFFSET_SHIFT;
+    fn pieces(&self, offset: u64, len: usize) -> Result<Vec<Piece>> {
+        let block_size = self.plan.parameters.block_size;
         let mut pieces: Vec<Piece> = Vec::new();
         let (mut at, mut left) = (offset, len as u64);
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Blocks { places, next } = &mut *blocks;
+        let Blocks { places, next, .. } = &mut *blocks;
         while left > 0 {
             let inside = at % block_size;
             let now = left.min(block_size - inside);
@@ -80,6 +81,8 @@ impl VhdxSink {
             if *place == 0 {
                 *place = *next;
                 *next += self.plan.block_mib;
+                // Still locked, so that no other thread writes to the block before.
+                self.target.zero_range(u64::from(*place) << BAT_OFFSET_SHIFT, block_size)?;
             }
             let host = (u64::from(*place) << BAT_OFFSET_SHIFT) + inside;
             match pieces.last_mut() {
@@ -89,13 +92,13 @@ impl VhdxSink {
             at += now;
             left -= now;
         }
-        pieces
+        Ok(pieces)
     }
 
     fn write_bat(&self, blocks: &Blocks) -> Result<()> {
         let mut at = self.plan.bat.offset;
         let mut piece = Vec::with_capacity(BAT_PIECE);
-        for entry in self.plan.bat_entries(&blocks.places) {
+        for entry in blocks.entries(&self.plan) {
             piece.extend_from_slice(&entry.to_le_bytes());
             if piece.len() == BAT_PIECE {
                 self.target.write_all_at(at, &piece)?;
@@ -112,7 +115,8 @@ impl VhdxSink {
 
 impl Sink for VhdxSink {
     fn needs(&self) -> Needs {
-        Needs { order: Order::Any, chunk_size: CHUNK, packed: false }
+        let chunk_size = if self.plan.parent.is_some() { self.plan.difference() } else { CHUNK };
+        Needs { order: Order::Any, chunk_size, packed: false }
     }
 
     fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()> {
@@ -120,7 +124,10 @@ impl Sink for VhdxSink {
             return Err(Error::contract("vhdx images hold no encoded chunks"));
         };
         self.check_range(offset, bytes.len() as u64)?;
-        for piece in self.pieces(offset, bytes.len()) {
+        if self.plan.parent.is_some() {
+            return self.write_difference(offset, bytes);
+        }
+        for piece in self.pieces(offset, bytes.len())? {
             let (now, rest) = bytes.split_at(piece.len.min(bytes.len()));
             self.target.write_all_at(piece.host, now)?;
             bytes = rest;
@@ -129,8 +136,12 @@ impl Sink for VhdxSink {
     }
 
     fn zero_at(&self, offset: u64, len: u64) -> Result<()> {
+        self.check_range(offset, len)?;
+        if self.plan.parent.is_some() {
+            return self.hide_parent(offset, len);
+        }
         // No range is mentioned twice, and what was never written is a hole or a block in the state Zero.
-        self.check_range(offset, len)
+        Ok(())
     }
 
     fn flush(&self) -> Result<()> {
@@ -140,9 +151,10 @@ impl Sink for VhdxSink {
     fn finish(self: Box<Self>) -> Result<()> {
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         self.target.set_len(u64::from(blocks.next) << BAT_OFFSET_SHIFT)?;
+        self.target.zero_range(0, u64::from(self.plan.first_block_mib) << BAT_OFFSET_SHIFT)?;
         self.write_bat(&blocks)?;
         drop(blocks);
-        let identity = Identity::random();
+        let identity = Identity::random(&self.plan);
         for (offset, bytes) in tables::all(&self.plan, &identity)? {
             self.target.write_all_at(offset, &bytes)?;
         }

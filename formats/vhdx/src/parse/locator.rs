@@ -9,9 +9,9 @@ use crate::layout::{
 use std::collections::HashMap;
 use uuid::Uuid;
 
-const LINKAGE: &str = "parent_linkage";
+pub(crate) const LINKAGE: &str = "parent_linkage";
 const LINKAGE2: &str = "parent_linkage2";
-const RELATIVE_PATH: &str = "relative_path";
+pub(crate) const RELATIVE_PATH: &str = "relative_path";
 const VOLUME_PATH: &str = "volume_path";
 const ABSOLUTE_PATH: &str = "absolute_win32_path";
 /// The keys that mean something. Others are passed over, and not even decoded: 65,535 entries may all share one long text.

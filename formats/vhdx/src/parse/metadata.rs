@@ -4,10 +4,10 @@ use super::record;
 use crate::error::VhdxError;
 use crate::layout::{
     BAT_ENTRY_LEN, FILE_PARAMETERS, FILE_PARAMETERS_LEN, FileParameters, HAS_PARENT, IS_REQUIRED, IS_USER,
-    LOGICAL_SECTOR_SIZE, MAX_BLOCK, MAX_METADATA_ITEM, MAX_TABLE_ENTRIES, MAX_VIRTUAL_SIZE,
-    METADATA_SIGNATURE, METADATA_TABLE_ENTRY_LEN, METADATA_TABLE_HEADER_LEN, METADATA_TABLE_LEN, MIN_BLOCK,
-    MetadataTableEntry, MetadataTableHeader, PARENT_LOCATOR, PHYSICAL_SECTOR_SIZE, SECTORS_PER_CHUNK,
-    VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
+    LEAVE_BLOCK_ALLOCATED, LOGICAL_SECTOR_SIZE, MAX_BLOCK, MAX_METADATA_ITEM, MAX_TABLE_ENTRIES,
+    MAX_VIRTUAL_SIZE, METADATA_SIGNATURE, METADATA_TABLE_ENTRY_LEN, METADATA_TABLE_HEADER_LEN,
+    METADATA_TABLE_LEN, MIN_BLOCK, MetadataTableEntry, MetadataTableHeader, PARENT_LOCATOR,
+    PHYSICAL_SECTOR_SIZE, SECTORS_PER_CHUNK, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
 };
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -110,10 +110,19 @@ impl Parameters {
     }
 }
 
+/// What the metadata says about the disk beside its shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) parameters: Parameters,
+    pub(crate) is_fixed: bool,
+    pub(crate) physical_sector_size: u64,
+    pub(crate) virtual_disk_id: Uuid,
+}
+
 /// Checks the items; `load` reads one of them.
 pub(crate) fn parse_parameters<E: From<VhdxError>>(
     mut load: impl FnMut(Uuid) -> Result<Option<Vec<u8>>, E>,
-) -> Result<Parameters, E> {
+) -> Result<Facts, E> {
     let mut item = |id, name, expected| -> Result<Vec<u8>, E> {
         let bytes: Vec<u8> = load(id)?.ok_or(VhdxError::ItemMissing { name })?;
         if bytes.len() != expected {
@@ -127,7 +136,7 @@ pub(crate) fn parse_parameters<E: From<VhdxError>>(
     if !(MIN_BLOCK..=MAX_BLOCK).contains(&block_size) || !block_size.is_power_of_two() {
         return Err(VhdxError::BlockSize { found: block_size }.into());
     }
-    item(VIRTUAL_DISK_ID, "virtual disk id", 16)?;
+    let virtual_disk_id = record(&item(VIRTUAL_DISK_ID, "virtual disk id", 16)?, 0, 16)?;
     let mut sector = |id, name| -> Result<u64, E> {
         let found: u32 = record(&item(id, name, 4)?, 0, 4)?;
         match found {
@@ -136,10 +145,16 @@ pub(crate) fn parse_parameters<E: From<VhdxError>>(
         }
     };
     let logical_sector_size = sector(LOGICAL_SECTOR_SIZE, "logical")?;
-    sector(PHYSICAL_SECTOR_SIZE, "physical")?;
+    let physical_sector_size = sector(PHYSICAL_SECTOR_SIZE, "physical")?;
     let virtual_size: u64 = record(&item(VIRTUAL_DISK_SIZE, "virtual disk size", 8)?, 0, 8)?;
     if virtual_size > MAX_VIRTUAL_SIZE || !virtual_size.is_multiple_of(logical_sector_size) {
         return Err(VhdxError::VirtualSize { found: virtual_size, sector: logical_sector_size }.into());
     }
-    Ok(Parameters { block_size, has_parent: file.flags & HAS_PARENT != 0, virtual_size, logical_sector_size })
+    let has_parent = file.flags & HAS_PARENT != 0;
+    Ok(Facts {
+        parameters: Parameters { block_size, has_parent, virtual_size, logical_sector_size },
+        is_fixed: file.flags & LEAVE_BLOCK_ALLOCATED != 0,
+        physical_sector_size,
+        virtual_disk_id: Uuid::from_bytes_le(virtual_disk_id),
+    })
 }

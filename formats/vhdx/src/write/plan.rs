@@ -1,8 +1,8 @@
 //! Options and sizes to the layout of a new image.
 
+use super::parent::Parent;
 use crate::layout::{
     BAT_ENTRY_LEN, BAT_OFFSET_SHIFT, HEADER_SECTION, MAX_BLOCK, MAX_VIRTUAL_SIZE, MIN_BLOCK,
-    PAYLOAD_BLOCK_FULLY_PRESENT, PAYLOAD_BLOCK_ZERO,
 };
 use crate::parse::{Parameters, Region};
 use format_core::units::{MIB, align_up, format_size, parse_size};
@@ -12,19 +12,20 @@ use format_core::{CreateRequest, Error, Result};
 const MAX_BLOCKS: u64 = 1 << 23;
 /// Without an option blocks are as small as this many allow, a BAT of 8 MiB: small blocks keep sparse disks small.
 const USUAL_BLOCKS: u64 = 1 << 20;
+/// The block size of differencing images that Windows makes.
+const DIFFERENCE_BLOCK: u64 = 2 * MIB;
 const LOG_LENGTH: u64 = MIB;
 const METADATA_LENGTH: u64 = MIB;
 
 /// Everything about the new file that is known before the first byte.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) virtual_size: u64,
-    pub(super) logical_sector_size: u64,
+    pub(super) parameters: Parameters,
     pub(super) fixed: bool,
+    pub(super) parent: Option<Parent>,
     /// Size of a block in MiB.
     pub(super) block_mib: u32,
     pub(super) blocks: u32,
-    pub(super) chunk_ratio: u64,
     pub(super) log: Region,
     pub(super) metadata: Region,
     pub(super) bat: Region,
@@ -39,13 +40,7 @@ impl Plan {
             Some("fixed") => true,
             Some(other) => return Err(Error::usage(format!("subformat is dynamic or fixed, not '{other}'"))),
         };
-        let logical_sector_size = match option("logical_sector_size").map(parse_size).transpose()? {
-            None => 512,
-            Some(size @ (512 | 4096)) => size,
-            Some(other) => {
-                return Err(Error::usage(format!("logical_sector_size is 512 or 4096, not {other}")));
-            }
-        };
+        let logical_sector_size = logical_sector_size(request)?;
         let virtual_size = align_up(request.virtual_size, logical_sector_size)
             .filter(|size| *size <= MAX_VIRTUAL_SIZE)
             .ok_or_else(|| {
@@ -54,13 +49,23 @@ impl Plan {
                     format_size(request.virtual_size)
                 ))
             })?;
+        let parent =
+            request.parent.as_ref().map(|parent| Parent::new(parent, virtual_size, logical_sector_size));
+        let parent = parent.transpose()?;
+        let has_parent = parent.is_some();
+        if fixed && has_parent {
+            return Err(Error::usage(
+                "a fixed image holds everything, it cannot be a difference to a parent",
+            ));
+        }
         let parameters =
-            |block_size| Parameters { block_size, has_parent: false, virtual_size, logical_sector_size };
+            |block_size| Parameters { block_size, has_parent, virtual_size, logical_sector_size };
         let smallest = |blocks: u64| {
             let mut sizes = (0..).map(|shift| MIN_BLOCK << shift).take_while(|size| *size < MAX_BLOCK);
             sizes.find(|size| parameters(*size).blocks() <= blocks).unwrap_or(MAX_BLOCK)
         };
         let block_size = match option("block_size") {
+            None if has_parent => smallest(USUAL_BLOCKS).max(DIFFERENCE_BLOCK),
             None => smallest(USUAL_BLOCKS),
             Some(text) => checked_block_size(parse_size(text)?, smallest(MAX_BLOCKS), virtual_size)?,
         };
@@ -72,12 +77,11 @@ impl Plan {
         // At most 64 TiB and the tables, so the numbers of MiB and of blocks fit 32 bits.
         let mib = |bytes: u64| (bytes >> BAT_OFFSET_SHIFT) as u32;
         Ok(Self {
-            virtual_size,
-            logical_sector_size,
+            parameters,
             fixed,
+            parent,
             block_mib: mib(block_size),
             blocks: parameters.blocks() as u32,
-            chunk_ratio: parameters.chunk_ratio(),
             log,
             metadata,
             bat,
@@ -85,21 +89,30 @@ impl Plan {
         })
     }
 
-    /// The entries of the BAT in file order; `places` are the blocks' file offsets in MiB, 0 for none.
-    ///
-    /// Blocks without a place get the state Zero: a reader may return anything for Not Present ones (MS-VHDX
-    /// 2.5.1.1).
-    pub(super) fn bat_entries(&self, places: &[u32]) -> impl Iterator<Item = u64> {
-        let ratio = self.chunk_ratio;
-        (0u64..).zip(places).flat_map(move |(block, &place)| {
-            let entry = match place {
-                0 => PAYLOAD_BLOCK_ZERO,
-                place => u64::from(place) << BAT_OFFSET_SHIFT | PAYLOAD_BLOCK_FULLY_PRESENT,
-            };
-            // The bitmap entry of the chunk before stands in front of the first block of the next.
-            let bitmap = (block > 0 && block % ratio == 0).then_some(0);
-            bitmap.into_iter().chain([entry])
-        })
+    /// Guest bytes of `block`: less than the block size at the end of the disk.
+    pub(super) fn block_len(&self, block: u64) -> u64 {
+        let start = block.saturating_mul(self.parameters.block_size);
+        self.parameters.virtual_size.saturating_sub(start).min(self.parameters.block_size)
+    }
+
+    /// The chunk of a difference: one byte of the sector bitmap.
+    pub(super) fn difference(&self) -> u64 {
+        8 * self.parameters.logical_sector_size
+    }
+}
+
+/// The disk is a multiple of its logical sector. An option that cannot be understood is an error of
+/// [`create`](super::create).
+pub(crate) fn size_step(request: &CreateRequest) -> u64 {
+    logical_sector_size(request).unwrap_or(512)
+}
+
+/// What the request says, else what the parent has.
+fn logical_sector_size(request: &CreateRequest) -> Result<u64> {
+    match request.options.get("logical_sector_size").map(|text| parse_size(text)).transpose()? {
+        None => Ok(request.parent.as_ref().and_then(Parent::sector_size).unwrap_or(512)),
+        Some(size @ (512 | 4096)) => Ok(size),
+        Some(other) => Err(Error::usage(format!("logical_sector_size is 512 or 4096, not {other}"))),
     }
 }
 

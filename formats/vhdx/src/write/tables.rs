@@ -2,11 +2,12 @@
 
 use super::plan::Plan;
 use crate::layout::{
-    BAT_REGION, CHECKSUM_AT, CREATOR_LEN, FILE_PARAMETERS, FILE_SIGNATURE, FileParameters, HEADER_LEN,
-    HEADER_OFFSETS, HEADER_SIGNATURE, Header, IS_REQUIRED, IS_VIRTUAL_DISK, LEAVE_BLOCK_ALLOCATED,
-    LOGICAL_SECTOR_SIZE, METADATA_REGION, METADATA_SIGNATURE, METADATA_TABLE_LEN, MetadataTableEntry,
-    MetadataTableHeader, PHYSICAL_SECTOR_SIZE, REGION_REQUIRED, REGION_SIGNATURE, REGION_TABLE_LEN,
-    REGION_TABLE_OFFSETS, RegionTableEntry, RegionTableHeader, VERSION, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
+    BAT_REGION, CHECKSUM_AT, CREATOR_LEN, FILE_PARAMETERS, FILE_SIGNATURE, FileParameters, HAS_PARENT,
+    HEADER_LEN, HEADER_OFFSETS, HEADER_SIGNATURE, Header, IS_REQUIRED, IS_VIRTUAL_DISK,
+    LEAVE_BLOCK_ALLOCATED, LOGICAL_SECTOR_SIZE, METADATA_REGION, METADATA_SIGNATURE, METADATA_TABLE_LEN,
+    MetadataTableEntry, MetadataTableHeader, PARENT_LOCATOR, PHYSICAL_SECTOR_SIZE, REGION_REQUIRED,
+    REGION_SIGNATURE, REGION_TABLE_LEN, REGION_TABLE_OFFSETS, RegionTableEntry, RegionTableHeader, VERSION,
+    VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
 };
 use binrw::BinWrite;
 use format_core::{Error, Result};
@@ -24,8 +25,14 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn random() -> Self {
-        Self { file_write: Uuid::new_v4(), data_write: Uuid::new_v4(), virtual_disk: Uuid::new_v4() }
+    /// Random ones; a difference is another state of the same disk, so that is its parent's where it is known.
+    pub(super) fn random(plan: &Plan) -> Self {
+        let virtual_disk = plan.parent.as_ref().and_then(|parent| parent.virtual_disk);
+        Self {
+            file_write: Uuid::new_v4(),
+            data_write: Uuid::new_v4(),
+            virtual_disk: virtual_disk.unwrap_or_else(Uuid::new_v4),
+        }
     }
 }
 
@@ -42,7 +49,7 @@ pub(super) fn all(plan: &Plan, identity: &Identity) -> Result<Vec<(u64, Vec<u8>)
 }
 
 /// Appends one structure.
-fn put<T>(bytes: &mut Vec<u8>, structure: &T) -> Result<()>
+pub(super) fn put<T>(bytes: &mut Vec<u8>, structure: &T) -> Result<()>
 where
     T: BinWrite,
     for<'a> T::Args<'a>: Default,
@@ -113,18 +120,25 @@ fn region_table(plan: &Plan) -> Result<Vec<u8>> {
 }
 
 fn metadata(plan: &Plan, identity: &Identity) -> Result<Vec<u8>> {
-    let flags = if plan.fixed { LEAVE_BLOCK_ALLOCATED } else { 0 };
+    let flags = match &plan.parent {
+        Some(_) => HAS_PARENT,
+        None if plan.fixed => LEAVE_BLOCK_ALLOCATED,
+        None => 0,
+    };
     let mut file_parameters = Vec::new();
     put(&mut file_parameters, &FileParameters { block_size: plan.block_mib << 20, flags })?;
     let disk = IS_VIRTUAL_DISK | IS_REQUIRED;
-    let items = [
+    let mut items = vec![
         (FILE_PARAMETERS, IS_REQUIRED, file_parameters),
-        (VIRTUAL_DISK_SIZE, disk, plan.virtual_size.to_le_bytes().to_vec()),
+        (VIRTUAL_DISK_SIZE, disk, plan.parameters.virtual_size.to_le_bytes().to_vec()),
         (VIRTUAL_DISK_ID, disk, identity.virtual_disk.to_bytes_le().to_vec()),
         // 512 or 4096.
-        (LOGICAL_SECTOR_SIZE, disk, (plan.logical_sector_size as u32).to_le_bytes().to_vec()),
+        (LOGICAL_SECTOR_SIZE, disk, (plan.parameters.logical_sector_size as u32).to_le_bytes().to_vec()),
         (PHYSICAL_SECTOR_SIZE, disk, PHYSICAL_SECTOR.to_le_bytes().to_vec()),
     ];
+    if let Some(parent) = &plan.parent {
+        items.push((PARENT_LOCATOR, IS_REQUIRED, parent.locator()?));
+    }
     let (mut table, mut values) = (Vec::new(), Vec::new());
     let header = MetadataTableHeader {
         signature: METADATA_SIGNATURE,
