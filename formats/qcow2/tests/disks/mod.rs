@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 use format_core::{
-    CreateRequest, DenyAll, Disk, Layer, LayerContext, MemStorage, MemTarget, Packed, Result, Sink, is_zero,
+    CreateRequest, DenyAll, Details, Disk, Layer, LayerContext, MemStorage, MemTarget, Order, Packed,
+    ParentImage, Result, Sink, is_zero,
 };
 use format_qcow2::FORMAT;
 use std::path::Path;
@@ -61,33 +62,81 @@ pub fn request(virtual_size: u64, options: &[(&str, &str)]) -> CreateRequest {
 
 /// Puts `disk` into `sink` in blocks of `block` bytes as the pipeline does, from two threads where it may.
 pub fn copy(disk: &[u8], block: usize, sink: &dyn Sink) -> Result<()> {
+    copy_difference(None, disk, block, sink)
+}
+
+/// As [`copy`], but only the chunks that differ from the parent, which reads as zeros beyond its end.
+pub fn copy_difference(parent: Option<&[u8]>, disk: &[u8], block: usize, sink: &dyn Sink) -> Result<()> {
     let needs = sink.needs();
     let chunk = needs.chunk_size as usize;
     let block = if needs.packed { chunk } else { block.next_multiple_of(chunk) };
-    let copy_every_second = |first: usize| -> Result<()> {
-        for (index, data) in disk.chunks(block).enumerate().skip(first).step_by(2) {
-            let start = index * block;
-            let mut at = 0;
+    // Whether the chunk is the parent's, and whether it is zeros.
+    let kind_of = |at: usize, part: &[u8]| {
+        let same = parent.is_some_and(|parent| {
+            let below = &parent[at.min(parent.len())..parent.len().min(at + part.len())];
+            let (covered, beyond) = part.split_at(below.len());
+            covered == below && is_zero(beyond)
+        });
+        (same, is_zero(part))
+    };
+    let copy_every = |step: usize, first: usize| -> Result<()> {
+        for (index, data) in disk.chunks(block).enumerate().skip(first).step_by(step) {
+            let (start, mut at) = (index * block, 0);
             while at < data.len() {
-                let zero = is_zero(&data[at..data.len().min(at + chunk)]);
-                let same = |part: &&[u8]| is_zero(part) == zero;
-                let len: usize = data[at..].chunks(chunk).take_while(same).map(<[u8]>::len).sum();
+                let kind = kind_of(start + at, &data[at..data.len().min(at + chunk)]);
+                let parts = data[at..].chunks(chunk).enumerate();
+                let alike = |(i, part): &(usize, &[u8])| kind_of(start + at + i * chunk, part) == kind;
+                let len: usize = parts.take_while(alike).map(|(_, part)| part.len()).sum();
                 let (offset, part) = ((start + at) as u64, &data[at..at + len]);
-                match (zero, needs.packed) {
-                    (true, _) => sink.zero_at(offset, len as u64)?,
-                    (false, true) => sink.write_at(offset, sink.pack(part)?)?,
-                    (false, false) => sink.write_at(offset, Packed::Plain(part))?,
+                match (kind, needs.packed) {
+                    ((true, _), _) => {}
+                    ((_, true), _) => sink.zero_at(offset, len as u64)?,
+                    (_, true) => sink.write_at(offset, sink.pack(part)?)?,
+                    _ => sink.write_at(offset, Packed::Plain(part))?,
                 }
                 at += len;
             }
         }
         Ok(())
     };
+    if needs.order == Order::Ascending {
+        return copy_every(1, 0);
+    }
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| copy_every_second(1));
-        copy_every_second(0)?;
+        let other = scope.spawn(|| copy_every(2, 1));
+        copy_every(2, 0)?;
         other.join().unwrap()
     })
+}
+
+/// A disk of `size` bytes that is `parent` with some ranges of zeros, noise and text written over it.
+pub fn edited(parent: &[u8], size: usize, edits: usize, seed: u64) -> Vec<u8> {
+    let (mut disk, mut noise) = (parent.to_vec(), Noise(seed));
+    disk.resize(size, 0);
+    for _ in 0..edits {
+        let start = noise.next() as usize % size / 512 * 512;
+        let end = size.min(start + (1 + noise.next() as usize % 100) * 512);
+        match noise.next() % 3 {
+            0 => disk[start..end].fill(0),
+            1 => noise.fill(&mut disk[start..end]),
+            _ => disk[start..end].fill(b'x'),
+        }
+    }
+    disk
+}
+
+/// A parent beside the child.
+pub fn parent_image(name: &str, format: &'static str, virtual_size: u64) -> ParentImage {
+    ParentImage {
+        name: name.to_owned(),
+        path: Path::new("/").join(name),
+        format,
+        virtual_size,
+        identity: None,
+        chunk_size: 1,
+        modified: None,
+        details: Details::new(),
+    }
 }
 
 /// `disk` as a qcow2 image in memory.
