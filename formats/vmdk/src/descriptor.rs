@@ -1,9 +1,10 @@
 //! The text descriptor: `key = "value"` lines and extent lines, in whatever case, line ends and encoding.
 
 use crate::error::VmdkError;
-use crate::layout::SECTOR;
+use crate::extent_line::{ExtentLine, ExtentType};
+use crate::layout::{MAX_EXTENTS, SECTOR};
+use crate::names::{decode, host_name, is_decoded};
 use crate::parse::Header;
-use encoding_rs::{Encoding, UTF_8};
 use format_core::ParentRef;
 
 /// `parentCID` of a disk without a parent.
@@ -12,6 +13,16 @@ const NO_PARENT: u32 = u32::MAX;
 const ENCRYPTION_KEYS: [&str; 4] = ["encryptionkeys", "keyid", "encryption.keysafe", "encryption.data"];
 /// The I/O filter that encrypts the disks of a virtual machine.
 const ENCRYPTION_FILTER: &str = "vmcrypt";
+/// The createTypes of disks that are devices of the machine that wrote the descriptor.
+const DEVICE_TYPES: [&str; 7] = [
+    "fulldevice",
+    "partitioneddevice",
+    "vmfsrdm",
+    "vmfsrdmp",
+    "vmfsraw",
+    "vmfsrawdevicemap",
+    "vmfspassthroughrawdevicemap",
+];
 
 /// What the descriptor says, not yet judged.
 #[derive(Clone, Debug, Default)]
@@ -21,26 +32,21 @@ pub(crate) struct Descriptor {
     create_type: Option<String>,
     parent_hint: Option<String>,
     parent_uuid: Option<String>,
-    extents: Vec<ExtentLine>,
+    pub(crate) extents: Vec<ExtentLine>,
     encrypted_by: Option<String>,
-    undecodable: Option<String>,
+    pub(crate) encoding: String,
 }
 
-/// One line `ACCESS SECTORS TYPE …`.
-#[derive(Clone, Debug)]
-struct ExtentLine {
-    access: String,
-    sectors: u64,
-    extent_type: String,
-}
-
-/// What a descriptor that is embedded in a sparse extent says about the disk.
+/// What a descriptor says about the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Described {
     /// Size of the disk in bytes.
     pub(crate) virtual_size: u64,
+    pub(crate) cid: Option<u32>,
     /// The content ID as children name it.
-    pub(crate) cid: Option<String>,
+    pub(crate) identity: Option<String>,
+    pub(crate) parent_cid: u32,
+    pub(crate) create_type: String,
     pub(crate) parent: Option<ParentRef>,
 }
 
@@ -51,19 +57,27 @@ impl Descriptor {
         if bytes.trim_ascii().is_empty() {
             return Err(VmdkError::NoDescriptor);
         }
-        let (text, undecodable) = decode(bytes);
-        let mut descriptor = Self { undecodable, ..Self::default() };
+        let (text, encoding) = decode(bytes);
+        let mut descriptor = Self { encoding, ..Self::default() };
         for line in text.split(['\n', '\r']).map(str::trim) {
             if line.starts_with('#') {
                 continue;
             }
             match line.split_once('=') {
-                Some((key, value)) if !is_extent(line) => descriptor.take(key, value)?,
-                _ if is_extent(line) => descriptor.extents.push(parse_extent(line)?),
-                _ => {}
+                _ if ExtentLine::is_one(line) => descriptor.add_extent(line)?,
+                Some((key, value)) => descriptor.take(key, value)?,
+                None => {}
             }
         }
         Ok(descriptor)
+    }
+
+    fn add_extent(&mut self, line: &str) -> Result<(), VmdkError> {
+        if self.extents.len() >= MAX_EXTENTS {
+            return Err(VmdkError::TooManyExtents);
+        }
+        self.extents.push(ExtentLine::parse(line)?);
+        Ok(())
     }
 
     fn take(&mut self, key: &str, value: &str) -> Result<(), VmdkError> {
@@ -91,43 +105,52 @@ impl Descriptor {
         }
     }
 
-    /// Why a descriptor in a file of its own cannot be opened: its extents are other files.
-    pub(crate) fn refusal(&self) -> VmdkError {
-        match self.check_readable() {
-            Err(error) => error,
-            Ok(name) => VmdkError::SeparateDescriptor { create_type: name.to_owned() },
-        }
-    }
-
     fn check_readable(&self) -> Result<&str, VmdkError> {
         if let Some(key) = &self.encrypted_by {
             return Err(VmdkError::Encrypted { key: key.clone() });
         }
         let name = self.create_type.as_deref().ok_or(VmdkError::Missing { key: "createType" })?;
-        let supported =
-            ["monolithicSparse", "streamOptimized"].iter().any(|known| known.eq_ignore_ascii_case(name));
-        if supported { Ok(name) } else { Err(VmdkError::CreateType { name: name.to_owned() }) }
+        if DEVICE_TYPES.contains(&name.to_ascii_lowercase().as_str()) {
+            let names: Vec<_> = self.extents.iter().take(4).map(|extent| extent.name.as_str()).collect();
+            return Err(VmdkError::Device { what: name.to_owned(), names: names.join(", ") });
+        }
+        Ok(name)
+    }
+
+    fn described(&self, sectors: u64) -> Result<Described, VmdkError> {
+        Ok(Described {
+            virtual_size: sectors.checked_mul(SECTOR).ok_or(VmdkError::Capacity { sectors })?,
+            cid: self.cid,
+            identity: self.cid.map(cid_text),
+            parent_cid: self.parent_cid.unwrap_or(NO_PARENT),
+            create_type: self.check_readable()?.to_owned(),
+            parent: self.parent()?,
+        })
     }
 
     /// Judges a descriptor that is embedded in the extent with `header`.
-    pub(crate) fn describe(&self, header: &Header) -> Result<Described, VmdkError> {
+    pub(crate) fn describe_embedded(&self, header: &Header) -> Result<Described, VmdkError> {
         let create_type = self.check_readable()?;
         let [extent] = self.extents.as_slice() else {
             let count = self.extents.len();
             return Err(VmdkError::ExtentCount { count, create_type: create_type.to_owned() });
         };
-        let readable = ["RW", "RDONLY"].contains(&extent.access.as_str());
-        if !readable || extent.extent_type != "SPARSE" {
-            let (access, extent_type) = (extent.access.clone(), extent.extent_type.clone());
-            return Err(VmdkError::ExtentType { access, extent_type });
+        let extent_type = extent.readable()?;
+        if extent_type != ExtentType::Sparse {
+            return Err(VmdkError::EmbeddedExtent { extent_type: extent.extent_type.clone() });
         }
-        let (described, capacity, grain) = (extent.sectors, header.capacity_sectors, header.grain_sectors);
-        // VirtualBox rounds the header's capacity up to a grain; the descriptor has the disk's size.
-        if described == 0 || described > capacity || capacity - described >= grain {
-            return Err(VmdkError::SizesDiffer { described, capacity, grain });
+        header.check_described(extent.sectors)?;
+        self.described(extent.sectors)
+    }
+
+    /// Judges a descriptor in a file of its own.
+    pub(crate) fn describe(&self) -> Result<Described, VmdkError> {
+        self.check_readable()?;
+        let all = self.extents.iter().try_fold(0u64, |sum, extent| sum.checked_add(extent.sectors));
+        match all.ok_or(VmdkError::Capacity { sectors: u64::MAX })? {
+            0 => Err(VmdkError::NoExtents),
+            sectors => self.described(sectors),
         }
-        let virtual_size = described * SECTOR;
-        Ok(Described { virtual_size, cid: self.cid.map(cid_text), parent: self.parent()? })
     }
 
     fn parent(&self) -> Result<Option<ParentRef>, VmdkError> {
@@ -142,42 +165,12 @@ impl Descriptor {
         if parent_cid == NO_PARENT {
             return Err(VmdkError::ParentDenied { hint: hint.clone() });
         }
-        if let Some(encoding) = &self.undecodable {
-            return Err(VmdkError::ParentName { encoding: encoding.clone() });
+        if !is_decoded(hint) {
+            return Err(VmdkError::FileName { what: "parent", encoding: self.encoding.clone() });
         }
         let (names, format) = (vec![host_name(hint)], Some(crate::FORMAT.name.to_owned()));
         Ok(Some(ParentRef { names, format, identity: Some(cid_text(parent_cid)) }))
     }
-}
-
-/// The text, and the name of its encoding if not all of it could be decoded.
-fn decode(bytes: &[u8]) -> (String, Option<String>) {
-    // Keys are ASCII in every encoding that products write, so the key `encoding` can be found first.
-    let raw = String::from_utf8_lossy(bytes);
-    let label = raw.split(['\n', '\r']).find_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("encoding").then(|| value.trim().trim_matches('"').to_owned())
-    });
-    let label = label.unwrap_or_else(|| UTF_8.name().to_owned());
-    let encoding = Encoding::for_label(label.as_bytes()).unwrap_or(UTF_8);
-    let (text, damaged) = encoding.decode_with_bom_removal(bytes);
-    (text.into_owned(), damaged.then_some(label))
-}
-
-fn is_extent(line: &str) -> bool {
-    let mut words = line.split_ascii_whitespace();
-    let access = words.next().unwrap_or_default();
-    let known = ["RW", "RDONLY", "NOACCESS"].iter().any(|known| known.eq_ignore_ascii_case(access));
-    known && words.next().is_some_and(|word| !word.starts_with('='))
-}
-
-fn parse_extent(line: &str) -> Result<ExtentLine, VmdkError> {
-    let bad = || VmdkError::Value { key: "extent line", value: line.chars().take(200).collect() };
-    let mut words = line.split_ascii_whitespace();
-    let access = words.next().ok_or_else(bad)?.to_ascii_uppercase();
-    let sectors = words.next().and_then(|word| word.parse().ok()).ok_or_else(bad)?;
-    let extent_type = words.next().ok_or_else(bad)?.to_ascii_uppercase();
-    Ok(ExtentLine { access, sectors, extent_type })
 }
 
 fn parse_cid(key: &'static str, value: &str) -> Result<u32, VmdkError> {
@@ -202,55 +195,45 @@ fn set<T: PartialEq>(key: &'static str, slot: &mut Option<T>, value: T) -> Resul
     }
 }
 
-/// The name as it is looked for here: a path of another machine says nothing, so of those only the last part counts.
-fn host_name(hint: &str) -> String {
-    let (bytes, slashed) = (hint.as_bytes(), hint.replace('\\', "/"));
-    let has_drive = bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.get(1) == Some(&b':');
-    if has_drive || slashed.starts_with("//") || slashed.starts_with("/vmfs/") {
-        return slashed.rsplit(['/', ':']).next().unwrap_or_default().to_owned();
-    }
-    slashed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parent_name(text: &[u8]) -> String {
-        let parent = Descriptor::parse(text).unwrap().parent().unwrap().unwrap();
-        parent.names.into_iter().next().unwrap()
-    }
 
     #[test]
     fn case_blanks_line_ends_and_comments_do_not_matter() {
         let text = b"\xef\xbb\xbf# Disk DescriptorFile\r\n  # CID=9\r\n\t cId = 0Aa \r\rCREATETYPE= \"MonolithicSparse\"\n\
             ParentCid=\"12\"\nparentfilenamehint = \"a = b.vmdk\"\r\n  rw\t10  sparse \"x = y\" 0\nnonsense\n\0CID=3\n";
         let descriptor = Descriptor::parse(text).unwrap();
-        assert_eq!((descriptor.cid, descriptor.parent_cid), (Some(0xaa), Some(0x12)));
-        assert_eq!(descriptor.check_readable(), Ok("MonolithicSparse"));
-        assert_eq!(parent_name(text), "a = b.vmdk");
-        let [extent] = descriptor.extents.as_slice() else { panic!("{:?}", descriptor.extents) };
-        assert_eq!(
-            (extent.access.as_str(), extent.sectors, extent.extent_type.as_str()),
-            ("RW", 10, "SPARSE")
-        );
-    }
-
-    #[test]
-    fn names_are_decoded_by_the_encoding_key() {
-        let named = |encoding: &str, name: &[u8]| {
-            let head = format!("encoding=\"{encoding}\"\nparentCID=1\nparentFileNameHint=\"");
-            parent_name(&[head.as_bytes(), name, b"\"\n"].concat())
-        };
-        assert_eq!(named("UTF-8", "Büro.vmdk".as_bytes()), "Büro.vmdk");
-        assert_eq!(named("windows-1252", b"B\xfcro.vmdk"), "Büro.vmdk");
-        assert_eq!(named("GBK", b"\xd6\xd0.vmdk"), "中.vmdk");
-        assert_eq!(named("never-heard-of", "Büro.vmdk".as_bytes()), "Büro.vmdk");
+        let described = descriptor.describe().unwrap();
+        assert_eq!((described.cid, described.parent_cid), (Some(0xaa), 0x12));
+        assert_eq!((described.create_type.as_str(), described.virtual_size), ("MonolithicSparse", 5120));
+        assert_eq!(described.parent.unwrap().names, ["a = b.vmdk"]);
+        assert_eq!(descriptor.extents[0].name, "x = y");
     }
 
     #[test]
     fn an_all_zero_parent_uuid_is_no_parent() {
         let none = "ddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"\nparentFileNameHint=\"\"";
         assert_eq!(Descriptor::parse(none.as_bytes()).unwrap().parent(), Ok(None));
+    }
+
+    #[test]
+    fn sizes_are_added_without_wrapping() {
+        let sum = |lines: &str| {
+            let text = format!("#\ncreateType=custom\n{lines}");
+            Descriptor::parse(text.as_bytes()).unwrap().describe().map(|d| d.virtual_size)
+        };
+        assert_eq!(sum("RW 3 ZERO\nRW 5 ZERO"), Ok(4096));
+        assert_eq!(sum("RW 0 ZERO"), Err(VmdkError::NoExtents));
+        assert_eq!(sum(""), Err(VmdkError::NoExtents));
+        let most = u64::MAX;
+        assert!(sum(&format!("RW {most} ZERO\nRW 1 ZERO")).is_err());
+        assert!(sum(&format!("RW {most} ZERO")).is_err());
+    }
+
+    #[test]
+    fn the_number_of_extents_is_bounded() {
+        let text = "RW 1 ZERO\n".repeat(MAX_EXTENTS + 1);
+        assert_eq!(Descriptor::parse(text.as_bytes()).unwrap_err(), VmdkError::TooManyExtents);
     }
 }

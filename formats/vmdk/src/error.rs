@@ -1,6 +1,8 @@
 //! Each way a VMDK file can lie or be beyond us, with the numbers.
 
-use crate::layout::{MAX_DESCRIPTOR, MAX_DIRECTORY_ENTRIES, MAX_GRAIN_SECTORS, MAX_TABLE_ENTRIES};
+use crate::layout::{
+    MAX_DESCRIPTOR, MAX_DIRECTORY_ENTRIES, MAX_EXTENTS, MAX_GRAIN_SECTORS, MAX_TABLE_ENTRIES,
+};
 use format_core::{Error, ErrorKind};
 
 /// What is wrong with a VMDK file.
@@ -10,8 +12,24 @@ pub(crate) enum VmdkError {
     NotVmdk,
     #[error("the header is cut off: the file has {size:#x} bytes, a header has 0x200")]
     HeaderCut { size: u64 },
-    #[error("{name} extents are not supported; monolithicSparse and streamOptimized are")]
-    OtherExtent { name: &'static str },
+    #[error(
+        "this is an extent file of a {name} disk: whether it has a parent stands in the disk's descriptor"
+    )]
+    BareExtent { name: &'static str, extent_type: &'static str, sectors: u64 },
+    #[error("the {what} is not the start of a {extent} extent")]
+    NotThatExtent { what: &'static str, extent: &'static str },
+    #[error("the COWD header has version {version}, version 1 is supported")]
+    CowdVersion { version: u32 },
+    #[error("the seSparse header's {field} is {found:#x}, {supported:#x} is supported")]
+    SeSparseField { field: &'static str, found: u64, supported: u64 },
+    #[error("the seSparse extent has a journal of changes that were not carried out")]
+    SeSparseJournal,
+    #[error("the grain directory has {found:#x} entries, the capacity needs {needed:#x}")]
+    DirectoryShort { found: u64, needed: u64 },
+    #[error("grain directory entry {index:#x} is {raw:#x}, which no seSparse directory has")]
+    SeSparseTable { index: usize, raw: u64 },
+    #[error("the entry of grain {grain:#x} is {raw:#x}, which no seSparse table has")]
+    SeSparseEntry { grain: u64, raw: u64 },
     #[error("header version {version}, versions 1 to 3 are supported")]
     HeaderVersion { version: u32 },
     #[error("flags {flags:#x} have unknown incompatible bits {unknown:#x}")]
@@ -82,30 +100,48 @@ pub(crate) enum VmdkError {
     Twice { key: &'static str },
     #[error("the descriptor's {key} is {value:?}, which is no such value")]
     Value { key: &'static str, value: String },
-    #[error("createType {name:?} is not supported; monolithicSparse and streamOptimized are")]
-    CreateType { name: String },
-    #[error(
-        "a {create_type} disk with its descriptor in a file of its own is not supported; with an embedded descriptor it is"
-    )]
-    SeparateDescriptor { create_type: String },
+    #[error("the disk is a device of the machine that wrote the descriptor ({what}: {names})")]
+    Device { what: String, names: String },
+    #[error("the descriptor's extents have 0 sectors")]
+    NoExtents,
+    #[error("the descriptor lists more than {MAX_EXTENTS} extents")]
+    TooManyExtents,
+    #[error("the descriptor lists itself ({name:?}) as an extent")]
+    OwnExtent { name: String },
+    #[error("the flat extent {name:?} needs {needed:#x} bytes of its file, which has {size:#x}")]
+    FlatShort { name: String, needed: u64, size: u64 },
+    #[error("a sparse extent that starts {offset:#x} sectors into its file is not supported")]
+    SparseOffset { offset: u64 },
+    #[error("more files than this process may have open: the disk has {count} extents")]
+    OpenFiles { count: usize },
     #[error("the embedded descriptor lists {count} extents, a {create_type} disk has 1")]
     ExtentCount { count: usize, create_type: String },
+    #[error("the embedded descriptor's extent is {extent_type}, the file is SPARSE")]
+    EmbeddedExtent { extent_type: String },
+    #[error("extents that are {access} {extent_type} ({name:?}) are not supported")]
+    ExtentType { access: String, extent_type: String, name: String },
     #[error(
-        "the extent of the embedded descriptor is {access} {extent_type}, RW SPARSE or RDONLY SPARSE are supported"
+        "the descriptor says {described:#x} sectors, the extent's header {capacity:#x} with grains of {grain:#x}"
     )]
-    ExtentType { access: String, extent_type: String },
-    #[error("the descriptor says {described:#x} sectors, the header {capacity:#x} with grains of {grain:#x}")]
     SizesDiffer { described: u64, capacity: u64, grain: u64 },
     #[error("parentCID is {parent_cid:08x} but no parentFileNameHint names the parent")]
     ParentUnnamed { parent_cid: u32 },
     #[error("parentFileNameHint is {hint:?} but parentCID says that there is no parent")]
     ParentDenied { hint: String },
     #[error(
-        "the parent is named only by ddb.uuid.parent {uuid:?}, which only VirtualBox's registry can resolve"
+        "the disk has a parent, which is named only by ddb.uuid.parent {uuid:?}: only VirtualBox's registry knows its file"
     )]
     ParentByUuid { uuid: String },
-    #[error("the parent's name cannot be decoded from encoding {encoding:?}")]
-    ParentName { encoding: String },
+    #[error("the name of the {what} cannot be decoded from encoding {encoding:?}")]
+    FileName { what: &'static str, encoding: String },
+    #[error("{what}, which cannot be read from a pipe")]
+    NoStream { what: String },
+    #[error("the stream ends in the middle of {what}: it is cut off")]
+    StreamCut { what: &'static str },
+    #[error("the marker at {at:#x} {what}")]
+    Marker { at: u64, what: String },
+    #[error("{table} does not agree with the grains that were read before it")]
+    StreamTables { table: String },
     #[error("the disk is encrypted ({key} in the descriptor): it has to be decrypted by VMware first")]
     Encrypted { key: String },
 }
@@ -113,25 +149,66 @@ pub(crate) enum VmdkError {
 impl VmdkError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OtherExtent { .. }
+            Self::BareExtent { .. }
             | Self::HeaderVersion { .. }
+            | Self::CowdVersion { .. }
+            | Self::SeSparseField { .. }
             | Self::UnknownFlags { .. }
             | Self::Compression { .. }
             | Self::NoDescriptor
-            | Self::CreateType { .. }
-            | Self::SeparateDescriptor { .. }
+            | Self::Device { .. }
+            | Self::SparseOffset { .. }
             | Self::ExtentType { .. }
-            | Self::ParentByUuid { .. }
-            | Self::ParentName { .. } => ErrorKind::Unsupported,
-            Self::DescriptorSize { .. } | Self::DirectorySize { .. } => ErrorKind::Limit,
-            Self::Encrypted { .. } => ErrorKind::NeedsPerson,
+            | Self::EmbeddedExtent { .. }
+            | Self::NoStream { .. }
+            | Self::FileName { .. } => ErrorKind::Unsupported,
+            Self::DescriptorSize { .. }
+            | Self::DirectorySize { .. }
+            | Self::TooManyExtents
+            | Self::OpenFiles { .. } => ErrorKind::Limit,
+            Self::Encrypted { .. } | Self::SeSparseJournal | Self::ParentByUuid { .. } => {
+                ErrorKind::NeedsPerson
+            }
             _ => ErrorKind::Corrupt,
         }
+    }
+
+    /// The next step.
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::BareExtent { name, extent_type, sectors } => {
+                return Some(format!(
+                    "open the descriptor beside it; if that is lost, write one: \"# Disk DescriptorFile\", CID=1, \
+                     parentCID=ffffffff (or the parent's CID and parentFileNameHint), createType=\"{name}\", \
+                     RW {sectors} {extent_type} \"FILE\""
+                ));
+            }
+            Self::NoDescriptor => "open the .vmdk that lists this file as an extent",
+            Self::Device { .. } => "map the device on this machine and read it as raw",
+            Self::SeSparseJournal => {
+                "power the virtual machine on once on its ESXi host, or consolidate the snapshot there, and copy the disk again"
+            }
+            Self::ParentByUuid { .. } => {
+                "look the parent up with VBoxManage list hdds, and flatten the disk with VBoxManage clonemedium"
+            }
+            Self::OpenFiles { .. } => "raise the limit with ulimit -n",
+            Self::NoStream { .. } => "save the stream to a file first",
+            Self::FileName { .. } => {
+                "rename the file and write its name into the descriptor in UTF-8 with encoding=\"UTF-8\""
+            }
+            Self::StreamCut { .. } | Self::NoFooter => "get the file again",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 
 impl From<VmdkError> for Error {
     fn from(error: VmdkError) -> Self {
-        Self::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name)
+        let converted = Self::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        match error.hint() {
+            Some(hint) => converted.hint(hint),
+            None => converted,
+        }
     }
 }

@@ -15,10 +15,14 @@
 mod cache;
 mod descriptor;
 mod error;
+mod extent;
+mod extent_line;
+mod grain_stream;
 mod layout;
+mod names;
 mod parse;
+mod parts;
 mod read;
-mod stream;
 mod tables;
 mod write;
 

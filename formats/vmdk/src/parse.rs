@@ -78,8 +78,14 @@ impl Header {
         self.grain_sectors * SECTOR
     }
 
-    pub(crate) fn table_bytes(&self) -> u64 {
-        u64::from(self.table_entries) * 4
+    /// Checks the size that the descriptor gives the extent.
+    pub(crate) fn check_described(&self, described: u64) -> Result<(), VmdkError> {
+        let (capacity, grain) = (self.capacity_sectors, self.grain_sectors);
+        // VirtualBox rounds the header's capacity up to a grain; the descriptor has the right size.
+        if described == 0 || described > capacity || capacity - described >= grain {
+            return Err(VmdkError::SizesDiffer { described, capacity, grain });
+        }
+        Ok(())
     }
 
     /// How many entries the grain directory has.
@@ -195,33 +201,11 @@ pub(crate) fn parse_grain_marker(bytes: &[u8], at: u64) -> Result<GrainMarker, V
 
 /// The file's own structures, which neither tables nor grains may overlap.
 #[derive(Clone, Debug)]
-pub(crate) struct Reserved(pub(crate) [Range<u64>; 3]);
+pub(crate) struct Reserved(pub(crate) Vec<Range<u64>>);
 
 impl Reserved {
     pub(crate) fn overlap(&self, at: u64, len: u64) -> bool {
         let end = at.saturating_add(len);
         self.0.iter().any(|range| at < range.end && range.start < end)
     }
-}
-
-/// Takes a grain directory apart and checks that every table lies in the file.
-pub(crate) fn parse_directory(
-    bytes: &[u8],
-    table_bytes: u64,
-    reserved: &Reserved,
-    file_size: u64,
-) -> Result<Vec<u32>, VmdkError> {
-    let (entries, _) = bytes.as_chunks::<4>();
-    let check = |(index, entry): (usize, &[u8; 4])| {
-        let sector = u32::from_le_bytes(*entry);
-        let at = u64::from(sector) * SECTOR;
-        if sector != 0 && at.saturating_add(table_bytes) > file_size {
-            return Err(VmdkError::TableOutside { index, at, len: table_bytes, size: file_size });
-        }
-        if sector != 0 && reserved.overlap(at, table_bytes) {
-            return Err(VmdkError::TableOverlaps { index, at });
-        }
-        Ok(sector)
-    };
-    entries.iter().enumerate().map(check).collect()
 }

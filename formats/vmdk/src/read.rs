@@ -1,126 +1,105 @@
-//! A hosted sparse extent, plain or compressed, as a layer.
+//! A disk as a layer: its extents one after the other.
 
 use crate::descriptor::{Described, Descriptor};
 use crate::error::VmdkError;
-use crate::layout::{MAX_DESCRIPTOR, SECTOR};
-use crate::parse::{Directory, Header, Start, parse_footer, parse_header, recognise};
-use crate::stream::{Grain, Scratch, StreamGrains};
-use crate::tables::{Entry, Tables};
-use format_core::{
-    Error, Extent, ExtentKind, Format, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+use crate::extent::{
+    COWD, ExtentFile, GrainExtent, SESPARSE, Shared, load, open_hosted_header, parse_cowd, parse_sesparse,
 };
+use crate::layout::MAX_DESCRIPTOR;
+use crate::parse::{Header, Start, recognise};
+use crate::parts::open_parts;
+use format_core::{
+    Details, Error, Extent, Format, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+    check_guest_range,
+};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// How far from the file's end a footer is looked for; streams may be padded.
-const FOOTER_WITHIN: u64 = 64 << 10;
+/// An extent and the part of the disk that it holds.
+pub(crate) struct Part {
+    /// First byte on the disk.
+    pub(crate) start: u64,
+    /// Never 0.
+    pub(crate) len: u64,
+    pub(crate) file: Box<dyn ExtentFile>,
+    /// As the descriptor spells them.
+    pub(crate) name: String,
+    pub(crate) extent_type: String,
+}
 
 struct VmdkLayer {
-    storage: Arc<dyn Storage>,
-    tables: Tables,
-    stream: Option<StreamGrains>,
+    /// In order and without gaps.
+    parts: Vec<Part>,
     described: Described,
     warnings: Vec<Warning>,
 }
 
-pub(crate) fn open(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Box<dyn Layer>> {
-    let size = storage.size();
-    let head = load(storage.as_ref(), 0, size.min(Format::PROBE_LEN as u64))?;
-    match recognise(&head) {
-        Some(Start::Sparse) => {}
-        Some(Start::Cowd) => return Err(VmdkError::OtherExtent { name: "COWD (vmfsSparse)" }.into()),
-        Some(Start::SeSparse) => return Err(VmdkError::OtherExtent { name: "seSparse" }.into()),
+pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<dyn Layer>> {
+    let head = load(storage.as_ref(), "header", 0, storage.size().min(Format::PROBE_LEN as u64))?;
+    let mut shared = Shared::new();
+    let (parts, described) = match recognise(&head) {
+        Some(Start::Sparse) => open_embedded(storage, context, &mut shared)?,
         Some(Start::Text) => {
-            let text = load(storage.as_ref(), 0, size.min(MAX_DESCRIPTOR))?;
-            return Err(Descriptor::parse(&text)?.refusal().into());
+            let descriptor = load_text(storage.as_ref())?;
+            let described = descriptor.describe()?;
+            (open_parts(&descriptor, context, &mut shared)?, described)
+        }
+        Some(Start::Cowd) => {
+            let sectors = parse_cowd(storage.as_ref())?.num_sectors.into();
+            return Err(VmdkError::BareExtent { name: COWD, extent_type: "VMFSSPARSE", sectors }.into());
+        }
+        Some(Start::SeSparse) => {
+            let sectors = parse_sesparse(storage.as_ref())?.capacity;
+            return Err(VmdkError::BareExtent { name: SESPARSE, extent_type: "SESPARSE", sectors }.into());
         }
         None => return Err(VmdkError::NotVmdk.into()),
-    }
-    let sector = head.first_chunk().ok_or(VmdkError::HeaderCut { size })?;
-    let mut header = parse_header(sector)?;
-    let described = load_descriptor(storage.as_ref(), &header)?.describe(&header)?;
-    if header.directory == Directory::InFooter {
-        header = header.with_footer(&load_footer(storage.as_ref())?)?;
-    }
-    let mut warnings = Vec::new();
-    if header.unclean_shutdown {
-        let message =
-            "the disk was not closed by the last program that wrote it: the newest writes may be missing";
-        warnings.push(Warning::new("vmdk-unclean-shutdown", message));
-    }
-    let stream =
-        header.is_compressed().then(|| StreamGrains::new(Arc::clone(&storage), header.grain_bytes()));
-    let tables = Tables::load(Arc::clone(&storage), header, described.virtual_size, &mut warnings)?;
-    Ok(Box::new(VmdkLayer { storage, tables, stream, described, warnings }))
+    };
+    Ok(Box::new(VmdkLayer { parts, described, warnings: shared.warnings }))
 }
 
-fn load(storage: &dyn Storage, at: u64, len: u64) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; len as usize];
-    storage.read_exact_at(at, &mut bytes)?;
-    Ok(bytes)
+fn open_embedded(
+    storage: Arc<dyn Storage>,
+    context: &LayerContext,
+    shared: &mut Shared,
+) -> Result<(Vec<Part>, Described)> {
+    let header = open_hosted_header(storage.as_ref())?;
+    let described = load_embedded(storage.as_ref(), &header)?.describe_embedded(&header)?;
+    let len = described.virtual_size;
+    let file = Box::new(GrainExtent::hosted(storage, header, len, shared)?);
+    let name = context.name.clone().unwrap_or_default();
+    Ok((vec![Part { start: 0, len, file, name, extent_type: "SPARSE".into() }], described))
 }
 
-fn load_descriptor(storage: &dyn Storage, header: &Header) -> Result<Descriptor> {
+/// Reads a descriptor in a file of its own.
+pub(crate) fn load_text(storage: &dyn Storage) -> Result<Descriptor> {
+    let len = storage.size();
+    if len > MAX_DESCRIPTOR {
+        return Err(VmdkError::DescriptorSize { len }.into());
+    }
+    Ok(Descriptor::parse(&load(storage, "descriptor", 0, len)?)?)
+}
+
+/// Reads the descriptor inside a hosted sparse extent.
+pub(crate) fn load_embedded(storage: &dyn Storage, header: &Header) -> Result<Descriptor> {
     let (start, len) = (header.descriptor.start, header.descriptor.end - header.descriptor.start);
     if len == 0 {
         return Err(VmdkError::NoDescriptor.into());
     }
-    if header.descriptor.end > storage.size() {
-        return Err(VmdkError::Outside { what: "descriptor", start, len, size: storage.size() }.into());
-    }
-    Ok(Descriptor::parse(&load(storage, start, len)?)?)
-}
-
-fn load_footer(storage: &dyn Storage) -> Result<Header> {
-    let end = format_core::units::align_down(storage.size(), SECTOR);
-    let len = end.min(FOOTER_WITHIN);
-    Ok(parse_footer(&load(storage, end - len, len)?)?)
+    Ok(Descriptor::parse(&load(storage, "descriptor", start, len)?)?)
 }
 
 impl VmdkLayer {
-    /// The grain that `offset` lies in, and how far inside.
-    fn locate(&self, offset: u64) -> Result<(u64, u64)> {
-        let size = self.described.virtual_size;
-        if offset >= size {
-            return Err(Error::usage(format!(
-                "extent asked for at {offset:#x} of a disk of {size:#x} bytes"
-            )));
-        }
-        Ok((offset / self.tables.grain_bytes(), offset % self.tables.grain_bytes()))
-    }
-
-    /// Bytes from `offset`, `inside` a grain, to the end of that grain and the others of its run.
-    fn run_bytes(&self, offset: u64, inside: u64, grains: u64) -> u64 {
-        let rest = self.described.virtual_size - offset;
-        grains.saturating_mul(self.tables.grain_bytes()).saturating_sub(inside).min(rest)
-    }
-
-    /// What lies at `offset` in one piece: zeros, plain bytes in host order, or a single compressed grain.
-    fn piece(&self, offset: u64) -> Result<(Entry, u64)> {
-        let (grain, inside) = self.locate(offset)?;
-        let grain_bytes = self.tables.grain_bytes();
-        let run = self.tables.run(grain, |first, distance, next| match (first, next) {
-            (Entry::At(start), Entry::At(at)) => {
-                self.stream.is_none() && start + distance * grain_bytes == at
-            }
-            (first, next) => first == next,
-        })?;
-        Ok((run.entry, self.run_bytes(offset, inside, run.grains)))
-    }
-
-    fn read_piece(
-        &self,
-        offset: u64,
-        host: u64,
-        buf: &mut [u8],
-        scratch: &mut Option<Scratch>,
-    ) -> Result<()> {
-        let (number, inside) = self.locate(offset)?;
-        match &self.stream {
-            None => self.storage.read_exact_at(host + inside, buf),
-            Some(stream) => {
-                let grain = Grain { number, at: host, used: self.tables.used_bytes(number) };
-                stream.read(grain, inside as usize, buf, scratch.get_or_insert_with(Scratch::new))
-            }
+    /// The part that holds `offset`, how far inside, and how much of it is left.
+    fn part(&self, offset: u64) -> Result<(&Part, u64, u64)> {
+        let after = self.parts.partition_point(|part| part.start <= offset);
+        let part = after.checked_sub(1).and_then(|index| self.parts.get(index));
+        let inside = |part: &Part| offset - part.start;
+        match part.filter(|part| inside(part) < part.len) {
+            Some(part) => Ok((part, inside(part), part.len - inside(part))),
+            None => Err(Error::usage(format!(
+                "extent asked for at {offset:#x} of a disk of {:#x} bytes",
+                self.described.virtual_size
+            ))),
         }
     }
 }
@@ -135,51 +114,52 @@ impl Layer for VmdkLayer {
     }
 
     fn chunk_size(&self) -> u64 {
-        self.tables.grain_bytes()
+        self.parts.iter().map(|part| part.file.grain_bytes()).max().unwrap_or(1)
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
-        let (grain, inside) = self.locate(offset)?;
-        let run = self.tables.run(grain, |first, _, next| kind(first) == kind(next))?;
-        Ok(Extent { offset, len: self.run_bytes(offset, inside, run.grains), kind: kind(run.entry) })
+        let (part, inside, rest) = self.part(offset)?;
+        let (kind, len) = part.file.kind_at(inside)?;
+        Ok(Extent { offset, len: len.min(rest), kind })
     }
 
     fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
-        let size = self.described.virtual_size;
-        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > size) {
-            let len = buf.len();
-            return Err(Error::usage(format!(
-                "{len:#x} bytes wanted at {offset:#x} of a disk of {size:#x} bytes"
-            )));
-        }
-        let (mut at, mut scratch) = (offset, None);
+        check_guest_range(self.virtual_size(), offset, buf.len() as u64)?;
+        let mut at = offset;
         while !buf.is_empty() {
-            let (entry, len) = self.piece(at)?;
-            let len = usize::try_from(len).unwrap_or(usize::MAX).min(buf.len());
-            let (now, rest) = buf.split_at_mut(len);
-            match entry {
-                Entry::Absent | Entry::Zero => now.fill(0),
-                Entry::At(host) => self.read_piece(at, host, now, &mut scratch)?,
-            }
-            buf = rest;
+            let (part, inside, rest) = self.part(at)?;
+            let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
+            let (now, later) = buf.split_at_mut(len);
+            part.file.read(inside, now)?;
+            buf = later;
             at += len as u64;
         }
         Ok(())
     }
 
     fn host_range(&self, offset: u64) -> Option<HostRange> {
-        if self.stream.is_some() {
-            return None;
+        let (part, inside, rest) = self.part(offset).ok()?;
+        let range = part.file.host_range(inside)?;
+        Some(HostRange { len: range.len.min(rest), ..range })
+    }
+
+    fn is_compressed_at(&self, offset: u64) -> bool {
+        let compressed = |(part, inside, _): (&Part, u64, u64)| {
+            part.file.is_compressed()
+                && part.file.kind_at(inside).is_ok_and(|(kind, _)| kind == format_core::ExtentKind::Data)
+        };
+        self.part(offset).is_ok_and(compressed)
+    }
+
+    fn details(&self) -> Details {
+        let mut details = Details::new();
+        if let Some(cid) = self.described.cid {
+            details.insert("cid".into(), cid.into());
         }
-        // An entry that cannot be read has no plain place; reading it reports why.
-        let (entry, len) = self.piece(offset).ok()?;
-        let (_, inside) = self.locate(offset).ok()?;
-        match entry {
-            Entry::At(host) => {
-                Some(HostRange { storage: Arc::clone(&self.storage), offset: host + inside, len })
-            }
-            Entry::Absent | Entry::Zero => None,
-        }
+        details.insert("parent-cid".into(), self.described.parent_cid.into());
+        details.insert("create-type".into(), self.described.create_type.clone().into());
+        details.insert("extents".into(), self.parts.iter().map(part_details).collect());
+        details
     }
 
     fn parent(&self) -> Option<&ParentRef> {
@@ -187,7 +167,7 @@ impl Layer for VmdkLayer {
     }
 
     fn identity(&self) -> Option<&str> {
-        self.described.cid.as_deref()
+        self.described.identity.as_deref()
     }
 
     fn warnings(&self) -> &[Warning] {
@@ -195,10 +175,17 @@ impl Layer for VmdkLayer {
     }
 }
 
-fn kind(entry: Entry) -> ExtentKind {
-    match entry {
-        Entry::Absent => ExtentKind::Unallocated,
-        Entry::Zero => ExtentKind::Zero,
-        Entry::At(_) => ExtentKind::Data,
+fn part_details(part: &Part) -> Value {
+    let mut value = json!({
+        "filename": part.name,
+        "format": part.extent_type,
+        "virtual-size": part.len,
+    });
+    if part.file.grain_bytes() > 1 {
+        value["cluster-size"] = part.file.grain_bytes().into();
     }
+    if part.file.is_compressed() {
+        value["compressed"] = true.into();
+    }
+    value
 }

@@ -114,18 +114,29 @@ fn a_chain_of_children_shows_what_qemu_shows() {
 }
 
 #[test]
-fn split_and_flat_disks_are_refused_by_name() {
+fn flat_and_split_disks_read_as_the_raw_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    std::fs::write(path.join("a.raw"), sample(1 << 20)).unwrap();
+    // The hole makes a second extent cheap.
+    let raw = sample(3 << 20);
+    std::fs::write(path.join("a.raw"), &raw).unwrap();
+    let size = (2u64 << 30) + (1 << 20);
+    std::fs::File::options().write(true).open(path.join("a.raw")).unwrap().set_len(size).unwrap();
     for name in ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"] {
         let options = format!("subformat={name}");
         let arguments = ["convert", "-f", "raw", "-O", "vmdk", "-o", &options, "a.raw", "a.vmdk"];
         run(path, "qemu-img", &arguments);
-        let options = OpenOptions::new(FORMATS, Some(&FORMAT));
-        let error = open_image(&path.join("a.vmdk"), &options).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.message().contains(name), "{error}");
+        let opened = open_image(&path.join("a.vmdk"), &OpenOptions::new(FORMATS, Some(&FORMAT))).unwrap();
+        let parts = if name == "monolithicFlat" { 1 } else { 2 };
+        assert_eq!((opened.disk.virtual_size(), opened.chain[0].parts.len()), (size, parts), "{name}");
+        let mut found = vec![0xaa; 4 << 20];
+        opened.disk.read_exact_at(0, &mut found).unwrap();
+        assert!(found[..raw.len()] == raw && format_core::is_zero(&found[raw.len()..]), "{name}");
+        // Over the border of the extents.
+        opened.disk.read_exact_at((2 << 30) - (1 << 20), &mut found[..2 << 20]).unwrap();
+        assert!(format_core::is_zero(&found[..2 << 20]), "{name}");
+        let mapped: u64 = opened.disk.extents(0, u64::MAX).map(|e| e.unwrap().len).sum();
+        assert_eq!(mapped, size);
     }
     let part = path.join("a-s001.vmdk");
     let options = OpenOptions::new(FORMATS, Some(&FORMAT));

@@ -5,10 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use convert_engine::{Control, Silent, compare_disks};
+use format_all::FORMATS;
 use format_core::ErrorKind::{self, Corrupt, NeedsPerson, SourceMissing, Unsupported};
 use format_core::units::GIB;
-use format_core::{OpenedImage, Result};
-use interop::{open, qemu_img, run, sha256};
+use format_core::{OpenOptions, OpenedImage, Result, open_image};
+use interop::{format_named, open, qemu_img, run, sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,27 +17,40 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 /// Formats of the lists that this program reads.
-const IN_SCOPE: [&str; 6] = ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed"];
+const IN_SCOPE: [&str; 11] =
+    ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed", "vdi", "dmg", "cloop", "wim", "vbk"];
 
 /// Valid images that this program refuses, with the error's kind.
 const REFUSED: &[(&str, ErrorKind)] = &[
     ("qcow2/datafile.qcow2", Unsupported),
     ("qcow2/luks.qcow2", NeedsPerson),
-    // Flat and split VMDKs: descriptors with extent files.
-    ("vmdk/qemu-monolithicFlat.vmdk", Unsupported),
-    ("vmdk/qemu-twoGbMaxExtentFlat.vmdk", Unsupported),
-    ("vmdk/qemu-twoGbMaxExtentSparse.vmdk", Unsupported),
-    ("vmdk-forensic/flat.vmdk", Unsupported),
-    ("vmdk-forensic/mono_flat.vmdk", Unsupported),
-    ("vmdk-rs/twoGbMaxExtentFlat.vmdk", Unsupported),
     // A bare extent of an ESXi snapshot.
     ("dissect.hypervisor/disk/vmdk/sesparse.vmdk.gz", Unsupported),
+    // Only recognised.
+    ("dissect.archive/test9.vbk.gz", Unsupported),
 ];
 
 /// Lines of the lists that are no disk on their own, and why.
 const NOT_ALONE: &[(&str, &str)] = &[
+    ("dfvfs/ext2.splitraw.000.gz", "the recorded hash is of the first part alone"),
+    ("dfvfs/ext2.splitraw.001.gz", "the second part of the one above"),
     ("ntfs-forensic/SampleTinyNtfsVolume.zip", "the recorded hash is of the archive's member"),
     ("osv-scalibr/ova/testdata/invalid.ova", "no disk image format is called ova"),
+];
+
+/// Images that do not name their parents, and where these lie.
+const PARENTS: &[(&str, &[&str])] = &[
+    (
+        "virtualbox/vms/win/Snapshots/{05ab93ca-aa61-41be-87cc-409624d133db}.vdi.gz",
+        &["virtualbox/vms/win/w.vdi.gz"],
+    ),
+    (
+        "virtualbox/vms/win/Snapshots/{d241ac2b-e5b9-429d-b332-76d776916b14}.vdi.gz",
+        &[
+            "virtualbox/vms/win/w.vdi.gz",
+            "virtualbox/vms/win/Snapshots/{05ab93ca-aa61-41be-87cc-409624d133db}.vdi.gz",
+        ],
+    ),
 ];
 
 /// Files that are listed as raw because they are nothing else; their names say what they pretend to be.
@@ -66,7 +80,8 @@ fn entries(list: &Path, hash_column: usize) -> Vec<Entry> {
     assert!(head[hash_column].starts_with("raw_sha256"), "{head:?}");
     let all = lines.map(|fields| Entry {
         path: fields[0].into(),
-        format: fields[1].into(),
+        // A split disk is opened like any other, by its first part.
+        format: if fields[1] == "split-raw" { "raw" } else { fields[1] }.into(),
         size: fields[hash_column - 1].parse().unwrap_or(0),
         wanted: fields[hash_column].into(),
     });
@@ -133,7 +148,11 @@ fn plain_file(folder: &Path, path: &str) -> PathBuf {
 fn check(folder: &Path, entry: &Entry) -> Result<String, String> {
     let file = plain_file(folder, &entry.path);
     let pretended = PRETENDERS.iter().find(|(path, _)| *path == entry.path).map(|(_, format)| *format);
-    let opened = open(&file, pretended.unwrap_or(&entry.format));
+    let parents = PARENTS.iter().filter(|(path, _)| *path == entry.path).flat_map(|(_, parents)| *parents);
+    let parents = parents.map(|path| plain_file(folder, path)).collect();
+    let opened = format_named(pretended.unwrap_or(&entry.format)).and_then(|format| {
+        open_image(&file, &OpenOptions { parents, ..OpenOptions::new(FORMATS, Some(format)) })
+    });
     let refused = REFUSED.iter().find(|(path, _)| *path == entry.path).map(|(_, kind)| *kind);
     let outcome = opened.and_then(|image| content(&image, &file, entry));
     match (entry.wanted.as_str(), outcome, refused) {
@@ -233,9 +252,43 @@ fn images_made_for_testing_read_as_recorded() {
     }
 }
 
+/// A split disk of which the list has the hash of each part.
+fn check_split(folder: &Path) {
+    let parts = ["dfvfs/ext2.splitraw.000.gz", "dfvfs/ext2.splitraw.001.gz"];
+    let parts = parts.map(|path| plain_file(folder, path));
+    let joined = open(&parts[0], "raw").unwrap();
+    // As recorded for the same disk in ext2.E01.
+    let wanted = "a6c2f0e39afe6c6ab432ca5465349fcefe8dc944398e97b2d957d3f89dbb5d80";
+    assert_eq!(sha256(&joined.disk).unwrap(), wanted);
+    assert_eq!(open(&parts[1], "raw").err().unwrap().kind(), ErrorKind::Usage);
+}
+
+/// Formats that are only recognised are so under any name.
+fn check_closed(folder: &Path, entries: &[Entry]) {
+    let scratch = tempfile::tempdir().unwrap();
+    let renamed = scratch.path().join("something");
+    let mut tried = 0;
+    for entry in entries {
+        let format = format_named(&entry.format).unwrap();
+        if format.open_layer.is_some() {
+            continue;
+        }
+        std::fs::copy(plain_file(folder, &entry.path), &renamed).unwrap();
+        let error = open_image(&renamed, &OpenOptions::new(FORMATS, None)).err().unwrap();
+        assert_eq!(error.kind(), Unsupported, "{}: {error}", entry.path);
+        assert!(error.to_string().contains(format.description), "{}: {error}", entry.path);
+        assert_eq!(error.hint_text(), format.way_out);
+        tried += 1;
+    }
+    assert_eq!(tried, 6, "dmg, cloop, vbk and three WIM files");
+}
+
 #[test]
 fn images_of_other_projects_read_as_recorded() {
     let Some(corpus) = corpus() else { return };
     let folder = unpacked(&corpus, "third-party").join("third-party");
-    check_all(&folder, &entries(&corpus.join("third-party.tsv"), 4));
+    let entries = entries(&corpus.join("third-party.tsv"), 4);
+    check_all(&folder, &entries);
+    check_split(&folder);
+    check_closed(&folder, &entries);
 }

@@ -146,3 +146,43 @@ impl SparseExtent {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format_core::{CreateRequest, ErrorKind, MemTarget};
+
+    #[test]
+    fn a_file_of_more_than_2_tib_is_refused_before_it_is_written() {
+        let request = CreateRequest { virtual_size: 4 << 40, ..CreateRequest::default() };
+        let (plan, target) = (Plan::new(&request).unwrap(), MemTarget::default());
+        let extent = SparseExtent::create(plan.capacity_sectors, &plan, &target).unwrap();
+        let last = (1 << 32) - GRAIN_SECTORS;
+        extent.next.store(last - GRAIN_SECTORS, Ordering::Relaxed);
+        let counting = format_core::CountingTarget::default();
+        extent.write_at(0, &[1; 2 * GRAIN as usize], &counting).unwrap();
+        let written = MemTarget::failing_after(0);
+        let error = extent.write_at(GRAIN * 7, &[1; GRAIN as usize], &written).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit, "the target would have said Temporary");
+    }
+
+    #[test]
+    fn many_grains_are_hidden_in_pieces() {
+        let mut options = std::collections::BTreeMap::new();
+        options.insert("zeroed_grain".to_owned(), "on".to_owned());
+        let grains = PIECE + 3;
+        let request = CreateRequest { virtual_size: grains * GRAIN, options, parent: None };
+        let (plan, target) = (Plan::new(&request).unwrap(), MemTarget::default());
+        let extent = SparseExtent::create(plan.capacity_sectors, &plan, &target).unwrap();
+        extent.hide_at(GRAIN, (grains - 1) * GRAIN, &target).unwrap();
+        extent.finish(&target).unwrap();
+        Box::new(target.clone()).commit().unwrap();
+        let bytes = target.committed_bytes().unwrap();
+        for directory in [extent.layout.redundant, extent.layout.directory] {
+            let at = extent.layout.entry_at(directory, 0) as usize;
+            let entries: Vec<_> = bytes[at..].chunks(4).take(grains as usize + 1).collect();
+            assert!(entries[0] == [0; 4] && entries[grains as usize] == [0; 4]);
+            assert!(entries[1..grains as usize].iter().all(|entry| *entry == [1, 0, 0, 0]));
+        }
+    }
+}

@@ -8,9 +8,6 @@ use format_core::{Result, Storage};
 use libdeflater::{DecompressionError, Decompressor};
 use std::sync::Arc;
 
-/// Bytes of inflated grains that are kept for reads smaller than a grain.
-const CACHED_BYTES: u64 = 16 << 20;
-
 /// One compressed grain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grain {
@@ -38,13 +35,14 @@ impl Scratch {
 pub(crate) struct StreamGrains {
     storage: Arc<dyn Storage>,
     grain_bytes: u64,
-    cache: Cache<Vec<u8>>,
+    cache: Arc<Cache>,
+    /// The extent's number among those that share the cache.
+    extent: u64,
 }
 
 impl StreamGrains {
-    pub(crate) fn new(storage: Arc<dyn Storage>, grain_bytes: u64) -> Self {
-        let capacity = usize::try_from(CACHED_BYTES / grain_bytes).unwrap_or(1);
-        Self { storage, grain_bytes, cache: Cache::new(capacity) }
+    pub(crate) fn new(storage: Arc<dyn Storage>, grain_bytes: u64, cache: Arc<Cache>, extent: u64) -> Self {
+        Self { storage, grain_bytes, cache, extent }
     }
 
     /// Fills `buf` with the grain's bytes from `inside` on; the caller keeps to the used part.
@@ -55,14 +53,15 @@ impl StreamGrains {
         buf: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<()> {
+        let key = self.extent << 40 | grain.number;
         if buf.len() as u64 == self.grain_bytes {
             // A whole grain goes straight to where it is wanted; keeping it would only push others out.
-            match self.cache.find(grain.number) {
+            match self.cache.find(key) {
                 Some(bytes) => return copy(&bytes, inside, buf, grain),
                 None => return self.inflate(grain, buf, scratch).map(drop),
             }
         }
-        let bytes = self.cache.get(grain.number, || -> Result<_> {
+        let bytes = self.cache.get(key, || -> Result<_> {
             let mut bytes = vec![0; self.grain_bytes as usize];
             let len = self.inflate(grain, &mut bytes, scratch)?;
             bytes.truncate(len);
