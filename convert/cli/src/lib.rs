@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod output;
 mod progress;
+mod source;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -34,14 +35,23 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     let interrupted = stop_on_signals()?;
-    let progress =
-        Progress::new(cli.progress, matches!(&cli.command, Command::Convert(args) if args.progress_bar));
+    let progress = Progress::new(
+        cli.progress,
+        matches!(&cli.command, Command::Convert(args) | Command::Flatten(args) if args.progress_bar),
+    );
     let threads = cli.threads.map_or_else(convert_engine::Control::default_threads, usize::from);
     let control = convert_engine::Control { observer: &progress, interrupted: &interrupted, threads };
     match cli.command {
         Command::Inspect(args) => commands::inspect::run(&args, printer),
         Command::Convert(args) => commands::convert::run(&args, printer, control),
         Command::Migrate(args) => commands::migrate::run(&args, printer, control),
+        Command::Flatten(args) => commands::convert::run(&args, printer, control),
+        Command::Delta(args) => commands::delta::run(&args, printer, control),
+        Command::Create(args) => commands::create::run(&args, printer),
+        Command::Info(args) => commands::info::run(&args, printer),
+        Command::Map(args) => commands::map::run(&args, printer),
+        Command::Measure(args) => commands::measure::run(&args, printer, control),
+        Command::Check(args) => commands::check::run(&args, printer, control),
         Command::Verify(args) => commands::verify::run(&args, printer, control),
         Command::Compare(args) => commands::compare::run(&args, printer, control),
         Command::Digest(args) => commands::digest::run(&args, printer, control),

@@ -9,11 +9,21 @@ use std::process::ExitCode;
 /// Prints results the way the operator asked for.
 pub(crate) struct Printer {
     kind: OutputKind,
+    on_stderr: bool,
 }
 
 impl Printer {
     pub(crate) fn new(kind: OutputKind) -> Self {
-        Self { kind }
+        Self { kind, on_stderr: false }
+    }
+
+    /// The same, where stdout carries an image.
+    pub(crate) fn on_stderr(&self) -> Self {
+        Self { kind: self.kind, on_stderr: true }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.kind == OutputKind::Json
     }
 
     /// Prints `value` as JSON, or what `human` makes of it.
@@ -26,6 +36,10 @@ impl Printer {
                     + "\n"
             }
         };
+        if self.on_stderr {
+            to_stderr(text.trim_end_matches('\n'));
+            return Ok(());
+        }
         to_stdout(&text)
     }
 

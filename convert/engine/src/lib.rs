@@ -11,6 +11,7 @@
 
 mod chunks;
 mod compare;
+mod device;
 mod digest;
 mod manifest;
 mod measure;
@@ -18,11 +19,13 @@ mod observer;
 mod pipeline;
 mod planner;
 mod run;
+mod salvage;
 mod stream;
 mod turns;
 mod verify;
 
 pub use compare::{Comparison, compare_disks};
+pub use device::refuse_device_of_source;
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
 pub use manifest::{
     BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,
@@ -33,4 +36,5 @@ pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_
 pub use run::{
     ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, refuse_sources,
 };
+pub use salvage::{Losses, salvaged};
 pub use verify::{Verification, verify_image};

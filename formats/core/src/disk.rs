@@ -46,6 +46,12 @@ impl Disk {
         Ok(Self { layers: layers.into(), size })
     }
 
+    /// A disk of `size` bytes that are all zeros.
+    #[must_use]
+    pub fn blank(size: u64) -> Self {
+        Self { layers: Arc::new([Arc::new(Blank(size)) as Arc<dyn Layer>]), size }
+    }
+
     /// The same disk with one more layer on top.
     #[must_use]
     pub fn with_top(&self, top: Arc<dyn Layer>) -> Self {

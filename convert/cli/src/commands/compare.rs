@@ -1,15 +1,14 @@
 //! `rehome compare`
 
 use crate::args::CompareArgs;
-use crate::commands::open_options;
 use crate::output::Printer;
 use convert_engine::{Comparison, Control, compare_disks};
 use format_core::{Result, open_image};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &CompareArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
-    let a = open_image(&args.a, &open_options(args.format_a.as_deref(), &args.allow_parent)?)?;
-    let b = open_image(&args.b, &open_options(args.format_b.as_deref(), &args.allow_parent)?)?;
+    let a = open_image(&args.a, &args.chain.options(args.format_a.as_deref())?)?;
+    let b = open_image(&args.b, &args.chain.options(args.format_b.as_deref())?)?;
     printer.warnings(&a.warnings);
     printer.warnings(&b.warnings);
     let found = compare_disks(&a.disk, &b.disk, args.strict, control)?;

@@ -1,13 +1,20 @@
-//! `rehome convert`
+//! `rehome convert` and `rehome flatten`
 
 use crate::args::ConvertArgs;
-use crate::commands::target_format;
+use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, safe};
-use convert_engine::{Control, ConvertRequest, convert, verify_image};
+use crate::source::Source;
+use convert_engine::{
+    Control, ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, digest_disk,
+    refuse_device_of_source,
+};
+use convert_migrate::resize_disk;
 use format_core::units::format_size;
-use format_core::{Error, ErrorKind, OpenOptions, Result, Warning, open_image};
+use format_core::{
+    DeviceTarget, Error, ErrorKind, Format, OpenOptions, PipeTarget, Result, Warning, open_image,
+};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -17,69 +24,142 @@ struct Outcome {
     target: String,
     format: &'static str,
     virtual_size: u64,
-    file_size: u64,
+    /// `None` for devices and pipes.
+    file_size: Option<u64>,
     data_bytes: u64,
     digest: String,
-    manifest: String,
+    manifest: Option<String>,
     verified: bool,
     seconds: f64,
     warnings: Vec<Warning>,
 }
 
+/// `-` as a name.
+pub(crate) fn is_pipe(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
     let started = Instant::now();
-    let format = target_format(args.target_format.as_deref(), &args.target)?;
-    let options = key_values(&args.options)?;
-    let opened = open_image(&args.source, &args.open.options()?)?;
-    printer.warnings(&opened.warnings);
-    let request = ConvertRequest {
-        source: &opened,
-        disk: &opened.disk,
-        target: &args.target,
-        format,
-        options,
-        replace: args.force,
-    };
-    let done = convert(request, control)?;
+    // The image has stdout for itself.
+    let printer = if is_pipe(&args.target) { &printer.on_stderr() } else { printer };
+    let format = wanted_format(args)?;
+    let mut warnings = Vec::new();
+    let done = copy(args, format, printer, &mut warnings, control)?;
     printer.warnings(&done.warnings);
-    let manifest =
-        done.manifest.save(&args.target, &done.copy.blocks).map_err(|e| without_manifest(args, e))?;
+    warnings.extend_from_slice(&done.warnings);
+    let manifest = match &done.manifest {
+        Some(manifest) => Some(
+            manifest.save(&args.target, &done.copy.blocks).map_err(|e| without_manifest(&args.target, e))?,
+        ),
+        None => None,
+    };
     if args.verify {
-        let target_options = OpenOptions::new(format_all::FORMATS, Some(format));
-        let target = open_image(&args.target, &target_options)?;
-        if !verify_image(&target.disk, &manifest, control)?.ok {
-            let text = format!("{} does not read back as it was written", args.target.display());
-            return Err(Error::new(ErrorKind::Mismatch, text).hint("do not use it; convert again"));
-        }
+        verify(args, format, &done, control)?;
     }
     let outcome = Outcome {
         source: args.source.display().to_string(),
         target: args.target.display().to_string(),
         format: format.name,
-        virtual_size: done.manifest.virtual_size,
-        file_size: done.manifest.image.file_size,
+        virtual_size: done.copy.blocks.virtual_size(),
+        file_size: done.manifest.as_ref().map(|manifest| manifest.image.file_size),
         data_bytes: done.copy.read,
-        digest: done.manifest.digest.clone(),
-        manifest: manifest.display().to_string(),
+        digest: done.copy.blocks.digest()?.to_hex().to_string(),
+        manifest: manifest.map(|path| path.display().to_string()),
         verified: args.verify,
         seconds: started.elapsed().as_secs_f64(),
-        warnings: opened.warnings.into_iter().chain(done.warnings).collect(),
+        warnings,
     };
     printer.result(&outcome, human)?;
     Ok(ExitCode::SUCCESS)
 }
 
+fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
+    if !args.existing {
+        return target_format(args.target_format.as_deref(), &args.target);
+    }
+    let format = format_named(args.target_format.as_deref().unwrap_or("raw"))?;
+    if format.name != "raw" {
+        let text = format!("a block device is written as raw disk, not as {}", format.name);
+        return Err(Error::unsupported(text));
+    }
+    Ok(format)
+}
+
+fn copy(
+    args: &ConvertArgs,
+    format: &'static Format,
+    printer: &Printer,
+    warnings: &mut Vec<Warning>,
+    control: Control<'_>,
+) -> Result<ConvertOutcome> {
+    if is_pipe(&args.target) && args.verify {
+        return Err(Error::usage("what went into a pipe cannot be read back: leave --verify away"));
+    }
+    let options = key_values(&args.options)?;
+    let (opened, spool) = match Source::open(args, &args.open.options()?)? {
+        Source::Image(opened) => (opened, None),
+        Source::Spooled(opened, file) => (opened, Some(file)),
+        Source::Stream(stream) => {
+            return convert_stream(stream, "stdin", destination(args)?, format, options, control);
+        }
+    };
+    printer.warnings(&opened.warnings);
+    let (disk, resized) = match args.size {
+        Some(size) => resize_disk(&opened.disk, size)?,
+        None => (opened.disk.clone(), Vec::new()),
+    };
+    printer.warnings(&resized);
+    if args.existing {
+        refuse_device_of_source(&args.target, &opened)?;
+    }
+    let target = destination(args)?;
+    let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None };
+    let done = convert(request, control)?;
+    warnings.extend(opened.warnings.into_iter().chain(resized));
+    drop(spool);
+    Ok(done)
+}
+
+fn destination(args: &ConvertArgs) -> Result<Destination<'_>> {
+    if is_pipe(&args.target) {
+        return Ok(Destination::Pipe(PipeTarget::new(Box::new(std::io::stdout()))));
+    }
+    if args.existing {
+        return Ok(Destination::Device(DeviceTarget::open(&args.target)?));
+    }
+    Ok(Destination::File { path: &args.target, replace: args.force })
+}
+
+fn verify(
+    args: &ConvertArgs,
+    format: &'static Format,
+    done: &ConvertOutcome,
+    control: Control<'_>,
+) -> Result<()> {
+    let target = open_image(&args.target, &OpenOptions::new(format_all::FORMATS, Some(format)))?;
+    // A device can be larger than the disk.
+    let disk = target.disk.cut_to(done.copy.blocks.virtual_size());
+    let found = digest_disk(&disk, "verify", control)?;
+    if found.blocks.digest()? != done.copy.blocks.digest()? {
+        let text = format!("{} does not read back as it was written", args.target.display());
+        return Err(Error::new(ErrorKind::Mismatch, text).hint("do not use it; convert again"));
+    }
+    Ok(())
+}
+
 /// The image has its name already, so a retry as it is would only find it in the way.
-fn without_manifest(args: &ConvertArgs, error: Error) -> Error {
+pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
     error
         .with_kind(ErrorKind::Destination)
-        .context(format!("{} is complete, its manifest is not", args.target.display()))
+        .context(format!("{} is complete, its manifest is not", target.display()))
         .hint("make room for the manifest, then run the same command with --force")
 }
 
 fn human(o: &Outcome) -> String {
+    let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
     format!(
-        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\nmanifest {}\n",
+        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
@@ -87,19 +167,6 @@ fn human(o: &Outcome) -> String {
         o.seconds,
         if o.verified { ", read back and the same" } else { "" },
         o.digest,
-        safe(&o.manifest),
+        manifest.unwrap_or_default(),
     )
-}
-
-fn key_values(pairs: &[String]) -> Result<BTreeMap<String, String>> {
-    let mut options = BTreeMap::new();
-    for pair in pairs {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(Error::usage(format!("-o wants KEY=VALUE, not {pair:?}")));
-        };
-        if options.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(Error::usage(format!("-o {key} is given twice")));
-        }
-    }
-    Ok(options)
 }

@@ -1,18 +1,29 @@
 //! One file per command: arguments in, a request to the libraries, the outcome out.
 
+pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod convert;
+pub(crate) mod create;
+pub(crate) mod delta;
 pub(crate) mod digest;
 pub(crate) mod formats;
+pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod map;
+pub(crate) mod measure;
 pub(crate) mod migrate;
 pub(crate) mod verify;
 
-use crate::args::OpenArgs;
+use crate::args::{ChainArgs, OpenArgs};
 use format_all::FORMATS;
-use format_core::{Error, Format, OpenOptions, Result};
-use std::path::{Path, PathBuf};
+use format_core::{Access, Error, Format, Key, OpenOptions, Result};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+/// As cryptsetup: 8 MiB.
+const MAX_KEY: u64 = 8 << 20;
 
 /// The format that the operator calls `name`.
 fn format_named(name: &str) -> Result<&'static Format> {
@@ -22,15 +33,48 @@ fn format_named(name: &str) -> Result<&'static Format> {
     })
 }
 
-fn open_options(format: Option<&str>, allow_parent: &[PathBuf]) -> Result<OpenOptions> {
-    let format = format.map(format_named).transpose()?;
-    Ok(OpenOptions { allow_parents: allow_parent.to_vec(), ..OpenOptions::new(FORMATS, format) })
-}
-
 impl OpenArgs {
     fn options(&self) -> Result<OpenOptions> {
-        open_options(self.format.as_deref(), &self.allow_parent)
+        let mut options = self.chain.options(self.format.as_deref())?;
+        options.access.snapshot.clone_from(&self.snapshot);
+        Ok(options)
     }
+}
+
+impl ChainArgs {
+    fn options(&self, format: Option<&str>) -> Result<OpenOptions> {
+        let format = format.map(format_named).transpose()?;
+        let key = self.key_file.as_deref().map(key_of).transpose()?;
+        Ok(OpenOptions {
+            allow_parents: self.allow_parent.clone(),
+            parents: self.parent.clone(),
+            access: Access { key, snapshot: None, ignore_checksums: self.ignore_checksum },
+            ..OpenOptions::new(FORMATS, format)
+        })
+    }
+}
+
+/// The content of a key file. Read whole: a newline can belong to a passphrase.
+fn key_of(path: &Path) -> Result<Key> {
+    let failed = |e| Error::io(format!("cannot read the key file {}", path.display()), e);
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_KEY {
+        return Err(Error::usage(format!("{} is too long for a key file", path.display())));
+    }
+    Ok(Key::new(bytes))
+}
+
+/// `-o` pairs; a key alone switches something on, as in qemu-img.
+fn key_values(pairs: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut options = BTreeMap::new();
+    for pair in pairs {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, "on"));
+        if options.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(Error::usage(format!("-o {key} is given twice")));
+        }
+    }
+    Ok(options)
 }
 
 /// The format to write: what was named, else what the file name says.

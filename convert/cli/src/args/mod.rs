@@ -1,5 +1,9 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod images;
+
+pub(crate) use images::*;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -26,6 +30,8 @@ Examples:
   rehome migrate server.vmdk --to hyperv --dry-run --out vm
   rehome migrate server.vmdk --to hyperv --machine ec2.json --out vm
   rehome convert disk.vmdk disk.qcow2                   copy only, no changes to the guest
+  rehome info disk.vmdk                                 format, sizes, parents
+  rehome check disk.qcow2                               is its structure whole
   rehome verify vm/server.vhdx                          does it still hold what its manifest says
 
 Exit codes:
@@ -52,6 +58,13 @@ Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
   rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm";
 
+const AFTER_CHECK: &str = "\
+Errors are places where data is lost, shared or cannot be trusted; leaks are room in the file that nothing uses.
+'rehome verify' checks the content against a manifest, this command the structure.
+
+Example:
+  rehome check broken.qcow2 --repair mended.qcow2";
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Show what is in an image: chain, partitions, guest, drivers, and how ready it is for each target.
@@ -61,6 +74,23 @@ pub(crate) enum Command {
     /// Move a machine to another hypervisor: fix the guest on an overlay, copy, prove, define the machine.
     #[command(after_help = AFTER_MIGRATE)]
     Migrate(MigrateArgs),
+    /// Put an image and all its parents together into one image.
+    ///
+    /// The same as convert, under the name that says what it is for.
+    Flatten(ConvertArgs),
+    /// Write only what differs between two images, as an image whose parent is the first.
+    Delta(DeltaArgs),
+    /// Make an empty image, or one that reads like its base.
+    Create(CreateArgs),
+    /// Show an image's format, sizes, snapshots and parents.
+    Info(InfoArgs),
+    /// List which ranges of the disk hold data, in which file and where.
+    Map(MapArgs),
+    /// Tell how large an image would become, without writing it.
+    Measure(MeasureArgs),
+    /// Check the structure of an image and its parents. Exit 0: whole, 1: errors or leaks.
+    #[command(after_help = AFTER_CHECK)]
+    Check(CheckArgs),
     /// Check an image against the manifest that was written with it. Exit 0: the same, 1: different.
     Verify(VerifyArgs),
     /// Compare two images byte by byte, as the guest sees them. Exit 0: the same, 1: different.
@@ -80,9 +110,28 @@ pub(crate) struct OpenArgs {
     /// bytes look like something else.
     #[arg(short = 'f', long = "format", value_name = "FMT")]
     pub(crate) format: Option<String>,
-    /// A folder outside the image's own in which parents of the image may lie. Repeatable.
+    /// Read this internal snapshot instead of the current state, by its name or id.
+    #[arg(short = 'l', long, value_name = "NAME")]
+    pub(crate) snapshot: Option<String>,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+}
+
+/// What an image may need besides its own file.
+#[derive(Args, Debug)]
+pub(crate) struct ChainArgs {
+    /// A folder outside the image's own in which parents and extent files of the image may lie. Repeatable.
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_parent: Vec<PathBuf>,
+    /// A parent of the image, for formats that say which one it is but not where (VirtualBox). Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parent: Vec<PathBuf>,
+    /// The file with the passphrase of an encrypted image, every byte of it: no newline at its end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Read an image although the checksum of a header is wrong.
+    #[arg(long)]
+    pub(crate) ignore_checksum: bool,
 }
 
 #[derive(Args, Debug)]
@@ -91,31 +140,6 @@ pub(crate) struct InspectArgs {
     pub(crate) image: PathBuf,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ConvertArgs {
-    /// The image to read; it is opened read-only.
-    pub(crate) source: PathBuf,
-    /// The image to write. It is NAME.partial until it is complete.
-    pub(crate) target: PathBuf,
-    #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    /// Format of the target; by default what its file name says.
-    #[arg(short = 'O', long = "target-format", value_name = "FMT")]
-    pub(crate) target_format: Option<String>,
-    /// An option of the target format; 'rehome formats' lists them. Repeatable, or several separated by commas.
-    #[arg(short = 'o', value_name = "KEY=VALUE", value_delimiter = ',')]
-    pub(crate) options: Vec<String>,
-    /// Show a progress bar even when stderr is no terminal.
-    #[arg(short = 'p')]
-    pub(crate) progress_bar: bool,
-    /// Replace the target when it exists.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Read the target back when it is complete and compare it with what was written.
-    #[arg(long)]
-    pub(crate) verify: bool,
 }
 
 #[derive(Args, Debug)]
@@ -175,9 +199,8 @@ pub(crate) struct CompareArgs {
     /// Format of the second image.
     #[arg(short = 'F', value_name = "FMT")]
     pub(crate) format_b: Option<String>,
-    /// A folder outside the images' own in which parents may lie. Repeatable.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) allow_parent: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
     /// Sizes must be equal too; otherwise the longer disk may end in zeros.
     #[arg(long, short = 's')]
     pub(crate) strict: bool,

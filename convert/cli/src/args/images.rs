@@ -1,0 +1,155 @@
+//! Arguments of the commands that look at single images and make new ones.
+
+use super::{ChainArgs, OpenArgs};
+use clap::Args;
+use format_core::units::parse_size;
+use std::path::PathBuf;
+
+/// A size as people type it.
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).map_err(|e| e.to_string())
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    /// The image to read; it is opened read-only. `-` reads a pipe: streamOptimized VMDK flows through, any other image
+    /// is put into a temporary file beside the target first.
+    pub(crate) source: PathBuf,
+    /// The image to write. It is NAME.partial until it is complete. `-` writes to stdout, in a format that can flow:
+    /// raw, streamOptimized VMDK, fixed VHD.
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Format of the target; by default what its file name says.
+    #[arg(short = 'O', long = "target-format", value_name = "FMT")]
+    pub(crate) target_format: Option<String>,
+    /// An option of the target format; 'rehome formats' lists them. Repeatable, or several separated by commas.
+    #[arg(short = 'o', value_name = "KEY[=VALUE]", value_delimiter = ',')]
+    pub(crate) options: Vec<String>,
+    /// Give the disk another size: 40G, 512M, or bytes. A larger disk ends in zeros; a smaller one is refused where a
+    /// partition would be cut. The backup of a GPT is moved to the new end.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) size: Option<u64>,
+    /// The target is a block device that exists: it is overwritten in place, as raw disk. What is on it is lost, also
+    /// when the run is interrupted. It must not be mounted.
+    #[arg(short = 'n', requires = "overwrite_device")]
+    pub(crate) existing: bool,
+    /// Yes, overwrite the block device that -n names.
+    #[arg(long, requires = "existing")]
+    pub(crate) overwrite_device: bool,
+    /// Show a progress bar even when stderr is no terminal.
+    #[arg(short = 'p')]
+    pub(crate) progress_bar: bool,
+    /// Replace the target when it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Read the target back when it is complete and compare it with what was written.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DeltaArgs {
+    /// The image that the new one will be a difference to. The guest must not run on it any more.
+    pub(crate) base: PathBuf,
+    /// The image that the new one shall read like; it need not have anything to do with BASE.
+    pub(crate) top: PathBuf,
+    /// The image to write: only what TOP and BASE do not share.
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Format of BASE.
+    #[arg(short = 'F', long = "base-format", value_name = "FMT")]
+    pub(crate) base_format: Option<String>,
+    /// Format of the target; by default what its file name says. qcow2 takes any base, VHD, VHDX and VMDK one of their
+    /// own kind.
+    #[arg(short = 'O', long = "target-format", value_name = "FMT")]
+    pub(crate) target_format: Option<String>,
+    /// An option of the target format; 'rehome formats' lists them. Repeatable, or several separated by commas.
+    #[arg(short = 'o', value_name = "KEY[=VALUE]", value_delimiter = ',')]
+    pub(crate) options: Vec<String>,
+    /// Replace the target when it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Read the target with its base back when it is complete and compare it with TOP.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CreateArgs {
+    /// The image to write.
+    pub(crate) target: PathBuf,
+    /// Size of the disk: 40G, 512M, or bytes. With a base its size is the default.
+    #[arg(value_parser = size)]
+    pub(crate) size: Option<u64>,
+    /// Format of the image; by default what its file name says.
+    #[arg(short = 'O', long = "target-format", value_name = "FMT")]
+    pub(crate) target_format: Option<String>,
+    /// An option of the format; 'rehome formats' lists them. Repeatable, or several separated by commas.
+    #[arg(short = 'o', value_name = "KEY[=VALUE]", value_delimiter = ',')]
+    pub(crate) options: Vec<String>,
+    /// The new image is a difference to this one.
+    #[arg(short = 'b', long = "base", value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+    /// Format of the base.
+    #[arg(short = 'F', long = "base-format", value_name = "FMT", requires = "base")]
+    pub(crate) base_format: Option<String>,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// Replace the image when it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// The image.
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapArgs {
+    /// The image.
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MeasureArgs {
+    /// The image that would be converted.
+    #[arg(required_unless_present = "size", conflicts_with = "size")]
+    pub(crate) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Format of the target.
+    #[arg(short = 'O', long = "target-format", value_name = "FMT", default_value = "raw")]
+    pub(crate) target_format: String,
+    /// An option of the target format; 'rehome formats' lists them. Repeatable, or several separated by commas.
+    #[arg(short = 'o', value_name = "KEY[=VALUE]", value_delimiter = ',')]
+    pub(crate) options: Vec<String>,
+    /// Measure for an empty disk of this size instead of an image.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) size: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The image. Its parents are checked too.
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Write what can be read of the disk into a new image NEW, whole and without a parent. What cannot be read becomes
+    /// zeros and is listed. The image itself is never changed.
+    #[arg(long, value_name = "NEW")]
+    pub(crate) repair: Option<PathBuf>,
+    /// Format of NEW; by default what its file name says.
+    #[arg(short = 'O', long = "target-format", value_name = "FMT", requires = "repair")]
+    pub(crate) target_format: Option<String>,
+    /// Replace NEW when it exists.
+    #[arg(long, requires = "repair")]
+    pub(crate) force: bool,
+}
