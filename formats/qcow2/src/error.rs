@@ -14,8 +14,6 @@ pub(crate) enum Qcow2Error {
     Version(u32),
     #[error("cluster_bits is {bits}, possible are {min} to 21")]
     ClusterBits { bits: u32, min: u32 },
-    #[error("the image is encrypted with {method}")]
-    Encrypted { method: String },
     #[error("the incompatible feature {0} is not supported")]
     Features(String),
     #[error("compression_type is {kind}, but the compression type feature bit is {bit}")]
@@ -28,6 +26,10 @@ pub(crate) enum Qcow2Error {
     RefcountOrder(u32),
     #[error("the header extension {kind:#x} has {len:#x} bytes, its area ends after {left:#x}")]
     Extension { kind: u32, len: u32, left: u64, at: u64 },
+    #[error("the header extension {kind:#x} has {len:#x} bytes, too few for its fields")]
+    ExtensionShort { kind: u32, len: u64, at: u64 },
+    #[error("the external data file feature bit is set, but there is no name of the file")]
+    NoDataFile,
     #[error("the header extension {kind:#x} is no text")]
     ExtensionText { kind: u32, at: u64 },
     #[error(
@@ -48,6 +50,14 @@ pub(crate) enum Qcow2Error {
         "the refcount table of {len:#x} bytes at {offset:#x} leaves the file, which ends at {file_size:#x}"
     )]
     RefcountTableOutside { offset: u64, len: u64, file_size: u64 },
+    #[error("the image has {count} snapshots, the limit is 65536")]
+    Snapshots { count: u32 },
+    #[error(
+        "snapshot {index} of {count} at {at:#x} leaves the file or the limit of 64 MiB, the file ends at {file_size:#x}"
+    )]
+    SnapshotOutside { index: u32, count: u32, at: u64, file_size: u64 },
+    #[error("there are {count} bitmaps in a directory of {len:#x} bytes at {offset:#x}: {why}")]
+    Bitmaps { count: u32, offset: u64, len: u64, why: &'static str },
     #[error("L1 entry {index} is {entry:#x}: {fault}")]
     L1Entry { index: u64, entry: u64, at: u64, fault: EntryFault },
     #[error("L2 entry {index} of the table at {table:#x} is {entry:#x}: {fault}")]
@@ -67,6 +77,10 @@ pub(crate) enum EntryFault {
     Unaligned { offset: u64, cluster_size: u64 },
     #[error("it points to {offset:#x}, the file ends at {file_size:#x}")]
     Outside { offset: u64, file_size: u64 },
+    #[error("it is a compressed cluster in an image with an external data file")]
+    CompressedInDataFile,
+    #[error("it is a compressed cluster in an encrypted image")]
+    CompressedInEncrypted,
     #[error("its subcluster bitmap {0:#x} contradicts itself")]
     Bitmap(u64),
 }
@@ -75,7 +89,7 @@ impl Qcow2Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version(_) | Self::Features(_) | Self::Compression(_) => ErrorKind::Unsupported,
-            Self::Encrypted { .. } => ErrorKind::NeedsPerson,
+            Self::L2Entry { fault: EntryFault::CompressedInEncrypted, .. } => ErrorKind::Unsupported,
             Self::L1TooLarge(_) => ErrorKind::Limit,
             _ => ErrorKind::Corrupt,
         }
@@ -83,9 +97,11 @@ impl Qcow2Error {
 
     fn offset(&self) -> Option<u64> {
         match self {
-            Self::Extension { at, .. } | Self::ExtensionText { at, .. } | Self::L1Entry { at, .. } => {
-                Some(*at)
-            }
+            Self::Extension { at, .. }
+            | Self::ExtensionShort { at, .. }
+            | Self::ExtensionText { at, .. }
+            | Self::SnapshotOutside { at, .. }
+            | Self::L1Entry { at, .. } => Some(*at),
             Self::BackingNameText { offset } | Self::Decompress { offset, .. } => Some(*offset),
             _ => None,
         }
@@ -93,7 +109,6 @@ impl Qcow2Error {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Encrypted { .. } => Some("decrypt it with QEMU's tools first, then convert the result"),
             Self::L1Outside { .. }
             | Self::RefcountTableOutside { .. }
             | Self::L1Entry { fault: EntryFault::Outside { .. }, .. }

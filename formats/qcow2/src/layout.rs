@@ -57,6 +57,13 @@ pub(crate) const INCOMPAT_COMPRESSION: u64 = 1 << 3;
 /// `incompatible_features`: L2 entries are 16 bytes with subcluster bitmaps.
 pub(crate) const INCOMPAT_EXTENDED_L2: u64 = 1 << 4;
 
+/// `compatible_features`: reference counts are written late.
+pub(crate) const COMPAT_LAZY_REFCOUNTS: u64 = 1 << 0;
+/// `autoclear_features`: the bitmaps are consistent with the disk.
+pub(crate) const AUTOCLEAR_BITMAPS: u64 = 1 << 0;
+/// `autoclear_features`: the external data file alone is the disk, as raw bytes.
+pub(crate) const AUTOCLEAR_RAW_DATA_FILE: u64 = 1 << 1;
+
 /// `compression_type` zlib (deflate without header, 4 KiB window).
 pub(crate) const COMPRESSION_ZLIB: u8 = 0;
 /// `compression_type` zstd.
@@ -77,6 +84,54 @@ pub(crate) const REFCOUNT_ORDER: u32 = 4;
 /// Longest backing file name in bytes.
 pub(crate) const MAX_BACKING_NAME: u32 = 1023;
 
+/// Fixed start of an entry of the snapshot table.
+#[binrw]
+#[brw(big)]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SnapshotHeader {
+    pub l1_table_offset: u64,
+    pub l1_size: u32,
+    pub id_str_size: u16,
+    pub name_size: u16,
+    pub date_sec: u32,
+    pub date_nsec: u32,
+    pub vm_clock_nsec: u64,
+    pub vm_state_size: u32,
+    pub extra_data_size: u32,
+}
+
+/// Length of [`SnapshotHeader`] in bytes.
+pub(crate) const SNAPSHOT_HEADER_LENGTH: usize = 40;
+/// Most internal snapshots that QEMU opens.
+pub(crate) const MAX_SNAPSHOTS: u32 = 65536;
+/// Largest snapshot table that QEMU opens: 64 MiB.
+pub(crate) const MAX_SNAPSHOT_TABLE: u64 = 64 << 20;
+
+/// Fixed start of an entry of the bitmap directory.
+#[binrw]
+#[brw(big)]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BitmapHeader {
+    pub bitmap_table_offset: u64,
+    pub bitmap_table_size: u32,
+    pub flags: u32,
+    pub kind: u8,
+    pub granularity_bits: u8,
+    pub name_size: u16,
+    pub extra_data_size: u32,
+}
+
+/// Length of [`BitmapHeader`] in bytes.
+pub(crate) const BITMAP_HEADER_LENGTH: usize = 24;
+/// Most bitmaps that QEMU opens.
+pub(crate) const MAX_BITMAPS: u32 = 65535;
+/// Largest bitmap directory that QEMU opens.
+pub(crate) const MAX_BITMAP_DIRECTORY: u64 = 1024 * 65535;
+/// [`BitmapHeader::flags`]: was not saved properly.
+pub(crate) const BITMAP_IN_USE: u32 = 1 << 0;
+/// [`BitmapHeader::flags`]: records writes whenever the image is open.
+pub(crate) const BITMAP_AUTO: u32 = 1 << 1;
+
 /// Bytes of an entry of the L1, the standard L2 and the refcount table.
 pub(crate) const ENTRY_SIZE: u64 = 8;
 
@@ -84,6 +139,12 @@ pub(crate) const ENTRY_SIZE: u64 = 8;
 pub(crate) const EXT_END: u32 = 0;
 /// Header extension: format name of the backing file.
 pub(crate) const EXT_BACKING_FORMAT: u32 = 0xe279_2aca;
+/// Header extension: name of the external data file.
+pub(crate) const EXT_DATA_FILE: u32 = 0x4441_5441;
+/// Header extension: where the encryption header is.
+pub(crate) const EXT_CRYPTO: u32 = 0x0537_be77;
+/// Header extension: where the bitmap directory is.
+pub(crate) const EXT_BITMAPS: u32 = 0x2385_2875;
 /// Header extension: names of feature bits.
 pub(crate) const EXT_FEATURE_NAMES: u32 = 0x6803_f857;
 /// Bytes of an entry of the feature name table: type, bit, 46 bytes of name.

@@ -16,15 +16,21 @@
 
 mod allocate;
 mod backing;
+mod bitmaps;
 mod cache;
 mod codec;
+mod crypto;
+mod details;
 mod error;
+mod extensions;
 mod header;
 mod layout;
 mod mapping;
+mod open;
 mod options;
 mod parse;
 mod read;
+mod snapshots;
 mod table;
 mod write;
 
@@ -36,9 +42,10 @@ pub static FORMAT: Format = Format {
     extensions: &["qcow2", "qcow"],
     description: "QEMU copy-on-write images, versions 2 and 3",
     probe,
-    open_layer: Some(read::open),
+    open_layer: Some(open::open),
     create: Some(write::create),
     create_options: options::CREATE_OPTIONS,
+    has_snapshots: true,
     can_differ: true,
     size_step: |_| format_core::units::SECTOR,
     ..Format::NONE

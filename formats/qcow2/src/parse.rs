@@ -1,11 +1,12 @@
 //! The header: bytes to trusted types. Pure; every check of the header is here.
 
 use crate::error::Qcow2Error;
+use crate::extensions::{Extensions, parse_extensions};
 use crate::layout::*;
 use crate::table::Geometry;
 use binrw::BinRead;
 use format_core::units::align_up;
-use format_core::{Bytes, Error, Warning};
+use format_core::{Bytes, Error};
 use std::io::Cursor;
 
 /// How compressed clusters are compressed.
@@ -18,14 +19,30 @@ pub(crate) enum Compression {
 /// A header that was checked.
 #[derive(Debug)]
 pub(crate) struct Header {
+    pub v2: HeaderV2,
+    pub v3: HeaderV3,
+    pub extensions: Extensions,
+    /// The size of an external data file is not known yet.
     pub geometry: Geometry,
-    pub l1_table_offset: u64,
-    /// L1 entries that the disk needs; the table may have more (for a saved machine state).
-    pub l1_entries: usize,
+    pub l1: TablePlace,
     pub compression: Compression,
     pub backing_name: Option<String>,
-    pub backing_format: Option<String>,
-    pub warnings: Vec<Warning>,
+}
+
+/// Where an L1 table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TablePlace {
+    pub offset: u64,
+    /// Entries that the disk needs; the table may have more (for a saved machine state).
+    pub needed: usize,
+    /// Entries that the table has.
+    pub entries: u64,
+}
+
+impl Header {
+    pub(crate) fn has_data_file(&self) -> bool {
+        self.v3.incompatible_features & INCOMPAT_DATA_FILE != 0
+    }
 }
 
 /// Parses the first cluster of an image whose file has `file_size` bytes. `first` may hold more than the cluster.
@@ -45,15 +62,7 @@ pub(crate) fn parse_header(first: &[u8], file_size: u64) -> Result<Header, Error
     check_header_length(&v2, &v3, cluster_size)?;
     let bytes = Bytes::new(first, 0);
     let extensions = parse_extensions(&bytes, &v2, &v3, cluster_size)?;
-    if v2.crypt_method != 0 {
-        let method = match v2.crypt_method {
-            1 => "AES".to_owned(),
-            2 => "LUKS".to_owned(),
-            other => format!("the unknown method {other}"),
-        };
-        return Err(Qcow2Error::Encrypted { method }.into());
-    }
-    check_features(v3.incompatible_features, extensions.feature_names)?;
+    extensions.check_features(v3.incompatible_features)?;
     if v3.refcount_order > MAX_REFCOUNT_ORDER {
         return Err(Qcow2Error::RefcountOrder(v3.refcount_order).into());
     }
@@ -67,17 +76,14 @@ pub(crate) fn parse_header(first: &[u8], file_size: u64) -> Result<Header, Error
         extended_l2,
         virtual_size: v2.size,
         file_size,
+        data_file_size: None,
+        encrypted: v2.crypt_method != 0,
     };
     check_refcount_table(&v2, &geometry)?;
-    Ok(Header {
-        geometry,
-        l1_table_offset: v2.l1_table_offset,
-        l1_entries: check_l1(&v2, &geometry)?,
-        compression: parse_compression(&bytes, &v3)?,
-        backing_name: parse_backing_name(&bytes, &v2, cluster_size)?,
-        backing_format: extensions.backing_format,
-        warnings: warnings(&v2, &v3),
-    })
+    let l1 = check_l1(v2.l1_size, v2.l1_table_offset, &geometry)?;
+    let compression = parse_compression(&bytes, &v3)?;
+    let backing_name = parse_backing_name(&bytes, &v2, cluster_size)?;
+    Ok(Header { v2, v3, extensions, geometry, l1, compression, backing_name })
 }
 
 fn read_fixed<T>(first: &[u8], at: u64) -> Result<T, Qcow2Error>
@@ -108,81 +114,17 @@ fn check_header_length(v2: &HeaderV2, v3: &HeaderV3, cluster_size: u64) -> Resul
     Err(Qcow2Error::HeaderLength { length, min, cluster_size })
 }
 
-#[derive(Default)]
-struct Extensions<'a> {
-    backing_format: Option<String>,
-    feature_names: &'a [u8],
-}
-
-fn parse_extensions<'a>(
-    first: &Bytes<'a>,
-    v2: &HeaderV2,
-    v3: &HeaderV3,
-    cluster_size: u64,
-) -> Result<Extensions<'a>, Error> {
-    // The backing file name ends the area; where there is none, the cluster does.
-    let end = match v2.backing_file_offset {
-        0 => cluster_size,
-        offset => offset.min(cluster_size),
-    };
-    let mut found = Extensions::default();
-    let mut at = u64::from(v3.header_length);
-    while at + 8 <= end {
-        let (kind, len) = (first.u32_be(at as usize)?, first.u32_be(at as usize + 4)?);
-        let left = end - at - 8;
-        if kind == EXT_END {
-            break;
-        }
-        if u64::from(len) > left {
-            return Err(Qcow2Error::Extension { kind, len, left, at }.into());
-        }
-        let data = first.slice(at as usize + 8, len as usize)?;
-        match kind {
-            EXT_BACKING_FORMAT => {
-                let text = str::from_utf8(data).map_err(|_| Qcow2Error::ExtensionText { kind, at })?;
-                found.backing_format = Some(text.trim_end_matches('\0').to_owned());
-            }
-            EXT_FEATURE_NAMES => found.feature_names = data,
-            _ => {}
-        }
-        at += 8 + align_up(len.into(), 8).unwrap_or(left);
+/// An L1 table of the disk `geometry`: the active one, or a snapshot's.
+pub(crate) fn check_l1(l1_size: u32, offset: u64, geometry: &Geometry) -> Result<TablePlace, Qcow2Error> {
+    let (size, entries) = (geometry.virtual_size, u64::from(l1_size));
+    let needed = size.div_ceil(geometry.table_coverage());
+    if needed.max(entries) > MAX_L1_ENTRIES {
+        return Err(Qcow2Error::L1TooLarge(needed.max(entries)));
     }
-    Ok(found)
-}
-
-/// The bits that change how the file is read, and that we do not know.
-fn check_features(incompatible: u64, names: &[u8]) -> Result<(), Qcow2Error> {
-    let known = INCOMPAT_DIRTY | INCOMPAT_CORRUPT | INCOMPAT_COMPRESSION | INCOMPAT_EXTENDED_L2;
-    let unknown = incompatible & !known;
-    if unknown == 0 {
-        return Ok(());
+    if needed > entries {
+        return Err(Qcow2Error::L1TooSmall { l1_size, size, needed });
     }
-    let described: Vec<_> =
-        (0..64).filter(|bit| unknown >> bit & 1 == 1).map(|bit| feature_name(bit, names)).collect();
-    Err(Qcow2Error::Features(described.join(", ")))
-}
-
-fn feature_name(bit: u8, names: &[u8]) -> String {
-    let named = names.chunks_exact(FEATURE_NAME_LEN).find(|entry| entry.starts_with(&[0, bit]));
-    match named.and_then(|entry| entry.get(2..)) {
-        Some(name) => {
-            let name = String::from_utf8_lossy(name);
-            format!("{:?} (bit {bit})", name.trim_end_matches('\0'))
-        }
-        None if 1 << bit == INCOMPAT_DATA_FILE => format!("\"external data file\" (bit {bit})"),
-        None => format!("bit {bit}"),
-    }
-}
-
-fn check_l1(v2: &HeaderV2, geometry: &Geometry) -> Result<usize, Qcow2Error> {
-    let needed = v2.size.div_ceil(geometry.table_coverage());
-    if needed.max(v2.l1_size.into()) > MAX_L1_ENTRIES {
-        return Err(Qcow2Error::L1TooLarge(needed.max(v2.l1_size.into())));
-    }
-    if needed > u64::from(v2.l1_size) {
-        return Err(Qcow2Error::L1TooSmall { l1_size: v2.l1_size, size: v2.size, needed });
-    }
-    let (offset, len) = (v2.l1_table_offset, u64::from(v2.l1_size) * ENTRY_SIZE);
+    let len = entries * ENTRY_SIZE;
     if len > 0 {
         if offset < geometry.cluster_size() {
             return Err(Qcow2Error::L1Offset { offset, why: "it overlaps the header" });
@@ -194,7 +136,7 @@ fn check_l1(v2: &HeaderV2, geometry: &Geometry) -> Result<usize, Qcow2Error> {
             return Err(Qcow2Error::L1Outside { offset, len, file_size: geometry.file_size });
         }
     }
-    Ok(needed as usize)
+    Ok(TablePlace { offset, needed: needed as usize, entries })
 }
 
 /// Reading needs no reference counts. But where their table is gone, the file is cut off, and then the end of a cluster
@@ -238,31 +180,4 @@ fn parse_backing_name(first: &Bytes<'_>, v2: &HeaderV2, cluster_size: u64) -> Re
     let name = first.slice(offset as usize, len as usize)?;
     let name = str::from_utf8(name).map_err(|_| Qcow2Error::BackingNameText { offset })?;
     Ok(Some(name.to_owned()))
-}
-
-fn warnings(v2: &HeaderV2, v3: &HeaderV3) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if v3.incompatible_features & INCOMPAT_DIRTY != 0 {
-        let text =
-            "the image was not closed properly (dirty bit); its data are read, the machine may have crashed";
-        warnings.push(Warning::new("qcow2-dirty", text));
-    }
-    if v3.incompatible_features & INCOMPAT_CORRUPT != 0 {
-        let text =
-            "QEMU marked the image as corrupt; run qemu-img check on a copy before you trust the result";
-        warnings.push(Warning::new("qcow2-corrupt", text));
-    }
-    if v2.nb_snapshots > 0 {
-        let text = format!("{} internal snapshots are left out, the current state is read", v2.nb_snapshots);
-        warnings.push(Warning::new("qcow2-snapshots", text));
-    }
-    if !v2.size.is_multiple_of(512) {
-        let text = format!(
-            "the disk has {:#x} bytes, no multiple of 512; QEMU ignores the last {}",
-            v2.size,
-            v2.size % 512
-        );
-        warnings.push(Warning::new("qcow2-odd-size", text));
-    }
-    warnings
 }

@@ -2,35 +2,36 @@
 
 use crate::cache::Cache;
 use crate::codec;
+use crate::crypto::{Decryption, SECTOR};
 use crate::error::Qcow2Error;
-use crate::layout::{ENTRY_SIZE, MAX_CLUSTER_BITS};
-use crate::parse::{Compression, parse_header};
+use crate::layout::ENTRY_SIZE;
+use crate::parse::Compression;
 use crate::table::{Compressed, Geometry, Unit};
 use format_core::{
-    Error, Extent, ExtentKind, HostRange, Layer, LayerContext, ParentRef, Result, Storage, Warning,
+    Details, Error, Extent, ExtentKind, HostRange, Layer, ParentRef, Result, Storage, Warning,
 };
 use std::sync::Arc;
 
-/// L2 tables kept: 32 MiB describe 256 GiB of disk at 64 KiB clusters.
-const TABLE_CACHE: usize = 32 << 20;
-/// Decompressed clusters kept, for reads smaller than a cluster.
-const CLUSTER_CACHE: usize = 16 << 20;
 /// Table entries that one question looks at. Longer runs are told in parts, so that the cost of a question is bounded
 /// where the layers of a chain are fragmented differently.
 const MAX_SCAN: u64 = 4096;
 /// Unused L1 entries that one question looks at.
 const MAX_SCAN_L1: u64 = 64;
 
-struct Qcow2Layer {
-    storage: Arc<dyn Storage>,
-    geometry: Geometry,
-    compression: Compression,
-    l1_table_offset: u64,
-    l1: Vec<u64>,
-    tables: Cache<u64>,
-    clusters: Cache<u8>,
-    parent: Option<ParentRef>,
-    warnings: Vec<Warning>,
+pub(crate) struct Qcow2Layer {
+    pub storage: Arc<dyn Storage>,
+    /// Holds the clusters that are not compressed: the same file, or an external one.
+    pub data: Arc<dyn Storage>,
+    pub geometry: Geometry,
+    pub compression: Compression,
+    pub decryption: Option<Decryption>,
+    pub l1_table_offset: u64,
+    pub l1: Vec<u64>,
+    pub tables: Cache<u64>,
+    pub clusters: Cache<u8>,
+    pub parent: Option<ParentRef>,
+    pub details: Details,
+    pub warnings: Vec<Warning>,
 }
 
 /// An L2 table and where it lies.
@@ -45,32 +46,8 @@ struct Run {
     unit: Unit,
 }
 
-pub(crate) fn open(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Box<dyn Layer>> {
-    let file_size = storage.size();
-    let mut first = vec![0; file_size.min(1 << MAX_CLUSTER_BITS) as usize];
-    storage.read_exact_at(0, &mut first)?;
-    let header = parse_header(&first, file_size).map_err(|e| e.in_format(crate::FORMAT.name))?;
-    let l1 = read_words(storage.as_ref(), header.l1_table_offset, header.l1_entries)?;
-    let parent = header.backing_name.map(|name| ParentRef {
-        names: vec![name],
-        format: header.backing_format.filter(|name| !name.is_empty()),
-        identity: None,
-    });
-    Ok(Box::new(Qcow2Layer {
-        storage,
-        geometry: header.geometry,
-        compression: header.compression,
-        l1_table_offset: header.l1_table_offset,
-        l1,
-        tables: Cache::new(TABLE_CACHE),
-        clusters: Cache::new(CLUSTER_CACHE),
-        parent,
-        warnings: header.warnings,
-    }))
-}
-
 /// `count` big-endian numbers; the caller has checked that the file holds them.
-fn read_words(storage: &dyn Storage, offset: u64, count: usize) -> Result<Vec<u64>> {
+pub(crate) fn read_words(storage: &dyn Storage, offset: u64, count: usize) -> Result<Vec<u64>> {
     let mut bytes = vec![0; count * ENTRY_SIZE as usize];
     if count > 0 {
         storage.read_exact_at(offset, &mut bytes)?;
@@ -143,11 +120,34 @@ impl Qcow2Layer {
     }
 
     /// Host bytes as they are; zeros where the file's last cluster is missing its end.
-    fn read_plain(&self, host: u64, buf: &mut [u8]) -> Result<()> {
-        let there = self.geometry.file_size.saturating_sub(host).min(buf.len() as u64) as usize;
+    fn read_stored(&self, host: u64, buf: &mut [u8]) -> Result<()> {
+        let there = self.geometry.data_size().saturating_sub(host).min(buf.len() as u64) as usize;
         let (stored, missing) = buf.split_at_mut(there);
         missing.fill(0);
-        if stored.is_empty() { Ok(()) } else { self.storage.read_exact_at(host, stored) }
+        if stored.is_empty() { Ok(()) } else { self.data.read_exact_at(host, stored) }
+    }
+
+    /// What is stored at `host` for the guest's place `at`. A sector is decrypted as a whole.
+    fn read_plain(&self, mut host: u64, mut at: u64, mut buf: &mut [u8]) -> Result<()> {
+        let Some(decryption) = &self.decryption else { return self.read_stored(host, buf) };
+        while !buf.is_empty() {
+            let skip = (at % SECTOR as u64) as usize;
+            let whole = if skip == 0 { buf.len() / SECTOR * SECTOR } else { 0 };
+            let len = if whole > 0 { whole } else { buf.len().min(SECTOR - skip) };
+            let (now, rest) = buf.split_at_mut(len);
+            if whole > 0 {
+                self.read_stored(host, now)?;
+                decryption.decrypt(host, at, now);
+            } else {
+                let mut sector = [0; SECTOR];
+                let start = host.saturating_sub(skip as u64);
+                self.read_stored(start, &mut sector)?;
+                decryption.decrypt(start, at - skip as u64, &mut sector);
+                now.iter_mut().zip(sector.iter().skip(skip)).for_each(|(to, from)| *to = *from);
+            }
+            (host, at, buf) = (host.saturating_add(len as u64), at + len as u64, rest);
+        }
+        Ok(())
     }
 
     fn read_compressed(&self, place: Compressed, at: u64, buf: &mut [u8]) -> Result<()> {
@@ -238,7 +238,9 @@ impl Layer for Qcow2Layer {
             let (now, rest) = buf.split_at_mut(len as usize);
             match run.unit {
                 Unit::Unallocated | Unit::Zero => now.fill(0),
-                Unit::Data(host) => self.read_plain(host + at % self.geometry.unit_size(), now)?,
+                Unit::Data(host) => {
+                    self.read_plain(host.saturating_add(at % self.geometry.unit_size()), at, now)?;
+                }
                 Unit::Compressed(place) => self.read_compressed(place, at, now)?,
             }
             buf = rest;
@@ -249,11 +251,23 @@ impl Layer for Qcow2Layer {
 
     fn host_range(&self, offset: u64) -> Option<HostRange> {
         self.check_inside(offset, 1).ok()?;
+        if self.decryption.is_some() {
+            return None;
+        }
         let run = self.run(offset, u64::MAX, one_read).ok()?;
         let Unit::Data(host) = run.unit else { return None };
         let host = host.checked_add(offset % self.geometry.unit_size())?;
-        let len = run.len.min(self.geometry.file_size.checked_sub(host).filter(|&len| len > 0)?);
-        Some(HostRange { storage: Arc::clone(&self.storage), offset: host, len })
+        let len = run.len.min(self.geometry.data_size().checked_sub(host).filter(|&len| len > 0)?);
+        Some(HostRange { storage: Arc::clone(&self.data), offset: host, len })
+    }
+
+    fn is_compressed_at(&self, offset: u64) -> bool {
+        let found = self.check_inside(offset, 1).and_then(|()| self.run(offset, 1, one_read));
+        found.is_ok_and(|run| matches!(run.unit, Unit::Compressed(_)))
+    }
+
+    fn details(&self) -> Details {
+        self.details.clone()
     }
 
     fn parent(&self) -> Option<&ParentRef> {

@@ -11,6 +11,9 @@ pub(crate) struct Geometry {
     pub extended_l2: bool,
     pub virtual_size: u64,
     pub file_size: u64,
+    /// Size of the external data file, where there is one.
+    pub data_file_size: Option<u64>,
+    pub encrypted: bool,
 }
 
 /// What one unit of the disk is. A unit is the smallest run that a table describes: a cluster, or with extended L2
@@ -113,23 +116,28 @@ impl Geometry {
         if self.extended_l2 {
             let word = self.entry_index(unit) * self.entry_words() + 1;
             let bitmap = table.get(word as usize).copied().unwrap_or(0);
-            return self.subcluster(entry, offset, bitmap, unit % SUBCLUSTERS);
+            return self.subcluster(entry, bitmap, unit % SUBCLUSTERS);
         }
-        match (entry & L2_ZERO != 0, offset) {
+        match (entry & L2_ZERO != 0, self.has_cluster(entry)) {
             (true, _) if self.version < 3 => Err(EntryFault::ZeroFlagV2),
             (true, _) => Ok(Unit::Zero),
-            (false, 0) => Ok(Unit::Unallocated),
-            (false, offset) => self.inside(offset).map(Unit::Data),
+            (false, false) => Ok(Unit::Unallocated),
+            (false, true) => self.inside_data(offset).map(Unit::Data),
         }
     }
 
+    /// Whether a standard entry names a host cluster. An external data file has data at offset 0, too.
+    pub(crate) fn has_cluster(&self, entry: u64) -> bool {
+        entry & OFFSET_MASK != 0 || (self.data_file_size.is_some() && entry & COPIED != 0)
+    }
+
     /// Extended L2: the low half of the bitmap says "allocated", the high half "reads as zeros".
-    fn subcluster(&self, entry: u64, offset: u64, bitmap: u64, index: u64) -> Result<Unit, EntryFault> {
+    fn subcluster(&self, entry: u64, bitmap: u64, index: u64) -> Result<Unit, EntryFault> {
         let (allocated, zero) = (bitmap & 0xffff_ffff, bitmap >> 32);
         if entry & L2_ZERO != 0 {
             return Err(EntryFault::Reserved(L2_ZERO));
         }
-        if allocated & zero != 0 || (offset == 0 && allocated != 0) {
+        if allocated & zero != 0 || (allocated != 0 && !self.has_cluster(entry)) {
             return Err(EntryFault::Bitmap(bitmap));
         }
         if zero >> index & 1 == 1 {
@@ -138,10 +146,18 @@ impl Geometry {
         if allocated >> index & 1 == 0 {
             return Ok(Unit::Unallocated);
         }
-        Ok(Unit::Data(self.inside(offset)?.saturating_add(index * self.unit_size())))
+        let offset = self.inside_data(entry & OFFSET_MASK)?;
+        Ok(Unit::Data(offset.saturating_add(index * self.unit_size())))
     }
 
     fn compressed(&self, entry: u64) -> Result<Compressed, EntryFault> {
+        // QEMU writes neither, and it would read the second without decrypting.
+        if self.data_file_size.is_some() {
+            return Err(EntryFault::CompressedInDataFile);
+        }
+        if self.encrypted {
+            return Err(EntryFault::CompressedInEncrypted);
+        }
         if entry & COPIED != 0 {
             return Err(EntryFault::Reserved(COPIED));
         }
@@ -161,9 +177,19 @@ impl Geometry {
 
     /// The first byte must be there. The rest of the file's last cluster may be missing: QEMU grows files lazily.
     fn inside(&self, offset: u64) -> Result<u64, EntryFault> {
-        if offset < self.file_size {
-            return Ok(offset);
-        }
-        Err(EntryFault::Outside { offset, file_size: self.file_size })
+        inside(offset, self.file_size)
     }
+
+    fn inside_data(&self, offset: u64) -> Result<u64, EntryFault> {
+        inside(offset, self.data_size())
+    }
+
+    /// Size of the file that holds the clusters.
+    pub(crate) fn data_size(&self) -> u64 {
+        self.data_file_size.unwrap_or(self.file_size)
+    }
+}
+
+fn inside(offset: u64, file_size: u64) -> Result<u64, EntryFault> {
+    if offset < file_size { Ok(offset) } else { Err(EntryFault::Outside { offset, file_size }) }
 }

@@ -79,7 +79,7 @@ fn the_hand_made_image_is_good() {
 
 #[test]
 fn every_fault_of_the_header_is_named() {
-    use ErrorKind::{Corrupt, Limit, NeedsPerson, Unsupported};
+    use ErrorKind::{Corrupt, Denied, Limit, NeedsPerson, Unsupported};
     broken(Corrupt, "the magic is [51", |i| i.bytes[3] = 0xfa);
     broken(Corrupt, "the header wants 0x48 bytes, the file has 0x28", |i| i.bytes.truncate(40));
     broken(Corrupt, "the header wants 0x68 bytes, the file has 0x50", |i| i.bytes.truncate(80));
@@ -101,14 +101,17 @@ fn every_fault_of_the_header_is_named() {
     broken(NeedsPerson, "encrypted with AES", |i| {
         i.u32(32, 1);
     });
-    broken(NeedsPerson, "encrypted with LUKS", |i| {
+    broken(Corrupt, "crypt_method is LUKS, but there is no encryption header extension", |i| {
         i.u32(32, 2);
     });
     broken(NeedsPerson, "unknown method 9", |i| {
         i.u32(32, 9);
     });
-    broken(Unsupported, "\"external data file\" (bit 2)", |i| {
+    broken(Corrupt, "the external data file feature bit is set, but there is no name of the file", |i| {
         i.u64(72, 4);
+    });
+    broken(Denied, "the image refers to \"/etc/passwd\"", |i| {
+        i.u64(72, 4).extension(0x4441_5441, b"/etc/passwd");
     });
     broken(Unsupported, "feature bit 40 is", |i| {
         i.u64(72, 1 << 40);
