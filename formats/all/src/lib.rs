@@ -11,4 +11,16 @@ pub static FORMATS: &[&Format] = &[
     &format_vhd::FORMAT,
     &format_vdi::FORMAT,
     &format_qed::FORMAT,
+    // Only recognised.
+    &format_closed::DMG,
+    &format_closed::BOCHS,
+    &format_closed::CLOOP,
+    &format_closed::TIB,
+    &format_closed::VBK,
+    &format_closed::AIV,
+    &format_closed::SPF,
+    &format_closed::MRIMG,
+    &format_closed::MRIMGX,
+    &format_closed::GHO,
+    &format_closed::WIM,
 ];

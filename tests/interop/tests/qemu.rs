@@ -134,7 +134,7 @@ fn what_qemu_img_makes_reads_as_the_disk() {
     let raw = gpt_disk(folder.path());
     let wanted = sha256(&open(&raw, "raw").unwrap().disk).unwrap();
     let image = folder.path().join("theirs");
-    for &format in FORMATS {
+    for &format in FORMATS.iter().filter(|format| format.open_layer.is_some()) {
         for options in made_by_qemu(format) {
             let mut args = vec!["convert", "-f", "raw", "-O", qemu_name(format)];
             args.extend(*options);
@@ -153,7 +153,7 @@ fn every_format_becomes_every_other() {
     let raw = gpt_disk(folder.path());
     let interrupted = AtomicBool::new(false);
     let reference = open(&raw, "raw").unwrap();
-    for &from in FORMATS {
+    for &from in FORMATS.iter().filter(|format| format.open_layer.is_some()) {
         let source = folder.path().join(format!("from.{}", from.name));
         let mut args = vec!["convert", "-f", "raw", "-O", qemu_name(from)];
         args.extend(made_by_qemu(from)[0]);

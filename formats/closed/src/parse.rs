@@ -1,0 +1,103 @@
+//! Telling the formats by their first and last bytes.
+
+use crate::layout::{
+    BOCHS, CLOOP_END, CLOOP_START, GHO, KOLY, KOLY_LEN, MRIMG, MRIMG_TAIL, MRIMGX, TIB, VBK_DIGEST,
+    VBK_VERSION_REST, WIM,
+};
+use format_core::Score;
+
+fn magic(found: bool) -> Score {
+    if found { Score::Magic } else { Score::No }
+}
+
+fn starts_with_any(head: &[u8], wanted: &[&[u8]]) -> Score {
+    magic(wanted.iter().any(|wanted| head.starts_with(wanted)))
+}
+
+/// The last `len` bytes of the file, fewer where it is shorter.
+fn last(tail: &[u8], len: usize) -> &[u8] {
+    tail.get(tail.len().saturating_sub(len)..).unwrap_or_default()
+}
+
+pub(crate) fn dmg(_: &[u8], tail: &[u8]) -> Score {
+    magic(tail.len() >= KOLY_LEN && last(tail, KOLY_LEN).starts_with(KOLY))
+}
+
+pub(crate) fn bochs(head: &[u8], _: &[u8]) -> Score {
+    magic(head.starts_with(BOCHS))
+}
+
+pub(crate) fn cloop(head: &[u8], _: &[u8]) -> Score {
+    let found = match head.strip_prefix(CLOOP_START) {
+        Some([letter, digit, rest @ ..]) => {
+            letter.is_ascii_uppercase() && digit.is_ascii_digit() && rest.starts_with(CLOOP_END)
+        }
+        _ => false,
+    };
+    magic(found)
+}
+
+pub(crate) fn tib(head: &[u8], _: &[u8]) -> Score {
+    starts_with_any(head, &TIB)
+}
+
+pub(crate) fn vbk(head: &[u8], _: &[u8]) -> Score {
+    let found = match head {
+        [version, rest @ ..] if *version > 0 => {
+            rest.strip_prefix(VBK_VERSION_REST).is_some_and(|rest| rest.starts_with(VBK_DIGEST))
+        }
+        _ => false,
+    };
+    magic(found)
+}
+
+pub(crate) fn mrimg(_: &[u8], tail: &[u8]) -> Score {
+    magic(last(tail, MRIMG_TAIL).windows(MRIMG.len()).any(|bytes| bytes == MRIMG))
+}
+
+pub(crate) fn mrimgx(_: &[u8], tail: &[u8]) -> Score {
+    magic(tail.ends_with(MRIMGX))
+}
+
+pub(crate) fn gho(head: &[u8], _: &[u8]) -> Score {
+    starts_with_any(head, &GHO)
+}
+
+pub(crate) fn wim(head: &[u8], _: &[u8]) -> Score {
+    starts_with_any(head, &WIM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_byte_is_another_file() {
+        let mut koly = vec![0; 700];
+        koly[188..200].copy_from_slice(KOLY);
+        let mut reflect = vec![0; 100];
+        reflect[60..81].copy_from_slice(MRIMG);
+        type Probe = fn(&[u8], &[u8]) -> Score;
+        let good: [(Probe, Vec<u8>, std::ops::Range<usize>); 9] = [
+            (dmg, koly, 188..200),
+            (bochs, BOCHS.to_vec(), 0..23),
+            (cloop, b"#!/bin/sh\n#V2.0 Format\nmodprobe".to_vec(), 0..23),
+            (tib, TIB[1].to_vec(), 0..4),
+            (vbk, b"\x0d\0\0\0\x01\0\0\0\x03\0\0\0md5\0".to_vec(), 1..16),
+            (mrimg, reflect, 60..81),
+            (mrimgx, b"12345678MACRIUM_FILE".to_vec(), 8..20),
+            (gho, GHO[0].to_vec(), 0..3),
+            (wim, WIM[0].to_vec(), 0..8),
+        ];
+        for (probe, bytes, places) in good {
+            assert_eq!(probe(&bytes, &bytes), Score::Magic, "{bytes:02x?}");
+            for place in places {
+                let mut broken = bytes.clone();
+                // 0x80 makes no digit of a digit and no capital of a capital.
+                broken[place] ^= 0x80;
+                assert_eq!(probe(&broken, &broken), Score::No, "byte {place} of {bytes:02x?}");
+            }
+            assert_eq!(probe(&[], &[]), Score::No);
+        }
+    }
+}
