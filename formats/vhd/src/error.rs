@@ -53,6 +53,8 @@ impl VhdError {
 
 impl From<VhdError> for Error {
     fn from(error: VhdError) -> Self {
-        Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name)
+        let is_checksum = matches!(error, VhdError::Checksum { .. });
+        let error = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        if is_checksum { error.hint("--ignore-checksum reads on, with a warning") } else { error }
     }
 }

@@ -5,8 +5,8 @@ use crate::layout::{FOOTER_LEN, HEADER_LEN, OLD_FOOTER_LEN, SECTOR};
 use crate::parse::{Area, DiskType, Dynamic, Found, find_footer, locators, names, parse_header};
 use crate::table::{Bat, entry_at};
 use format_core::{
-    Error, Extent, ExtentKind, HostRange, Layer, LayerContext, PageCache, ParentRef, Result, Run, Storage,
-    Warning, bit_run_msb, check_guest_range, read_runs,
+    Details, Error, Extent, ExtentKind, HostRange, Layer, LayerContext, PageCache, ParentRef, Result, Run,
+    Storage, Warning, bit_run_msb, check_guest_range, read_runs,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ struct VhdLayer {
     identity: String,
     parent: Option<ParentRef>,
     warnings: Vec<Warning>,
+    details: Details,
 }
 
 struct Blocks {
@@ -28,33 +29,57 @@ struct Blocks {
     has_bitmaps: bool,
 }
 
-pub(crate) fn open(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Box<dyn Layer>> {
-    let found = load_footer(storage.as_ref()).map_err(|e| e.context("load footer"))?;
+pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<dyn Layer>> {
+    let ignore = context.access.ignore_checksums;
+    let found = load_footer(storage.as_ref(), ignore)?;
     let virtual_size = found.image.virtual_size;
     let identity = found.image.unique_id.to_string();
     let mut warnings = warnings(&found);
     // The footer was found inside the file.
     let end = storage.size().saturating_sub(found.tail_len);
-    let (blocks, parent) = match found.image.disk_type {
-        DiskType::Fixed if virtual_size > end => {
-            return Err(VhdError::CutOff { virtual_size, available: end }.into());
+    let (mut blocks, mut parent) = (None, None);
+    if let Some(at) = found.image.disk_type.header_at() {
+        let dynamic = load_header(storage.as_ref(), at, virtual_size, end, ignore)?;
+        warnings.extend(dynamic.ignored.as_ref().map(checksum_ignored));
+        let differs = matches!(found.image.disk_type, DiskType::Differencing(_));
+        if differs {
+            let loaded = load_parent(storage.as_ref(), &dynamic, end, &mut warnings);
+            parent = Some(loaded.map_err(|e| e.context("load parent locators"))?);
         }
-        DiskType::Fixed => (None, None),
-        DiskType::Dynamic(at) => {
-            let dynamic = load_header(storage.as_ref(), at, virtual_size, end)?;
-            (Some(Blocks::new(&dynamic, virtual_size, end, false)), None)
-        }
-        DiskType::Differencing(at) => {
-            let dynamic = load_header(storage.as_ref(), at, virtual_size, end)?;
-            let parent = load_parent(storage.as_ref(), &dynamic, end, &mut warnings)
-                .map_err(|e| e.context("load parent locators"))?;
-            (Some(Blocks::new(&dynamic, virtual_size, end, true)), Some(parent))
-        }
-    };
-    Ok(Box::new(VhdLayer { storage, virtual_size, blocks, identity, parent, warnings }))
+        blocks = Some(Blocks::new(&dynamic, virtual_size, end, differs));
+    } else if virtual_size > end {
+        return Err(VhdError::CutOff { virtual_size, available: end }.into());
+    }
+    let details = details(&found, blocks.as_ref(), parent.as_ref());
+    Ok(Box::new(VhdLayer { storage, virtual_size, blocks, identity, parent, warnings, details }))
 }
 
-fn load_footer(storage: &dyn Storage) -> Result<Found> {
+fn details(found: &Found, blocks: Option<&Blocks>, parent: Option<&ParentRef>) -> Details {
+    let disk_type = match found.image.disk_type {
+        DiskType::Fixed => "fixed",
+        DiskType::Dynamic(_) => "dynamic",
+        DiskType::Differencing(_) => "differencing",
+    };
+    let creator = String::from_utf8_lossy(&found.footer.creator_application);
+    let size_from = if found.image.is_by_geometry { "geometry" } else { "current-size" };
+    let mut details = Details::from_iter([
+        ("disk-type".into(), disk_type.into()),
+        ("creator".into(), creator.trim_end_matches(['\0', ' ']).into()),
+        ("size-convention".into(), size_from.into()),
+        ("unique-id".into(), found.image.unique_id.to_string().into()),
+    ]);
+    if let Some(blocks) = blocks {
+        details.insert("block-size".into(), blocks.bat.block_size.into());
+    }
+    if let Some(parent) = parent {
+        details.insert("parent-names".into(), parent.names.clone().into());
+        details.insert("parent-unique-id".into(), parent.identity.clone().into());
+    }
+    details
+}
+
+/// Finds the footer that is to be believed.
+pub(crate) fn load_footer(storage: &dyn Storage, ignore_checksums: bool) -> Result<Found> {
     let size = storage.size();
     if size < OLD_FOOTER_LEN as u64 {
         return Err(VhdError::TooShort { size }.into());
@@ -63,7 +88,7 @@ fn load_footer(storage: &dyn Storage) -> Result<Found> {
     let (mut head, mut tail) = (vec![0; len], vec![0; len]);
     storage.read_exact_at(0, &mut head)?;
     storage.read_exact_at(size - len as u64, &mut tail)?;
-    Ok(find_footer(&head, &tail)?)
+    find_footer(&head, &tail, ignore_checksums).map_err(|e| Error::from(e).context("load footer"))
 }
 
 fn warnings(found: &Found) -> Vec<Warning> {
@@ -80,6 +105,9 @@ fn warnings(found: &Found) -> Vec<Warning> {
             "the copy of the footer at the start is damaged or another one, the footer at the end was taken",
         ));
     }
+    if let Some(wrong) = &found.ignored {
+        warnings.push(checksum_ignored(wrong));
+    }
     if found.image.is_saved_state {
         warnings.push(Warning::new(
             "vhd-saved-state",
@@ -89,14 +117,25 @@ fn warnings(found: &Found) -> Vec<Warning> {
     warnings
 }
 
-fn load_header(storage: &dyn Storage, offset: u64, virtual_size: u64, end: u64) -> Result<Dynamic> {
+fn checksum_ignored(wrong: &VhdError) -> Warning {
+    Warning::new("vhd-checksum-ignored", format!("{wrong}: what it says may be wrong, and so the disk"))
+}
+
+/// The dynamic header at `offset` of a file with `end` bytes in front of its footer.
+pub(crate) fn load_header(
+    storage: &dyn Storage,
+    offset: u64,
+    virtual_size: u64,
+    end: u64,
+    ignore_checksums: bool,
+) -> Result<Dynamic> {
     let inside = offset.checked_add(HEADER_LEN as u64).is_some_and(|header_end| header_end <= end);
     if offset < FOOTER_LEN as u64 || !inside {
         return Err(VhdError::HeaderPlace { offset, size: end }.into());
     }
     let mut bytes = [0; HEADER_LEN];
     storage.read_exact_at(offset, &mut bytes)?;
-    parse_header(&bytes, offset, virtual_size, end).map_err(|e| Error::from(e).at(offset))
+    parse_header(&bytes, offset, virtual_size, end, ignore_checksums).map_err(|e| Error::from(e).at(offset))
 }
 
 fn load_parent(
@@ -216,6 +255,10 @@ impl Layer for VhdLayer {
         };
         let run = blocks.run_at(self.storage.as_ref(), offset, true).ok()?;
         (run.kind == ExtentKind::Data).then_some(HostRange { storage, offset: run.host, len: run.len })
+    }
+
+    fn details(&self) -> Details {
+        self.details.clone()
     }
 
     fn parent(&self) -> Option<&ParentRef> {

@@ -36,6 +36,8 @@ pub(crate) struct Dynamic {
     /// What no block may overlap: the footer's copy, this header and the BAT.
     pub(crate) used: [Area; 3],
     pub(crate) header: DynamicHeader,
+    /// The header's wrong checksum, where that was to be ignored.
+    pub(crate) ignored: Option<VhdError>,
 }
 
 /// Checks the header that lies at `offset` of a file that has `size` bytes before its footer.
@@ -44,6 +46,7 @@ pub(crate) fn parse_header(
     offset: u64,
     virtual_size: u64,
     size: u64,
+    ignore_checksums: bool,
 ) -> Result<Dynamic, VhdError> {
     let found = *bytes.first_chunk::<8>().unwrap_or(&[0; 8]);
     if found != HEADER_COOKIE {
@@ -52,8 +55,10 @@ pub(crate) fn parse_header(
     let header =
         DynamicHeader::read(&mut Cursor::new(bytes)).map_err(|_| VhdError::HeaderCookie { found })?;
     let (found, computed) = (header.checksum, checksum(bytes, HEADER_CHECKSUM_AT));
-    if found != computed {
-        return Err(VhdError::Checksum { structure: "dynamic header", found, computed });
+    let ignored =
+        (found != computed).then_some(VhdError::Checksum { structure: "dynamic header", found, computed });
+    if let Some(wrong) = ignored.clone().filter(|_| !ignore_checksums) {
+        return Err(wrong);
     }
     let found = header.header_version;
     if found >> 16 != VERSION >> 16 {
@@ -79,5 +84,5 @@ pub(crate) fn parse_header(
             return Err(VhdError::Overlap { first: first.offset, second: second.offset });
         }
     }
-    Ok(Dynamic { block_size, blocks, bat, used: [copy, own, bat], header })
+    Ok(Dynamic { block_size, blocks, bat, used: [copy, own, bat], header, ignored })
 }
