@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Reading: both versions, every cluster size, plain, zero and compressed clusters, extended L2 entries
-//! (subclusters), backing files. Writing: both versions, every cluster size, optionally compressed. What is not
-//! supported, and what happens then, is in `SPEC.md`.
+//! (subclusters), backing files. Writing: both versions, every cluster size, subclusters, optionally
+//! compressed, optionally as a difference to a parent. What is not supported, and what happens then, is in `SPEC.md`.
 //!
 //! Where to look: `layout` has the structures, `parse` every check, `read` the [`format_core::Layer`], `write` the
-//! [`format_core::Sink`] over `allocate`, which hands out host clusters and counts references.
+//! [`format_core::Sink`] over `mapping`, which decides where guest bytes go, and `allocate`, which hands out host clusters
+//! and counts references.
 
 mod allocate;
 mod backing;

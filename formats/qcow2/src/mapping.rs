@@ -75,7 +75,7 @@ impl Mapping {
     ) -> Result<Writes> {
         let mut writes = Writes::default();
         for piece in pieces(plan, offset, bytes.len()) {
-            let mut state = self.begun(piece.cluster);
+            let mut state = self.begun(piece.cluster)?;
             let mut units = Vec::new();
             for (index, unit) in units_of(plan, &piece) {
                 // The caller finds zero chunks; only zeros in a part of a chunk are left to find.
@@ -107,7 +107,7 @@ impl Mapping {
     ) -> Result<Writes> {
         let mut writes = Writes::default();
         for piece in pieces(plan, offset, len) {
-            let mut state = self.begun(piece.cluster);
+            let mut state = self.begun(piece.cluster)?;
             if plan.version < 3 {
                 // Version 2 has no zero clusters.
                 state = Cluster { host: self.allocator.clusters(1, target)?, allocated: 1, zero: 0 };
@@ -142,9 +142,17 @@ impl Mapping {
         Ok((self.l1_offset, self.allocator.finish(target)?))
     }
 
-    fn begun(&self, cluster: u64) -> Cluster {
-        let same = self.begun.as_ref().filter(|begun| begun.cluster == cluster);
-        same.map(|begun| begun.state).unwrap_or_default()
+    /// What the cluster has so far.
+    fn begun(&self, cluster: u64) -> Result<Cluster> {
+        match &self.begun {
+            Some(begun) if begun.cluster == cluster => Ok(begun.state),
+            // Its earlier parts are no longer known: a new entry would lose them.
+            Some(begun) if begun.cluster > cluster => {
+                let text = format!("guest cluster {cluster:#x} comes after {:#x}", begun.cluster);
+                Err(Error::contract(text).in_format(crate::FORMAT.name))
+            }
+            _ => Ok(Cluster::default()),
+        }
     }
 
     fn set(

@@ -100,6 +100,7 @@ fn a_child_that_is_all_zeros_hides_all_of_its_parent() {
     let parent = vec![7; 3 << 20];
     qemu_parent(folder.path(), &parent, "raw");
     for options in OPTIONS {
+        judged_by_qemu(folder.path(), &parent, &[], "raw", options);
         judged_by_qemu(folder.path(), &parent, &vec![0; (3 << 20) - 512], "raw", options);
         judged_by_qemu(folder.path(), &parent, &vec![0; 5 << 20], "raw", options);
     }
@@ -164,6 +165,13 @@ fn subclusters_keep_a_difference_small() {
     sink.write_at(65536, Packed::Plain(&[1; 2048])).unwrap();
     sink.zero_at(65536 + 2048, 4096).unwrap();
     sink.write_at(65536 + 8192, Packed::Plain(&[2; 65536])).unwrap();
+    for back in [sink.write_at(65536, Packed::Plain(&[1; 2048])), sink.zero_at(0, 2048)] {
+        assert_eq!(
+            back.unwrap_err().kind(),
+            ErrorKind::Contract,
+            "parts of a cluster come one after the other"
+        );
+    }
     sink.finish().unwrap();
     let layer = open_layer(target.committed_bytes().unwrap()).unwrap();
     let (mut at, mut found) = (0, Vec::new());
