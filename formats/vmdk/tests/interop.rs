@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod builder;
+mod esx;
 
 use builder::noise;
 use format_core::{Disk, ErrorKind, Format, OpenOptions, open_image};
@@ -142,4 +143,22 @@ fn flat_and_split_disks_read_as_the_raw_disk() {
     let options = OpenOptions::new(FORMATS, Some(&FORMAT));
     let error = open_image(&part, &options).err().unwrap();
     assert!(error.message().contains("part of a split disk"), "{error}");
+}
+
+#[test]
+fn esx_extents_read_as_qemu_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("c.vmdk"), esx::Cowd::sample().bytes).unwrap();
+    std::fs::write(path.join("s.vmdk"), esx::SeSparse::sample().bytes).unwrap();
+    for (create_type, line) in
+        [("vmfsSparse", "RW 64 VMFSSPARSE \"c.vmdk\""), ("seSparse", "RW 64 SESPARSE \"s.vmdk\"")]
+    {
+        let text = format!(
+            "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"{create_type}\"\n{line}\n"
+        );
+        std::fs::write(path.join("d.vmdk"), text).unwrap();
+        run(path, "qemu-img", &["convert", "-f", "vmdk", "-O", "raw", "d.vmdk", "d.raw"]);
+        assert!(content(&path.join("d.vmdk")) == std::fs::read(path.join("d.raw")).unwrap(), "{create_type}");
+    }
 }
