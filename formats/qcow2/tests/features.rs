@@ -1,0 +1,217 @@
+//! Snapshots, external data files, bitmaps and what `info` tells, judged by QEMU.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod disks;
+
+use disks::{mixed, read_all, run};
+use format_core::{
+    Access, Error, ErrorKind, Format, Layer, LayerContext, OpenOptions, OpenedImage, open_image,
+};
+use format_core::{FileStorage, FolderGate, Key};
+use format_qcow2::FORMAT;
+use std::path::Path;
+use std::sync::Arc;
+
+static FORMATS: &[&Format] = &[&FORMAT];
+
+fn open(path: &Path, snapshot: Option<&str>) -> Result<OpenedImage, Error> {
+    let access = Access { snapshot: snapshot.map(str::to_owned), ..Access::default() };
+    open_image(path, &OpenOptions { access, ..OpenOptions::new(FORMATS, Some(&FORMAT)) })
+}
+
+fn layer(path: &Path, key: Option<&str>) -> Box<dyn Layer> {
+    let folder = path.parent().unwrap().to_owned();
+    let mut context = LayerContext::new(Arc::new(FolderGate::new(folder, Arc::new([]))));
+    context.access.key = key.map(|key| Key::new(key.into()));
+    FORMAT.open_layer.unwrap()(Arc::new(FileStorage::open(path).unwrap()), &context).unwrap()
+}
+
+fn assert_same(found: &[u8], wanted: &[u8], what: &str) {
+    assert_eq!(found.len(), wanted.len(), "{what}: size");
+    assert_eq!(found.iter().zip(wanted).position(|(a, b)| a != b), None, "{what}: first differing byte");
+}
+
+fn codes(image: &OpenedImage) -> Vec<&str> {
+    image.warnings.iter().map(|warning| warning.code).collect()
+}
+
+/// An image with two snapshots, between which it was written to and made larger.
+fn with_snapshots(path: &Path, options: &str) {
+    run(path, "qemu-img", &["create", "-q", "-f", "qcow2", "-o", options, "a.qcow2", "2M"]);
+    let write = |command: &str| run(path, "qemu-io", &["-f", "qcow2", "-c", command, "a.qcow2"]);
+    write("write -P 1 0 1M");
+    run(path, "qemu-img", &["snapshot", "-c", "before", "a.qcow2"]);
+    write("write -P 2 512k 256k");
+    write("write -z 0 64k");
+    run(path, "qemu-img", &["resize", "-q", "a.qcow2", "3M"]);
+    write("write -P 3 2500k 100k");
+    run(path, "qemu-img", &["snapshot", "-c", "1", "a.qcow2"]);
+    write("write -P 4 0 3M");
+}
+
+#[test]
+fn each_snapshot_is_the_disk_that_qemu_shows() {
+    for options in ["cluster_size=64k", "cluster_size=512", "extended_l2=on,cluster_size=16k"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, image) = (folder.path(), folder.path().join("a.qcow2"));
+        with_snapshots(path, options);
+        for (snapshot, size) in [("before", 2 << 20), ("1", 3 << 20), ("2", 3 << 20)] {
+            let by_name = if snapshot == "2" { "1" } else { snapshot };
+            let source = format!("snapshot.name={by_name}");
+            run(
+                path,
+                "qemu-img",
+                &["convert", "-f", "qcow2", "-l", &source, "-O", "raw", "a.qcow2", "out.raw"],
+            );
+            let opened = open(&image, Some(snapshot)).unwrap();
+            assert_eq!(codes(&opened), ["qcow2-snapshots"]);
+            assert_eq!(opened.disk.virtual_size(), size);
+            let wanted = std::fs::read(path.join("out.raw")).unwrap();
+            // qemu-img gives a snapshot the size of the current disk.
+            assert_same(&read_all(&opened.disk).unwrap(), &wanted[..size as usize], snapshot);
+        }
+        let error = open(&image, Some("after")).map(|_| ()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.hint_text()),
+            (ErrorKind::Usage, Some(r#"the image has "before", "1""#))
+        );
+    }
+}
+
+#[test]
+fn snapshots_are_listed_as_in_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    with_snapshots(folder.path(), "compat=1.1");
+    let theirs = run(folder.path(), "qemu-img", &["info", "--output=json", "a.qcow2"]);
+    let theirs: serde_json::Value = serde_json::from_str(&theirs).unwrap();
+    let ours = layer(&folder.path().join("a.qcow2"), None).details();
+    assert_eq!(ours["snapshots"], theirs["snapshots"]);
+}
+
+/// Our details of an image against those of `qemu-img info`.
+fn assert_details(path: &Path, key: Option<&str>) {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let theirs = run(path.parent().unwrap(), "qemu-img", &["info", "--output=json", name]);
+    let theirs: serde_json::Value = serde_json::from_str(&theirs).unwrap();
+    let mut theirs = theirs["format-specific"]["data"].as_object().unwrap().clone();
+    if theirs["compat"] == "0.10" {
+        theirs.retain(|key, _| {
+            ["compat", "compression-type", "refcount-bits", "encrypt"].contains(&key.as_str())
+        });
+    }
+    assert_eq!(layer(path, key).details(), theirs);
+}
+
+#[test]
+fn details_are_those_of_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for options in [
+        "compat=0.10",
+        "compat=1.1,lazy_refcounts=on,refcount_bits=1",
+        "extended_l2=on,compression_type=zstd,refcount_bits=64",
+        "data_file=data.bin",
+        "data_file=data.bin,data_file_raw=on",
+    ] {
+        let _ = std::fs::remove_file(path.join("data.bin"));
+        let create = ["create", "-q", "-f", "qcow2", "-o", options, "a.qcow2", "1M"];
+        run(path, "qemu-img", &create);
+        // QEMU looks for a data file in the current directory.
+        assert_details(&path.join("a.qcow2"), None);
+    }
+    run(path, "qemu-img", &["create", "-q", "-f", "qcow2", "a.qcow2", "1M"]);
+    run(path, "qemu-img", &["bitmap", "--add", "a.qcow2", "one"]);
+    run(path, "qemu-img", &["bitmap", "--add", "--disable", "-g", "4k", "a.qcow2", "two"]);
+    assert_details(&path.join("a.qcow2"), None);
+    let opened = open(&path.join("a.qcow2"), None).unwrap();
+    assert_eq!(codes(&opened), ["qcow2-bitmaps"]);
+    assert!(opened.warnings[0].message.contains(r#"2 dirty bitmaps are left out ("one", "two")"#));
+    std::fs::write(path.join("key"), "k").unwrap();
+    let secret = "secret,id=s,file=key";
+    let aes = "encrypt.format=aes,encrypt.key-secret=s";
+    run(path, "qemu-img", &["create", "-q", "--object", secret, "-f", "qcow2", "-o", aes, "a.qcow2", "1M"]);
+    assert_details(&path.join("a.qcow2"), Some("k"));
+}
+
+#[test]
+fn external_data_files_are_read_beside_the_image() {
+    for options in ["data_file_raw=off", "data_file_raw=on", "extended_l2=on", "cluster_size=512"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let disk = mixed(3 << 20, 100_000, 21);
+        std::fs::write(path.join("in.raw"), &disk).unwrap();
+        let options = format!("data_file=data.bin,{options}");
+        run(path, "qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "-o", &options, "in.raw", "a.qcow2"]);
+        run(
+            path,
+            "qemu-io",
+            &["-f", "qcow2", "-c", "write -z 1M 70k", "-c", "write -P 5 1200k 9k", "a.qcow2"],
+        );
+        run(path, "qemu-img", &["convert", "-f", "qcow2", "-O", "raw", "a.qcow2", "out.raw"]);
+        let wanted = std::fs::read(path.join("out.raw")).unwrap();
+        let opened = open(&path.join("a.qcow2"), None).unwrap();
+        assert_same(&read_all(&opened.disk).unwrap(), &wanted, &options);
+        assert_eq!(opened.chain[0].parts[0].path, path.join("data.bin"));
+        let range = opened.disk.host_range(1200 << 10).unwrap().unwrap();
+        let mut stored = [0; 512];
+        range.storage.read_exact_at(range.offset, &mut stored).unwrap();
+        assert_eq!(stored, [5; 512]);
+        std::fs::remove_file(path.join("data.bin")).unwrap();
+        let error = open(&path.join("a.qcow2"), None).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SourceMissing);
+    }
+}
+
+#[test]
+fn a_data_file_that_is_cut_off_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("in.raw"), [7; 1 << 20]).unwrap();
+    let args = ["convert", "-f", "raw", "-O", "qcow2", "-o", "data_file=data.bin", "in.raw", "a.qcow2"];
+    run(path, "qemu-img", &args);
+    std::fs::OpenOptions::new().write(true).open(path.join("data.bin")).unwrap().set_len(512 << 10).unwrap();
+    let opened = open(&path.join("a.qcow2"), None).unwrap();
+    let error = read_all(&opened.disk).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("it points to 0x80000, the file ends at 0x80000"), "{error}");
+}
+
+/// A backing file that is shorter than its child, with its format not said.
+#[test]
+fn a_short_backing_file_of_unsaid_format_is_probed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("in.raw"), mixed(1_000_448, 50_000, 22)).unwrap();
+    run(
+        path,
+        "qemu-img",
+        &["convert", "-f", "raw", "-O", "qcow2", "-o", "compat=0.10", "in.raw", "base.qcow2"],
+    );
+    let child = ["-u", "-f", "qcow2", "-F", "qcow2", "-b", "base.qcow2", "a.qcow2", "3M"];
+    run(path, "qemu-img", &[&["create", "-q"][..], &child].concat());
+    run(path, "qemu-io", &["-f", "qcow2", "-c", "write -P 9 900k 200k", "a.qcow2"]);
+    run(path, "qemu-img", &["convert", "-f", "qcow2", "-O", "raw", "a.qcow2", "out.raw"]);
+    let wanted = std::fs::read(path.join("out.raw")).unwrap();
+    // QEMU no longer makes images without the format of their backing file: the extension is made unknown.
+    let mut image = std::fs::read(path.join("a.qcow2")).unwrap();
+    let extension = image.windows(4).position(|window| window == [0xe2, 0x79, 0x2a, 0xca]).unwrap();
+    image[extension] = 0;
+    std::fs::write(path.join("a.qcow2"), image).unwrap();
+    let opened = open(&path.join("a.qcow2"), None).unwrap();
+    assert_eq!(opened.chain.len(), 2);
+    assert_same(&read_all(&opened.disk).unwrap(), &wanted, "chain");
+}
+
+#[test]
+fn compressed_data_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("in.raw"), [7; 256 << 10]).unwrap();
+    run(path, "qemu-img", &["convert", "-c", "-f", "raw", "-O", "qcow2", "in.raw", "a.qcow2"]);
+    run(path, "qemu-io", &["-f", "qcow2", "-c", "write -P 5 64k 64k", "a.qcow2"]);
+    let layer = layer(&path.join("a.qcow2"), None);
+    assert_eq!(
+        [0, 64 << 10, 200 << 10, 256 << 10].map(|at| layer.is_compressed_at(at)),
+        [true, false, true, false]
+    );
+}
