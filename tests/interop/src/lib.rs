@@ -1,6 +1,7 @@
 //! rehome's writers judged by qemu-img, its readers by images other tools made.
 //!
-//! `tests/qemu.rs` converts between all formats; `tests/corpus.rs` reads a collection of images of other products.
+//! `tests/qemu.rs` tries every option of the writers, `tests/pairs.rs` every pair of formats; `tests/corpus.rs` reads a
+//! collection of images of other products, `tests/flips.rs` damaged ones.
 
 use convert_engine::{Control, ConvertOutcome, ConvertRequest, Destination, Silent, convert};
 use format_all::FORMATS;

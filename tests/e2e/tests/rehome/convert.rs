@@ -3,7 +3,7 @@
 use crate::bench::{Bench, MIB};
 
 /// Names that rehome and qemu-img both know.
-const FORMATS: [&str; 5] = ["raw", "qcow2", "vhdx", "vmdk", "vpc"];
+const FORMATS: [&str; 6] = ["raw", "qcow2", "vhdx", "vmdk", "vpc", "vdi"];
 /// 33 MiB and 3 sectors: neither whole blocks of the digest nor whole chunks of any format.
 const ODD: u64 = 33 * MIB + 3 * 512;
 const ODD_PIECES: [(u64, u64); 4] =

@@ -25,13 +25,12 @@ fn the_request_is_wrong() {
         said(&bench, 2, &["convert", "disk.raw", "x.unknown"]),
         "error: the name x.unknown does not say which format to write\n\nhint: name the format with -O, for example -O qcow2\n"
     );
+    let unknown = said(&bench, 2, &["convert", "-o", "size=1", "disk.raw", "x.qcow2"]);
+    assert!(unknown.starts_with("error: write x.qcow2: qcow2 has no option \"size\": it has "), "{unknown}");
+    assert!(unknown.contains(", cluster_size, "), "{unknown}");
     assert_eq!(
-        said(&bench, 2, &["convert", "-o", "size=1", "disk.raw", "x.qcow2"]),
-        "error: write x.qcow2: qcow2 has no option \"size\": it has compat, cluster_size, compressed, compression_type\n"
-    );
-    assert_eq!(
-        said(&bench, 2, &["convert", "-o", "compressed", "disk.raw", "x.qcow2"]),
-        "error: -o wants KEY=VALUE, not \"compressed\"\n"
+        said(&bench, 2, &["convert", "-o", "compressed,compressed=off", "disk.raw", "x.qcow2"]),
+        "error: -o compressed is given twice\n"
     );
     for value in [
         "cluster_size=3",

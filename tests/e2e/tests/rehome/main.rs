@@ -4,10 +4,13 @@
 mod bench;
 mod compare;
 mod convert;
+mod differences;
 mod errors;
 mod guest;
 mod hostile;
+mod images;
 mod interrupted;
 mod migrate;
 mod output;
+mod places;
 mod verify;
