@@ -111,6 +111,12 @@ impl VhdxError {
 
 impl From<VhdxError> for Error {
     fn from(error: VhdxError) -> Self {
-        Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name)
+        let by_checksum =
+            matches!(error, VhdxError::NoHeader | VhdxError::NoRegionTable | VhdxError::LogBroken { .. });
+        let error = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        if by_checksum {
+            return error.hint("where only the checksums are wrong, --ignore-checksum reads on");
+        }
+        error
     }
 }

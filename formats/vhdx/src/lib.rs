@@ -15,6 +15,7 @@
 
 mod error;
 mod layout;
+mod load;
 mod parse;
 mod read;
 mod replay;

@@ -18,6 +18,8 @@ pub(crate) struct Headers {
     /// Trusted only when `log_guid` is not nil: whole MiB behind the header section.
     pub(crate) log_offset: u64,
     pub(crate) log_length: u64,
+    /// Which of the two have their signature and checksum.
+    pub(crate) are_valid: [bool; 2],
 }
 
 /// CRC-32C over all bytes with the Checksum field taken as zero.
@@ -33,17 +35,23 @@ pub(crate) fn is_checksum_right(bytes: &[u8]) -> bool {
 
 /// Chooses the current header: the valid one with the higher sequence number.
 ///
-/// `size` is the file's. Equal numbers are accepted where the two are the same, as Disk2vhd writes them.
+/// With `ignore_checksums` one with a wrong checksum counts where no other does. `size` is the file's. Equal numbers are accepted where the two are the same, as Disk2vhd writes them.
 pub(crate) fn parse_headers(
     identifier: [u8; 8],
     first: &[u8; HEADER_LEN],
     second: &[u8; HEADER_LEN],
     size: u64,
+    ignore_checksums: bool,
 ) -> Result<Headers, VhdxError> {
     if identifier != FILE_SIGNATURE {
         return Err(VhdxError::FileSignature { found: identifier });
     }
-    let current = match (valid(first)?, valid(second)?) {
+    let (mut one, mut two) = (valid(first, true)?, valid(second, true)?);
+    let are_valid = [one.is_some(), two.is_some()];
+    if ignore_checksums && are_valid == [false; 2] {
+        (one, two) = (valid(first, false)?, valid(second, false)?);
+    }
+    let current = match (one, two) {
         (None, None) => return Err(VhdxError::NoHeader),
         (Some(one), None) | (None, Some(one)) => one,
         (Some(one), Some(two)) if one.sequence_number == two.sequence_number => {
@@ -67,11 +75,12 @@ pub(crate) fn parse_headers(
         log_guid,
         log_offset: current.log_offset,
         log_length: current.log_length.into(),
+        are_valid,
     })
 }
 
-fn valid(bytes: &[u8; HEADER_LEN]) -> Result<Option<Header>, VhdxError> {
-    if !bytes.starts_with(&HEADER_SIGNATURE) || !is_checksum_right(bytes) {
+fn valid(bytes: &[u8; HEADER_LEN], checked: bool) -> Result<Option<Header>, VhdxError> {
+    if !bytes.starts_with(&HEADER_SIGNATURE) || checked && !is_checksum_right(bytes) {
         return Ok(None);
     }
     record(bytes, 0, HEADER_LEN).map(Some)

@@ -50,13 +50,14 @@ pub(crate) enum Change {
     Zero { offset: u64, length: u64 },
 }
 
-/// Finds the active sequence in the bytes of the log region (at most [`MAX_LOG`]).
-pub(crate) fn parse_log(log: &[u8], guid: Uuid) -> Result<LogState, VhdxError> {
+/// Finds the active sequence in the bytes of the log region (at most [`MAX_LOG`]); entries with a wrong checksum only
+/// count where they are not `checked`.
+pub(crate) fn parse_log(log: &[u8], guid: Uuid, checked: bool) -> Result<LogState, VhdxError> {
     let (sectors, rest) = log.as_chunks::<LOG_SECTOR>();
     if sectors.is_empty() || !rest.is_empty() {
         return Err(VhdxError::Short { wanted: LOG_SECTOR, len: log.len() });
     }
-    let mut ring = Ring { sectors, guid, checked: 0 };
+    let mut ring = Ring { sectors, guid, ignores_checksums: !checked, checked: 0 };
     let entries = (0..sectors.len()).map(|at| ring.entry_at(at)).collect::<Result<Vec<_>, _>>()?;
     let Some(active) = active_sequence(&entries) else {
         let written = (0..sectors.len()).any(|at| ring.header_at(at).is_some());
@@ -125,6 +126,7 @@ fn run_from(entries: &[Option<Entry>], start: usize) -> impl Iterator<Item = (us
 struct Ring<'a> {
     sectors: &'a [[u8; LOG_SECTOR]],
     guid: Uuid,
+    ignores_checksums: bool,
     /// Bytes of entries that were checked so far.
     checked: u64,
 }
@@ -160,8 +162,8 @@ impl<'a> Ring<'a> {
         }
         let entry =
             Entry { sequence: header.sequence_number, length: length / LOG_SECTOR, tail: tail / LOG_SECTOR };
-        let valid = self.checksum(at, entry.length) == header.checksum
-            && self.descriptors_are_right(at, &header, entry.length);
+        let is_right = self.ignores_checksums || self.checksum(at, entry.length) == header.checksum;
+        let valid = is_right && self.descriptors_are_right(at, &header, entry.length);
         Ok(valid.then_some(entry))
     }
 

@@ -32,13 +32,14 @@ pub(crate) struct Regions {
 
 /// Checks one copy of the region table; `Ok(None)` when the copy is damaged and the other should be taken.
 ///
-/// `log` is the area that the log takes, `size` the size of the file.
+/// `log` is the area that the log takes, `size` the size of the file; a wrong checksum is damage where `checked`.
 pub(crate) fn parse_region_table(
     bytes: &[u8],
     log: Option<Region>,
     size: u64,
+    checked: bool,
 ) -> Result<Option<Regions>, VhdxError> {
-    if !bytes.starts_with(&REGION_SIGNATURE) || !is_checksum_right(bytes) {
+    if !bytes.starts_with(&REGION_SIGNATURE) || checked && !is_checksum_right(bytes) {
         return Ok(None);
     }
     let header: RegionTableHeader = record(bytes, 0, REGION_TABLE_HEADER_LEN)?;
