@@ -1,13 +1,23 @@
 //! Feeds writers as the pipeline does, and asks qemu-img.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
-use format_core::{CreateRequest, ParentImage, Result, Sink, TargetStorage};
+use format_core::{
+    CreateRequest, ExtentKind, Format, OpenOptions, OpenedImage, ParentImage, Result, Sink, TargetStorage,
+    open_image,
+};
 use format_vmdk::FORMAT;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
 pub const GRAIN: usize = 65536;
 pub const STREAM: (&str, &str) = ("subformat", "streamOptimized");
+
+const FORMATS: &[&Format] = &[&FORMAT];
+
+pub fn open(path: &Path) -> Result<OpenedImage> {
+    open_image(path, &OpenOptions::new(FORMATS, Some(&FORMAT)))
+}
 
 pub fn create(target: Box<dyn TargetStorage>, len: u64, options: &[(&str, &str)]) -> Result<Box<dyn Sink>> {
     create_child(target, len, options, None)
@@ -50,7 +60,7 @@ pub fn qemu_img(folder: &Path, arguments: &[&str]) -> String {
     said
 }
 
-/// qemu-img finds `image` whole, of type `create_type`, and of the content and size of `raw`.
+/// qemu-img finds `image` whole, of type `create_type`, and of the content and size of `raw`; so does the reader.
 pub fn judge(folder: &Path, image: &str, raw: &str, create_type: &str) {
     assert!(
         qemu_img(folder, &["compare", "-f", "vmdk", "-F", "raw", image, raw]).contains("identical"),
@@ -62,4 +72,19 @@ pub fn judge(folder: &Path, image: &str, raw: &str, create_type: &str) {
     let size = std::fs::metadata(folder.join(raw)).unwrap().len();
     assert!(info.contains(&format!("\"virtual-size\": {size}")), "{info}");
     assert!(info.contains(&format!("\"create-type\": \"{create_type}\"")), "{info}");
+    let disk = open(&folder.join(image)).unwrap().disk;
+    assert_eq!(disk.virtual_size(), size, "{create_type}");
+    let raw = std::fs::File::open(folder.join(raw)).unwrap();
+    let (mut found, mut expected) = (vec![0; 4 << 20], vec![0; 4 << 20]);
+    for extent in disk.extents(0, size) {
+        let extent = extent.unwrap();
+        // Holes of gigabytes were compared by qemu-img.
+        let steps = (extent.offset..extent.offset + extent.len).step_by(found.len());
+        for at in steps.filter(|_| extent.kind == ExtentKind::Data || extent.len < 64 << 20) {
+            let len = found.len().min((extent.offset + extent.len - at) as usize);
+            disk.read_exact_at(at, &mut found[..len]).unwrap();
+            raw.read_exact_at(&mut expected[..len], at).unwrap();
+            assert!(found[..len] == expected[..len], "{create_type} differs in {len:#x} bytes at {at:#x}");
+        }
+    }
 }
