@@ -2,7 +2,7 @@
 
 use crate::cache::Cache;
 use crate::error::VmdkError;
-use crate::layout::{GRAIN_MARKER_LEN, SECTOR};
+use crate::layout::{GRAIN_MARKER_LEN, GrainMarker, SECTOR};
 use crate::parse::parse_grain_marker;
 use format_core::{Result, Storage};
 use libdeflater::{DecompressionError, Decompressor};
@@ -71,18 +71,10 @@ impl StreamGrains {
     }
 
     /// Inflates a grain into `out`, which is as long as a grain, and says how long it was.
-    fn inflate(&self, grain: Grain, out: &mut [u8], scratch: &mut Scratch) -> Result<usize> {
-        let at = grain.at;
+    pub(crate) fn inflate(&self, grain: Grain, out: &mut [u8], scratch: &mut Scratch) -> Result<usize> {
         self.load(grain, &mut scratch.packed)?;
         let stream = scratch.packed.get(GRAIN_MARKER_LEN as usize..).unwrap_or_default();
-        let len = scratch.inflater.zlib_decompress(stream, out).map_err(|e| match e {
-            DecompressionError::InsufficientSpace => VmdkError::GrainTooLong { at, grain: self.grain_bytes },
-            DecompressionError::BadData => VmdkError::GrainStream { at },
-        })?;
-        if (len as u64) < grain.used {
-            return Err(VmdkError::GrainTooShort { at, found: len as u64, needed: grain.used }.into());
-        }
-        Ok(len)
+        Ok(inflate(&mut scratch.inflater, grain, stream, out)?)
     }
 
     /// Reads marker and stream, and checks that the marker is this grain's.
@@ -96,11 +88,7 @@ impl StreamGrains {
         if marker.lba != expected {
             return Err(VmdkError::GrainLba { at, found: marker.lba, expected }.into());
         }
-        let most = self.grain_bytes * 2 + SECTOR;
-        if marker.size == 0 || u64::from(marker.size) > most {
-            return Err(VmdkError::GrainStreamSize { at, size: marker.size, most }.into());
-        }
-        let len = GRAIN_MARKER_LEN + u64::from(marker.size);
+        let len = GRAIN_MARKER_LEN + packed_len(marker, at, self.grain_bytes)?;
         if at.saturating_add(len) > size {
             return Err(VmdkError::Outside { what: "grain", start: at, len, size }.into());
         }
@@ -111,6 +99,33 @@ impl StreamGrains {
             _ => Ok(()),
         }
     }
+}
+
+/// Bytes of the zlib stream behind `marker`, if a grain can have so many.
+pub(crate) fn packed_len(marker: GrainMarker, at: u64, grain_bytes: u64) -> Result<u64, VmdkError> {
+    let most = grain_bytes * 2 + SECTOR;
+    if marker.size == 0 || u64::from(marker.size) > most {
+        return Err(VmdkError::GrainStreamSize { at, size: marker.size, most });
+    }
+    Ok(marker.size.into())
+}
+
+/// Inflates `stream` into `out`, which is as long as a grain, and says how long it was.
+pub(crate) fn inflate(
+    inflater: &mut Decompressor,
+    grain: Grain,
+    stream: &[u8],
+    out: &mut [u8],
+) -> Result<usize, VmdkError> {
+    let (at, room) = (grain.at, out.len() as u64);
+    let len = inflater.zlib_decompress(stream, out).map_err(|e| match e {
+        DecompressionError::InsufficientSpace => VmdkError::GrainTooLong { at, grain: room },
+        DecompressionError::BadData => VmdkError::GrainStream { at },
+    })?;
+    if (len as u64) < grain.used {
+        return Err(VmdkError::GrainTooShort { at, found: len as u64, needed: grain.used });
+    }
+    Ok(len)
 }
 
 fn copy(bytes: &[u8], inside: usize, buf: &mut [u8], grain: Grain) -> Result<()> {

@@ -22,6 +22,7 @@ mod layout;
 mod names;
 mod parse;
 mod parts;
+mod pipe;
 mod read;
 mod tables;
 mod write;
@@ -35,6 +36,7 @@ pub static FORMAT: Format = Format {
     description: "VMware disks: sparse, flat, split, streamOptimized and ESXi flat",
     probe: parse::probe,
     open_layer: Some(read::open),
+    open_stream: Some(pipe::open),
     create: Some(write::create),
     create_options: write::CREATE_OPTIONS,
     size_step: |_| format_core::units::SECTOR,

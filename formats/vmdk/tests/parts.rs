@@ -1,5 +1,11 @@
 //! Disks whose descriptor is a file of its own: text of all sorts, extents of all sorts, and who may open them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::err_expect,
+    reason = "a test fails by a panic"
+)]
 
 mod builder;
 mod esx;

@@ -9,7 +9,7 @@ mod sesparse;
 pub(crate) use cowd::{COWD, parse_cowd};
 pub(crate) use flat::{FlatExtent, ZeroExtent};
 pub(crate) use grains::GrainExtent;
-pub(crate) use hosted::{HOSTED, open_hosted_header, read_directory};
+pub(crate) use hosted::{HOSTED, open_hosted_header};
 pub(crate) use sesparse::{SESPARSE, parse_sesparse};
 
 use crate::cache::Cache;
@@ -79,10 +79,16 @@ impl Shared {
     }
 
     fn warn_unclean(&mut self) {
-        let message =
-            "the disk was not closed by the last program that wrote it: the newest writes may be missing";
-        self.warn("vmdk-unclean-shutdown", message);
+        let Warning { code, message } = unclean_warning();
+        self.warn(code, message);
     }
+}
+
+/// What is said of a disk that its last writer did not close.
+pub(crate) fn unclean_warning() -> Warning {
+    let message =
+        "the disk was not closed by the last program that wrote it: the newest writes may be missing";
+    Warning::new("vmdk-unclean-shutdown", message)
 }
 
 /// The `len` bytes of the file at `at`, where a structure called `what` is said to lie.
