@@ -106,6 +106,28 @@ fn a_child_that_is_all_zeros_hides_all_of_its_parent() {
     }
 }
 
+/// Zeros that come as data hide the parent as well.
+#[test]
+fn zeros_among_the_data_hide_the_parent() {
+    let parent = vec![7; 4 << 20];
+    let base = image_of(&parent, 1 << 20, &[]).unwrap();
+    for options in OPTIONS {
+        let target = MemTarget::default();
+        let request = difference_request(parent.len(), options, &parent, "qcow2");
+        let sink = FORMAT.create.unwrap()(Box::new(target.clone()), &request).unwrap();
+        let mut chunk = vec![0; sink.needs().chunk_size as usize];
+        let half = chunk.len() / 2;
+        chunk[half..].fill(9);
+        sink.write_at(0, Packed::Plain(&chunk)).unwrap();
+        sink.finish().unwrap();
+        let child = open_layer(target.committed_bytes().unwrap()).unwrap();
+        let disk = Disk::new(vec![child.into(), open_layer(base.clone()).unwrap().into()]).unwrap();
+        let mut found = vec![0; chunk.len() + 1];
+        disk.read_exact_at(0, &mut found).unwrap();
+        assert!(found[..chunk.len()] == chunk && found[chunk.len()] == 7, "{options:?}");
+    }
+}
+
 /// The parent's data end in the middle of a cluster: what the child has behind them is its own.
 #[test]
 fn the_child_of_a_shorter_parent_is_zeros_behind_it() {

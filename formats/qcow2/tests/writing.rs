@@ -146,7 +146,8 @@ impl TargetStorage for Dirty {
 
 #[test]
 fn garbage_on_a_device_never_shows() {
-    let disk = mixed((3 << 20) + 100, 50_000, 23);
+    let mut disk = mixed((3 << 20) + 100, 50_000, 23);
+    disk[3 << 20..].fill(7);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("in.raw"), &disk).unwrap();
     for options in [
