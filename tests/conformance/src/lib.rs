@@ -36,9 +36,9 @@ pub use disk::{Flatten, check_flat, check_over_parent, check_refused, flatten};
 pub use hostile::{TIME_LIMIT, check_hostile};
 pub use layer::check_layer;
 pub use lookups::check_lookups;
-pub use options::{Options, qemu_name, writer_options};
+pub use options::{Options, qemu_name, several_files_options, writer_options};
 pub use recorder::Recorder;
-pub use sink::{Delivery, check_sink, grown, open_bytes, write_image};
+pub use sink::{Delivery, check_files, check_sink, grown, open_bytes, write_image};
 
 use std::fmt;
 

@@ -42,6 +42,17 @@ const OPTIONS: &[(&str, &[Options])] = &[
     ("vhd", &[&[("subformat", "fixed")], &[("force_size", "on")], &[("azure", "on")]]),
 ];
 
+/// By format, the options that make images of several files.
+const SEVERAL_FILES: &[(&str, &[Options])] = &[(
+    "vmdk",
+    &[
+        &[("subformat", "monolithicFlat")],
+        &[("subformat", "vmfs")],
+        &[("subformat", "twoGbMaxExtentFlat")],
+        &[("subformat", "twoGbMaxExtentSparse")],
+    ],
+)];
+
 /// What qemu-img calls a format.
 pub fn qemu_name(format: &Format) -> &'static str {
     if format.name == "vhd" { "vpc" } else { format.name }
@@ -51,4 +62,10 @@ pub fn qemu_name(format: &Format) -> &'static str {
 pub fn writer_options(format: &Format) -> impl Iterator<Item = Options> + use<> {
     let sets = OPTIONS.iter().find(|(name, _)| *name == format.name).map_or(&[] as &[_], |(_, sets)| sets);
     std::iter::once(&[] as Options).chain(sets.iter().copied())
+}
+
+/// The sets of options that make images of several files.
+pub fn several_files_options(format: &Format) -> impl Iterator<Item = Options> + use<> {
+    let sets = SEVERAL_FILES.iter().find(|(name, _)| *name == format.name);
+    sets.map_or(&[] as &[_], |(_, sets)| sets).iter().copied()
 }

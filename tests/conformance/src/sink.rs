@@ -1,10 +1,11 @@
 //! Lines 6 and 7, for one writer and its reader.
 
-use crate::{Content, Noise, Outcome, Violation, broken, first_difference, require};
+use crate::{Content, Noise, Outcome, Violation, broken, check_flat, first_difference, require};
 use format_core::{
-    CreateRequest, DenyAll, Format, Layer, LayerContext, MemStorage, MemTarget, Needs, Order, Packed, Result,
-    Sink, TargetStorage, is_zero,
+    CreateRequest, DenyAll, FileTarget, Format, Layer, LayerContext, MemStorage, MemTarget, Needs,
+    OpenOptions, Order, Packed, Result, Sink, TargetStorage, is_zero, open_image,
 };
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -72,6 +73,43 @@ fn check_one(format: &Format, options: &[(&str, &str)], content: &Content, deliv
         return Err(broken(line, format!("{place:#x} reads {:#x?}", found.get(place))));
     }
     crate::check_layer(layer.as_ref(), &expected)
+}
+
+/// Writes the content by each delivery as an image in `folder`, which may be several files, opens it and compares.
+///
+/// # Errors
+/// The first line of the contract that writer or reader breaks.
+pub fn check_files(
+    (format, formats): (&'static Format, &'static [&'static Format]),
+    options: &[(&str, &str)],
+    content: &Content,
+    folder: &Path,
+) -> Outcome {
+    let expected = grown(format, options, &content.bytes)?;
+    let path = folder.join(format!("image.{}", format.name));
+    for delivery in Delivery::ALL {
+        let failed = |e: format_core::Error| {
+            broken(6, format!("{} {options:?}, {}, {delivery:?}: {e}", format.name, content.name))
+        };
+        let target = FileTarget::create(&path, true).map_err(failed)?;
+        let sink = create(format, options, expected.len() as u64, Box::new(target)).map_err(failed)?;
+        deliver(sink.as_ref(), &expected, delivery).and_then(|()| sink.finish()).map_err(failed)?;
+        let image = open_image(&path, &OpenOptions::new(formats, Some(format))).map_err(failed)?;
+        require(6, image.chain.iter().any(|link| !link.parts.is_empty()), || {
+            format!("{} {options:?} is one file", format.name)
+        })?;
+        let size = image.disk.virtual_size();
+        require(6, size == expected.len() as u64, || {
+            format!("{:#x} bytes became {size:#x}", expected.len())
+        })?;
+        check_flat(image.disk.extents(0, size), size)?;
+        let mut found = vec![0xee; expected.len()];
+        image.disk.read_exact_at(0, &mut found).map_err(failed)?;
+        if let Some(place) = first_difference(&found, &expected) {
+            return Err(failed(format_core::Error::corrupt(format!("{place:#x} reads wrong"))));
+        }
+    }
+    Ok(())
 }
 
 /// The disk as the format can hold it: zeros up to the next multiple of its step.

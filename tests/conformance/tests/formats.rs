@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use conformance::{
-    Content, Delivery, Options, Recorder, all_contents, check_abandoned, check_digests, check_flat,
-    check_hostile, check_layer, check_lookups, check_over_parent, check_sink, flatten, grown, open_bytes,
-    qemu_name, write_image, writer_options,
+    Content, Delivery, Options, Recorder, all_contents, check_abandoned, check_digests, check_files,
+    check_flat, check_hostile, check_layer, check_lookups, check_over_parent, check_sink, flatten, grown,
+    open_bytes, qemu_name, several_files_options, write_image, writer_options,
 };
 use convert_engine::{Control, Silent, copy_disk, digest_of_bytes};
 use format_all::FORMATS;
@@ -90,6 +90,19 @@ fn lines_1_2_3_6_7_what_is_written_is_read() {
         let contents = if options.is_empty() { &all } else { &every_second };
         if let Err(violation) = check_sink(format, options, contents) {
             panic!("{violation}");
+        }
+    }
+}
+
+#[test]
+fn lines_6_and_7_images_of_several_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for &format in FORMATS {
+        for options in several_files_options(format) {
+            for content in all_contents().iter().step_by(2) {
+                check_files((format, FORMATS), options, content, folder.path())
+                    .unwrap_or_else(|violation| panic!("{violation}"));
+            }
         }
     }
 }
