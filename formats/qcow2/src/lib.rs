@@ -19,6 +19,7 @@ mod allocate;
 mod backing;
 mod bitmaps;
 mod cache;
+mod check;
 mod codec;
 mod crypto;
 mod details;
@@ -44,6 +45,7 @@ pub static FORMAT: Format = Format {
     description: "QEMU copy-on-write images, versions 2 and 3",
     probe,
     open_layer: Some(open::open),
+    check: Some(check::check),
     create: Some(write::create),
     create_options: options::CREATE_OPTIONS,
     has_snapshots: true,

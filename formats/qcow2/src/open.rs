@@ -75,7 +75,7 @@ fn parent(name: Option<String>, format: Option<String>) -> Option<ParentRef> {
 }
 
 /// The file that holds the clusters: the image itself, or the external data file.
-fn data_file(
+pub(crate) fn data_file(
     storage: &Arc<dyn Storage>,
     header: &Header,
     geometry: &mut Geometry,

@@ -40,7 +40,8 @@ pub(crate) fn load(storage: &dyn Storage, header: &Header) -> Result<SnapshotTab
     let file_size = header.geometry.file_size;
     let mut found = SnapshotTable::default();
     for index in 0..count {
-        let at = start.saturating_add(found.len);
+        let begin = align_up(found.len, 8).unwrap_or(u64::MAX);
+        let at = start.saturating_add(begin);
         let outside = || Qcow2Error::SnapshotOutside { index, count, at, file_size };
         let piece = |skip: u64, len: usize| -> Result<Vec<u8>> {
             let from = at.checked_add(skip).ok_or_else(outside)?;
@@ -58,8 +59,8 @@ pub(crate) fn load(storage: &dyn Storage, header: &Header) -> Result<SnapshotTab
         let extra = fixed.extra_data_size as usize;
         let rest = piece(SNAPSHOT_HEADER_LENGTH as u64, extra.saturating_add(texts))?;
         found.snapshots.push(snapshot(&fixed, &rest)?);
-        let len = SNAPSHOT_HEADER_LENGTH as u64 + rest.len() as u64;
-        found.len = found.len.saturating_add(align_up(len, 8).unwrap_or(u64::MAX));
+        // The last entry is not padded.
+        found.len = begin.saturating_add(SNAPSHOT_HEADER_LENGTH as u64 + rest.len() as u64);
     }
     Ok(found)
 }

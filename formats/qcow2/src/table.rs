@@ -52,7 +52,8 @@ impl Geometry {
         1 << (self.cluster_bits - 3)
     }
 
-    fn units_per_cluster(&self) -> u64 {
+    /// Units of a cluster.
+    pub(crate) fn units_per_cluster(&self) -> u64 {
         if self.extended_l2 { SUBCLUSTERS } else { 1 }
     }
 

@@ -1,0 +1,240 @@
+//! The check of an image's structure: which clusters are used, and whether the reference counts say so.
+//!
+//! Counted as QEMU counts: a count that is too low is an error, one that is too high a leak.
+
+mod counts;
+mod refcounts;
+mod tables;
+
+use crate::crypto::HeaderPlace;
+use crate::layout::*;
+use crate::open::{data_file, load_header};
+use crate::parse::Header;
+use crate::{bitmaps, snapshots};
+use counts::{Counts, PAGE, Use, count};
+use format_core::{CheckReport, LayerContext, Result, Storage};
+use refcounts::{Refcounts, is_hole};
+use std::sync::Arc;
+use tables::L2Tables;
+
+/// Entries of L1 and bitmap tables, those of all snapshots together.
+const MAX_ENTRIES: u64 = 64 << 20;
+
+struct Check<'a> {
+    storage: &'a dyn Storage,
+    header: &'a Header,
+    refcounts: Refcounts<'a>,
+    counts: Counts,
+    report: CheckReport,
+    entries_read: u64,
+}
+
+pub(crate) fn check(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport> {
+    run(&storage, context).map_err(|e| e.in_format(crate::FORMAT.name))
+}
+
+fn run(storage: &Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport> {
+    let mut header = load_header(storage.as_ref())?;
+    let mut geometry = header.geometry;
+    data_file(storage, &header, &mut geometry, context)?;
+    header.geometry = geometry;
+    let mut check = Check {
+        storage: storage.as_ref(),
+        header: &header,
+        refcounts: Refcounts::load(storage.as_ref(), &header)?,
+        counts: Counts::default(),
+        report: CheckReport::default(),
+        entries_read: 0,
+    };
+    check.report.total_chunks = geometry.virtual_size.div_ceil(geometry.cluster_size());
+    check.notes();
+    check.refcount_structures()?;
+    check.used(0, geometry.cluster_size(), Use::Alone, 1, "the header")?;
+    let mut tables = L2Tables::default();
+    check.l1(&mut tables, header.l1.offset, header.l1.entries, true)?;
+    check.snapshots(&mut tables)?;
+    check.l2_tables(&tables)?;
+    check.crypto_header()?;
+    check.bitmaps()?;
+    check.compare()?;
+    Ok(check.report)
+}
+
+impl Check<'_> {
+    fn notes(&mut self) {
+        let incompatible = self.header.v3.incompatible_features;
+        if incompatible & INCOMPAT_DIRTY != 0 {
+            self.report
+                .note("the image was not closed properly (dirty bit): reference counts may be stale", None);
+        }
+        if incompatible & INCOMPAT_CORRUPT != 0 {
+            self.report.note("QEMU marked the image as corrupt", None);
+        }
+    }
+
+    /// Counts the clusters that `len` bytes touch.
+    fn used(&mut self, offset: u64, len: u64, kind: Use, times: u64, what: &str) -> Result<()> {
+        let bits = self.header.geometry.cluster_bits;
+        let end = offset.saturating_add(len).div_ceil(1 << bits);
+        for cluster in offset >> bits..end {
+            if self.counts.add(cluster, kind, times)? {
+                let at = cluster << bits;
+                self.report.error(
+                    format!("{what} at {offset:#x} overlaps another use of the cluster at {at:#x}"),
+                    Some(at),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a structure that is alone in its clusters; tells whether it lies in the file.
+    fn in_file(&mut self, offset: u64, len: u64, what: &str) -> Result<bool> {
+        let (file_size, cluster_size) = (self.header.geometry.file_size, self.header.geometry.cluster_size());
+        if !offset.is_multiple_of(cluster_size) {
+            let text =
+                format!("{what} at {offset:#x} is at no multiple of the cluster size {cluster_size:#x}");
+            self.report.error(text, Some(offset));
+            return Ok(false);
+        }
+        if offset.checked_add(len).is_none_or(|end| end > file_size) {
+            let text = format!(
+                "{what} of {len:#x} bytes at {offset:#x} leaves the file, which ends at {file_size:#x}"
+            );
+            self.report.error(text, Some(offset));
+            return Ok(false);
+        }
+        self.used(offset, len, Use::Alone, 1, what)?;
+        Ok(true)
+    }
+
+    fn refcount_structures(&mut self) -> Result<()> {
+        let geometry = self.header.geometry;
+        let (offset, clusters) =
+            (self.header.v2.refcount_table_offset, self.header.v2.refcount_table_clusters);
+        self.used(offset, u64::from(clusters) << geometry.cluster_bits, Use::Alone, 1, "the refcount table")?;
+        for index in 0..self.refcounts.table.len() {
+            let block = self.refcounts.table.get(index).copied().unwrap_or(0);
+            if block == 0 {
+                continue;
+            }
+            let before = self.report.errors;
+            let inside = self.in_file(block, geometry.cluster_size(), &format!("refcount block {index}"))?;
+            // What is used twice would be read twice, and is wrong once at least. A hole holds zeros as no block does.
+            let skipped = !inside
+                || self.report.errors > before
+                || is_hole(self.storage, block, geometry.cluster_size())?;
+            if skipped && let Some(entry) = self.refcounts.table.get_mut(index) {
+                *entry = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshots(&mut self, tables: &mut L2Tables) -> Result<()> {
+        let offset = self.header.v2.snapshots_offset;
+        let table = match snapshots::load(self.storage, self.header) {
+            Ok(table) => table,
+            Err(error) => {
+                self.report.error(format!("the snapshot table: {error}"), Some(offset));
+                return Ok(());
+            }
+        };
+        if table.len > 0 {
+            self.in_file(offset, table.len, "the snapshot table")?;
+        }
+        for snapshot in &table.snapshots {
+            self.l1(tables, snapshot.l1_table_offset, snapshot.l1_size.into(), false)?;
+        }
+        Ok(())
+    }
+
+    fn crypto_header(&mut self) -> Result<()> {
+        if let Some(HeaderPlace { offset, len }) = self.header.extensions.crypto {
+            self.in_file(offset, len, "the encryption header")?;
+        }
+        Ok(())
+    }
+
+    fn bitmaps(&mut self) -> Result<()> {
+        let bitmaps = match bitmaps::load(self.storage, self.header) {
+            Ok(bitmaps) => bitmaps,
+            Err(error) => {
+                self.report.error(error.to_string(), None);
+                return Ok(());
+            }
+        };
+        if let (Some(place), false) = (self.header.extensions.bitmaps, bitmaps.is_empty()) {
+            self.in_file(place.directory_offset, place.directory_size, "the bitmap directory")?;
+        }
+        let cluster_size = self.header.geometry.cluster_size();
+        for bitmap in &bitmaps {
+            let (offset, count) = (bitmap.table_offset, u64::from(bitmap.table_entries));
+            if count == 0 || !self.in_file(offset, count * ENTRY_SIZE, "a bitmap table")? {
+                continue;
+            }
+            self.entries(offset, count, |check, _, entry| {
+                if entry & OFFSET_MASK != 0 {
+                    check.in_file(entry & OFFSET_MASK, cluster_size, "a bitmap's cluster")?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The counts that were found against those that the file keeps: first where it keeps some, then the rest.
+    fn compare(&mut self) -> Result<()> {
+        let geometry = self.header.geometry;
+        let clusters = geometry.file_size.div_ceil(geometry.cluster_size());
+        let per_block = self.refcounts.per_block();
+        let step = per_block.min(PAGE);
+        for block in 0..self.refcounts.table.len() as u64 {
+            if !self.refcounts.has_block(block) {
+                continue;
+            }
+            let start = block.saturating_mul(per_block);
+            let mut first = start;
+            while first < clusters.min(start.saturating_add(per_block)) {
+                let len = step.min(clusters - first);
+                let kept = self.refcounts.piece(first, len)?;
+                self.compare_piece(first, len, kept.as_deref());
+                first += len;
+            }
+        }
+        for page in self.counts.pages() {
+            for first in (page * PAGE..page * PAGE + PAGE).step_by(step as usize) {
+                if !self.refcounts.has_block(first / per_block) {
+                    self.compare_piece(first, step.min(clusters.saturating_sub(first)), None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `first` and what follows lie on one page of counts. `kept` is `None` where the file keeps only zeros.
+    fn compare_piece(&mut self, first: u64, clusters: u64, kept: Option<&[u64]>) {
+        let used = self.counts.page(first / PAGE);
+        if used.is_none() && kept.is_none() {
+            return;
+        }
+        let geometry = self.header.geometry;
+        for index in 0..clusters {
+            let kept = kept.and_then(|kept| kept.get(index as usize)).copied().unwrap_or(0);
+            let used = used
+                .and_then(|page| page.get(((first + index) % PAGE) as usize))
+                .map_or(0, |&entry| count(entry));
+            let at = (first + index) << geometry.cluster_bits;
+            if kept > 0 || used > 0 {
+                self.report.image_end = self.report.image_end.max(at.saturating_add(geometry.cluster_size()));
+            }
+            let text =
+                || format!("the cluster at {at:#x} has the reference count {kept}, it is used {used} times");
+            if kept < used {
+                self.report.error(text(), Some(at));
+            } else if kept > used {
+                self.report.leak(text(), at, geometry.cluster_size());
+            }
+        }
+    }
+}
