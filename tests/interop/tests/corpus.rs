@@ -22,7 +22,8 @@ const IN_SCOPE: [&str; 11] =
 
 /// Valid images that this program refuses, with the error's kind.
 const REFUSED: &[(&str, ErrorKind)] = &[
-    ("qcow2/datafile.qcow2", Unsupported),
+    // Its data file has an absolute name.
+    ("qcow2/datafile.qcow2", ErrorKind::Denied),
     ("qcow2/luks.qcow2", NeedsPerson),
     // A bare extent of an ESXi snapshot.
     ("dissect.hypervisor/disk/vmdk/sesparse.vmdk.gz", Unsupported),
@@ -291,4 +292,16 @@ fn images_of_other_projects_read_as_recorded() {
     check_all(&folder, &entries);
     check_split(&folder);
     check_closed(&folder, &entries);
+}
+
+#[test]
+fn an_encrypted_image_reads_with_its_key() {
+    let Some(corpus) = corpus() else { return };
+    let folder = unpacked(&corpus, "made");
+    let entries = entries(&corpus.join("made.tsv"), 3);
+    let entry = entries.iter().find(|entry| entry.path == "qcow2/luks.qcow2").unwrap();
+    let mut options = OpenOptions::new(FORMATS, Some(format_named(&entry.format).unwrap()));
+    options.access.key = Some(format_core::Key::new(b"passw".to_vec()));
+    let image = open_image(&folder.join(&entry.path), &options).unwrap();
+    assert_eq!(sha256(&image.disk).unwrap(), entry.wanted);
 }
