@@ -18,7 +18,7 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("compressed", "on"), ("compression_type", "zstd"), ("cluster_size", "16k")],
             &[("extended_l2", "on")],
             &[("extended_l2", "on"), ("cluster_size", "16k"), ("compressed", "on")],
-            &[("refcount_bits", "1"), ("compressed", "on")],
+            &[("refcount_bits", "1"), ("compressed", "on"), ("lazy_refcounts", "off"), ("preallocation", "off")],
             &[("refcount_bits", "64"), ("cluster_size", "512")],
         ],
     ),
