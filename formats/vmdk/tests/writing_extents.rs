@@ -239,6 +239,31 @@ fn a_failed_write_leaves_no_image() {
 }
 
 #[test]
+fn no_file_of_a_split_disk_gets_its_name_before_all_are_whole() {
+    let options = subformat("twoGbMaxExtentSparse");
+    let write = |target: MemTarget| {
+        let sink = create(Box::new(target), 3 * SPLIT, &options)?;
+        for at in [0, SPLIT, SPLIT + GRAIN as u64, 2 * SPLIT, 2 * SPLIT + GRAIN as u64] {
+            give(sink.as_ref(), at, &noise(at + 1, GRAIN))?;
+        }
+        sink.finish()
+    };
+    let mut partly = 0;
+    for failures in 0.. {
+        let target = MemTarget::failing_after(failures);
+        let whole = write(target.clone()).is_ok();
+        let named = target.committed_siblings().len();
+        if whole {
+            assert!(target.committed_bytes().is_some() && named == 3 && failures > 10, "{failures}");
+            break;
+        }
+        assert!(target.committed_bytes().is_none());
+        partly += u32::from(named > 0);
+    }
+    assert!(partly <= 1, "{partly}: only a commit itself may come between");
+}
+
+#[test]
 fn what_breaks_the_needs_is_a_contract_error() {
     for name in ALL {
         let sink = create(Box::new(MemTarget::default()), 3 * GRAIN as u64 + 512, &subformat(name)).unwrap();

@@ -113,14 +113,15 @@ impl ExtentFile {
         }
     }
 
-    fn finish(self, descriptor: Vec<u8>) -> Result<()> {
+    /// Writes all that is missing, and makes it durable.
+    fn close(&self, descriptor: &[u8]) -> Result<()> {
         if let Some(sparse) = &self.sparse {
             sparse.finish(self.target.as_ref())?;
             self.target.sync()?;
             // Last of all: before that the file is no extent.
             self.target.write_all_at(0, &sparse.head(descriptor)?)?;
         }
-        self.target.commit()
+        self.target.sync()
     }
 }
 
@@ -181,14 +182,15 @@ impl Sink for ExtentsSink {
 
     fn finish(self: Box<Self>) -> Result<()> {
         let Self { main, descriptor, extents, .. } = *self;
-        let Some(main) = main else {
-            let descriptor = embedded(descriptor)?;
-            return extents.into_iter().try_for_each(|extent| extent.finish(descriptor.clone()));
-        };
-        main.write_all_at(0, descriptor.as_bytes())?;
-        main.set_len(descriptor.len() as u64)?;
-        let empty = embedded(String::new())?;
-        extents.into_iter().try_for_each(|extent| extent.finish(empty.clone()))?;
-        main.commit()
+        let embedded = embedded(if main.is_none() { descriptor.clone() } else { String::new() })?;
+        // No file gets its name, or takes that of an older one, before all of them are whole.
+        extents.iter().try_for_each(|extent| extent.close(&embedded))?;
+        if let Some(main) = &main {
+            main.write_all_at(0, descriptor.as_bytes())?;
+            main.set_len(descriptor.len() as u64)?;
+            main.sync()?;
+        }
+        extents.into_iter().try_for_each(|extent| extent.target.commit())?;
+        main.map_or(Ok(()), TargetStorage::commit)
     }
 }

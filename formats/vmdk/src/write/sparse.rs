@@ -124,7 +124,7 @@ impl SparseExtent {
     }
 
     /// Header and embedded descriptor; an extent of a split disk leaves the latter's place empty, as VMware's do.
-    pub(crate) fn head(&self, mut descriptor: Vec<u8>) -> Result<Vec<u8>> {
+    pub(crate) fn head(&self, descriptor: &[u8]) -> Result<Vec<u8>> {
         let zeroed = if self.zeroed_grain { FLAG_ZEROED_GRAIN } else { 0 };
         let mut bytes = encode(&SparseExtentHeader {
             version: if self.zeroed_grain { 2 } else { 1 },
@@ -142,7 +142,7 @@ impl SparseExtent {
             compress_algorithm: 0,
         })?;
         pad(&mut bytes);
-        bytes.append(&mut descriptor);
+        bytes.extend(descriptor);
         Ok(bytes)
     }
 }
