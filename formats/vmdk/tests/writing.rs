@@ -7,8 +7,9 @@ mod builder;
 mod writer;
 
 use builder::{noise, read};
-use format_core::{ErrorKind, FileTarget, MemTarget, Packed, PipeTarget};
-use std::io::Write;
+use format_core::{DenyAll, ErrorKind, FileTarget, LayerContext, MemTarget, Packed, PipeTarget, Result};
+use format_vmdk::FORMAT;
+use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
 use writer::{GRAIN, STREAM, create, feed, judge, qemu_img};
 
@@ -149,6 +150,16 @@ impl Write for Received {
     }
 }
 
+fn read_through_a_pipe(bytes: &[u8]) -> Result<Vec<u8>> {
+    let context = LayerContext::new(Arc::new(DenyAll));
+    let mut stream = (FORMAT.open_stream.unwrap())(Box::new(Cursor::new(bytes.to_vec())), &context)?;
+    let mut disk = vec![0; stream.virtual_size() as usize];
+    while let Some(chunk) = stream.next_chunk()? {
+        disk[chunk.offset as usize..][..chunk.data.len()].copy_from_slice(&chunk.data);
+    }
+    Ok(disk)
+}
+
 #[test]
 fn a_stream_goes_through_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
@@ -164,6 +175,7 @@ fn a_stream_goes_through_a_pipe() {
         qemu_img(path, &["convert", "-f", "vmdk", "-O", "raw", "a.vmdk", "b.raw"]);
         assert!(std::fs::read(path.join("b.raw")).unwrap() == raw);
         assert!(read(&bytes).unwrap() == raw);
+        assert!(read_through_a_pipe(&bytes).unwrap() == raw);
         // The same bytes as in a file, but for the content ID in the descriptor.
         let file = MemTarget::default();
         feed(create(Box::new(file.clone()), raw.len() as u64, &[STREAM]).unwrap(), &raw).unwrap();
@@ -171,6 +183,7 @@ fn a_stream_goes_through_a_pipe() {
         assert!(file[..512] == bytes[..512] && file[21 * 512..] == bytes[21 * 512..]);
         // What was cut off is never a disk.
         for end in [512, bytes.len() / 2, bytes.len() - 1536, bytes.len() - 512] {
+            assert!(read_through_a_pipe(&bytes[..end]).is_err(), "{end} of {}", bytes.len());
             assert!(read(&bytes[..end]).is_err(), "{end} of {}", bytes.len());
         }
     }

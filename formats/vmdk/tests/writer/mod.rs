@@ -2,13 +2,14 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use format_core::{
-    CreateRequest, ExtentKind, Format, OpenOptions, OpenedImage, ParentImage, Result, Sink, TargetStorage,
-    open_image,
+    CreateRequest, ExtentKind, FileStorage, FolderGate, Format, LayerContext, OpenOptions, OpenedImage,
+    ParentImage, Result, Sink, TargetStorage, open_image,
 };
 use format_vmdk::FORMAT;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 pub const GRAIN: usize = 65536;
 pub const STREAM: (&str, &str) = ("subformat", "streamOptimized");
@@ -72,6 +73,13 @@ pub fn judge(folder: &Path, image: &str, raw: &str, create_type: &str) {
     let size = std::fs::metadata(folder.join(raw)).unwrap().len();
     assert!(info.contains(&format!("\"virtual-size\": {size}")), "{info}");
     assert!(info.contains(&format!("\"create-type\": \"{create_type}\"")), "{info}");
+    if let Some(check) = FORMAT.check {
+        let mut context = LayerContext::new(Arc::new(FolderGate::new(folder.to_owned(), Arc::new([]))));
+        context.name = Some(image.to_owned());
+        let storage = FileStorage::open(&folder.join(image)).unwrap();
+        let report = check(Arc::new(storage), &context).unwrap();
+        assert!(report.findings.is_empty(), "{create_type}: {report:?}");
+    }
     let disk = open(&folder.join(image)).unwrap().disk;
     assert_eq!(disk.virtual_size(), size, "{create_type}");
     let raw = std::fs::File::open(folder.join(raw)).unwrap();
