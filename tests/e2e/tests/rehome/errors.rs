@@ -130,8 +130,8 @@ fn an_encrypted_image_needs_a_person() {
     let secret = ["create", "-q", "--object", "secret,id=s,data=geheim", "-f", "qcow2"];
     let options = ["-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "disk.qcow2", "4M"];
     bench.qemu_img(&[&secret[..], &options[..]].concat());
-    let wanted = "error: open disk.qcow2: qcow2: the image is encrypted with LUKS\n\n\
-                  hint: decrypt it with QEMU's tools first, then convert the result\n";
+    let wanted = "error: open disk.qcow2: qcow2: the image is encrypted with LUKS, and there is no key\n\n\
+                  hint: give the passphrase with --key-file FILE\n";
     assert_eq!(said(&bench, 78, &["convert", "disk.qcow2", "x.raw"]), wanted);
     assert_eq!(said(&bench, 78, &["inspect", "disk.qcow2"]), wanted);
 }
