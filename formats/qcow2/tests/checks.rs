@@ -247,3 +247,43 @@ fn flipped_bytes_end_well() {
     }
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
+
+/// Tables that say much about a file that holds nothing.
+#[test]
+fn huge_claims_cost_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let context = LayerContext::new(Arc::new(format_core::DenyAll));
+    let entries = 1u64 << 20;
+    for (what, stride, snapshots) in
+        [("spread tables", 1u64 << 24, 0u32), ("dense tables", 1 << 16, 0), ("snapshots", 0, 65536)]
+    {
+        let mut header = vec![0; 1 << 16];
+        header[..4].copy_from_slice(b"QFI\xfb");
+        let words = [(4, 3u32), (20, 16), (36, entries as u32), (60, snapshots), (96, 4), (100, 104)];
+        words.iter().for_each(|&(at, value)| header[at..at + 4].copy_from_slice(&value.to_be_bytes()));
+        // The refcount table is in a hole, and its blocks are, too.
+        for (at, value) in [(24, 1u64 << 40), (40, 1 << 16), (48, 1 << 30), (64, 1 << 31)] {
+            put(&mut header, at, value);
+        }
+        header[56..60].copy_from_slice(&128u32.to_be_bytes());
+        header
+            .extend((0..entries).flat_map(|i| ((i + 1) * stride + (1 << 32) * stride.min(1)).to_be_bytes()));
+        std::fs::write(path.join("a.qcow2"), &header).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(path.join("a.qcow2")).unwrap();
+        file.set_len(1 << 43).unwrap();
+        if snapshots > 0 {
+            let mut table = vec![0; 40 << 16];
+            for entry in table.chunks_mut(40) {
+                entry[..8].copy_from_slice(&(1u64 << 16).to_be_bytes());
+                entry[8..12].copy_from_slice(&(entries as u32).to_be_bytes());
+            }
+            std::os::unix::fs::FileExt::write_all_at(&file, &table, 1 << 31).unwrap();
+        }
+        let start = std::time::Instant::now();
+        let storage = FileStorage::open(&path.join("a.qcow2")).unwrap();
+        let found = FORMAT.check.unwrap()(Arc::new(storage), &context).map(|report| report.errors);
+        println!("{what}: {found:?} after {:?}", start.elapsed());
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{what}: {:?}", start.elapsed());
+    }
+}

@@ -42,9 +42,10 @@ impl Counts {
         Ok(overlap)
     }
 
-    /// The uses of the clusters of a page; `None` where there is none.
-    pub(super) fn page(&self, number: u64) -> Option<&[u16]> {
-        self.pages.get(&number).map(|page| &**page)
+    /// How often the cluster is used.
+    pub(super) fn get(&self, cluster: u64) -> u64 {
+        let page = self.pages.get(&(cluster / PAGE));
+        page.and_then(|page| page.get((cluster % PAGE) as usize)).map_or(0, |entry| (entry & COUNT).into())
     }
 
     /// The numbers of all pages, ascending.
@@ -53,11 +54,6 @@ impl Counts {
         pages.sort_unstable();
         pages
     }
-}
-
-/// The count in an entry of a page.
-pub(super) fn count(entry: u16) -> u64 {
-    (entry & COUNT).into()
 }
 
 pub(super) fn limit(text: &str) -> Error {
@@ -73,7 +69,7 @@ mod tests {
         let mut counts = Counts::default();
         assert!(!counts.add(5, Use::Data, 2).unwrap());
         assert!(!counts.add(5, Use::Data, 1).unwrap());
-        assert_eq!(count(counts.page(0).unwrap()[5]), 3);
+        assert_eq!(counts.get(5), 3);
         assert!(counts.add(5, Use::L2, 1).unwrap());
         assert!(!counts.add(PAGE, Use::Alone, 1).unwrap());
         assert!(counts.add(PAGE, Use::Alone, 1).unwrap());

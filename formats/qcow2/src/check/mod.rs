@@ -11,7 +11,7 @@ use crate::layout::*;
 use crate::open::{data_file, load_header};
 use crate::parse::Header;
 use crate::{bitmaps, snapshots};
-use counts::{Counts, PAGE, Use, count};
+use counts::{Counts, PAGE, Use, limit};
 use format_core::{CheckReport, LayerContext, Result, Storage};
 use refcounts::{Refcounts, is_hole};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use tables::L2Tables;
 
 /// Entries of L1 and bitmap tables, those of all snapshots together.
 const MAX_ENTRIES: u64 = 64 << 20;
+/// Findings in words: more than a report keeps.
+const MAX_WORDS: usize = 100;
 
 struct Check<'a> {
     storage: &'a dyn Storage,
@@ -72,18 +74,36 @@ impl Check<'_> {
         }
     }
 
+    /// Adds an error. Of very many, which no report keeps, the words are not made.
+    fn error(&mut self, text: impl FnOnce() -> String, at: u64) {
+        let text = if self.report.findings.len() < MAX_WORDS { text() } else { String::new() };
+        self.report.error(text, Some(at));
+    }
+
     /// Counts the clusters that `len` bytes touch.
     fn used(&mut self, offset: u64, len: u64, kind: Use, times: u64, what: &str) -> Result<()> {
         let bits = self.header.geometry.cluster_bits;
         let end = offset.saturating_add(len).div_ceil(1 << bits);
+        let mut overlap = None;
         for cluster in offset >> bits..end {
             if self.counts.add(cluster, kind, times)? {
-                let at = cluster << bits;
-                self.report.error(
-                    format!("{what} at {offset:#x} overlaps another use of the cluster at {at:#x}"),
-                    Some(at),
-                );
+                overlap = overlap.or(Some(cluster << bits));
             }
+        }
+        if let Some(at) = overlap {
+            self.error(
+                || format!("{what} at {offset:#x} overlaps another use of the cluster at {at:#x}"),
+                at,
+            );
+        }
+        Ok(())
+    }
+
+    /// Bounds the work on tables of which many may share a place.
+    fn charge(&mut self, entries: u64) -> Result<()> {
+        self.entries_read = self.entries_read.saturating_add(entries);
+        if self.entries_read > MAX_ENTRIES {
+            return Err(limit("the tables are too large to be checked"));
         }
         Ok(())
     }
@@ -170,6 +190,7 @@ impl Check<'_> {
         let cluster_size = self.header.geometry.cluster_size();
         for bitmap in &bitmaps {
             let (offset, count) = (bitmap.table_offset, u64::from(bitmap.table_entries));
+            self.charge(count)?;
             if count == 0 || !self.in_file(offset, count * ENTRY_SIZE, "a bitmap table")? {
                 continue;
             }
@@ -212,18 +233,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// `first` and what follows lie on one page of counts. `kept` is `None` where the file keeps only zeros.
+    /// `kept` is `None` where the file keeps only zeros.
     fn compare_piece(&mut self, first: u64, clusters: u64, kept: Option<&[u64]>) {
-        let used = self.counts.page(first / PAGE);
-        if used.is_none() && kept.is_none() {
-            return;
-        }
         let geometry = self.header.geometry;
         for index in 0..clusters {
             let kept = kept.and_then(|kept| kept.get(index as usize)).copied().unwrap_or(0);
-            let used = used
-                .and_then(|page| page.get(((first + index) % PAGE) as usize))
-                .map_or(0, |&entry| count(entry));
+            let used = self.counts.get(first + index);
             let at = (first + index) << geometry.cluster_bits;
             if kept > 0 || used > 0 {
                 self.report.image_end = self.report.image_end.max(at.saturating_add(geometry.cluster_size()));
@@ -231,9 +246,10 @@ impl Check<'_> {
             let text =
                 || format!("the cluster at {at:#x} has the reference count {kept}, it is used {used} times");
             if kept < used {
-                self.report.error(text(), Some(at));
+                self.error(text, at);
             } else if kept > used {
-                self.report.leak(text(), at, geometry.cluster_size());
+                let text = if self.report.findings.len() < MAX_WORDS { text() } else { String::new() };
+                self.report.leak(text, at, geometry.cluster_size());
             }
         }
     }

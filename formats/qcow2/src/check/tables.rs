@@ -1,8 +1,8 @@
 //! The walk over L1 and L2 tables. A table that snapshots share is read once.
 
+use super::Check;
 use super::counts::{Use, limit};
 use super::refcounts::is_hole;
-use super::{Check, MAX_ENTRIES};
 use crate::error::Qcow2Error;
 use crate::layout::*;
 use crate::read::read_words;
@@ -37,10 +37,6 @@ impl Check<'_> {
         count: u64,
         mut each: impl FnMut(&mut Self, u64, u64) -> Result<()>,
     ) -> Result<()> {
-        self.entries_read = self.entries_read.saturating_add(count);
-        if self.entries_read > MAX_ENTRIES {
-            return Err(limit("the tables are too large to be checked"));
-        }
         let mut done = 0;
         while done < count {
             let batch = BATCH.min(count - done);
@@ -60,6 +56,7 @@ impl Check<'_> {
         if count == 0 {
             return Ok(());
         }
+        self.charge(count)?;
         if !self.in_file(offset, count * ENTRY_SIZE, "the L1 table")? {
             return Ok(());
         }
@@ -73,7 +70,7 @@ impl Check<'_> {
                 Ok(Some(table)) => check.l2_reference(found, L1Reference { entry, table, index, at }, active),
                 Err(fault) => {
                     let error = Qcow2Error::L1Entry { index, entry, at, fault };
-                    check.report.error(error.to_string(), Some(at));
+                    check.error(|| error.to_string(), at);
                     Ok(())
                 }
             }
@@ -100,10 +97,11 @@ impl Check<'_> {
         let refcount = self.refcounts.get(host >> self.header.geometry.cluster_bits)?;
         if (refcount == 1) != (entry & COPIED != 0) {
             let flag = u8::from(entry & COPIED != 0);
-            let what = what();
-            let text =
-                format!("{what} is {entry:#x}: its copied flag is {flag}, the reference count is {refcount}");
-            self.report.error(text, Some(at));
+            let text = || {
+                let what = what();
+                format!("{what} is {entry:#x}: its copied flag is {flag}, the reference count is {refcount}")
+            };
+            self.error(text, at);
         }
         Ok(())
     }
@@ -131,8 +129,7 @@ impl Check<'_> {
             let unit = geometry.unit(&words, index * units);
             if let Err(fault) = unit {
                 let error = Qcow2Error::L2Entry { index, table, entry, fault };
-                self.report
-                    .error(error.to_string(), Some(table.saturating_add(index * units.min(2) * ENTRY_SIZE)));
+                self.error(|| error.to_string(), table.saturating_add(index * units.min(2) * ENTRY_SIZE));
             }
             if let Ok(Unit::Compressed(place)) = unit {
                 self.used(place.offset, place.len, Use::Data, references.all, "a compressed cluster")?;
