@@ -15,6 +15,7 @@
 //! the footer is lost. Written: dynamic and fixed images, and fixed ones as Azure takes them.
 //! `SPEC.md` has the table of what is supported and the quirks of the products.
 
+mod check;
 mod error;
 mod layout;
 mod parse;
@@ -33,6 +34,7 @@ pub static FORMAT: Format = Format {
     description: "Microsoft Virtual PC, Hyper-V, Azure and XenServer disks: dynamic, fixed and differencing",
     probe: parse::probe,
     open_layer: Some(read::open),
+    check: Some(check::check),
     can_differ: true,
     create: Some(write::create),
     create_options: &[

@@ -13,6 +13,7 @@
 //! not replayed is replayed in memory, never in the file. Written: dynamic and fixed images.
 //! `SPEC.md` has the table of what is supported and the quirks of the products.
 
+mod check;
 mod error;
 mod layout;
 mod load;
@@ -31,6 +32,7 @@ pub static FORMAT: Format = Format {
     description: "Microsoft Hyper-V disks: dynamic, fixed and differencing, with log replay in memory",
     probe: |head, _| if head.starts_with(&layout::FILE_SIGNATURE) { Score::Magic } else { Score::No },
     open_layer: Some(read::open),
+    check: Some(check::check),
     can_differ: true,
     create: Some(write::create),
     create_options: &[

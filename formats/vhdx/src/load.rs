@@ -23,6 +23,7 @@ pub(crate) struct Loaded {
     pub(crate) is_replayed: bool,
     pub(crate) facts: Facts,
     pub(crate) bat: Bat,
+    pub(crate) unknown_regions: Vec<Region>,
     pub(crate) locator: Option<ParentLocator>,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -56,7 +57,16 @@ pub(crate) fn load(storage: Arc<dyn Storage>, ignore_checksums: bool) -> Result<
     let header_section = Region { offset: 0, length: HEADER_SECTION };
     let used = [header_section, regions.bat, regions.metadata].into_iter().chain(log).collect();
     let bat = Bat { parameters, region: regions.bat, used, file_size: storage.size() };
-    Ok(Loaded { storage, headers, is_replayed, facts, bat, locator, warnings })
+    Ok(Loaded {
+        storage,
+        headers,
+        is_replayed,
+        facts,
+        bat,
+        unknown_regions: regions.unknown,
+        locator,
+        warnings,
+    })
 }
 
 /// The header that is to be believed.

@@ -28,7 +28,7 @@ struct VhdxLayer {
 
 pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<dyn Layer>> {
     let loaded = load(storage, context.access.ignore_checksums)?;
-    let Loaded { storage, headers, is_replayed, facts, bat, locator, warnings } = loaded;
+    let Loaded { storage, headers, is_replayed, facts, bat, locator, warnings, .. } = loaded;
     let parent = locator.map(|locator| parent_ref(locator, context.gate.as_ref()));
     let identity = headers.data_write_guid.to_string();
     let pages = PageCache::default();

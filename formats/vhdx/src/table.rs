@@ -90,6 +90,16 @@ impl Bat {
 
     /// The file offset of the page of the sector bitmap that describes `block`, and where in it the block begins.
     pub(crate) fn bitmap(&self, block: u64, entry: u64) -> Result<(u64, usize), VhdxError> {
+        let offset = self.bitmap_place(block, entry)?;
+        let parameters = &self.parameters;
+        let bytes_per_block = parameters.block_size / parameters.logical_sector_size / 8;
+        // A block's part of the bitmap is at most a page long and aligned to its length, so it lies in one page.
+        let at = block % parameters.chunk_ratio() * bytes_per_block;
+        Ok((offset + at / PAGE * PAGE, (at % PAGE) as usize))
+    }
+
+    /// The file offset of the sector bitmap block that describes `block`.
+    pub(crate) fn bitmap_place(&self, block: u64, entry: u64) -> Result<u64, VhdxError> {
         let (state, size) = (entry & BAT_STATE_MASK, self.file_size);
         if state != SB_BLOCK_PRESENT {
             return Err(VhdxError::BitmapState { block, state });
@@ -98,11 +108,7 @@ impl Bat {
         if offset < MIB || offset.checked_add(BITMAP_BLOCK).is_none_or(|end| end > size) {
             return Err(VhdxError::BitmapPlace { block, offset, size });
         }
-        let parameters = &self.parameters;
-        let bytes_per_block = parameters.block_size / parameters.logical_sector_size / 8;
-        // A block's part of the bitmap is at most a page long and aligned to its length, so it lies in one page.
-        let at = block % parameters.chunk_ratio() * bytes_per_block;
-        Ok((offset + at / PAGE * PAGE, (at % PAGE) as usize))
+        Ok(offset)
     }
 }
 

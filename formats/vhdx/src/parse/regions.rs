@@ -23,11 +23,12 @@ impl Region {
     }
 }
 
-/// Where the two regions lie that make a disk.
-#[derive(Clone, Copy, Debug)]
+/// Where the two regions lie that make a disk, and those that need not be understood.
+#[derive(Clone, Debug)]
 pub(crate) struct Regions {
     pub(crate) bat: Region,
     pub(crate) metadata: Region,
+    pub(crate) unknown: Vec<Region>,
 }
 
 /// Checks one copy of the region table; `Ok(None)` when the copy is damaged and the other should be taken.
@@ -62,7 +63,9 @@ pub(crate) fn parse_region_table(
         found.ok_or(VhdxError::RegionMissing { name })
     };
     let (bat, metadata) = (find(BAT_REGION, "BAT")?, find(METADATA_REGION, "metadata")?);
-    Ok(Some(Regions { bat, metadata }))
+    let known = [BAT_REGION, METADATA_REGION];
+    let unknown = seen.iter().filter(|(guid, _)| !known.contains(guid)).map(|(_, region)| *region).collect();
+    Ok(Some(Regions { bat, metadata, unknown }))
 }
 
 fn checked_region(entry: &RegionTableEntry, size: u64) -> Result<(Uuid, Region), VhdxError> {
