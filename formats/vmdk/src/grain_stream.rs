@@ -29,6 +29,11 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         Self { inflater: Decompressor::new(), packed: Vec::new() }
     }
+
+    /// Bytes of the last grain in the file, with its marker.
+    pub(crate) fn packed_len(&self) -> u64 {
+        self.packed.len() as u64
+    }
 }
 
 /// Reader of the compressed grains of one extent.

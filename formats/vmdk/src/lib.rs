@@ -13,6 +13,7 @@
 //! Sources, quirks by product, and what is not supported: `SPEC.md`.
 
 mod cache;
+mod check;
 mod descriptor;
 mod error;
 mod extent;
@@ -24,7 +25,9 @@ mod parse;
 mod parts;
 mod pipe;
 mod read;
+mod redundant;
 mod tables;
+mod walk;
 mod write;
 
 use format_core::Format;
@@ -37,6 +40,7 @@ pub static FORMAT: Format = Format {
     probe: parse::probe,
     open_layer: Some(read::open),
     open_stream: Some(pipe::open),
+    check: Some(check::check),
     create: Some(write::create),
     create_options: write::CREATE_OPTIONS,
     size_step: |_| format_core::units::SECTOR,

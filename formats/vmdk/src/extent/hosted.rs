@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// What messages call it.
 pub(crate) const HOSTED: &str = "hosted sparse";
+/// The warning that the first grain directory could not be used.
+pub(crate) const REDUNDANT_USED: &str = "vmdk-redundant-directory";
 /// How far from the file's end a footer is looked for; streams may be padded.
 const FOOTER_WITHIN: u64 = 64 << 10;
 
@@ -73,7 +75,7 @@ impl GrainExtent {
                     return Err(first);
                 };
                 let message = format!("the grain directory is broken, the redundant one is used: {first}");
-                shared.warn("vmdk-redundant-directory", message);
+                shared.warn(REDUNDANT_USED, message);
                 loaded
             }
             (first, _) => first?,

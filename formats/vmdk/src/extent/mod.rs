@@ -9,7 +9,7 @@ mod sesparse;
 pub(crate) use cowd::{COWD, parse_cowd};
 pub(crate) use flat::{FlatExtent, ZeroExtent};
 pub(crate) use grains::GrainExtent;
-pub(crate) use hosted::{HOSTED, open_hosted_header};
+pub(crate) use hosted::{HOSTED, REDUNDANT_USED, open_hosted_header, read_directory};
 pub(crate) use sesparse::{SESPARSE, parse_sesparse};
 
 use crate::cache::Cache;
