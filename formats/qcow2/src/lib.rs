@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Reading: both versions, every cluster size, plain, zero and compressed clusters, extended L2 entries
-//! (subclusters), backing files. Writing: both versions, every cluster size, subclusters, optionally
+//! (subclusters), backing files, external data files, internal snapshots, encryption. Writing: both versions, every cluster size, subclusters, optionally
 //! compressed, optionally as a difference to a parent. What is not supported, and what happens then, is in `SPEC.md`.
 //!
-//! Where to look: `layout` has the structures, `parse` every check, `read` the [`format_core::Layer`], `write` the
+//! Where to look: `layout` has the structures, `parse` every check of the header, `open` puts an image together, `crypto`
+//! has its keys, `check` counts references, `read` is the [`format_core::Layer`], `write` the
 //! [`format_core::Sink`] over `mapping`, which decides where guest bytes go, and `allocate`, which hands out host clusters
 //! and counts references.
 
