@@ -54,6 +54,8 @@ pub(crate) struct Header {
     pub(crate) descriptor: Range<u64>,
     pub(crate) directory: Directory,
     pub(crate) redundant_directory: Option<u64>,
+    /// Whether the grains come before the directory, as far as `overHead` says.
+    pub(crate) grains_first: bool,
     pub(crate) unclean_shutdown: bool,
 }
 
@@ -138,6 +140,7 @@ pub(crate) fn parse_header(sector: &[u8; SECTOR as usize]) -> Result<Header, Vmd
         descriptor: descriptor_range(&raw)?,
         directory,
         redundant_directory,
+        grains_first: raw.over_head != 0 && raw.gd_offset >= raw.over_head,
         unclean_shutdown: raw.unclean_shutdown != 0,
     })
 }

@@ -79,6 +79,18 @@ fn markers_are_walked() {
 }
 
 #[test]
+fn a_directory_behind_the_grains_may_stand_in_the_header() {
+    let mut image = Plan::stream().build();
+    let directory = (image.directory_at / 512) as u64;
+    image.put(56, &directory.to_le_bytes());
+    image.put(64, &5u64.to_le_bytes());
+    assert!(streamed(&image.bytes).unwrap() == image.content);
+    // Another place than the one where a directory came.
+    image.put(56, &(directory - 1).to_le_bytes());
+    refused(&image.bytes, Corrupt, "gdOffset does not agree");
+}
+
+#[test]
 fn every_prefix_of_a_stream_is_an_error() {
     let image = Plan::stream().build();
     for len in (0..image.bytes.len()).filter(|len| len % 7 == 0 || len % 512 < 2) {
@@ -128,7 +140,7 @@ fn broken_streams() {
     broken(|i| i.put(i.tables_at[1] + 8, &[9]), Corrupt, "grain table 0x1 does not agree");
     broken(|i| i.put(i.directory_at, &[0; 4]), Corrupt, "grain table 0x0 does not agree");
     broken(|i| i.put(i.directory_at, &[9]), Corrupt, "grain table 0x0 does not agree");
-    broken(|i| i.put(i.footer_at + 56, &[9]), Corrupt, "the footer's gdOffset");
+    broken(|i| i.put(i.footer_at + 56, &[9]), Corrupt, "gdOffset does not agree");
     broken(|i| i.put(i.footer_at + 12, &[45]), Corrupt, "disagree on capacity");
     broken(|i| i.put(i.footer_at - 512 + 12, &[7]), Corrupt, "has type 7");
     broken(|i| i.put(i.footer_at - 512, &[0]), Corrupt, "says 0x0 sectors");
@@ -147,7 +159,7 @@ fn broken_streams() {
 fn what_needs_a_file_says_so() {
     let plain = refused(&Plan::sample(0).build().bytes, Unsupported, "cannot be read from a pipe");
     assert_eq!(plain.hint_text(), Some("save the stream to a file first"));
-    // The tables lie behind the grains, and the header says so.
+    // The tables lie behind the grains without markers.
     refused(&Plan::sample(STREAM).build().bytes, Unsupported, "cannot be read from a pipe");
     refused(b"# Disk DescriptorFile\ncreateType=monolithicFlat\n", Unsupported, "other files");
     refused(b"COWD", Unsupported, "ESX");

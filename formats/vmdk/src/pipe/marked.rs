@@ -181,19 +181,28 @@ impl Marked {
         let mut sector = [0; SECTOR as usize];
         forward.fill_whole(&mut sector, "the footer")?;
         let footer = self.header.with_footer(&parse_header(&sector)?)?;
-        let found = self.directory.as_ref().map_or(0, |(at, _)| *at);
-        if footer.directory != Directory::At(found) {
-            return Err(VmdkError::StreamTables { table: "the footer's gdOffset".into() }.into());
-        }
+        self.check_place(footer.directory)?;
         self.has_footer = true;
+        Ok(())
+    }
+
+    /// Checks that the directory that came is the one that header or footer names.
+    fn check_place(&self, named: Directory) -> Result<(), VmdkError> {
+        let found = self.directory.as_ref().map_or(Directory::Nowhere, |(at, _)| Directory::At(*at));
+        if named != found {
+            return Err(VmdkError::StreamTables { table: "gdOffset".into() });
+        }
         Ok(())
     }
 
     /// Compares what came with what the tables say.
     fn finish(&mut self, forward: &mut Forward) -> Result<()> {
-        let Some((_, directory)) = self.directory.as_ref().filter(|_| self.has_footer) else {
+        if self.header.directory != Directory::InFooter {
+            self.check_place(self.header.directory)?;
+        } else if !self.has_footer {
             return Err(VmdkError::NoFooter.into());
-        };
+        }
+        let directory = self.directory.as_ref().map(|(_, entries)| entries.as_slice()).unwrap_or_default();
         let (entries, _) = directory.as_chunks::<4>();
         let entries: Vec<u64> = entries.iter().map(|entry| u32::from_le_bytes(*entry).into()).collect();
         self.close_table();

@@ -1,7 +1,7 @@
 //! A streamOptimized image that comes through a pipe, read once from its start to its end.
 //!
-//! Where the header knows the grain directory, the tables come before the grains and say where those lie. Where it does
-//! not, the markers are walked, and the tables behind the grains prove that none was lost.
+//! Tables that come before the grains say where those lie. Where they come behind the grains, the markers are walked,
+//! and the tables prove that none was lost.
 
 mod forward;
 mod marked;
@@ -61,8 +61,12 @@ pub(crate) fn open(reader: Box<dyn Read + Send>, _: &LayerContext) -> Result<Box
     let entries = header.directory_entries()?;
     let order = match header.directory {
         Directory::Nowhere => return Err(VmdkError::NoDirectory.into()),
-        Directory::At(at) => Order::Tabled(Tabled::load(&mut forward, &shape, at, entries)?),
-        Directory::InFooter => Order::Marked(Box::new(Marked::new(header.clone(), entries))),
+        Directory::At(at) if !header.grains_first => {
+            Order::Tabled(Tabled::load(&mut forward, &shape, at, entries)?)
+        }
+        Directory::At(_) | Directory::InFooter => {
+            Order::Marked(Box::new(Marked::new(header.clone(), entries)))
+        }
     };
     let mut warnings = Vec::new();
     if header.unclean_shutdown {
