@@ -10,7 +10,9 @@ pub static FORMATS: &[&Format] = &[
     &format_vhdx::FORMAT,
     &format_vhd::FORMAT,
     &format_vdi::FORMAT,
+    &format_parallels::FORMAT,
     &format_qed::FORMAT,
+    &format_qcow1::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,

@@ -21,6 +21,7 @@ pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Check
         for place in (0..length).step_by(4) {
             let at = page_at.saturating_add(place as u64);
             let entry = entry_at(&page, place).unwrap_or(0);
+            let before = last.take();
             match image.place(block, entry, size) {
                 Err(error) => report.error(error.to_string(), Some(at)),
                 Ok(Place::Host(host)) => {
@@ -29,7 +30,7 @@ pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Check
                         report.error(message, Some(at));
                     }
                     report.allocated_chunks += 1;
-                    let follows = last.is_none_or(|last: u32| last.checked_add(1) == Some(entry));
+                    let follows = before.is_none_or(|before: u32| before.checked_add(1) == Some(entry));
                     report.fragmented_chunks += u64::from(!follows);
                     report.image_end = report.image_end.max(host.saturating_add(image.block_len(block)));
                     last = Some(entry);

@@ -23,8 +23,10 @@ const MADE_BY_QEMU: &[(&str, &[&str])] = &[
     ("vmdk", &["subformat=monolithicSparse", "subformat=streamOptimized", "zeroed_grain=on"]),
     ("vhdx", &["subformat=dynamic", "subformat=fixed", "block_size=1M"]),
     ("vdi", &["static=off", "static=on"]),
+    ("parallels", &["cluster_size=4k", "cluster_size=64k"]),
     ("vhd", &["subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"]),
     ("qed", &["cluster_size=4k,table_size=2", "cluster_size=64k"]),
+    ("qcow1", &["encryption=off"]),
 ];
 
 fn of<T>(table: &'static [(&'static str, T)], format: &Format) -> &'static T {
