@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
-all_targets=(qcow2 vmdk vhdx vhd raw partitions ext4 fat initramfs manifest machine linux)
+all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat initramfs manifest machine linux)
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
 corpus=$here/corpus
@@ -42,7 +42,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,raw,partitions,ext4,fat}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -80,6 +80,27 @@ make_bases() {
     for options in subformat=dynamic subformat=fixed; do
         qemu-img convert -f raw -O vpc -o "$options,force_size=on" "$work/disk.raw" "$base/vhd/$options"
     done
+    for options in cluster_size=4k,table_size=2 cluster_size=64k; do
+        qemu-img convert -f raw -O qed -o "$options" "$work/disk.raw" "$base/qed/$((n++)).qed"
+    done
+    qemu-img create -q -f qed -F raw -b "$work/disk.raw" -o cluster_size=4k,table_size=2 "$base/qed/child.qed"
+    qemu-io -f qed -c 'write -P 7 0 5000' -c 'write -z 8k 8k' "$base/qed/child.qed" >/dev/null
+    qemu-img convert -f raw -O qcow "$work/disk.raw" "$base/qcow1/plain"
+    qemu-img create -q -f qcow "$base/qcow1/compressed" 192K
+    qemu-io -f qcow -c "write -c -s $work/text 0 4k" -c "write -c -s $work/text 12k 4k" -c 'write -P 7 64k 4k' "$base/qcow1/compressed" >/dev/null
+    qemu-img create -q -f qcow -F raw -b "$work/disk.raw" "$base/qcow1/child"
+    qemu-io -f qcow -c 'write -P 7 0 5000' "$base/qcow1/child" >/dev/null
+    for options in static=off static=on; do
+        qemu-img convert -f raw -O vdi -o "$options" "$work/disk.raw" "$base/vdi/$options"
+    done
+    # The same as a difference to another disk.
+    cp "$base/vdi/static=off" "$base/vdi/differencing"
+    printf '\4' | dd of="$base/vdi/differencing" bs=1 seek=$((0x4c)) conv=notrunc status=none
+    printf 'parent' | dd of="$base/vdi/differencing" bs=1 seek=$((0x1a8)) conv=notrunc status=none
+    for options in cluster_size=4k cluster_size=64k; do
+        qemu-img convert -f raw -O parallels -o "$options" "$work/disk.raw" "$base/parallels/$options"
+    done
+    printf 'WithoutFreeSpace' | cat - <(tail -c +17 "$base/parallels/cluster_size=4k") >"$base/parallels/first"
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 
     make_tables "$base/partitions"
@@ -139,7 +160,7 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
+    manifest | linux | probe) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
     initramfs)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         for name in plain module; do

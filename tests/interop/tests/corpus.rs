@@ -8,17 +8,17 @@ use convert_engine::{Control, Silent, compare_disks};
 use format_all::FORMATS;
 use format_core::ErrorKind::{self, Corrupt, NeedsPerson, SourceMissing, Unsupported};
 use format_core::units::GIB;
-use format_core::{OpenOptions, OpenedImage, Result, open_image};
+use format_core::{DenyAll, LayerContext, OpenOptions, OpenedImage, Result, is_zero, open_image};
 use interop::{format_named, open, qemu_img, run, sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 /// Formats of the lists that this program reads.
-const IN_SCOPE: [&str; 11] =
-    ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed", "vdi", "dmg", "cloop", "wim", "vbk"];
+const IN_SCOPE: [&str; 12] =
+    ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed", "vdi", "parallels", "dmg", "cloop", "wim", "vbk"];
 
 /// Valid images that this program refuses, with the error's kind.
 const REFUSED: &[(&str, ErrorKind)] = &[
@@ -178,6 +178,7 @@ fn content(image: &OpenedImage, file: &Path, entry: &Entry) -> Result<String> {
         assert_eq!(size, entry.size, "{}: size", entry.path);
     }
     if size <= HASH_LIMIT {
+        compare_with_pipe(image, file, &entry.path)?;
         return sha256(&image.disk);
     }
     let scratch = tempfile::tempdir().unwrap();
@@ -199,6 +200,42 @@ fn content(image: &OpenedImage, file: &Path, entry: &Entry) -> Result<String> {
     let compared = compare_disks(&image.disk, &theirs.disk, true, control)?;
     assert!(compared.same, "{}: qemu-img reads something else: {compared:?}", entry.path);
     Ok(QEMU_AGREES.into())
+}
+
+/// What also reads from a pipe must give the same disk there.
+fn compare_with_pipe(image: &OpenedImage, file: &Path, name: &str) -> Result<()> {
+    let Some(open_stream) = image.chain[0].format.open_stream.filter(|_| image.chain.len() == 1) else {
+        return Ok(());
+    };
+    let reader = std::fs::File::open(file).unwrap();
+    let mut stream = match open_stream(Box::new(reader), &LayerContext::new(Arc::new(DenyAll))) {
+        Err(error) if error.kind() == Unsupported => return Ok(()),
+        opened => opened?,
+    };
+    let (size, mut at) = (image.disk.virtual_size(), 0);
+    assert_eq!(stream.virtual_size(), size, "{name}: size through a pipe");
+    let mut ended = false;
+    while !ended {
+        let chunk = match stream.next_chunk() {
+            // Its chunks lie out of order: that is only seen when they come.
+            Err(error) if error.kind() == Unsupported => return Ok(()),
+            chunk => chunk?,
+        };
+        let (next, data) = chunk.map_or((size, Vec::new()), |chunk| (chunk.offset, chunk.data));
+        ended = data.is_empty();
+        while at < next {
+            let mut gap = vec![1; (next - at).min(4 << 20) as usize];
+            image.disk.read_exact_at(at, &mut gap)?;
+            assert!(is_zero(&gap), "{name}: the pipe gives nothing at {at:#x}");
+            at += gap.len() as u64;
+        }
+        let mut expected = vec![0; data.len()];
+        image.disk.read_exact_at(at, &mut expected)?;
+        assert!(expected == data, "{name}: the pipe gives something else at {at:#x}");
+        at += data.len() as u64;
+    }
+    println!("{name}: the same through a pipe");
+    Ok(())
 }
 
 /// Checks all entries, two at a time, and fails with all that is wrong.
