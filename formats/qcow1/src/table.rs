@@ -1,0 +1,117 @@
+//! The header and the two levels of tables, read in pages.
+
+use crate::error::QcowError;
+use crate::layout::{ENTRY_LEN, HEADER_LEN, Header};
+use crate::parse::{Cluster, Geometry, Image, parse_backing_name, parse_header};
+use format_core::{Bytes, Error, Page, PageCache, Result, Storage};
+
+/// Unused L1 entries that one question looks at.
+const MAX_SCAN_L1: u64 = 1024;
+
+/// Reads and checks the header; the name of the backing file where there is one.
+pub(crate) fn load_header(storage: &dyn Storage) -> Result<(Image, Option<String>)> {
+    let size = storage.size();
+    if size < HEADER_LEN as u64 {
+        return Err(QcowError::TooShort { size }.into());
+    }
+    let mut bytes = [0; HEADER_LEN];
+    storage.read_exact_at(0, &mut bytes)?;
+    let image = parse_header(&Header::read(&bytes)?, size)?;
+    let Some((offset, len)) = image.backing_name else { return Ok((image, None)) };
+    let mut name = vec![0; len as usize];
+    storage.read_exact_at(offset, &mut name)?;
+    let name = parse_backing_name(&name, offset)?;
+    Ok((image, Some(name)))
+}
+
+/// Guest bytes with one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterRun {
+    /// What the first of them is in.
+    pub(crate) cluster: Cluster,
+    /// Where the first of them is in that cluster.
+    pub(crate) inside: u64,
+    pub(crate) len: u64,
+}
+
+pub(crate) struct Tables {
+    pub(crate) geometry: Geometry,
+    pages: PageCache,
+}
+
+/// The page of a table that holds one entry.
+struct Entry {
+    page: Page,
+    /// Where in the page.
+    place: usize,
+    /// Where in the file.
+    at: u64,
+}
+
+impl Entry {
+    /// The entry `steps` further on in this page.
+    fn value(&self, steps: u64) -> Option<u64> {
+        let place = self.place.checked_add(usize::try_from(steps.checked_mul(ENTRY_LEN)?).ok()?)?;
+        Bytes::new(&self.page, 0).u64_be(place).ok()
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(geometry: Geometry) -> Self {
+        Self { geometry, pages: PageCache::default() }
+    }
+
+    /// Entry `index` of the table of `len` bytes at `table`.
+    fn entry(&self, storage: &dyn Storage, table: u64, len: u64, index: u64) -> Result<Entry> {
+        let most = PageCache::MAX_PAGE as u64;
+        let start = index * ENTRY_LEN / most * most;
+        let page = self.pages.page(storage, table + start, len.saturating_sub(start).min(most) as usize)?;
+        Ok(Entry { page, place: (index * ENTRY_LEN - start) as usize, at: table + index * ENTRY_LEN })
+    }
+
+    /// The run of equal clusters from `offset`, which is inside the disk; it ends with the table at the latest. Plain
+    /// clusters of a run follow each other in the file, a compressed one is a run of its own.
+    pub(crate) fn run_at(&self, storage: &dyn Storage, offset: u64) -> Result<ClusterRun> {
+        let geometry = &self.geometry;
+        let (cluster_size, coverage) = (geometry.cluster_size(), geometry.l2_coverage());
+        let left = geometry.size - offset;
+        let (l1_index, in_table) = (offset / coverage, offset % coverage);
+        let l1 = self.entry(storage, geometry.l1_table_offset, geometry.l1_len(), l1_index)?;
+        let found = geometry.l2_table(l1.value(0).ok_or_else(no_entry)?);
+        let found = found.map_err(|place| QcowError::L1Entry { index: l1_index, at: l1.at, place })?;
+        let Some(table) = found else {
+            let more = (1..MAX_SCAN_L1).take_while(|steps| l1.value(*steps) == Some(0)).count() as u64;
+            let len = (coverage - in_table + coverage * more).min(left);
+            return Ok(ClusterRun { cluster: Cluster::Unallocated, inside: 0, len });
+        };
+        let (index, inside) = (in_table / cluster_size, in_table % cluster_size);
+        let l2 = self.entry(storage, table, geometry.l2_len(), index)?;
+        let guest = offset - inside;
+        let cluster = geometry
+            .cluster(l2.value(0).ok_or_else(no_entry)?, guest)
+            .map_err(|place| QcowError::L2Entry { index, table, at: l2.at, place })?;
+        let mut len = cluster_size;
+        // A bad entry further on is reported when it is asked for itself.
+        while len - inside < left
+            && let Some(Ok(next)) =
+                l2.value(len / cluster_size).map(|entry| geometry.cluster(entry, guest + len))
+            && follows(cluster, next, len)
+        {
+            len += cluster_size;
+        }
+        Ok(ClusterRun { cluster, inside, len: (len - inside).min(left) })
+    }
+}
+
+/// Whether `next` can be read together with `first`, which lies `distance` bytes before it.
+fn follows(first: Cluster, next: Cluster, distance: u64) -> bool {
+    match (first, next) {
+        (Cluster::Unallocated, Cluster::Unallocated) => true,
+        (Cluster::Data(first), Cluster::Data(next)) => first.checked_add(distance) == Some(next),
+        _ => false,
+    }
+}
+
+fn no_entry() -> Error {
+    Error::contract("a page of a table without its entry")
+}
