@@ -56,7 +56,11 @@ const SEVERAL_FILES: &[(&str, &[Options])] = &[(
 
 /// What qemu-img calls a format.
 pub fn qemu_name(format: &Format) -> &'static str {
-    if format.name == "vhd" { "vpc" } else { format.name }
+    match format.name {
+        "vhd" => "vpc",
+        "qcow1" => "qcow",
+        name => name,
+    }
 }
 
 /// The sets of options to try with a writer: none, then each of the table.

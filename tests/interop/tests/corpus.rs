@@ -17,8 +17,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// Formats of the lists that this program reads.
-const IN_SCOPE: [&str; 12] =
-    ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed", "vdi", "parallels", "dmg", "cloop", "wim", "vbk"];
+const IN_SCOPE: [&str; 13] =
+    ["raw", "qcow2", "vmdk", "vhdx", "vhd", "qed", "qcow1", "vdi", "parallels", "dmg", "cloop", "wim", "vbk"];
 
 /// Valid images that this program refuses, with the error's kind.
 const REFUSED: &[(&str, ErrorKind)] = &[
