@@ -90,7 +90,7 @@ impl Qcow2Error {
         match self {
             Self::Version(_) | Self::Features(_) | Self::Compression(_) => ErrorKind::Unsupported,
             Self::L2Entry { fault: EntryFault::CompressedInEncrypted, .. } => ErrorKind::Unsupported,
-            Self::L1TooLarge(_) => ErrorKind::Limit,
+            Self::L1TooLarge(_) | Self::Snapshots { .. } => ErrorKind::Limit,
             _ => ErrorKind::Corrupt,
         }
     }

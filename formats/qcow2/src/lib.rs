@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Reading: both versions, every cluster size, plain, zero and compressed clusters, extended L2 entries
-//! (subclusters), backing files, external data files, internal snapshots, encryption. Writing: both versions, every cluster size, subclusters, optionally
-//! compressed, optionally as a difference to a parent. What is not supported, and what happens then, is in `SPEC.md`.
+//! (subclusters), backing files, external data files, internal snapshots, encryption. Writing: both versions, every
+//! cluster size, subclusters, optionally compressed, optionally as a difference to a parent. What is not supported, and
+//! what happens then, is in `SPEC.md`.
 //!
 //! Where to look: `layout` has the structures, `parse` every check of the header, `open` puts an image together, `crypto`
 //! has its keys, `check` counts references, `read` is the [`format_core::Layer`], `write` the

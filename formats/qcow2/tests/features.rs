@@ -215,3 +215,58 @@ fn compressed_data_are_told_apart() {
         [true, false, true, false]
     );
 }
+
+/// A broken snapshot table is an error for who wants a snapshot, and a warning for who does not.
+#[test]
+fn broken_snapshot_tables_harm_only_snapshots() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = (folder.path(), folder.path().join("a.qcow2"));
+    with_snapshots(path, "cluster_size=64k");
+    let good = std::fs::read(&image).unwrap();
+    let current = read_all(&open(&image, None).unwrap().disk).unwrap();
+    let table = u64::from_be_bytes(good[64..72].try_into().unwrap()) as usize;
+    for (at, bytes, kind, text) in [
+        (60, &[0, 1, 0, 1][..], ErrorKind::Limit, "the image has 65537 snapshots"),
+        (60, &[0, 0, 0xff, 0], ErrorKind::Corrupt, "leaves the file or the limit"),
+        (64, &[0xff; 8], ErrorKind::Corrupt, "snapshot 0 of 2 at 0xffffffffffffffff leaves the file"),
+        (table + 36, &[0xff; 4], ErrorKind::Corrupt, "snapshot 0 of 2 at"),
+        (table + 8, &[0; 4], ErrorKind::Corrupt, "l1_size is 0, a disk of 0x200000 bytes needs 1"),
+        (table + 8, &[0xff; 4], ErrorKind::Limit, "the L1 table has 4294967295 entries"),
+        (table, &[0xff; 6], ErrorKind::Corrupt, "the L1 table of 0x8 bytes at 0xffffff"),
+        (table + 48, &[0xff; 8], ErrorKind::Limit, "the L1 table has"),
+    ] {
+        let mut broken = good.clone();
+        broken[at..at + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(&image, &broken).unwrap();
+        let error = open(&image, Some("before")).map(|_| ()).expect_err(text);
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(text), "wanted {text:?} in {error}");
+        let opened = open(&image, None).unwrap();
+        assert_eq!(codes(&opened), ["qcow2-snapshots"]);
+        assert_same(&read_all(&opened.disk).unwrap(), &current, text);
+    }
+}
+
+#[test]
+fn broken_bitmap_directories_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = (folder.path(), folder.path().join("a.qcow2"));
+    run(path, "qemu-img", &["create", "-q", "-f", "qcow2", "a.qcow2", "1M"]);
+    run(path, "qemu-img", &["bitmap", "--add", "a.qcow2", "one"]);
+    let good = std::fs::read(&image).unwrap();
+    let extension = good.windows(4).position(|window| window == [0x23, 0x85, 0x28, 0x75]).unwrap() + 8;
+    for (at, bytes, text) in [
+        (extension, &[0xff; 4][..], "QEMU opens no such directory"),
+        (extension, &[0, 0, 0, 2], "an entry leaves the directory"),
+        (extension + 8, &[0, 0, 0, 0, 0, 0xff], "it leaves the file"),
+        (extension + 8, &[0xff; 8], "QEMU opens no such directory"),
+        (extension + 16, &[0xff; 8], "it leaves the file"),
+    ] {
+        let mut broken = good.clone();
+        broken[at..at + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(&image, &broken).unwrap();
+        let opened = open(&image, None).unwrap();
+        assert_eq!(codes(&opened), ["qcow2-bitmaps"]);
+        assert!(opened.warnings[0].message.contains(text), "{}", opened.warnings[0].message);
+    }
+}
