@@ -143,7 +143,14 @@ fn qemu_img_agrees_with_what_we_write() {
         let said = qemu_img(&["compare", "-f", "raw", "-F", "vpc", raw_text, image_text]);
         assert!(said.contains("Images are identical"), "{options:?}: {said}");
         assert_reads_as(&open_disk(&image), &raw);
+        assert!(check(&image).is_clean());
     }
+}
+
+fn check(image: &Path) -> format_core::CheckReport {
+    let context = format_core::LayerContext::new(std::sync::Arc::new(format_core::DenyAll));
+    let storage = std::sync::Arc::new(FileStorage::open(image).unwrap());
+    FORMAT.check.unwrap()(storage, &context).unwrap()
 }
 
 /// QEMU writes on into images of ours: the places it takes for new blocks must be free.
@@ -161,5 +168,6 @@ fn qemu_can_go_on_writing() {
         let output = output.expect("qemu-io is missing: install qemu-utils");
         assert!(output.status.success(), "{output:?}");
     }
+    assert!(check(&image).is_clean());
     assert_reads_as(&open_disk(&image), &raw);
 }

@@ -145,7 +145,42 @@ fn qemu_img_accepts_and_agrees_with_what_we_write() {
         let info = qemu_img(&["info", "--output=json", "-f", "vhdx", image_text]);
         assert!(info.contains(&format!("\"virtual-size\": {size},")), "{info}");
         qemu_img(&["check", "-f", "vhdx", image_text]);
+        assert!(check(&image).is_clean());
         compare(&raw, &image, size);
         assert_reads_as(&open_disk(&image), &raw);
+    }
+}
+
+fn check(image: &Path) -> format_core::CheckReport {
+    let context = format_core::LayerContext::new(std::sync::Arc::new(format_core::DenyAll));
+    let storage = std::sync::Arc::new(FileStorage::open(image).unwrap());
+    FORMAT.check.unwrap()(storage, &context).unwrap()
+}
+
+#[test]
+fn qemu_img_and_our_check_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, image] = ["a.raw", "a.vhdx"].map(|name| folder.path().join(name));
+    let [raw_text, image_text] = [&raw, &image].map(|path| path.to_str().unwrap());
+    raw_disk(&raw, 40 * MIB);
+    for options in ["subformat=dynamic", "subformat=fixed", "subformat=dynamic,block_size=1M"] {
+        qemu_img(&["convert", "-f", "raw", "-O", "vhdx", "-o", options, raw_text, image_text]);
+        qemu_img(&["check", "-f", "vhdx", image_text]);
+        let report = check(&image);
+        assert!(report.is_clean(), "{options}: {report:?}");
+    }
+    // The BAT of our images is at 3 MiB, block 0 has its place at 4 MiB.
+    for (what, entry) in [("over the metadata", 2 * MIB + 6), ("outside the file", 900 * MIB + 6)] {
+        write_image(&image, &raw, &[("block_size", "1M")]);
+        File::options()
+            .write(true)
+            .open(&image)
+            .unwrap()
+            .write_all_at(&entry.to_le_bytes(), 3 * MIB)
+            .unwrap();
+        let output =
+            Command::new("timeout").args(["60", "qemu-img", "check", "-f", "vhdx", image_text]).output();
+        assert!(!output.unwrap().status.success(), "{what}");
+        assert_eq!(check(&image).errors, 1, "{what}");
     }
 }

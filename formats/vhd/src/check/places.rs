@@ -56,7 +56,7 @@ impl Places {
     pub(super) fn finish(mut self, mut used: Vec<Place>, end: u64, report: &mut CheckReport) {
         used.sort_unstable();
         self.others.sort_by_key(|(area, _)| area.offset);
-        let mut walk = Walk { reached: 0, last: None, leak: stride(self.block_size), report };
+        let mut walk = Walk { reached: 0, room: 0, last: None, leak: stride(self.block_size), report };
         let mut others = self.others.iter().peekable();
         for place in &used {
             let area = self.area(*place);
@@ -68,17 +68,20 @@ impl Places {
         for (other, what) in others {
             walk.visit(*other, None, what);
         }
-        let reached = walk.reached;
+        let used = walk.room.min(end);
         walk.gap(end);
-        report.image_end = reached;
+        report.image_end = used;
     }
 }
 
 struct Walk<'a> {
     /// Where the areas so far end.
     reached: u64,
+    /// The same with what a last block has behind the end of the disk.
+    room: u64,
     /// The block or other area that ends there.
     last: Option<(Option<u32>, &'static str)>,
+    /// A block with its bitmap: a gap of as much is one that was lost.
     leak: u64,
     report: &'a mut CheckReport,
 }
@@ -97,6 +100,8 @@ impl Walk<'_> {
             self.report.error(format!("{here} at {at:#x} lies in the room of {there}"), Some(at));
         }
         let end = area.offset.saturating_add(area.length);
+        let whole = if block.is_some() { self.leak } else { area.length };
+        self.room = self.room.max(area.offset.saturating_add(whole));
         if end > self.reached {
             self.reached = end;
             self.last = Some((block, what));
@@ -104,10 +109,10 @@ impl Walk<'_> {
     }
 
     fn gap(&mut self, until: u64) {
-        let free = until.saturating_sub(self.reached);
+        let free = until.saturating_sub(self.room);
         if free >= self.leak {
             let text = format!("{free:#x} bytes that no block uses");
-            self.report.leak(text, self.reached, free);
+            self.report.leak(text, self.room, free);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Damaged files: an error or an answer, soon, and never a panic.
 
 use crate::maker::{BAT, HEADER, LOCATORS, MIB, Maker, NAME, open, sealed, utf16_le};
-use format_core::{Disk, Layer, Result, Storage};
+use format_core::{DenyAll, Disk, Layer, LayerContext, Result, Storage};
+use format_vhd::FORMAT;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +51,13 @@ impl Storage for Damaged {
 /// Opens it and looks at the first and the last MiB; the layer and whether all that could be read.
 fn look(storage: Damaged) -> Option<(Arc<dyn Layer>, bool)> {
     let start = Instant::now();
-    let layer: Arc<dyn Layer> = open(Arc::new(storage)).ok()?.into();
+    let storage = Arc::new(storage);
+    let mut context = LayerContext::new(Arc::new(DenyAll));
+    let checked = FORMAT.check.unwrap()(Arc::clone(&storage) as Arc<dyn Storage>, &context);
+    context.access.ignore_checksums = true;
+    let ignored = FORMAT.open_layer.unwrap()(Arc::clone(&storage) as Arc<dyn Storage>, &context);
+    let layer: Arc<dyn Layer> = open(storage).ok()?.into();
+    assert!(checked.is_ok() && ignored.is_ok(), "what opens can be checked");
     let disk = Disk::new(vec![Arc::clone(&layer)]).unwrap();
     let size = disk.virtual_size();
     let (mut buf, mut whole) = (vec![0; 2 * MIB], true);

@@ -3,7 +3,8 @@
 use crate::maker::{
     BAT, Change, FIRST_BLOCK, HEADERS, LOG, METADATA, MIB, Maker, REGION_TABLES, item_at, log_entry, open,
 };
-use format_core::{Disk, Result, Storage};
+use format_core::{DenyAll, Disk, LayerContext, Result, Storage};
+use format_vhdx::FORMAT;
 use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -63,7 +64,13 @@ impl Storage for Damaged {
 /// Opens it and looks at the first and the last MiB.
 fn look(storage: Damaged) -> bool {
     let start = Instant::now();
-    let Ok(layer) = open(Arc::new(storage)) else { return false };
+    let storage = Arc::new(storage);
+    let mut context = LayerContext::new(Arc::new(DenyAll));
+    let checked = FORMAT.check.unwrap()(Arc::clone(&storage) as Arc<dyn Storage>, &context);
+    context.access.ignore_checksums = true;
+    let ignored = FORMAT.open_layer.unwrap()(Arc::clone(&storage) as Arc<dyn Storage>, &context);
+    let Ok(layer) = open(storage) else { return false };
+    assert!(checked.is_ok() && ignored.is_ok(), "what opens can be checked");
     let disk = Disk::new(vec![layer.into()]).unwrap();
     let size = disk.virtual_size();
     let mut buf = vec![0; MIB];
