@@ -1,5 +1,4 @@
-//! VMware VMDK images: hosted sparse extents (`monolithicSparse`) and stream-optimized ones, read at random;
-//! stream-optimized ones are also written.
+//! VMware VMDK images: sparse, flat and split disks, snapshots of ESX (COWD, seSparse), and streams.
 //!
 //! ```text
 //!  header ─▶ descriptor (text) ─▶ size, CID, parent
@@ -8,8 +7,8 @@
 //!            (or the footer's, where the header says GD_AT_END)
 //! ```
 //!
-//! A grain table entry of 0 lets the parent show through, 1 is explicit zeros where the header allows it.
-//! Descriptors that refer to extent files, COWD and seSparse extents are recognised and refused by name.
+//! A grain table entry of 0 lets the parent show through, 1 is explicit zeros where the header allows it. A descriptor in a
+//! file of its own lists extent files, which are opened through the gate.
 //! Sources, quirks by product, and what is not supported: `SPEC.md`.
 
 mod cache;

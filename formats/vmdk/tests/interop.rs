@@ -162,3 +162,37 @@ fn esx_extents_read_as_qemu_reads_them() {
         assert!(content(&path.join("d.vmdk")) == std::fs::read(path.join("d.raw")).unwrap(), "{create_type}");
     }
 }
+
+#[test]
+fn details_are_what_qemu_img_info_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("a.raw"), sample(1 << 20)).unwrap();
+    for name in ["monolithicSparse", "streamOptimized", "monolithicFlat", "twoGbMaxExtentSparse"] {
+        let options = format!("subformat={name}");
+        run(path, "qemu-img", &["convert", "-f", "raw", "-O", "vmdk", "-o", &options, "a.raw", "a.vmdk"]);
+        let output = Command::new("timeout")
+            .args(["60", "qemu-img", "info", "--output", "json", "-f", "vmdk", "a.vmdk"])
+            .current_dir(path)
+            .output()
+            .unwrap();
+        let theirs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let theirs = &theirs["format-specific"]["data"];
+        let storage = std::sync::Arc::new(format_core::FileStorage::open(&path.join("a.vmdk")).unwrap());
+        let gate = format_core::FolderGate::new(path.to_owned(), std::sync::Arc::new([]));
+        let context = format_core::LayerContext {
+            name: Some("a.vmdk".into()),
+            ..format_core::LayerContext::new(std::sync::Arc::new(gate))
+        };
+        let layer = (FORMAT.open_layer.unwrap())(storage, &context).unwrap();
+        let ours = layer.details();
+        for key in ["cid", "parent-cid", "create-type"] {
+            assert_eq!(ours[key], theirs[key], "{name} {key}");
+        }
+        for key in ["virtual-size", "cluster-size", "compressed", "filename"] {
+            assert_eq!(ours["extents"][0].get(key), theirs["extents"][0].get(key), "{name} {key}");
+        }
+        assert_eq!(layer.is_compressed_at(0), name == "streamOptimized");
+        assert_eq!(layer.host_range(0).is_some(), name != "streamOptimized");
+    }
+}

@@ -5,7 +5,7 @@ mod builder;
 
 use builder::{Grain, Image, Plan, STREAM, noise, read};
 use format_core::ErrorKind::{self, Corrupt, NeedsPerson, Unsupported};
-use format_core::{ChunkStream, DenyAll, Error, LayerContext, Result};
+use format_core::{ChunkStream, CreateRequest, DenyAll, Error, LayerContext, MemTarget, Result};
 use format_vmdk::FORMAT;
 use std::io::Read;
 use std::process::Command;
@@ -216,4 +216,23 @@ fn streams_of_qemu_and_of_our_own_read_as_the_raw_disk() {
             assert_eq!(streamed(&bytes[..last]).unwrap_err().kind(), Corrupt);
         }
     }
+}
+
+#[test]
+fn what_we_write_reads_through_a_pipe() {
+    let mut raw = vec![0; 70 << 20];
+    raw[..300_000].copy_from_slice(&noise(1, 300_000));
+    raw[(66 << 20) + 512..][..70_000].copy_from_slice(&noise(2, 70_000));
+    let target = MemTarget::default();
+    let options = [("subformat".to_owned(), "streamOptimized".to_owned())].into();
+    let request = CreateRequest { virtual_size: raw.len() as u64, options, parent: None };
+    let sink = (FORMAT.create.unwrap())(Box::new(target.clone()), &request).unwrap();
+    for (number, chunk) in raw.chunks(65536).enumerate().filter(|(_, chunk)| !format_core::is_zero(chunk)) {
+        let packed = sink.pack(chunk).unwrap();
+        sink.write_at(number as u64 * 65536, packed).unwrap();
+    }
+    sink.finish().unwrap();
+    let bytes = target.committed_bytes().unwrap();
+    assert!(streamed(&bytes).unwrap() == raw);
+    assert!(read(&bytes).unwrap() == raw);
 }
