@@ -273,3 +273,43 @@ fn broken_luks_headers_end_well() {
         assert!(found.contains(wanted), "wanted {wanted:?} in {found:?}");
     }
 }
+
+/// The check needs no key: the encryption header counts as used, data are not looked at.
+#[test]
+fn encrypted_images_are_checked_as_by_qemu() {
+    for format in [LUKS, "encrypt.format=aes"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        encrypt(path, b"secret", format);
+        let args = [&["check", "--output=json"][..], &SECRET, &["--image-opts", IMAGE]].concat();
+        let theirs: serde_json::Value = serde_json::from_str(&run(path, "qemu-img", &args)).unwrap();
+        let storage = std::sync::Arc::new(format_core::FileStorage::open(&path.join("a.qcow2")).unwrap());
+        let context = format_core::LayerContext::new(std::sync::Arc::new(format_core::DenyAll));
+        let ours = FORMAT.check.unwrap()(storage, &context).unwrap();
+        assert!(ours.is_clean(), "{ours:?}");
+        assert_eq!(Some(ours.image_end), theirs["image-end-offset"].as_u64());
+        assert_eq!(Some(ours.allocated_chunks), theirs["allocated-clusters"].as_u64());
+    }
+}
+
+/// What `info` tells about the encryption is what QEMU tells.
+#[test]
+fn details_of_luks_are_those_of_qemu() {
+    for options in
+        ["cluster_size=64k", "encrypt.cipher-mode=cbc,encrypt.cipher-alg=twofish-128,encrypt.hash-alg=sha384"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        create(folder.path(), b"secret words", &format!("{LUKS},{options}"));
+        let theirs = run(folder.path(), "qemu-img", &["info", "--output=json", "a.qcow2"]);
+        let theirs: serde_json::Value = serde_json::from_str(&theirs).unwrap();
+        let context = {
+            let mut context = format_core::LayerContext::new(std::sync::Arc::new(format_core::DenyAll));
+            context.access.key = Some(Key::new(b"secret words".to_vec()));
+            context
+        };
+        let storage =
+            std::sync::Arc::new(format_core::FileStorage::open(&folder.path().join("a.qcow2")).unwrap());
+        let layer = FORMAT.open_layer.unwrap()(storage, &context).unwrap();
+        assert_eq!(layer.details()["encrypt"], theirs["format-specific"]["data"]["encrypt"]);
+    }
+}
