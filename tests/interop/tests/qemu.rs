@@ -42,6 +42,10 @@ const MADE_BY_QEMU: &[(&str, &[&[&str]])] = &[
     ("vhdx", &[&[], &["-o", "subformat=fixed"], &["-o", "block_size=1M"], &["-o", "block_state_zero=off"]]),
     // Without force_size the disk would be rounded up to cylinders.
     ("vhd", &[&["-o", "force_size=on"], &["-o", "subformat=fixed,force_size=on"]]),
+    ("vdi", &[&[], &["-o", "static=on"]]),
+    ("parallels", &[&[], &["-o", "cluster_size=4k"]]),
+    ("qed", &[&[], &["-o", "cluster_size=4k,table_size=2"]]),
+    ("qcow1", &[&[]]),
 ];
 
 fn made_by_qemu(format: &Format) -> &'static [&'static [&'static str]] {
