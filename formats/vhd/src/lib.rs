@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Read: all three types, both conventions of the disk size, blocks of 512 bytes to 256 MiB, the footer's copy where
-//! the footer is lost. Written: dynamic and fixed images, and fixed ones as Azure takes them.
+//! the footer is lost. Written: all three types, and fixed ones as Azure takes them.
 //! `SPEC.md` has the table of what is supported and the quirks of the products.
 
 mod check;

@@ -30,7 +30,7 @@ pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Check
             _ => {}
         }
     }
-    let mut places = Places::new(&loaded);
+    let mut places = Places::new(&loaded)?;
     scan_bat(&loaded, &mut places, &mut report)?;
     places.finish(loaded.storage.size(), &mut report);
     Ok(report)

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Read: fixed, dynamic and differencing images, 512 and 4096 byte sectors, blocks of 1 to 256 MiB. A log that was
-//! not replayed is replayed in memory, never in the file. Written: dynamic and fixed images.
+//! not replayed is replayed in memory, never in the file. Written: dynamic, fixed and differencing images.
 //! `SPEC.md` has the table of what is supported and the quirks of the products.
 
 mod check;

@@ -4,10 +4,11 @@
 use crate::maker::{HEADER, LOCATORS, NAME, PARENT, content, open_file, utf16_le};
 use format_core::{
     CreateRequest, Disk, ErrorKind, Layer, MemTarget, Order, Packed, ParentImage, PipeTarget, Result, Sink,
+    TargetStorage,
 };
 use format_vhd::FORMAT;
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 const MIB: u64 = 1 << 20;
@@ -132,7 +133,7 @@ fn requests_that_cannot_be_done_are_refused() {
 #[test]
 fn a_pipe_takes_fixed_images_alone() {
     #[derive(Clone, Default)]
-    struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+    struct Written(Arc<Mutex<Vec<u8>>>);
     impl std::io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
@@ -180,6 +181,70 @@ fn a_failing_target_leaves_no_image() {
         }
     }
     panic!("it never succeeds");
+}
+
+/// A target that held other bytes before, as a device does.
+#[derive(Clone)]
+struct Used(Arc<Mutex<Vec<u8>>>);
+
+impl Used {
+    fn put(&self, offset: u64, len: usize, bytes: impl FnOnce(&mut [u8])) {
+        let mut file = self.0.lock().unwrap();
+        bytes(&mut file[offset as usize..offset as usize + len]);
+    }
+}
+
+impl TargetStorage for Used {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.put(offset, bytes.len(), |place| place.copy_from_slice(bytes));
+        Ok(())
+    }
+    fn zero_range(&self, offset: u64, len: u64) -> Result<()> {
+        self.put(offset, len as usize, |place| place.fill(0));
+        Ok(())
+    }
+    fn set_len(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+    fn commit(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_the_target_held_before_is_not_read() {
+    let whole = |subformat: &str| CreateRequest {
+        virtual_size: 8 * MIB,
+        options: [("subformat".into(), subformat.into())].into(),
+        parent: None,
+    };
+    for request in [whole("dynamic"), whole("fixed"), request(parent(8 * MIB), &[])] {
+        let differs = request.parent.is_some();
+        // A fixed disk is found by its footer at the end.
+        let is_fixed = request.options.values().any(|value| value == "fixed");
+        let size = if is_fixed { (8 << 20) + 512 } else { 24 << 20 };
+        let target = Used(Arc::new(Mutex::new(vec![0xee; size])));
+        let sink = FORMAT.create.unwrap()(Box::new(target.clone()), &request).unwrap();
+        sink.write_at(3 * MIB, Packed::Plain(&[7; 1 << 16])).unwrap();
+        sink.zero_at(5 * MIB, 1 << 16).unwrap();
+        sink.finish().unwrap();
+        let layer = {
+            let file = target.0.lock().unwrap().clone();
+            open_file(file).unwrap()
+        };
+        let mut found = vec![1; 8 << 20];
+        layer.read_exact_at(0, &mut found).unwrap();
+        let seven = 3 << 20..(3 << 20) + (1 << 16);
+        assert!(found.iter().enumerate().all(|(at, byte)| *byte == if seven.contains(&at) { 7 } else { 0 }));
+        if differs {
+            let kinds = [0, 3, 4, 5, 6].map(|mib| layer.extent_at(mib * MIB).unwrap().kind);
+            use format_core::ExtentKind::{Data, Unallocated};
+            assert_eq!(kinds, [Unallocated, Data, Unallocated, Data, Unallocated]);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@ pub(super) struct Places {
 
 impl Places {
     /// Everything in front of the blocks; its parts were checked not to overlap.
-    pub(super) fn new(loaded: &Loaded) -> Self {
+    pub(super) fn new(loaded: &Loaded) -> Result<Self> {
         let file_size = loaded.storage.size();
         let block_size = loaded.bat.parameters.block_size;
         let claims = Claims::new(MIB);
@@ -34,11 +34,10 @@ impl Places {
         let log = (log_end <= file_size).then_some((headers.log_offset, headers.log_length));
         let areas = loaded.bat.used.iter().chain(&loaded.unknown_regions);
         for (offset, length) in areas.map(|area| (area.offset, area.length)).chain(log) {
-            // A region has at most 4 GiB; what cannot be kept is found by the first block.
-            let _ = places.claims.claim(offset, length);
+            places.claims.claim(offset, length)?;
             places.end = places.end.max(offset.saturating_add(length));
         }
-        places
+        Ok(places)
     }
 
     /// Claims a payload block.

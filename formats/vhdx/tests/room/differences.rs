@@ -4,11 +4,11 @@
 use crate::maker::{BAT, METADATA, item_entry_at, open};
 use format_core::{
     CreateRequest, Disk, ErrorKind, ExtentKind, FileStorage, FileTarget, Layer, MemStorage, MemTarget,
-    Packed, ParentImage, PipeTarget, Result, Sink,
+    Packed, ParentImage, PipeTarget, Result, Sink, TargetStorage,
 };
 use format_vhdx::FORMAT;
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 const MIB: u64 = 1 << 20;
 const LINKAGE: &str = "83ed0ec3-24c8-49a6-a959-5e4bf1288bfb";
@@ -201,6 +201,64 @@ fn every_block_size_and_sector_size() {
             assert_eq!(kind(start - 512), (ExtentKind::Unallocated, 512));
             assert_eq!(kind(chunk + 8 * sector).0, ExtentKind::Unallocated);
             assert_eq!(kind(chunk + block), (ExtentKind::Zero, block));
+        }
+    }
+}
+
+/// A target that held other bytes before, as a device does.
+#[derive(Clone)]
+struct Used(Arc<Mutex<Vec<u8>>>);
+
+impl Used {
+    fn put(&self, offset: u64, len: usize, bytes: impl FnOnce(&mut [u8])) {
+        let mut file = self.0.lock().unwrap();
+        bytes(&mut file[offset as usize..offset as usize + len]);
+    }
+}
+
+impl TargetStorage for Used {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.put(offset, bytes.len(), |place| place.copy_from_slice(bytes));
+        Ok(())
+    }
+    fn zero_range(&self, offset: u64, len: u64) -> Result<()> {
+        self.put(offset, len as usize, |place| place.fill(0));
+        Ok(())
+    }
+    fn set_len(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+    fn commit(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_the_target_held_before_is_not_read() {
+    let whole = |subformat: &str| CreateRequest {
+        virtual_size: 8 * MIB,
+        options: [("subformat".into(), subformat.into())].into(),
+        parent: None,
+    };
+    for request in [whole("dynamic"), whole("fixed"), request(parent(8 * MIB), &[])] {
+        let differs = request.parent.is_some();
+        let target = Used(Arc::new(Mutex::new(vec![0xee; 24 << 20])));
+        let sink = FORMAT.create.unwrap()(Box::new(target.clone()), &request).unwrap();
+        sink.write_at(3 * MIB, Packed::Plain(&[7; 1 << 16])).unwrap();
+        sink.zero_at(5 * MIB, 1 << 16).unwrap();
+        sink.finish().unwrap();
+        let layer = open(Arc::new(MemStorage(target.0.lock().unwrap().clone()))).unwrap();
+        let mut found = vec![1; 8 << 20];
+        layer.read_exact_at(0, &mut found).unwrap();
+        let seven = 3 << 20..(3 << 20) + (1 << 16);
+        assert!(found.iter().enumerate().all(|(at, byte)| *byte == if seven.contains(&at) { 7 } else { 0 }));
+        if differs {
+            let kinds = [0, 3, 4, 5, 6].map(|mib| layer.extent_at(mib * MIB).unwrap().kind);
+            use format_core::ExtentKind::{Data, Unallocated};
+            assert_eq!(kinds, [Unallocated, Data, Unallocated, Data, Unallocated]);
         }
     }
 }
