@@ -108,3 +108,23 @@ fn open_sparse(storage: Arc<dyn Storage>, sectors: u64, shared: &mut Shared) -> 
     header.check_described(sectors)?;
     GrainExtent::hosted(storage, header, sectors * SECTOR, shared)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format_core::ErrorKind;
+
+    #[test]
+    fn the_limit_of_open_files_is_named() {
+        for code in TOO_MANY_FILES {
+            let error = Error::io("cannot open a-s999.vmdk", std::io::Error::from_raw_os_error(code));
+            let error = explain(error, 32768);
+            assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+            assert!(
+                error.message().contains("32768 extents") && error.hint_text().unwrap().contains("ulimit")
+            );
+        }
+        let error = explain(Error::io("cannot open a", std::io::Error::from_raw_os_error(5)), 1);
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    }
+}
