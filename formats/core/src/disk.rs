@@ -144,9 +144,12 @@ impl Disk {
             }
             let is_data = extent.kind == ExtentKind::Data;
             let host = if is_data { layer.host_range(offset) } else { None };
-            if let Some(host) = &host {
-                len = len.min(host.len);
-            }
+            len = match &host {
+                Some(host) => len.min(host.len),
+                // The next chunk may lie plain.
+                None if is_data => len.min(layer.chunk_size().max(1) - offset % layer.chunk_size().max(1)),
+                None => len,
+            };
             let is_compressed = is_data && layer.is_compressed_at(offset);
             return Ok(MapEntry {
                 offset,
