@@ -36,9 +36,14 @@ enum Outcome {
     Differs(Difference, String),
 }
 
-/// Compares all cases and fails with each difference that is not known, and each known one of these images that is gone.
-pub fn compare_all(cases: &[Case]) {
+/// Compares all cases and fails with each difference that is not known, and each known one of `group` that is gone.
+pub fn compare_all(group: impl Fn(&str) -> bool, cases: &[Case]) {
     let (mut wrong, mut same) = (Vec::new(), 0);
+    for known in KNOWN.iter().filter(|known| group(known.file)) {
+        if cases.iter().all(|case| case.name != known.file) {
+            wrong.push(format!("{} is not compared: {known:?}", known.file));
+        }
+    }
     for case in cases {
         for &reader in Reader::of(case.format) {
             let known = KNOWN.iter().find(|known| known.file == case.name && known.reader == reader);
