@@ -222,7 +222,7 @@ fn vdi() {
 
 #[test]
 fn qed_qcow1_and_parallels() {
-    check("qed", &["cluster_size=4k,table_size=1"]);
+    check("qed", &["cluster_size=4k,table_size=2"]);
     check("qcow1", &["", "-c "]);
     check("parallels", &["cluster_size=64k"]);
 }
