@@ -36,8 +36,10 @@ build() {
 
 # Each base image comes from the tool that knows the format best. Same content every time.
 make_bases() {
-    local base=$corpus/base work
-    [[ -e $base/done ]] && return
+    local base=$corpus/base work recipe
+    # The marker names the recipe that made them: this file.
+    recipe=$(sha256sum <"$here/run.sh")
+    [[ -e $base/done && $(<"$base/done") == "$recipe" ]] && return
     rm -rf "$base"
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
@@ -105,7 +107,7 @@ make_bases() {
 
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
-    touch "$base/done"
+    echo "$recipe" >"$base/done"
 }
 
 # A dynamic VHD that says it is a differencing one, with the name of a parent. The target makes its checksums right.

@@ -223,6 +223,6 @@ fn vdi() {
 #[test]
 fn qed_qcow1_and_parallels() {
     check("qed", &["cluster_size=4k,table_size=2"]);
-    check("qcow1", &["", "-c "]);
+    check("qcow1", &[""]);
     check("parallels", &["cluster_size=64k"]);
 }

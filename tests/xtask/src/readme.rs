@@ -44,8 +44,9 @@ fn with_table(text: &str, table: &str) -> Result<String, String> {
 }
 
 fn table(formats: &[&Format]) -> String {
-    let mut text =
-        String::from("| format | extensions | read | write | what | `-o` |\n|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| format | extensions | read | write | write a difference | check | what | `-o` |\n|---|---|---|---|---|---|---|---|\n",
+    );
     for format in formats {
         let yes = |able: bool| if able { "yes" } else { "–" };
         let code = |words: &mut dyn Iterator<Item = &str>| {
@@ -56,6 +57,8 @@ fn table(formats: &[&Format]) -> String {
             code(&mut format.extensions.iter().copied()),
             yes(format.open_layer.is_some()).to_owned(),
             yes(format.create.is_some()).to_owned(),
+            yes(format.can_differ).to_owned(),
+            yes(format.check.is_some()).to_owned(),
             format.description.replace('|', "\\|"),
             code(&mut format.create_options.iter().map(|option| option.key)),
         ];
@@ -84,7 +87,7 @@ mod tests {
         let table = table(format_all::FORMATS);
         assert_eq!(table.lines().count(), format_all::FORMATS.len() + 2);
         for line in table.lines() {
-            assert_eq!(line.replace("\\|", "").matches('|').count(), 7, "{line}");
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 9, "{line}");
         }
     }
 

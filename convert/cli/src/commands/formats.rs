@@ -14,6 +14,11 @@ struct Row {
     description: &'static str,
     read: bool,
     write: bool,
+    /// Whether `delta` can write it.
+    write_difference: bool,
+    check: bool,
+    /// For a format that is only recognised: how to get at the disk.
+    way_out: Option<&'static str>,
     options: Vec<OptionRow>,
 }
 
@@ -35,6 +40,9 @@ pub(crate) fn run(printer: &Printer) -> Result<ExitCode> {
             description: format.description,
             read: format.open_layer.is_some(),
             write: format.create.is_some(),
+            write_difference: format.can_differ,
+            check: format.check.is_some(),
+            way_out: format.way_out,
             options: format
                 .create_options
                 .iter()
@@ -48,10 +56,13 @@ pub(crate) fn run(printer: &Printer) -> Result<ExitCode> {
 
 fn human(rows: &[Row]) -> String {
     let yes = |yes: bool| if yes { "yes" } else { "-" }.to_owned();
-    let mut lines = vec![["FORMAT", "READ", "WRITE", "EXTENSIONS", ""].map(str::to_owned).to_vec()];
+    let mut lines =
+        vec![["FORMAT", "READ", "WRITE", "DELTA", "CHECK", "EXTENSIONS", ""].map(str::to_owned).to_vec()];
     for row in rows {
         let extensions = row.extensions.join(" ");
-        lines.push(vec![row.name.into(), yes(row.read), yes(row.write), extensions, row.description.into()]);
+        let able = [row.read, row.write, row.write_difference, row.check].map(yes);
+        let words = [extensions, row.description.to_owned()];
+        lines.push(std::iter::once(row.name.to_owned()).chain(able).chain(words).collect());
     }
     let mut text = table(&lines);
     for row in rows.iter().filter(|row| !row.options.is_empty()) {

@@ -2,8 +2,23 @@
 
 use crate::bench::{Bench, MIB};
 
-const COMMANDS: [&str; 8] =
-    ["inspect", "convert", "migrate", "verify", "compare", "digest", "formats", "completions"];
+const COMMANDS: [&str; 15] = [
+    "inspect",
+    "convert",
+    "migrate",
+    "flatten",
+    "delta",
+    "create",
+    "info",
+    "map",
+    "measure",
+    "check",
+    "verify",
+    "compare",
+    "digest",
+    "formats",
+    "completions",
+];
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -20,6 +35,12 @@ fn every_command_speaks_json() {
         (&["verify", "disk.vhdx"], "ok"),
         (&["compare", "disk.raw", "disk.vhdx"], "same"),
         (&["digest", "disk.vhdx"], "digest"),
+        (&["flatten", "disk.vhdx", "flat.qcow2"], "digest"),
+        (&["delta", "flat.qcow2", "disk.raw", "delta.qcow2"], "differing_bytes"),
+        (&["create", "new.qcow2", "1M"], "virtual_size"),
+        (&["info", "delta.qcow2"], "chain"),
+        (&["measure", "disk.raw", "-O", "vmdk"], "required"),
+        (&["check", "delta.qcow2"], "corruptions"),
     ] {
         let run = bench.rehome(&[args, &["--output", "json"]].concat()).ends(0);
         assert!(run.json().get(key).is_some(), "{key}: {run:?}");
