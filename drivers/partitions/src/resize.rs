@@ -1,18 +1,28 @@
 //! A GUID partition table on a disk that gets another size: its backup has to lie at the end (UEFI 2.10, 5.3.2).
 
 use crate::gpt::Header;
+use crate::mbr;
 use format_core::{Error, Overlay, Result};
 
+const ENTRY_START: usize = 32;
 const ENTRY_END: usize = 40;
 
 /// Moves the backup of the GPT to the end of the overlay's disk and tells the table where that is. The overlay's base
-/// has its new size already. `false` when there is no GPT.
+/// has its new size already. `false` when there is no GPT, or only one that no guard in the MBR makes valid (5.2.3):
+/// what an MBR took over later is the MBR's.
 ///
 /// # Errors
 /// `Usage` when a partition would lose bytes or the table has no room, `Corrupt` when the primary table cannot be
 /// trusted; what the disk reports.
 pub fn move_gpt_backup(overlay: &Overlay) -> Result<bool> {
     let size = overlay.base().virtual_size();
+    let mut mbr = [0; 512];
+    if size >= 512 {
+        overlay.read_merged_at(0, &mut mbr)?;
+    }
+    if !mbr::parse(&mbr).is_some_and(|mbr| mbr.is_protective()) {
+        return Ok(false);
+    }
     let mut damage = None;
     for block in [512, 4096u64] {
         let mut sector = [0; 512];
@@ -58,11 +68,18 @@ impl Table<'_> {
         if crc32fast::hash(&entries) != header.table_crc {
             return Err(Error::corrupt("the entries of the primary GPT do not have the header's CRC"));
         }
+        let old_backup = u64_at(&self.sector, 32);
+        // Not the primary, and no partition's content, whatever the header says.
+        let mut is_free = old_backup > first_free;
         for (number, entry) in (1..).zip(entries.chunks_exact(header.entry_size)) {
             let word = |at: usize| {
                 entry.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
             };
-            if entry.iter().take(16).any(|&byte| byte != 0) && word(ENTRY_END) > last_usable {
+            if entry.iter().take(16).all(|&byte| byte == 0) {
+                continue;
+            }
+            is_free &= !(word(ENTRY_START)..=word(ENTRY_END)).contains(&old_backup);
+            if word(ENTRY_END) > last_usable {
                 let (end, last) =
                     (word(ENTRY_END).saturating_add(1).saturating_mul(block), last_usable * block);
                 let text =
@@ -71,12 +88,13 @@ impl Table<'_> {
                     .hint("shrink the partition in the guest first, or choose a larger size"));
             }
         }
-        let old_backup = u64_at(&self.sector, 32);
         self.overlay.write_all_at(block, &self.header_at(1, last, last_usable, header.table / block))?;
         self.overlay.write_all_at((last - table_blocks) * block, &entries)?;
         self.overlay
             .write_all_at(last * block, &self.header_at(last, 1, last_usable, last - table_blocks))?;
-        self.wipe(old_backup, last)?;
+        if is_free {
+            self.wipe(old_backup, last)?;
+        }
         self.adjust_protective_mbr(last)
     }
 

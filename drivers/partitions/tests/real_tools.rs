@@ -153,3 +153,39 @@ fn a_gpt_fits_the_disk_again_after_growing_and_shrinking() {
     let error = resized(before, (32768 + 32) * 512).unwrap_err();
     assert_eq!(error.kind(), format_core::ErrorKind::Usage);
 }
+
+/// Changes the primary header and makes its checksum right again.
+fn patched(mut bytes: Vec<u8>, at: usize, value: u64) -> Vec<u8> {
+    let header = &mut bytes[512..512 + 92];
+    header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    header[16..20].fill(0);
+    let crc = crc32fast::hash(header);
+    header[16..20].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn only_a_backup_outside_partitions_is_wiped() {
+    let before = disk_with(GPT);
+    let after = resized(patched(before.clone(), 32, 1), 40 << 20).unwrap();
+    assert!(sgdisk_verify(&after).contains("No problems found"), "the primary is still there");
+    // A header within the third partition, which says that it lies there.
+    let mut inside = patched(before, 32, 20_000);
+    inside.copy_within(512..1024, 20_000 * 512);
+    inside[20_000 * 512 + 24..][..8].copy_from_slice(&20_000u64.to_le_bytes());
+    let content = inside[12_288 * 512..32_768 * 512].to_vec();
+    let after = resized(inside, 40 << 20).unwrap();
+    assert!(after[12_288 * 512..32_768 * 512] == content, "a partition was changed");
+}
+
+#[test]
+fn a_gpt_that_an_mbr_took_over_is_left_alone() {
+    let mut bytes = disk_with(GPT);
+    let mbr = disk_with("label: dos\nstart=2048, size=38912, type=83\n");
+    bytes[..512].copy_from_slice(&mbr[..512]);
+    bytes[40_960 * 512 - 1] = 7;
+    bytes.truncate(40_960 * 512);
+    let overlay = overlay(bytes);
+    assert!(!driver_partitions::move_gpt_backup(&overlay).unwrap());
+    assert!(overlay.changed_ranges().is_empty());
+}
