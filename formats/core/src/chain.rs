@@ -218,18 +218,18 @@ fn named_by_operator(
             // The child's word on the format is for its parent, and not each of these is.
             with_format(None, Referenced { storage, gate }, options.formats)
         };
-        let identity = || {
+        let is_wanted = || {
             let (file, format) = open()?;
             let access = Access { snapshot: None, ..options.access.clone() };
             let file_id = Some(file.storage.file_id()?);
             if children.iter().any(|child| Some(child.file_id) == file_id) {
-                return Ok(None);
+                return Ok(false);
             }
             let (_, layer, _) = open_one(file, format, &access)?;
-            Ok(layer.identity().map(str::to_owned))
+            Ok(layer.is_identified_by(wanted))
         };
         let failed = |e: Error| e.context(format!("open {}, named as a parent", path.display()));
-        if identity().map_err(failed)?.as_deref() == Some(wanted) {
+        if is_wanted().map_err(failed)? {
             return open().map(Some).map_err(failed);
         }
     }
@@ -256,10 +256,10 @@ fn with_format(
 fn check_identities(layers: &[Arc<dyn Layer>], chain: &[ChainLink]) -> Result<()> {
     for (child, (parent, link)) in layers.iter().zip(layers.iter().zip(chain).skip(1)) {
         let wanted = child.parent().and_then(|parent| parent.identity.as_deref());
-        if let (Some(wanted), found) = (wanted, parent.identity())
-            && found != Some(wanted)
+        if let Some(wanted) = wanted
+            && !parent.is_identified_by(wanted)
         {
-            let found = found.unwrap_or("none");
+            let found = parent.identity().unwrap_or("none");
             let path = link.path.display();
             return Err(Error::corrupt(format!("the child wants the parent {wanted}, {path} is {found}"))
                 .hint("the parent was changed or is another file: look for the right one"));

@@ -63,6 +63,11 @@ pub trait Layer: Send + Sync {
         None
     }
 
+    /// Whether a child that wants this identity means this image; for images that have more than one.
+    fn is_identified_by(&self, wanted: &str) -> bool {
+        self.identity() == Some(wanted)
+    }
+
     /// What a person should know about this image.
     fn warnings(&self) -> &[Warning] {
         &[]

@@ -8,7 +8,7 @@ use format_core::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A text `link OWN-IDENTITY PARENT-IDENTITY PARENT-NAME`, `-` for none, as an image of one byte without data.
+/// A text `link OWN-IDENTITY PARENT-IDENTITY PARENT-NAME`, `-` for none, `+` between several own identities, as an image of one byte without data.
 static LINK: Format = Format {
     name: "link",
     extensions: &["link"],
@@ -60,6 +60,9 @@ impl Layer for Link {
     }
     fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
+    }
+    fn is_identified_by(&self, wanted: &str) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.split('+').any(|one| one == wanted))
     }
     fn remark_on_parent(&self, parent: &dyn Layer) -> Option<Warning> {
         (parent.identity() == Some("old")).then(|| Warning::new("link-old", "the parent is old"))
@@ -160,4 +163,24 @@ fn without_an_identity_no_file_is_taken_on_trust() {
 fn a_child_may_remark_on_its_parent() {
     let folder = Folder::new(&[("top.link", "b old base.link"), ("base.link", "old - -")]);
     assert_eq!(folder.open("top.link", &[]).unwrap(), ["top.link", "base.link", "link-old"]);
+}
+
+#[test]
+fn an_image_may_have_several_identities() {
+    let folder = Folder::new(&[
+        ("one.link", "c a -"),
+        ("two.link", "c b -"),
+        ("good.link", "c b base.link"),
+        ("bad.link", "c a+b base.link"),
+        ("base.link", "a+b - -"),
+    ]);
+    for top in ["one.link", "two.link"] {
+        assert_eq!(folder.open(top, &["base.link"]).unwrap(), [top, "base.link"]);
+    }
+    assert_eq!(folder.open("good.link", &[]).unwrap(), ["good.link", "base.link"]);
+    let error = folder.fails("bad.link", &[]);
+    assert!(
+        error.kind() == ErrorKind::Corrupt && error.to_string().contains("wants the parent a+b"),
+        "{error}"
+    );
 }

@@ -5,6 +5,7 @@ use crate::extent_line::{ExtentLine, ExtentType};
 use crate::layout::{MAX_EXTENTS, SECTOR};
 use crate::names::{decode, host_name, is_decoded};
 use crate::parse::Header;
+use crate::uuids::{Uuids, parse_parent};
 use format_core::ParentRef;
 
 /// `parentCID` of a disk without a parent.
@@ -31,7 +32,7 @@ pub(crate) struct Descriptor {
     parent_cid: Option<u32>,
     create_type: Option<String>,
     parent_hint: Option<String>,
-    parent_uuid: Option<String>,
+    uuids: Uuids,
     pub(crate) extents: Vec<ExtentLine>,
     encrypted_by: Option<String>,
     pub(crate) encoding: String,
@@ -48,6 +49,7 @@ pub(crate) struct Described {
     pub(crate) parent_cid: u32,
     pub(crate) create_type: String,
     pub(crate) parent: Option<ParentRef>,
+    pub(crate) uuids: Uuids,
 }
 
 impl Descriptor {
@@ -90,9 +92,10 @@ impl Descriptor {
             "parentfilenamehint" if !value.is_empty() => {
                 set("parentFileNameHint", &mut self.parent_hint, value.to_owned())
             }
-            "ddb.uuid.parent" if value.chars().any(|c| !matches!(c, '0' | '-' | '{' | '}')) => {
-                set("ddb.uuid.parent", &mut self.parent_uuid, value.to_owned())
-            }
+            "ddb.uuid.parent" => match parse_parent("ddb.uuid.parent", value)? {
+                Some(uuid) => set("ddb.uuid.parent", &mut self.uuids.parent, uuid),
+                None => Ok(()),
+            },
             "ddb.iofilters" if value.to_ascii_lowercase().contains(ENCRYPTION_FILTER) => {
                 self.encrypted_by = Some(key);
                 Ok(())
@@ -101,7 +104,10 @@ impl Descriptor {
                 self.encrypted_by = Some(key);
                 Ok(())
             }
-            _ => Ok(()),
+            _ => {
+                self.uuids.take(&key, value);
+                Ok(())
+            }
         }
     }
 
@@ -125,6 +131,7 @@ impl Descriptor {
             parent_cid: self.parent_cid.unwrap_or(NO_PARENT),
             create_type: self.check_readable()?.to_owned(),
             parent: self.parent()?,
+            uuids: self.uuids,
         })
     }
 
@@ -154,17 +161,16 @@ impl Descriptor {
     }
 
     fn parent(&self) -> Result<Option<ParentRef>, VmdkError> {
-        let parent_cid = self.parent_cid.unwrap_or(NO_PARENT);
-        let Some(hint) = &self.parent_hint else {
-            return match (&self.parent_uuid, parent_cid) {
-                (Some(uuid), _) => Err(VmdkError::ParentByUuid { uuid: uuid.clone() }),
-                (None, NO_PARENT) => Ok(None),
-                (None, parent_cid) => Err(VmdkError::ParentUnnamed { parent_cid }),
-            };
+        let parent_cid = self.parent_cid.filter(|cid| *cid != NO_PARENT);
+        let unnamed = |identity| Ok(Some(ParentRef { identity: Some(identity), ..ParentRef::default() }));
+        let (hint, parent_cid) = match (&self.parent_hint, parent_cid, self.uuids.parent) {
+            (None, None, None) => return Ok(None),
+            // VirtualBox keeps the file names of all disks in the machine's settings. The parent need not be a VMDK.
+            (None, _, Some(uuid)) => return unnamed(uuid.to_string()),
+            (None, Some(parent_cid), None) => return unnamed(cid_text(parent_cid)),
+            (Some(hint), None, _) => return Err(VmdkError::ParentDenied { hint: hint.clone() }),
+            (Some(hint), Some(parent_cid), _) => (hint, parent_cid),
         };
-        if parent_cid == NO_PARENT {
-            return Err(VmdkError::ParentDenied { hint: hint.clone() });
-        }
         if !is_decoded(hint) {
             return Err(VmdkError::FileName { what: "parent", encoding: self.encoding.clone() });
         }

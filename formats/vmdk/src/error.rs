@@ -124,14 +124,8 @@ pub(crate) enum VmdkError {
         "the descriptor says {described:#x} sectors, the extent's header {capacity:#x} with grains of {grain:#x}"
     )]
     SizesDiffer { described: u64, capacity: u64, grain: u64 },
-    #[error("parentCID is {parent_cid:08x} but no parentFileNameHint names the parent")]
-    ParentUnnamed { parent_cid: u32 },
     #[error("parentFileNameHint is {hint:?} but parentCID says that there is no parent")]
     ParentDenied { hint: String },
-    #[error(
-        "the disk has a parent, which is named only by ddb.uuid.parent {uuid:?}: only VirtualBox's registry knows its file"
-    )]
-    ParentByUuid { uuid: String },
     #[error("the name of the {what} cannot be decoded from encoding {encoding:?}")]
     FileName { what: &'static str, encoding: String },
     #[error("{what}, which cannot be read from a pipe")]
@@ -166,9 +160,7 @@ impl VmdkError {
             | Self::DirectorySize { .. }
             | Self::TooManyExtents
             | Self::OpenFiles { .. } => ErrorKind::Limit,
-            Self::Encrypted { .. } | Self::SeSparseJournal | Self::ParentByUuid { .. } => {
-                ErrorKind::NeedsPerson
-            }
+            Self::Encrypted { .. } | Self::SeSparseJournal => ErrorKind::NeedsPerson,
             _ => ErrorKind::Corrupt,
         }
     }
@@ -187,9 +179,6 @@ impl VmdkError {
             Self::Device { .. } => "map the device on this machine and read it as raw",
             Self::SeSparseJournal => {
                 "power the virtual machine on once on its ESXi host, or consolidate the snapshot there, and copy the disk again"
-            }
-            Self::ParentByUuid { .. } => {
-                "look the parent up with VBoxManage list hdds, and flatten the disk with VBoxManage clonemedium"
             }
             Self::OpenFiles { .. } => "raise the limit with ulimit -n",
             Self::NoStream { .. } => "save the stream to a file first",

@@ -26,6 +26,7 @@ mod pipe;
 mod read;
 mod redundant;
 mod tables;
+mod uuids;
 mod walk;
 mod write;
 

@@ -158,6 +158,7 @@ impl Layer for VmdkLayer {
         }
         details.insert("parent-cid".into(), self.described.parent_cid.into());
         details.insert("create-type".into(), self.described.create_type.clone().into());
+        self.described.uuids.describe(&mut details);
         details.insert("extents".into(), self.parts.iter().map(part_details).collect());
         details
     }
@@ -168,6 +169,16 @@ impl Layer for VmdkLayer {
 
     fn identity(&self) -> Option<&str> {
         self.described.identity.as_deref()
+    }
+
+    /// By the content ID, as VMware's children say it, or by the UUID, as VirtualBox's do.
+    fn is_identified_by(&self, wanted: &str) -> bool {
+        let uuid = self.described.uuids.image;
+        self.identity() == Some(wanted) || uuid.is_some_and(|uuid| uuid.to_string() == wanted)
+    }
+
+    fn remark_on_parent(&self, parent: &dyn Layer) -> Option<Warning> {
+        self.described.uuids.remark_on(parent)
     }
 
     fn warnings(&self) -> &[Warning] {

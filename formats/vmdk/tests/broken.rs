@@ -199,10 +199,10 @@ fn parents_that_cannot_be_found() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.message().contains(words), "{error}");
     };
-    text(b"parentCID=0000000A\n", Corrupt, "parentCID is 0000000a but no parentFileNameHint");
     text(b"parentFileNameHint=\"b.vmdk\"\n", Corrupt, "says that there is no parent");
-    let uuid = b"ddb.uuid.parent=\"1afee561-b72e-4f5d-9859-f969b055d4b7\"\n";
-    text(uuid, NeedsPerson, "only by ddb.uuid.parent");
+    text(b"ddb.uuid.parent=\"1afee561\"\n", Corrupt, "ddb.uuid.parent is \"1afee561\"");
+    let two = b"ddb.uuid.parent=1afee561-b72e-4f5d-9859-f969b055d4b7\nddb.uuid.parent=2afee561-b72e-4f5d-9859-f969b055d4b7\n";
+    text(two, Corrupt, "has ddb.uuid.parent twice");
     text(
         b"parentCID=1\nparentFileNameHint=\"\xff.vmdk\"\n",
         Unsupported,
