@@ -26,7 +26,13 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let printer = Printer::new(cli.output);
+    let mut printer = Printer::new(cli.output);
+    if let Command::Convert(args) | Command::Flatten(args) = &cli.command
+        && commands::convert::is_pipe(&args.target)
+    {
+        // The image has stdout for itself.
+        printer = printer.on_stderr();
+    }
     match run(cli, &printer) {
         Ok(code) => code,
         Err(error) => printer.error(&error),

@@ -68,7 +68,12 @@ impl Printer {
                 "hint": error.hint_text(),
             }});
             // The exit code already tells; a closed stdout cannot make it worse.
-            let _ = to_stdout(&format!("{value:#}\n"));
+            let _ = if self.on_stderr {
+                to_stderr(&format!("{value:#}"));
+                Ok(())
+            } else {
+                to_stdout(&format!("{value:#}\n"))
+            };
         }
         ExitCode::from(code)
     }

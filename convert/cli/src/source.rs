@@ -3,31 +3,44 @@
 use crate::args::ConvertArgs;
 use crate::commands::convert::is_pipe;
 use crate::output::to_stderr;
+use convert_engine::{Control, SourceFile};
 use format_core::{
-    ChunkStream, DenyAll, Error, Format, LayerContext, MemStorage, OpenOptions, OpenedImage, Result, Score,
-    open_image, probe_formats,
+    ChunkStream, DenyAll, Error, ErrorKind, Format, LayerContext, MemStorage, OpenOptions, OpenedImage,
+    Result, Score, open_image, probe_formats,
 };
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
-use tempfile::NamedTempFile;
 
 /// An opened source.
 pub(crate) enum Source {
     Image(OpenedImage),
-    /// What came through the pipe lies in a temporary file, which goes when this is dropped.
-    Spooled(OpenedImage, NamedTempFile),
     Stream(Box<dyn ChunkStream>),
 }
 
 impl Source {
-    pub(crate) fn open(args: &ConvertArgs, options: &OpenOptions) -> Result<Self> {
+    /// Opens the source, and tells all files that are read and so must not be written.
+    pub(crate) fn open(
+        args: &ConvertArgs,
+        options: &OpenOptions,
+        control: Control<'_>,
+    ) -> Result<(Self, Vec<SourceFile>)> {
         if !is_pipe(&args.source) {
-            return Ok(Self::Image(open_image(&args.source, options)?));
+            let opened = open_image(&args.source, options)?;
+            let files = SourceFile::of_images([&opened]);
+            return Ok((Self::Image(opened), files));
         }
         let stdin = std::io::stdin();
+        let files = redirected(&stdin, "/dev/stdin")?.into_iter().collect();
         let mut head = Vec::new();
         stdin.lock().take(Format::PROBE_LEN as u64).read_to_end(&mut head).map_err(failed)?;
+        if head.is_empty() {
+            // What should have filled the pipe failed: an empty disk would hide that.
+            return Err(Error::new(ErrorKind::SourceMissing, "nothing came through the pipe"));
+        }
         let format = match options.format {
             Some(format) => format,
             None => format_of(&head, options)?,
@@ -41,12 +54,19 @@ impl Source {
         if let Some(open) = format.open_stream.filter(|_| args.size.is_none()) {
             let mut context = LayerContext::new(Arc::new(DenyAll));
             context.access = options.access.clone();
-            return Ok(Self::Stream(open(Box::new(rest), &context)?));
+            return Ok((Self::Stream(open(Box::new(rest), &context)?), files));
         }
-        let file = spooled(rest, &args.target)?;
-        let options = OpenOptions { format: Some(format), ..options.clone() };
-        Ok(Self::Spooled(open_image(file.path(), &options)?, file))
+        Ok((Self::Image(spooled(rest, &args.target, options, control)?), files))
     }
+}
+
+/// The file or block device behind stdin or stdout: a shell may have put one there.
+pub(crate) fn redirected(stream: &impl AsFd, name: &str) -> Result<Option<SourceFile>> {
+    let look = || File::from(stream.as_fd().try_clone_to_owned()?).metadata();
+    let found = look().map_err(|e| Error::io(format!("cannot examine {name}"), e))?;
+    // One socket or terminal can well be both ends.
+    let is_storage = found.is_file() || found.file_type().is_block_device();
+    Ok(is_storage.then(|| SourceFile { path: name.into(), file_id: (found.dev(), found.ino()) }))
 }
 
 fn failed(error: std::io::Error) -> Error {
@@ -64,11 +84,17 @@ fn format_of(head: &[u8], options: &OpenOptions) -> Result<&'static Format> {
     }
 }
 
-/// Puts the pipe's bytes into a file beside the target, holes where there are zeros.
-fn spooled(mut from: impl Read, target: &Path) -> Result<NamedTempFile> {
+/// Puts the pipe's bytes into a file beside the target and opens that. It lies in a folder of its own, because a name in
+/// the image means no file beside the target, and is gone from there once it is open.
+fn spooled(
+    from: impl Read,
+    target: &Path,
+    options: &OpenOptions,
+    control: Control<'_>,
+) -> Result<OpenedImage> {
     let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !is_pipe(target) => folder.to_owned(),
         _ if is_pipe(target) => std::env::temp_dir(),
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => Path::new(".").to_owned(),
     };
     to_stderr(&format!(
@@ -76,22 +102,36 @@ fn spooled(mut from: impl Read, target: &Path) -> Result<NamedTempFile> {
         folder.display()
     ));
     let here = |e| Error::io(format!("cannot put the image into a file in {}", folder.display()), e);
-    let mut file = NamedTempFile::with_prefix_in(".rehome-spool-", &folder).map_err(here)?;
+    let spool = tempfile::Builder::new().prefix(".rehome-spool-").tempdir_in(&folder).map_err(here)?;
+    let path = spool.path().join("stdin");
+    let file = File::options().write(true).create_new(true).open(&path).map_err(here)?;
+    save(from, file, control, here)?;
+    // With the operator's word on the format only: what was guessed may refer to nothing.
+    open_image(&path, options)
+}
+
+/// Holes where there are zeros.
+fn save(
+    mut from: impl Read,
+    mut file: File,
+    control: Control<'_>,
+    here: impl Fn(std::io::Error) -> Error,
+) -> Result<()> {
     let mut buf = vec![0; 1 << 20];
     let mut len = 0;
     loop {
-        let part = match from.read(&mut buf).map_err(failed)? {
-            0 => break,
-            part => part,
-        };
+        let part = from.read(&mut buf).map_err(failed)?;
+        // Also at the end: the signal that stops us may have ended the sender first.
+        control.check()?;
+        if part == 0 {
+            return file.set_len(len).map_err(here);
+        }
         len += part as u64;
         let bytes = &buf[..part];
         if format_core::is_zero(bytes) {
-            std::io::Seek::seek_relative(file.as_file_mut(), part as i64).map_err(here)?;
+            file.seek_relative(part as i64).map_err(&here)?;
         } else {
-            file.write_all(bytes).map_err(here)?;
+            file.write_all(bytes).map_err(&here)?;
         }
     }
-    file.as_file().set_len(len).map_err(here)?;
-    Ok(file)
 }

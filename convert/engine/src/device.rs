@@ -1,30 +1,29 @@
 //! Is a block device, in whatever disguise, the source that is being read?
 
-use format_core::{Error, OpenedImage, Result};
+use crate::sources::SourceFile;
+use format_core::{Error, Result};
 use rustix::fs::{FileType, major, minor};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Refuses to overwrite a device that holds the source, is a part of it, or is a loop device over one of its files.
+/// Refuses to overwrite a device that holds a source, is a part of it, or is a loop device over one of its files.
 ///
 /// # Errors
 /// `Usage` with the names of both.
-pub fn refuse_device_of_source(device: &Path, source: &OpenedImage) -> Result<()> {
+pub fn refuse_device_of_sources(device: &Path, sources: &[SourceFile]) -> Result<()> {
     let Some(number) = device_number(device) else { return Ok(()) };
     let target = family(number);
-    let refused = |file: &Path| {
-        let (device, file) = (device.display(), file.display());
-        Err(Error::usage(format!("{device} would be overwritten, and the source {file} lies on it or is it")))
-    };
-    for link in &source.chain {
-        let files = std::iter::once(&link.path).chain(link.parts.iter().map(|part| &part.path));
-        for file in files {
-            let own = device_number(file).map(family).unwrap_or_default();
-            let on_loop = target.iter().any(|number| is_loop_over(*number, link.file_ids()));
-            if on_loop || !own.is_disjoint(&target) || lies_on(file, &target) {
-                return refused(file);
-            }
+    for SourceFile { path, .. } in sources {
+        let own = device_number(path).map(family).unwrap_or_default();
+        let on_loop = target.iter().any(|&number| {
+            is_loop_over(number, sources.iter().map(|s| s.file_id).chain(backing_files(&own)))
+        });
+        if on_loop || !own.is_disjoint(&target) || lies_on(path, &target) {
+            let (device, file) = (device.display(), path.display());
+            return Err(Error::usage(format!(
+                "{device} would be overwritten, and the source {file} lies on it or is it"
+            )));
         }
     }
     Ok(())
@@ -71,9 +70,18 @@ fn number_in(folder: &Path) -> Option<u64> {
 }
 
 fn is_loop_over(number: u64, mut files: impl Iterator<Item = (u64, u64)>) -> bool {
-    let Ok(backing) = std::fs::read_to_string(sysfs(number).join("loop/backing_file")) else { return false };
-    let Ok(found) = std::fs::metadata(backing.trim_end_matches('\n')) else { return false };
-    files.any(|id| id == (found.dev(), found.ino()))
+    backing_file(number).is_some_and(|backing| files.any(|id| id == backing))
+}
+
+/// The files behind loop devices: two of them can lie over one.
+fn backing_files(devices: &BTreeSet<u64>) -> impl Iterator<Item = (u64, u64)> {
+    devices.iter().filter_map(|&number| backing_file(number))
+}
+
+fn backing_file(number: u64) -> Option<(u64, u64)> {
+    let name = std::fs::read_to_string(sysfs(number).join("loop/backing_file")).ok()?;
+    let found = std::fs::metadata(name.trim_end_matches('\n')).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Whether the file is stored in a file system on one of the devices. A mounted one is refused by the kernel anyway.

@@ -43,8 +43,11 @@ impl Control<'_> {
         std::thread::available_parallelism().map_or(2, NonZero::get).saturating_add(1).clamp(2, 16)
     }
 
-    /// `Temporary` once the run was interrupted.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Stops the work once the run was interrupted.
+    ///
+    /// # Errors
+    /// `Temporary` then.
+    pub fn check(&self) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again"));
         }

@@ -1,12 +1,13 @@
 //! A conversion from its first stage to its last.
 
-use crate::manifest::{ImageFacts, Manifest, SourceFacts, blocks_path, manifest_path};
+use crate::manifest::{ImageFacts, Manifest, SourceFacts};
 use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream};
+use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
-    ChainLink, ChunkStream, CreateRequest, DeviceTarget, Disk, Error, ErrorKind, FileTarget, Format,
-    OpenedImage, ParentImage, PipeTarget, Result, Sink, TargetStorage, Warning,
+    ChainLink, ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage,
+    ParentImage, PipeTarget, Result, Sink, TargetStorage, Warning,
 };
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -114,6 +115,19 @@ fn create_request(
     Ok(request)
 }
 
+/// The size of a disk of `virtual_size` bytes in that format, which may round up; a warning says so.
+///
+/// # Errors
+/// As [`convert`] for a format that cannot be written or an option that it does not know.
+pub fn size_in(
+    format: &'static Format,
+    virtual_size: u64,
+    options: &BTreeMap<String, String>,
+) -> Result<(u64, Vec<Warning>)> {
+    let size = create_request(format, virtual_size, options.clone(), None)?.virtual_size;
+    Ok((size, size_warning(format, virtual_size, size)))
+}
+
 /// Copies the disk into a new image and gives it its name. The manifest is made but not saved.
 ///
 /// # Errors
@@ -121,7 +135,7 @@ fn create_request(
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let ConvertRequest { source, disk, target, format, options, base } = request;
     let images = std::iter::once(source).chain(base.map(|(_, image)| image));
-    let (target, path) = open_target(target, images)?;
+    let (target, path) = open_target(target, &SourceFile::of_images(images))?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
         None => e,
@@ -144,19 +158,21 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     Ok(ConvertOutcome { manifest, copy, warnings })
 }
 
-/// As [`convert`] for what comes through a pipe; `name` is what the manifest calls it.
+/// As [`convert`] for what comes through a pipe; `name` is what the manifest calls it. The pipe can be a file that was
+/// redirected: `input` says which.
 ///
 /// # Errors
 /// As [`convert`].
 pub fn convert_stream(
     stream: Box<dyn ChunkStream>,
     name: &str,
+    input: &[SourceFile],
     target: Destination<'_>,
     format: &'static Format,
     options: BTreeMap<String, String>,
     control: Control<'_>,
 ) -> Result<ConvertOutcome> {
-    let (target, path) = open_target(target, [])?;
+    let (target, path) = open_target(target, input)?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
         None => e,
@@ -185,7 +201,8 @@ pub fn create_image(
     options: BTreeMap<String, String>,
     parent: Option<(&Path, &OpenedImage)>,
 ) -> Result<u64> {
-    let (target, _) = open_target(Destination::File { path, replace }, parent.map(|(_, image)| image))?;
+    let files = SourceFile::of_images(parent.map(|(_, image)| image));
+    let (target, _) = open_target(Destination::File { path, replace }, &files)?;
     let named = |e: Error| e.context(format!("write {}", path.display()));
     let parent = parent.map(|(base, image)| parent_image(base, image, path)).transpose()?;
     let (sink, size) = open_sink(target, format, virtual_size, options, parent).map_err(named)?;
@@ -195,15 +212,11 @@ pub fn create_image(
 
 type OpenedTarget<'a> = (Box<dyn TargetStorage>, Option<&'a Path>);
 
-fn open_target<'a, 's>(
-    target: Destination<'a>,
-    sources: impl IntoIterator<Item = &'s OpenedImage>,
-) -> Result<OpenedTarget<'a>> {
+fn open_target<'a>(target: Destination<'a>, sources: &[SourceFile]) -> Result<OpenedTarget<'a>> {
     match target {
         Destination::File { path, replace } => {
-            let sources: Vec<_> = sources.into_iter().collect();
-            refuse_sources(path, sources.iter().copied())?;
-            let files = sources.iter().flat_map(|image| &image.chain).flat_map(ChainLink::file_ids).collect();
+            refuse_source_files(path, sources)?;
+            let files = sources.iter().map(|source| source.file_id).collect();
             let target = FileTarget::create(path, replace)
                 .map_err(|e| e.context(format!("write {}", path.display())))?;
             Ok((Box::new(target.sparing(files)), Some(path)))
@@ -265,38 +278,6 @@ fn source_facts(source: &OpenedImage) -> SourceFacts {
         file_size: link.file_size,
     };
     SourceFacts { files: source.chain.iter().map(file).collect(), digest: None }
-}
-
-/// Refuses to write an image, its manifest or their partial files where a file of one of the `sources` lies: replacing a
-/// source by its own copy would leave neither if anything went wrong, and partial files are emptied when a run starts.
-///
-/// # Errors
-/// `Usage` with the names of both, and when one of the names is too long for the host.
-pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a OpenedImage>) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let links: Vec<_> = sources.into_iter().flat_map(|source| &source.chain).collect();
-    for path in [target.to_owned(), manifest_path(target), blocks_path(target)] {
-        for path in [FileTarget::partial_path(&path), path] {
-            let found = match std::fs::metadata(&path) {
-                Ok(found) => found,
-                // Found out now, not when the copy is done and its manifest cannot be written.
-                Err(e) if e.kind() == std::io::ErrorKind::InvalidFilename => {
-                    let what = format!("the name {} would be needed", path.display());
-                    return Err(Error::io(what, e).with_kind(ErrorKind::Usage));
-                }
-                Err(_) => continue,
-            };
-            let own = links.iter().find(|link| link.file_ids().any(|id| id == (found.dev(), found.ino())));
-            if let Some(link) = own {
-                let (written, read) = (path.display(), link.path.display());
-                return Err(Error::usage(format!(
-                    "{written} would be written, and is a file of the source: {read}"
-                ))
-                .hint("choose another name for the target, or move the source first"));
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub fn resize_disk(disk: &Disk, size: u64) -> Result<(Disk, Vec<Warning>)> {
     if move_gpt_backup(&overlay)? {
         let text = "the backup of the GPT was moved to the new end of the disk";
         warnings.push(Warning::new("gpt-backup-moved", text));
+    } else if read_table(&Overlay::new(disk.clone()))?.0.table == TableKind::Gpt {
+        // The backup, the only table there is, would not be at the end any more, where it is looked for.
+        return Err(Error::corrupt("the primary GPT is missing, only its backup is there")
+            .hint("repair the table with sgdisk or gdisk on a copy, or leave the size as it is"));
     }
     Ok((overlay.disk(), warnings))
 }

@@ -3,10 +3,10 @@
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, safe};
-use crate::source::Source;
+use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, digest_disk,
-    refuse_device_of_source,
+    Control, ConvertOutcome, ConvertRequest, Destination, SourceFile, convert, convert_stream, digest_disk,
+    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -41,8 +41,6 @@ pub(crate) fn is_pipe(path: &Path) -> bool {
 
 pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
     let started = Instant::now();
-    // The image has stdout for itself.
-    let printer = if is_pipe(&args.target) { &printer.on_stderr() } else { printer };
     let format = wanted_format(args)?;
     let mut warnings = Vec::new();
     let done = copy(args, format, printer, &mut warnings, control)?;
@@ -97,28 +95,43 @@ fn copy(
         return Err(Error::usage("what went into a pipe cannot be read back: leave --verify away"));
     }
     let options = key_values(&args.options)?;
-    let (opened, spool) = match Source::open(args, &args.open.options()?)? {
-        Source::Image(opened) => (opened, None),
-        Source::Spooled(opened, file) => (opened, Some(file)),
+    let (source, files) = Source::open(args, &args.open.options()?, control)?;
+    refuse_in_place(args, &files)?;
+    let opened = match source {
+        Source::Image(opened) => opened,
         Source::Stream(stream) => {
-            return convert_stream(stream, "stdin", destination(args)?, format, options, control);
+            return convert_stream(stream, "stdin", &files, destination(args)?, format, options, control);
         }
     };
     printer.warnings(&opened.warnings);
     let (disk, resized) = match args.size {
-        Some(size) => resize_disk(&opened.disk, size)?,
+        Some(size) => {
+            // A table at the end of the disk has to know where the end will be.
+            let (size, rounded) = size_in(format, size, &options)?;
+            let (disk, moved) = resize_disk(&opened.disk, size)?;
+            (disk, [rounded, moved].concat())
+        }
         None => (opened.disk.clone(), Vec::new()),
     };
     printer.warnings(&resized);
-    if args.existing {
-        refuse_device_of_source(&args.target, &opened)?;
-    }
     let target = destination(args)?;
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None };
     let done = convert(request, control)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
-    drop(spool);
     Ok(done)
+}
+
+/// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
+fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
+    if is_pipe(&args.target) {
+        let Some(out) = redirected(&std::io::stdout(), "/dev/stdout")? else { return Ok(()) };
+        refuse_source_file(&out.path, out.file_id, files)?;
+        return refuse_device_of_sources(&out.path, files);
+    }
+    if args.existing {
+        return refuse_device_of_sources(&args.target, files);
+    }
+    refuse_source_files(&args.target, files)
 }
 
 fn destination(args: &ConvertArgs) -> Result<Destination<'_>> {

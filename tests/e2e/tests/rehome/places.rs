@@ -52,6 +52,75 @@ fn pipes_that_cannot_be_are_refused() {
     );
 }
 
+#[test]
+fn an_image_in_a_pipe_names_no_file_beside_the_target() {
+    let bench = bench();
+    std::fs::create_dir(bench.path("elsewhere")).unwrap();
+    bench.qemu_img(&[
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        "../disk.raw",
+        "-F",
+        "raw",
+        "elsewhere/child.qcow2",
+    ]);
+    bench.qemu_img(&["rebase", "-u", "-b", "disk.raw", "-F", "raw", "elsewhere/child.qcow2"]);
+    // Its format was only guessed: it may refer to nothing.
+    bench.bash("cat elsewhere/child.qcow2 | $REHOME convert - out.raw").ends(77);
+    // Its format was named, but its own folder is not the target's.
+    bench.bash("cat elsewhere/child.qcow2 | $REHOME convert -f qcow2 - out.raw").ends(66);
+    bench.bash("cat elsewhere/child.qcow2 | TMPDIR=. $REHOME convert -f qcow2 - - -O raw").ends(66);
+    assert_eq!(bench.names(), ["disk.raw", "elsewhere"]);
+}
+
+#[test]
+fn an_empty_pipe_is_no_empty_disk() {
+    let bench = bench();
+    for line in ["-f raw - out.qcow2", "- out.qcow2", "-f vmdk - out.qcow2"] {
+        bench.bash(&format!("true | $REHOME convert {line}")).ends(66);
+    }
+    assert_eq!(bench.names(), ["disk.raw"]);
+}
+
+#[test]
+fn a_redirected_source_is_not_written() {
+    let bench = bench();
+    let image = noise(5, MIB as usize);
+    bench.rehome(&["convert", "disk.raw", "stream.vmdk", "-o", "subformat=streamOptimized"]).ends(0);
+    let stream = bench.read("stream.vmdk");
+    for (line, name, content) in [
+        ("$REHOME convert -f raw - in.raw --force <in.raw", "in.raw", &image),
+        ("$REHOME convert -f raw - in.raw <in.raw.partial", "in.raw.partial", &image),
+        ("$REHOME convert -f raw in.raw - -O raw >>in.raw", "in.raw", &image),
+        ("$REHOME convert -f raw in.raw - -O raw 1<>in.raw", "in.raw", &image),
+        ("$REHOME convert - in.vmdk --force <in.vmdk", "in.vmdk", &stream),
+        ("$REHOME convert - in.vmdk <in.vmdk.partial", "in.vmdk.partial", &stream),
+        ("$REHOME convert - - -O raw <in.vmdk 1<>in.vmdk", "in.vmdk", &stream),
+        (
+            "$REHOME convert - in.vmdk -o subformat=monolithicFlat <in-flat.vmdk --force",
+            "in-flat.vmdk",
+            &stream,
+        ),
+    ] {
+        bench.write(name, content);
+        let run = bench.bash(line).ends(2);
+        assert!(run.stderr.contains("is a file of the source"), "{line}: {run:?}");
+        assert!(bench.read(name) == *content, "{line}");
+        std::fs::remove_file(bench.path(name)).unwrap();
+    }
+}
+
+#[test]
+fn stdout_has_nothing_but_the_image() {
+    let bench = bench();
+    let run = bench.bash("$REHOME --output json convert missing.raw - -O raw").ends(66);
+    assert_eq!(run.stdout, "");
+    assert!(run.stderr.contains("\"exit_code\": 66"), "{run:?}");
+}
+
 /// Loop devices need root, which CI has.
 fn is_root() -> bool {
     if rustix_uid_is_root() {
@@ -83,6 +152,11 @@ fn a_block_device_is_overwritten_only_when_that_was_said() {
     on_device(&["-n", "--overwrite-device", "-O", "qcow2", "disk.raw"]).ends(69);
     on_device(&["-n", "--overwrite-device", "device.img"]).ends(2);
     on_device(&["-n", "--overwrite-device", "-f", "raw", device]).ends(2);
+    bench.bash(&format!("$REHOME convert -n --overwrite-device -f raw - {device} <device.img")).ends(2);
+    let twin = bench.tool("mount", "losetup", &["-f", "--show", "device.img"]);
+    let on_twin = on_device(&["-n", "--overwrite-device", "-f", "raw", twin.trim()]);
+    bench.tool("mount", "losetup", &["-d", twin.trim()]);
+    on_twin.ends(2);
     bench.disk("large.raw", 13 * MIB, &[(0, 10)]);
     on_device(&["-n", "--overwrite-device", "large.raw"]).ends(73);
     assert!(bench.read("device.img") == noise(3, 12 * MIB as usize), "nothing was written yet");
@@ -127,6 +201,22 @@ fn a_disk_gets_another_size_and_keeps_its_partitions() {
         bench.rehome(&["convert", "--size", size, "gpt.raw", "cut.qcow2"]).ends(2);
     }
     assert!(!bench.names().iter().any(|name| name.starts_with("cut")));
+    // The end is where the format puts it.
+    bench.rehome(&["convert", "--size", "67108865", "gpt.raw", "odd.qcow2"]).ends(0);
+    bench.qemu_img(&["convert", "-O", "raw", "odd.qcow2", "out.raw"]);
+    let verdict = bench.bash("PATH=$PATH:/usr/sbin:/sbin; sgdisk -v out.raw").ends(0).stdout;
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    // With no primary table, the backup has to stay where it is.
+    bench
+        .bash("cp gpt.raw backup.raw; dd if=/dev/zero of=backup.raw bs=512 seek=1 count=1 conv=notrunc")
+        .ends(0);
+    for size in ["64M", "8M"] {
+        bench.rehome(&["convert", "--size", size, "backup.raw", "cut.qcow2"]).ends(if size == "8M" {
+            2
+        } else {
+            65
+        });
+    }
     // Without a partition table only zeros may go.
     bench.disk("plain.raw", 8 * MIB, &[(0, 1000), (5 * MIB, 10)]);
     bench.rehome(&["convert", "--size", "6M", "plain.raw", "plain.qcow2"]).ends(0);
