@@ -4,6 +4,7 @@
 //! everything later lies behind it. Such blocks are written at once; memory holds one or two of them.
 
 use crate::layout::ENTRY_SIZE;
+use format_core::units::SECTOR;
 use format_core::{Result, TargetStorage};
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -31,7 +32,8 @@ pub(crate) struct Allocator {
 pub(crate) struct RefcountTable {
     pub offset: u64,
     pub clusters: u64,
-    /// Size of the whole file in bytes.
+    /// Size of the whole file in bytes. The zeros at the end of the table are left out, as QEMU leaves out those of a
+    /// last cluster: with large clusters they would be most of a small image.
     pub file_size: u64,
 }
 
@@ -174,7 +176,8 @@ impl Allocator {
         let offset = table << self.cluster_bits;
         target.zero_range(offset, table_clusters << self.cluster_bits)?;
         target.write_all_at(offset, &entries)?;
-        Ok(RefcountTable { offset, clusters: table_clusters, file_size: total << self.cluster_bits })
+        let file_size = offset + (entries.len() as u64).next_multiple_of(SECTOR);
+        Ok(RefcountTable { offset, clusters: table_clusters, file_size })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The directory of persistent dirty bitmaps. They are only listed: what they record is about this file.
 
+use crate::details::shown;
 use crate::error::Qcow2Error;
 use crate::layout::*;
 use crate::parse::Header;
@@ -12,7 +13,7 @@ use std::io::Cursor;
 /// A bitmap of the directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Bitmap {
-    pub name: String,
+    pub name: Box<[u8]>,
     pub table_offset: u64,
     pub table_entries: u32,
     flags: u32,
@@ -51,7 +52,7 @@ fn entry(bytes: &[u8]) -> Option<(Bitmap, usize)> {
     let fixed = BitmapHeader::read(&mut Cursor::new(bytes)).ok()?;
     let name_at = BITMAP_HEADER_LENGTH.checked_add(fixed.extra_data_size as usize)?;
     let end = name_at.checked_add(fixed.name_size.into())?;
-    let name = String::from_utf8_lossy(bytes.get(name_at..end)?).into_owned();
+    let name = bytes.get(name_at..end)?.into();
     let bitmap = Bitmap {
         name,
         table_offset: fixed.bitmap_table_offset,
@@ -68,7 +69,7 @@ impl Bitmap {
         let flags: Vec<_> =
             names.iter().filter(|(bit, _)| self.flags & bit != 0).map(|(_, name)| *name).collect();
         let mut details = Details::new();
-        details.insert("name".into(), self.name.as_str().into());
+        details.insert("name".into(), shown(&self.name).into());
         details.insert("flags".into(), flags.into());
         let granularity = 1u64.checked_shl(self.granularity_bits.into()).unwrap_or(0);
         details.insert("granularity".into(), granularity.into());

@@ -4,7 +4,7 @@ use crate::bitmaps::Bitmap;
 use crate::crypto::{LuksHeader, Method};
 use crate::layout::*;
 use crate::parse::{Compression, Header};
-use crate::snapshots::SnapshotTable;
+use crate::snapshots::{Snapshot, SnapshotTable};
 use format_core::{Details, Result, Warning};
 use serde_json::{Value, json};
 
@@ -13,12 +13,22 @@ const MAX_NAMES: usize = 10;
 /// Characters of a name that a message shows.
 const MAX_NAME: usize = 80;
 
+/// Bytes of a name that are told in details: the longest that QEMU gives a bitmap.
+const MAX_TOLD: usize = 1023;
+/// Snapshots or bitmaps that are told in details. A file could claim 64 MiB of them, and JSON is many times larger.
+const MAX_LISTED: usize = 4096;
+
+/// A name as text, of a very long one the beginning.
+pub(crate) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name.get(..MAX_TOLD).unwrap_or(name)).into_owned()
+}
+
 /// Names for a message; of very many the first.
-pub(crate) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl ExactSizeIterator<Item = &'a [u8]>) -> String {
     let more = names.len().saturating_sub(MAX_NAMES);
     let shown: Vec<_> = names
         .take(MAX_NAMES)
-        .map(|name| format!("{:?}", name.chars().take(MAX_NAME).collect::<String>()))
+        .map(|name| format!("{:?}", shown(name).chars().take(MAX_NAME).collect::<String>()))
         .collect();
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
@@ -59,10 +69,11 @@ pub(crate) fn details(
         }
     }
     if !bitmaps.is_empty() {
-        add("bitmaps", bitmaps.iter().map(Bitmap::details).collect());
+        add("bitmaps", bitmaps.iter().take(MAX_LISTED).map(Bitmap::details).collect());
     }
     if !snapshots.snapshots.is_empty() {
-        add("snapshots", snapshots.snapshots.iter().map(crate::snapshots::Snapshot::details).collect());
+        let listed = snapshots.snapshots.iter().take(MAX_LISTED);
+        add("snapshots", listed.map(Snapshot::details).collect());
     }
     details
 }
@@ -152,7 +163,7 @@ pub(crate) fn warnings(
         Err(error) => warn("qcow2-bitmaps", format!("the bitmaps cannot be read and are left out: {error}")),
         Ok(bitmaps) if bitmaps.is_empty() => {}
         Ok(bitmaps) => {
-            let names = list(bitmaps.iter().map(|bitmap| bitmap.name.as_str()));
+            let names = list(bitmaps.iter().map(|bitmap| &*bitmap.name));
             warn(
                 "qcow2-bitmaps",
                 format!(

@@ -1,5 +1,6 @@
 //! The table of internal snapshots.
 
+use crate::details::shown;
 use crate::error::Qcow2Error;
 use crate::layout::*;
 use crate::parse::Header;
@@ -12,8 +13,8 @@ use std::io::Cursor;
 /// One internal snapshot: an L1 table and what a person calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    pub id: String,
-    pub name: String,
+    id: Box<[u8]>,
+    name: Box<[u8]>,
     pub l1_table_offset: u64,
     pub l1_size: u32,
     /// Size of the disk, where it is recorded.
@@ -70,9 +71,7 @@ fn snapshot(fixed: &SnapshotHeader, rest: &[u8]) -> Result<Snapshot> {
     let extra = Bytes::new(bytes.slice(0, fixed.extra_data_size as usize)?, 0);
     let id_at = fixed.extra_data_size as usize;
     let name_at = id_at + usize::from(fixed.id_str_size);
-    let text = |at, len: u16| -> Result<String> {
-        Ok(String::from_utf8_lossy(bytes.slice(at, len.into())?).into_owned())
-    };
+    let text = |at, len: u16| -> Result<Box<[u8]>> { Ok(bytes.slice(at, len.into())?.into()) };
     Ok(Snapshot {
         id: text(id_at, fixed.id_str_size)?,
         name: text(name_at, fixed.name_size)?,
@@ -91,8 +90,8 @@ impl SnapshotTable {
     /// The snapshot that an operator means: by its name, or else by its id.
     pub(crate) fn find(&self, wanted: &str) -> Result<&Snapshot> {
         let all = &self.snapshots;
-        let found =
-            all.iter().find(|one| one.name == wanted).or_else(|| all.iter().find(|one| one.id == wanted));
+        let is = |text: &[u8]| String::from_utf8_lossy(text) == wanted;
+        let found = all.iter().find(|one| is(&one.name)).or_else(|| all.iter().find(|one| is(&one.id)));
         found.ok_or_else(|| {
             let hint = match all.len() {
                 0 => "the image has no snapshots".to_owned(),
@@ -104,7 +103,7 @@ impl SnapshotTable {
 
     /// The names, of very many the first.
     pub(crate) fn names(&self) -> String {
-        crate::details::list(self.snapshots.iter().map(|one| one.name.as_str()))
+        crate::details::list(self.snapshots.iter().map(|one| &*one.name))
     }
 }
 
@@ -112,8 +111,8 @@ impl Snapshot {
     pub(crate) fn details(&self) -> Value {
         const SECOND: u64 = 1_000_000_000;
         let mut details = Details::new();
-        details.insert("id".into(), self.id.as_str().into());
-        details.insert("name".into(), self.name.as_str().into());
+        details.insert("id".into(), shown(&self.id).into());
+        details.insert("name".into(), shown(&self.name).into());
         details.insert("vm-state-size".into(), self.vm_state_size.into());
         details.insert("date-sec".into(), self.date.0.into());
         details.insert("date-nsec".into(), self.date.1.into());

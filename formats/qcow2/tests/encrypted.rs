@@ -255,6 +255,8 @@ fn broken_luks_headers_end_well() {
         (slot, &[1; 4], "Corrupt qcow2: LUKS key slot 0 is marked 0x1010101"),
         (slot + 4, &[0; 4], "Corrupt qcow2: the LUKS key derivation wants no iteration in key slot 0"),
         (slot + 4, &[0xff; 4], "Limit qcow2: the LUKS key slots want 85899"),
+        // 40 million iterations of SHA-256 for 64 bytes: longer than ten seconds.
+        (slot + 4, &40_000_000u32.to_be_bytes(), "Limit qcow2: the LUKS key slots want 800"),
         (
             slot + 40,
             &[0xff; 4],

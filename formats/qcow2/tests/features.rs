@@ -3,7 +3,7 @@
 
 mod disks;
 
-use disks::{mixed, read_all, run};
+use disks::{image_of, mixed, read_all, run};
 use format_core::{
     Access, Error, ErrorKind, Format, Layer, LayerContext, OpenOptions, OpenedImage, open_image,
 };
@@ -269,4 +269,35 @@ fn broken_bitmap_directories_are_told() {
         assert_eq!(codes(&opened), ["qcow2-bitmaps"]);
         assert!(opened.warnings[0].message.contains(text), "{}", opened.warnings[0].message);
     }
+}
+
+/// A file may claim 64 MiB of names; what is told of them stays small.
+#[test]
+fn many_and_long_names_are_told_in_part() {
+    let table_of = |count: u32, name: &[u8]| {
+        let mut image = image_of(&[7; 65536], 65536, &[]).unwrap();
+        let table = image.len() as u64;
+        image[60..64].copy_from_slice(&count.to_be_bytes());
+        image[64..72].copy_from_slice(&table.to_be_bytes());
+        for _ in 0..count {
+            let mut entry = image[40..48].to_vec(); // the L1 table's place
+            entry.extend(1u32.to_be_bytes());
+            entry.extend([name.len() as u16, name.len() as u16].iter().flat_map(|len| len.to_be_bytes()));
+            entry.resize(40, 0);
+            entry.extend([name, name].concat());
+            entry.resize(entry.len().next_multiple_of(8), 0);
+            image.extend(entry);
+        }
+        image
+    };
+    let told = |image: Vec<u8>| {
+        let layer = disks::open_layer(image).unwrap();
+        let details = layer.details();
+        (details["snapshots"].as_array().unwrap().len(), serde_json::Value::from(details).to_string().len())
+    };
+    let (listed, len) = told(table_of(60, &[0xff; 65535]));
+    assert_eq!(listed, 60);
+    assert!(len < 60 * 2 * 4096, "{len} characters");
+    assert_eq!(told(table_of(5000, b"a")).0, 4096);
+    assert_eq!(told(table_of(3, b"a")).0, 3);
 }

@@ -39,6 +39,17 @@ impl Hash {
         }
     }
 
+    /// What [`Hash::stretch`] costs for `bytes` of key, in blocks of SHA-256.
+    pub(crate) fn cost(self, iterations: u32, bytes: u32) -> u64 {
+        let block = match self {
+            Self::Sha1 | Self::Sha224 | Self::Sha256 => 1,
+            // Processors have no instructions for them.
+            Self::Ripemd160 => 3,
+            Self::Sha384 | Self::Sha512 => 4,
+        };
+        u64::from(iterations) * u64::from(bytes).div_ceil(self.len() as u64) * block
+    }
+
     /// PBKDF2 with HMAC of this hash.
     pub(crate) fn stretch(self, passphrase: &[u8], salt: &[u8], iterations: u32, key: &mut [u8]) {
         match self {
@@ -81,4 +92,26 @@ impl Hash {
 fn digest<D: Digest>(number: u32, piece: &mut [u8]) {
     let digest = D::new().chain_update(number.to_be_bytes()).chain_update(&*piece).finalize();
     piece.iter_mut().zip(digest.iter()).for_each(|(byte, new)| *byte = *new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_costs_by_its_blocks() {
+        for (hash, bytes, cost) in [
+            (Hash::Sha1, 20, 1),
+            (Hash::Sha1, 64, 4),
+            (Hash::Sha256, 32, 1),
+            (Hash::Sha256, 64, 2),
+            (Hash::Sha224, 64, 3),
+            (Hash::Sha384, 64, 8),
+            (Hash::Sha512, 64, 4),
+            (Hash::Ripemd160, 32, 6),
+        ] {
+            assert_eq!(hash.cost(1000, bytes), cost * 1000, "{hash:?} {bytes}");
+        }
+        assert!(Hash::Ripemd160.cost(u32::MAX, 64) > u64::from(u32::MAX));
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) enum CryptoError {
     SlotOutside { slot: usize, stripes: u32, key_bytes: u32, sector: u32, len: u64 },
     #[error("the LUKS key derivation wants no iteration in {0}")]
     NoIterations(String),
-    #[error("the LUKS key slots want {wanted} hash iterations, the limit is {limit}")]
+    #[error("the LUKS key slots want {wanted} blocks of hashes, the limit is {limit}, about ten seconds")]
     Iterations { wanted: u64, limit: u64 },
 }
 
@@ -73,6 +73,9 @@ impl CryptoError {
             Self::WrongKey { .. } => Some("give another passphrase with --key-file FILE"),
             Self::Method(_) | Self::Version { .. } | Self::Cipher { .. } | Self::Hash(_) => {
                 Some("decrypt it with the program that made it, then convert the result")
+            }
+            Self::Iterations { .. } => {
+                Some("if the image is yours, decrypt it with qemu-img convert, then convert the result")
             }
             Self::HeaderOutside { .. } => {
                 Some("the file looks cut off: compare its size with the original's")
