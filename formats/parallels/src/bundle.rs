@@ -84,6 +84,14 @@ fn open_storage(
                 return Err(ParallelsError::PlainOverlay { file }.into());
             }
             let size = opened.size().min(wanted);
+            if depth > 0 && size < wanted {
+                // It may have been cut off as well: a plain file does not say how long it has to be.
+                let message = format!(
+                    "{file:?} has {size:#x} bytes, the disk {wanted:#x}: the rest is zeros, which is right only if the \
+                     disk grew after the snapshot"
+                );
+                warnings.push(Warning::new("parallels-short-base", message));
+            }
             Arc::new(Plain::new(opened, size))
         } else {
             let layer = Expanding::open(opened).map_err(|e| e.context(format!("open {file:?}")))?;

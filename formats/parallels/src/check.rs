@@ -1,29 +1,35 @@
 //! The check of an expanding image, or of all the files that a descriptor names.
 
-use crate::descriptor::is_descriptor;
+use crate::descriptor::{ImageEntry, StorageEntry, is_descriptor};
 use crate::error::ParallelsError;
 use crate::expanding::{entry_at, load, page_of};
 use crate::layout::MAX_FILES;
-use crate::open::{load_descriptor, load_head};
-use crate::parse::Image;
+use crate::open::{Beside, descriptor_beside, load_descriptor, load_head};
+use crate::parse::{Image, has_magic};
 use format_core::{CheckReport, Claims, Error, LayerContext, Result, Severity, Storage};
 use std::sync::Arc;
 
 pub(crate) fn check(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport> {
-    if !is_descriptor(&load_head(storage.as_ref())?) {
-        return check_image(storage.as_ref());
+    let head = load_head(storage.as_ref())?;
+    if !is_descriptor(&head) {
+        return match has_magic(&head) {
+            true => check_image(storage.as_ref()),
+            false => check_bare(storage.as_ref(), context),
+        };
     }
     let descriptor = load_descriptor(storage.as_ref())?;
     let mut whole = CheckReport::default();
-    let images = descriptor.storages.iter().flat_map(|storage| &storage.images);
-    if images.clone().count() > MAX_FILES {
+    let of = |storage: &'_ StorageEntry| storage.images.len();
+    if descriptor.storages.iter().map(of).sum::<usize>() > MAX_FILES {
         return Err(ParallelsError::TooManyFiles { limit: MAX_FILES }.into());
     }
-    for image in images {
+    let images =
+        descriptor.storages.iter().flat_map(|entry| entry.images.iter().map(move |image| (entry, image)));
+    for (entry, image) in images {
         let failed = |e: Error| e.context(format!("check {:?}", image.file));
         let file = context.gate.open(&image.file).map_err(failed)?.storage;
         if image.is_plain {
-            whole.image_end = whole.image_end.max(file.size());
+            check_plain(entry, image, file.size(), &mut whole);
             continue;
         }
         add(&mut whole, check_image(&file).map_err(failed)?, &image.file);
@@ -31,6 +37,33 @@ pub(crate) fn check(storage: Arc<dyn Storage>, context: &LayerContext) -> Result
     // Which files lie over which has to make sense too.
     descriptor.ancestry(descriptor.top()?)?;
     Ok(whole)
+}
+
+/// Checks a file that only the descriptor beside it can tell from any other.
+fn check_bare(storage: &dyn Storage, context: &LayerContext) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    match &descriptor_beside(context)? {
+        Beside::Found(name, descriptor) => match descriptor.image_of(name) {
+            Some((entry, image)) if image.is_plain => check_plain(entry, image, storage.size(), &mut report),
+            _ => return Err(ParallelsError::NotParallels.into()),
+        },
+        _ => return Err(ParallelsError::NotParallels.into()),
+    }
+    Ok(report)
+}
+
+/// All that can be wrong with a plain image is its length.
+fn check_plain(entry: &StorageEntry, image: &ImageEntry, found: u64, report: &mut CheckReport) {
+    let (wanted, file) = (entry.end - entry.start, image.file.clone());
+    report.image_end = report.image_end.max(found);
+    if found < wanted {
+        let short = ParallelsError::ShortImage { file, found, wanted }.to_string();
+        match entry.images.len() {
+            1 => report.error(short, None),
+            // The disk may have grown since.
+            _ => report.note(short, None),
+        }
+    }
 }
 
 /// Adds what was found in one file.

@@ -3,6 +3,7 @@
 use crate::error::ParallelsError;
 use crate::layout::{DESCRIPTOR_ROOT, MAX_DEPTH, SECTOR, TOP_GUID};
 use roxmltree::{Document, Node};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// What a descriptor says, checked.
@@ -128,11 +129,12 @@ impl Descriptor {
         Ok(chain)
     }
 
-    /// The state that the file of this name holds the newest part of.
-    pub(crate) fn state_of(&self, file: &str) -> Option<Uuid> {
-        let images = self.storages.iter().flat_map(|storage| &storage.images);
-        let named = |image: &&ImageEntry| image.file.rsplit('/').next() == Some(file);
-        images.filter(named).map(|image| image.guid).next()
+    /// What is said of the file of this name: its storage and itself.
+    pub(crate) fn image_of(&self, file: &str) -> Option<(&StorageEntry, &ImageEntry)> {
+        let images =
+            self.storages.iter().flat_map(|entry| entry.images.iter().map(move |image| (entry, image)));
+        let named = |(_, image): &(_, &ImageEntry)| image.file.rsplit('/').next() == Some(file);
+        images.filter(named).next()
     }
 }
 
@@ -189,7 +191,24 @@ fn storages(data: Node<'_, '_>, sectors: u64) -> Result<Vec<StorageEntry>, Paral
     if end != sectors {
         return Err(ParallelsError::StorageEnd { end, size: sectors });
     }
+    check_images(&entries)?;
     Ok(entries)
+}
+
+/// A file that stands for two parts of the disk, or two files for one, would leave it to chance what is read.
+fn check_images(storages: &[StorageEntry]) -> Result<(), ParallelsError> {
+    let (mut guids, mut files) = (HashSet::new(), HashSet::new());
+    for storage in storages {
+        for image in &storage.images {
+            if !guids.insert((storage.start, image.guid)) {
+                return Err(ParallelsError::TwoImages { start: storage.start / SECTOR, guid: image.guid });
+            }
+            if !files.insert(&image.file) {
+                return Err(ParallelsError::FileTwice { file: image.file.clone() });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn image(node: Node<'_, '_>) -> Result<ImageEntry, ParallelsError> {

@@ -61,6 +61,10 @@ pub(crate) enum ParallelsError {
     TooDeep { guid: Uuid, limit: usize },
     #[error("the storage at sector {start:#x} has no image of the snapshot {guid}")]
     NoImage { start: u64, guid: Uuid },
+    #[error("the storage at sector {start:#x} has two images of the snapshot {guid}")]
+    TwoImages { start: u64, guid: Uuid },
+    #[error("{file:?} is the file of two images")]
+    FileTwice { file: String },
     #[error("the disk needs more than {limit} files")]
     TooManyFiles { limit: usize },
     #[error("{file:?} is plain and lies over another image: it can have no holes to show that one")]

@@ -40,8 +40,9 @@ pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<
     }
     let beside = descriptor_beside(context)?;
     if let Beside::Found(name, descriptor) = &beside
-        && let Some(state) = descriptor.state_of(name)
+        && let Some((_, image)) = descriptor.image_of(name)
     {
+        let state = image.guid;
         let storages = descriptor.storages.len();
         if storages > 1 {
             return Err(ParallelsError::OnePart { file: name.clone(), storages }.into());
@@ -71,14 +72,14 @@ pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<
 }
 
 /// What is in the file's folder.
-enum Beside {
+pub(crate) enum Beside {
     Nothing,
     Denied,
     /// The file's own name, and the descriptor.
     Found(String, Descriptor),
 }
 
-fn descriptor_beside(context: &LayerContext) -> Result<Beside> {
+pub(crate) fn descriptor_beside(context: &LayerContext) -> Result<Beside> {
     let Some(name) = &context.name else { return Ok(Beside::Nothing) };
     match context.gate.open(DESCRIPTOR_NAME) {
         Ok(found) => {

@@ -66,6 +66,8 @@ fn each_broken_element_is_refused_with_its_reason() {
         ("<File>0.hds<", "<File>/etc/passwd<", ErrorKind::Denied, "outside its own folder"),
         (&format!("<GUID>{g0}"), "<GUID>none", Corrupt, "GUID is \"none\", which is no GUID"),
         (&format!("<GUID>{g1}"), &format!("<GUID>{other}"), Corrupt, "has no image of the snapshot 00000001"),
+        (&format!("<GUID>{g1}"), &format!("<GUID>{g0}"), Corrupt, "has two images of the snapshot 5fbaabe3"),
+        ("<File>1.hds<", "<File>0.hds<", Corrupt, "\"0.hds\" is the file of two images"),
         (&root, &format!("{root}{root}"), Corrupt, "is described twice"),
         (&root, "", Corrupt, "the snapshot 00000001-0000-4000-8000-000000000000 is not described"),
         (&root, &shot(&g1, &g0), Corrupt, "is its own ancestor"),
@@ -104,8 +106,9 @@ fn too_much_of_anything_is_refused() {
     assert_eq!(kind, Corrupt);
     assert!(message.contains("more than 256"), "{message}");
     let mut many = good();
-    let images = many.storages[0].3.clone();
-    many.storages = (0..300).map(|number| (number * 3, number * 3 + 3, 3, images.clone())).collect();
+    let image = |storage, number| (guid(number), "Compressed", format!("{storage}-{number}.hds"));
+    let images = |storage| vec![image(storage, 0), image(storage, 1)];
+    many.storages = (0..300).map(|number| (number * 3, number * 3 + 3, 3, images(number))).collect();
     many.sectors = 900;
     assert_eq!(open(&many.text()).unwrap_err().0, Limit);
     let huge = good().text() + &" ".repeat(1 << 20);

@@ -194,3 +194,38 @@ fn a_folder_is_checked_file_by_file() {
     assert_eq!((report.errors, report.leaks), (1, 1), "{report:?}");
     assert!(report.findings[0].message.contains("00000003"), "{report:?}");
 }
+
+fn check_file(folder: &Folder, name: &str) -> format_core::Result<format_core::CheckReport> {
+    let gate = std::sync::Arc::new(format_core::FolderGate::new(folder.path(), std::sync::Arc::new([])));
+    let storage = format_core::FileStorage::open(&folder.path().join(name)).unwrap();
+    let context = LayerContext { name: Some(name.into()), ..LayerContext::new(gate) };
+    FORMAT.check.unwrap()(std::sync::Arc::new(storage), &context)
+}
+
+#[test]
+fn a_plain_image_is_known_by_the_descriptor_beside_it() {
+    let descriptor = Descriptor {
+        sectors: 8,
+        storages: vec![(0, 8, 8, vec![(guid(0), "Plain", "0.hds".into())])],
+        ..Descriptor::default()
+    };
+    let bytes = [7; 8 * SECTOR];
+    let folder = Folder::new(&descriptor.text(), &[("0.hds", &bytes), ("other.hds", &bytes)]);
+    assert!(check_file(&folder, "0.hds").unwrap().is_clean());
+    assert_eq!(check_file(&folder, "other.hds").unwrap_err().kind(), ErrorKind::Corrupt);
+    let folder = Folder::new(&descriptor.text(), &[("0.hds", &bytes[1..])]);
+    for name in ["0.hds", "DiskDescriptor.xml"] {
+        let report = check_file(&folder, name).unwrap();
+        assert_eq!(report.errors, 1, "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn a_plain_base_that_is_shorter_than_the_disk_is_remarked_on() {
+    let tree = tree(None);
+    assert!(tree.folder.open(None).unwrap().warnings.is_empty());
+    let path = tree.folder.path().join(format!("disk.{}.hds", guid(1)));
+    std::fs::write(path, &tree.base[..27 * SECTOR]).unwrap();
+    let warnings = tree.folder.open(None).unwrap().warnings;
+    assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), ["parallels-short-base"]);
+}
