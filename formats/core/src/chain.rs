@@ -268,7 +268,8 @@ fn check_identities(layers: &[Arc<dyn Layer>], chain: &[ChainLink]) -> Result<()
     Ok(())
 }
 
-fn canonical(folders: &[PathBuf]) -> Result<Arc<[PathBuf]>> {
+/// The operator's folders as [`FolderGate`] wants them.
+pub(crate) fn canonical(folders: &[PathBuf]) -> Result<Arc<[PathBuf]>> {
     let canonical = |folder: &PathBuf| {
         folder.canonicalize().map_err(|e| Error::io(format!("cannot use the folder {}", folder.display()), e))
     };

@@ -1,8 +1,9 @@
 //! Checks the structure of an image and of its parents. Nothing is ever repaired in place.
 
-use crate::chain::{cannot_read, context_of, open_file};
+use crate::chain::{cannot_read, canonical, context_of, open_file};
 use crate::{
-    CheckReport, Disk, FileStorage, FolderGate, Format, Gate, OpenOptions, Referenced, Result, open_image,
+    CheckReport, Disk, ErrorKind, FileStorage, FolderGate, Format, Gate, OpenOptions, Referenced, Result,
+    open_image,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +19,12 @@ pub struct CheckedImage {
     pub report: CheckReport,
 }
 
-/// Checks the image at `path` and the chain below it, top first. A chain that cannot be opened is an error of the top's
-/// report, when the top itself could be checked.
+/// Checks the image at `path` and the chain below it, top first. A chain that is damaged or not whole is an error of the
+/// top's report, when the top itself could be checked; one that is encrypted is only a note there.
 ///
 /// # Errors
-/// As [`open_image`] for a top that cannot be looked at at all.
+/// As [`open_image`] for a top that cannot be looked at at all, and where no damage but the request or the host keeps a
+/// chain from being opened.
 pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImage>> {
     let (file, format) = open_file(path, options)?;
     if format.open_layer.is_none() {
@@ -33,12 +35,14 @@ pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImag
     let opened = match (open_image(path, options), report) {
         (Ok(opened), Ok(report)) => {
             let mut checked = vec![CheckedImage { path: top, format, report }];
+            let mut options = options.clone();
+            options.access.snapshot = None;
+            let allowed = canonical(&options.allow_parents)?;
             for link in opened.chain.iter().skip(1) {
                 let folder = link.path.parent().map(Path::to_owned).unwrap_or_default();
-                let gate =
-                    Arc::new(FolderGate::new(folder, options.allow_parents.clone().into())) as Arc<dyn Gate>;
+                let gate = Arc::new(FolderGate::new(folder, Arc::clone(&allowed))) as Arc<dyn Gate>;
                 let file = Referenced { storage: FileStorage::open(&link.path)?, gate };
-                let report = check_file(file, link.format, options)?;
+                let report = check_file(file, link.format, &options)?;
                 checked.push(CheckedImage { path: link.path.clone(), format: link.format, report });
             }
             if let Some(first) = checked.first_mut() {
@@ -47,7 +51,16 @@ pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImag
             return Ok(checked);
         }
         (Err(error), Ok(mut report)) => {
-            report.error(error.to_string(), error.offset());
+            match error.kind() {
+                ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Limit | ErrorKind::SourceMissing => {
+                    report.error(error.to_string(), error.offset());
+                }
+                ErrorKind::NeedsPerson => {
+                    let text = format!("only the structure was checked, the disk was not read: {error}");
+                    report.note(text, error.offset());
+                }
+                _ => return Err(error),
+            }
             report
         }
         (_, Err(error)) => return Err(error),

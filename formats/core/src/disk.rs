@@ -143,7 +143,7 @@ impl Disk {
                 continue;
             }
             let is_data = extent.kind == ExtentKind::Data;
-            let host = if is_data { layer.host_range(offset) } else { None };
+            let host = if is_data { layer.host_range(offset).filter(|host| host.len > 0) } else { None };
             len = match &host {
                 Some(host) => len.min(host.len),
                 // The next chunk may lie plain.
