@@ -52,6 +52,12 @@ impl FolderGate {
         Self { folder, allowed }
     }
 
+    /// Whether the operator allowed the folder of `path`.
+    fn allows(&self, path: &Path) -> bool {
+        normalised(&self.folder, path)
+            .is_some_and(|path| self.allowed.iter().any(|base| path.starts_with(base)))
+    }
+
     fn opened(&self, base: &Path, inside: &Path) -> Result<Referenced> {
         let path = base.join(inside);
         let storage = FileStorage::from_file(open_beneath(base, inside)?, &path)?;
@@ -64,7 +70,14 @@ impl Gate for FolderGate {
     fn open(&self, name: &str) -> Result<Referenced> {
         let path = Path::new(name);
         if is_plain(name) {
-            return self.opened(&self.folder, path);
+            let found = self.opened(&self.folder, path)?;
+            // Who unpacked the folder from an archive, or reads a guest's disk in /dev, has not chosen this device.
+            if !found.storage.is_device() || self.allows(path) {
+                return Ok(found);
+            }
+            let text = format!("the image refers to {name:?}, which is a device");
+            let hint = "if you trust the image, allow that folder with --allow-parent DIR";
+            return Err(Error::new(ErrorKind::Denied, text).hint(hint));
         }
         let denied = || {
             Error::new(ErrorKind::Denied, format!("the image refers to {name:?}, outside its own folder"))
@@ -213,5 +226,19 @@ mod tests {
         assert!(gate.open(&root.join("bases/base.raw").display().to_string()).is_ok());
         assert_eq!(kind(&gate, "../bases/../images/base.raw"), ErrorKind::Denied);
         assert_eq!(kind(&gate, "/etc/passwd"), ErrorKind::Denied);
+    }
+
+    /// Needs a system that lets us make a device; elsewhere there is nothing to open.
+    #[test]
+    fn a_device_is_opened_only_where_it_is_allowed() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let node = root.join("base.raw");
+        let made = std::process::Command::new("mknod").arg(&node).args(["b", "7", "0"]).output().unwrap();
+        if !made.status.success() || File::open(&node).is_err() {
+            return;
+        }
+        assert_eq!(kind(&FolderGate::new(root.clone(), Arc::new([])), "base.raw"), ErrorKind::Denied);
+        assert!(FolderGate::new(root.clone(), Arc::new([root])).open("base.raw").is_ok());
     }
 }
