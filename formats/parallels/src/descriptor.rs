@@ -131,10 +131,9 @@ impl Descriptor {
 
     /// What is said of the file of this name: its storage and itself.
     pub(crate) fn image_of(&self, file: &str) -> Option<(&StorageEntry, &ImageEntry)> {
-        let images =
+        let mut images =
             self.storages.iter().flat_map(|entry| entry.images.iter().map(move |image| (entry, image)));
-        let named = |(_, image): &(_, &ImageEntry)| image.file.rsplit('/').next() == Some(file);
-        images.filter(named).next()
+        images.find(|(_, image)| image.file.rsplit('/').next() == Some(file))
     }
 }
 
