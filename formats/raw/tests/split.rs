@@ -144,6 +144,28 @@ fn a_gate_that_denies_is_an_error_not_the_first_part_alone() {
     assert_eq!(kind(open_guessed(&folder.path().join("d.001"))), ErrorKind::Denied);
 }
 
+/// Neither waits for somebody to write into a pipe, nor takes bytes from a device that the operator has not chosen.
+#[test]
+fn only_plain_files_are_parts() {
+    let folder = folder_with(&[("d.001", b"a"), ("D.002", b"other"), ("d.img", b"ab")]);
+    let (first, second) = (folder.path().join("d.001"), folder.path().join("d.002"));
+    assert_eq!(bytes_of(&open_guessed(&first).unwrap().disk), b"a", "another case is another name");
+    for (tool, more, kinds) in [
+        ("mkfifo", &[][..], [ErrorKind::Unsupported; 2]),
+        ("mkdir", &[], [ErrorKind::Unsupported; 2]),
+        // Where no driver is behind the device, it cannot be opened in the first place.
+        ("mknod", &["b", "7", "0"], [ErrorKind::Denied, ErrorKind::Io]),
+    ] {
+        let made = Command::new(tool).arg(&second).args(more).output().unwrap();
+        if !made.status.success() {
+            continue; // only root makes devices
+        }
+        let found = kind(open_guessed(&first));
+        assert!(kinds.contains(&found), "{tool}: {found:?}");
+        Command::new("rm").arg("-rf").arg(&second).status().unwrap();
+    }
+}
+
 #[test]
 fn other_formats_named_like_a_first_part_are_asked_about() {
     static OTHER: Format = Format {
