@@ -103,6 +103,8 @@ impl Checker<'_> {
     fn hosted(&mut self, storage: Arc<dyn Storage>, header: Header, size: u64) -> Result<()> {
         let in_footer = header.directory == Directory::InFooter;
         let header = header.completed(storage.as_ref())?;
+        // Of all extents together, although each is loaded on its own.
+        self.shared.take_entries(header.directory_entries()?)?;
         if header.unclean_shutdown {
             let name = &self.name;
             self.report

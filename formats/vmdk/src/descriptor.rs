@@ -153,10 +153,35 @@ impl Descriptor {
     /// Judges a descriptor in a file of its own.
     pub(crate) fn describe(&self) -> Result<Described, VmdkError> {
         self.check_readable()?;
+        self.check_places()?;
         let all = self.extents.iter().try_fold(0u64, |sum, extent| sum.checked_add(extent.sectors));
         match all.ok_or(VmdkError::Capacity { sectors: u64::MAX })? {
             0 => Err(VmdkError::NoExtents),
             sectors => self.described(sectors),
+        }
+    }
+
+    /// Two extents of the same bytes are a slip of whoever wrote the lines, or files of two folders of another machine
+    /// that have the same name here: either way some part of the disk is elsewhere.
+    fn check_places(&self) -> Result<(), VmdkError> {
+        let mut places = Vec::with_capacity(self.extents.len());
+        for line in self.extents.iter().filter(|line| line.sectors > 0) {
+            let (start, end) = match line.readable() {
+                Ok(ExtentType::Flat) => (line.offset, line.offset.saturating_add(line.sectors)),
+                Ok(ExtentType::Sparse | ExtentType::Cowd | ExtentType::SeSparse) => (0, u64::MAX),
+                // What cannot be read is refused elsewhere.
+                Ok(ExtentType::Zero) | Err(_) => continue,
+            };
+            places.push((line.host_name(&self.encoding)?, start, end));
+        }
+        places.sort_unstable();
+        let overlap = |pair: &&[(String, u64, u64)]| match pair {
+            [(first, _, end), (second, start, _)] => first == second && start < end,
+            _ => false,
+        };
+        match places.windows(2).find(overlap).and_then(|pair| pair.first()) {
+            Some((name, _, _)) => Err(VmdkError::SharedExtent { name: name.clone() }),
+            None => Ok(()),
         }
     }
 

@@ -108,6 +108,8 @@ pub(crate) enum VmdkError {
     TooManyExtents,
     #[error("the descriptor lists itself ({name:?}) as an extent")]
     OwnExtent { name: String },
+    #[error("two extents are the same bytes of {name:?}")]
+    SharedExtent { name: String },
     #[error("the flat extent {name:?} needs {needed:#x} bytes of its file, which has {size:#x}")]
     FlatShort { name: String, needed: u64, size: u64 },
     #[error("a sparse extent that starts {offset:#x} sectors into its file is not supported")]

@@ -171,7 +171,7 @@ fn extreme_numbers_in_esx_extents_break_nothing() {
 fn damaged_descriptors_break_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let lines =
-        "encoding=\"GBK\"\nRW 3 FLAT \"x\" 1\nRW 9 ZERO\nRDONLY 8 VMFS \"x\"\nddb.uuid.parent=\"0\"\n";
+        "encoding=\"GBK\"\nRW 3 FLAT \"x\" 1\nRW 9 ZERO\nRDONLY 8 VMFS \"x\" 4\nddb.uuid.parent=\"0\"\n";
     let text = format!("{HEAD}{lines}").into_bytes();
     let extent = vec![7; 16 * 512];
     for at in 0..text.len() {

@@ -74,7 +74,7 @@ fn a_mix_of_extents_is_one_disk() {
     ];
     let lines = "RW 10 FLAT \"a b-flat.vmdk\" 30\nRW 44 SPARSE \"s.vmdk\"\nRW 7 ZERO\nRDONLY 44 SPARSE \"z.vmdk\"\n\
                  RW 0 FLAT \"never-opened\" 0\nRW 20 VMFS \"a b-flat.vmdk\" 0\nRW 64 VMFSSPARSE \"c.vmdk\"\n\
-                 RW 3 FLAT \"a b-flat.vmdk\" 1\n";
+                 RW 3 FLAT \"a b-flat.vmdk\" 21\n";
     let folder = folder(files, format!("{HEAD}{lines}"));
     let image = open(&folder.path().join("d.vmdk")).unwrap();
     let expected = [
@@ -84,7 +84,7 @@ fn a_mix_of_extents_is_one_disk() {
         &stream.content,
         &flat[..20 * 512],
         &cowd.content,
-        &flat[512..4 * 512],
+        &flat[21 * 512..24 * 512],
     ]
     .concat();
     assert!(content(&image) == expected);
@@ -92,6 +92,24 @@ fn a_mix_of_extents_is_one_disk() {
     assert_eq!(image.chain[0].parts.len(), 4);
     let range = image.disk.host_range(512).unwrap().unwrap();
     assert_eq!((range.offset, range.len), (31 * 512, 9 * 512));
+}
+
+#[test]
+fn no_two_extents_are_the_same_bytes() {
+    let (flat, sparse) = (noise(1, 40 * 512), Plan::sample(0).build().bytes);
+    let files: &[(&str, &[u8])] = &[("f", &flat), ("s", &sparse)];
+    for lines in [
+        "RW 9 FLAT \"f\" 8\nRW 9 ZERO\nRW 9 FLAT \"f\" 0\n",
+        "RW 9 FLAT \"f\" 0\nRW 9 VMFS \"f\"\n",
+        "RW 44 SPARSE \"s\"\nRW 44 SPARSE \"s\"\n",
+        "RW 44 SPARSE \"C:\\one\\s\"\nRW 44 SPARSE \"D:\\two\\s\"\n",
+        "RW 9 FLAT \"s\" 2\nRW 44 SPARSE \"s\"\n",
+    ] {
+        refused(files, lines, Corrupt, "two extents are the same bytes of");
+    }
+    let lines = "RW 9 FLAT \"f\" 9\nRW 0 FLAT \"f\" 3\nRW 9 FLAT \"f\" 0\nRW 9 FLAT \"f\" 18\n";
+    let found = opened(files, format!("{HEAD}{lines}")).unwrap();
+    assert!(found == [&flat[9 * 512..18 * 512], &flat[..9 * 512], &flat[18 * 512..27 * 512]].concat());
 }
 
 #[test]
@@ -201,11 +219,12 @@ fn sizes_must_agree_with_the_extents_headers() {
 }
 
 #[test]
-fn a_thousand_extents_share_their_memory() {
+fn hundreds_of_extents_share_their_memory() {
     let sparse = Plan::stream().build();
-    let files: &[(&str, &[u8])] = &[("s.vmdk", &sparse.bytes)];
-    let text = format!("{HEAD}{}", "RW 44 SPARSE \"s.vmdk\"\n".repeat(1000));
-    assert!(opened(files, text).unwrap() == sparse.content.repeat(1000));
+    let names: Vec<_> = (0..500).map(|number| format!("s{number:03}.vmdk")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), sparse.bytes.as_slice())).collect();
+    let lines: String = names.iter().map(|name| format!("RW 44 SPARSE \"{name}\"\n")).collect();
+    assert!(opened(&files, format!("{HEAD}{lines}")).unwrap() == sparse.content.repeat(500));
 }
 
 #[test]

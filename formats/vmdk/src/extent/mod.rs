@@ -65,7 +65,7 @@ impl Shared {
     }
 
     /// Takes `entries` directory entries from what a disk may have.
-    fn take_entries(&mut self, entries: u64) -> Result<(), VmdkError> {
+    pub(crate) fn take_entries(&mut self, entries: u64) -> Result<(), VmdkError> {
         let left = self.entries_left.checked_sub(entries);
         self.entries_left = left.ok_or(VmdkError::DirectorySize { entries })?;
         Ok(())
