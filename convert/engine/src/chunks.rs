@@ -154,4 +154,46 @@ mod tests {
             prop_assert_eq!(outcome.blocks.digest().unwrap(), digest_of_bytes(&expected));
         }
     }
+
+    /// Data in small pieces, and how often anyone looked.
+    struct Crumbs(std::sync::atomic::AtomicU64);
+
+    const CRUMB: u64 = 16 << 10;
+    const CRUMBS_SIZE: u64 = 40 * BLOCK_SIZE;
+
+    impl format_core::Layer for Crumbs {
+        fn format(&self) -> &'static str {
+            "crumbs"
+        }
+        fn virtual_size(&self) -> u64 {
+            CRUMBS_SIZE
+        }
+        fn chunk_size(&self) -> u64 {
+            CRUMB
+        }
+        fn extent_at(&self, offset: u64) -> Result<format_core::Extent> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let kind = format_core::ExtentKind::Data;
+            Ok(format_core::Extent { offset, len: CRUMB - offset % CRUMB, kind })
+        }
+        fn read_exact_at(&self, _: u64, buf: &mut [u8]) -> Result<()> {
+            buf.fill(1);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_base_under_an_empty_disk_is_walked_once() {
+        let crumbs = std::sync::Arc::new(Crumbs(Default::default()));
+        let base = format_core::Disk::new(vec![std::sync::Arc::clone(&crumbs) as _]).unwrap();
+        let needs = Needs { order: Order::Ascending, chunk_size: 64 << 10, packed: false };
+        let bytes = Mutex::new(vec![1; CRUMBS_SIZE as usize]);
+        let child = Child { needs, bytes, given: Mutex::default() };
+        let interrupted = AtomicBool::new(false);
+        let control = Control { observer: &Silent, interrupted: &interrupted, threads: 3 };
+        copy_difference(&base, &format_core::Disk::blank(CRUMBS_SIZE), &child, control).unwrap();
+        assert!(child.bytes.lock().unwrap().iter().all(|&byte| byte == 0));
+        let looks = crumbs.0.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(looks <= 2 * CRUMBS_SIZE / CRUMB, "{looks} looks at {} pieces", CRUMBS_SIZE / CRUMB);
+    }
 }

@@ -44,9 +44,14 @@ impl Losses {
 /// `Contract` never in practice.
 pub fn salvaged(disk: &Disk) -> Result<(Disk, Losses)> {
     let losses = Losses::default();
-    let step = disk.layers().iter().map(|layer| layer.chunk_size()).min().unwrap_or(STEP).clamp(512, STEP);
-    let layer = Salvage { disk: disk.clone(), step, losses: losses.clone() };
+    let layer = Salvage { disk: disk.clone(), step: step_for(disk), losses: losses.clone() };
     Ok((Disk::new(vec![Arc::new(layer)])?, losses))
+}
+
+/// The smallest chunk of the chain; a raw parent has none, and loses nothing in pieces.
+fn step_for(disk: &Disk) -> u64 {
+    let chunks = disk.layers().iter().map(|layer| layer.chunk_size()).filter(|&size| size > 1);
+    chunks.min().unwrap_or(STEP).clamp(512, STEP)
 }
 
 struct Salvage {
@@ -143,6 +148,40 @@ mod tests {
             buf.fill(7);
             Ok(())
         }
+    }
+
+    struct Large;
+
+    impl Layer for Large {
+        fn format(&self) -> &'static str {
+            "large"
+        }
+        fn virtual_size(&self) -> u64 {
+            5000
+        }
+        fn chunk_size(&self) -> u64 {
+            1 << 20
+        }
+        fn extent_at(&self, _: u64) -> Result<Extent> {
+            Err(Error::corrupt("all of it"))
+        }
+        fn read_exact_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+            Err(Error::corrupt("all of it"))
+        }
+    }
+
+    #[test]
+    fn a_parent_without_chunks_does_not_make_the_steps_small() {
+        let parent = crate::pipeline::tests::disk_of(5000, Vec::new()).layers().to_vec();
+        let disk =
+            Disk::new(std::iter::once(Arc::new(Damaged) as Arc<dyn Layer>).chain(parent.clone()).collect());
+        assert_eq!(step_for(&disk.unwrap()), 512);
+        assert_eq!(
+            step_for(
+                &Disk::new([Arc::new(Large) as Arc<dyn Layer>].into_iter().chain(parent).collect()).unwrap()
+            ),
+            STEP
+        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `rehome check`
 
 use crate::args::CheckArgs;
+use crate::commands::convert::without_manifest;
 use crate::commands::target_format;
 use crate::output::{Printer, counted, safe};
 use convert_engine::{Control, ConvertRequest, Destination, convert, salvaged};
 use format_core::units::format_size;
-use format_core::{CheckedImage, Finding, Result, Severity, check_image, open_image};
+use format_core::{CheckedImage, Finding, Result, Severity, Warning, check_image, open_image};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ struct Repair {
     digest: String,
     lost_bytes: u64,
     lost: Vec<Lost>,
+    warnings: Vec<Warning>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &CheckArgs, printer: &Printer, control: Control<'_>) -> 
         return Err(format_core::Error::contract("an image without files"));
     };
     let repair = args.repair.as_deref().map(|new| repair(args, new, control)).transpose()?;
+    printer.warnings(repair.as_ref().map_or(&[], |repair| &repair.warnings));
     let clean = chain.iter().all(|image| image.corruptions == 0 && image.leaks == 0);
     let whole = repair.as_ref().map_or(clean, |repair| repair.lost.is_empty());
     printer.result(&Outcome { image, chain, repair }, human)?;
@@ -103,8 +106,10 @@ fn repair(args: &CheckArgs, new: &Path, control: Control<'_>) -> Result<Repair> 
         options: Default::default(),
         base: None,
     };
-    let (manifest, copy) = convert(request, control)?.into_manifest()?;
-    let saved = manifest.save(new, &copy.blocks)?;
+    let done = convert(request, control)?;
+    let warnings = [opened.warnings.clone(), done.warnings.clone()].concat();
+    let (manifest, copy) = done.into_manifest()?;
+    let saved = manifest.save(new, &copy.blocks).map_err(|e| without_manifest(new, e))?;
     let lost: Vec<_> =
         losses.ranges().into_iter().map(|(offset, len, reason)| Lost { offset, len, reason }).collect();
     Ok(Repair {
@@ -113,6 +118,7 @@ fn repair(args: &CheckArgs, new: &Path, control: Control<'_>) -> Result<Repair> 
         digest: manifest.digest.clone(),
         lost_bytes: lost.iter().map(|lost| lost.len).sum(),
         lost,
+        warnings,
     })
 }
 
