@@ -58,7 +58,11 @@ fn qemu_io(folder: &Path, commands: &[&str]) {
 
 /// An image that has everything: data, holes, zeros, snapshots, bitmaps.
 fn make(folder: &Path, options: &str, compressed: bool) {
-    std::fs::write(folder.join("in.raw"), mixed((4 << 20) + 1536, 60_000, 31)).unwrap();
+    make_of((4 << 20) + 1536, folder, options, compressed);
+}
+
+fn make_of(size: usize, folder: &Path, options: &str, compressed: bool) {
+    std::fs::write(folder.join("in.raw"), mixed(size, size / 70, 31)).unwrap();
     let mut args = vec!["convert", "-f", "raw", "-O", "qcow2", "-o", options];
     args.extend(compressed.then_some("-c"));
     args.extend(["in.raw", "a.qcow2"]);
@@ -87,14 +91,17 @@ fn good_images_of_every_kind_are_clean() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        make(path, options, compressed);
+        make_of((1 << 20) + 1536, path, options, compressed);
         assert_clean(path, options);
-        qemu_io(path, &["write -P 7 1M 200k", "write -z 2M 300k", "discard 3M 128k", "write -P 1 3100k 70k"]);
+        qemu_io(
+            path,
+            &["write -P 7 256k 50k", "write -z 512k 130k", "discard 768k 70k", "write -P 1 775k 70k"],
+        );
         assert_clean(path, options);
         // With one bit for a count nothing can be shared, and a data file has no snapshots.
         if !options.contains("bits=1") && !options.contains("data_file") {
             run(path, "qemu-img", &["snapshot", "-c", "one", "a.qcow2"]);
-            qemu_io(path, &["write -P 9 1100k 500k", "write -z 0 100k"]);
+            qemu_io(path, &["write -P 9 275k 125k", "write -z 0 100k"]);
             run(path, "qemu-img", &["snapshot", "-c", "two", "a.qcow2"]);
             assert_clean(path, options);
             run(path, "qemu-img", &["snapshot", "-d", "one", "a.qcow2"]);

@@ -97,12 +97,12 @@ fn qemu_finds_parents_of_every_format() {
 #[test]
 fn a_child_that_is_all_zeros_hides_all_of_its_parent() {
     let folder = tempfile::tempdir().unwrap();
-    let parent = vec![7; 3 << 20];
+    let parent = vec![7; 3 << 19];
     qemu_parent(folder.path(), &parent, "raw");
     for options in OPTIONS {
         judged_by_qemu(folder.path(), &parent, &[], "raw", options);
-        judged_by_qemu(folder.path(), &parent, &vec![0; (3 << 20) - 512], "raw", options);
-        judged_by_qemu(folder.path(), &parent, &vec![0; 5 << 20], "raw", options);
+        judged_by_qemu(folder.path(), &parent, &vec![0; (3 << 19) - 512], "raw", options);
+        judged_by_qemu(folder.path(), &parent, &vec![0; 5 << 19], "raw", options);
     }
 }
 
@@ -135,7 +135,7 @@ fn the_child_of_a_shorter_parent_is_zeros_behind_it() {
     let parent = vec![7; 100 * 512];
     qemu_parent(folder.path(), &parent, "raw");
     for options in OPTIONS {
-        let mut top = vec![0; 4 << 20];
+        let mut top = vec![0; 5 << 19];
         top[..parent.len()].copy_from_slice(&parent);
         judged_by_qemu(folder.path(), &parent, &top, "raw", options);
         top[parent.len() - 512..parent.len() + 512].fill(9);

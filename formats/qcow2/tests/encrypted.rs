@@ -8,7 +8,7 @@ use format_core::{Access, Error, ErrorKind, Format, Key, OpenOptions, OpenedImag
 use format_qcow2::FORMAT;
 use std::path::Path;
 
-const SIZE: usize = (3 << 20) + 5 * 512;
+const SIZE: usize = (3 << 19) + 5 * 512;
 
 static FORMATS: &[&Format] = &[&FORMAT];
 
@@ -30,7 +30,7 @@ fn create(folder: &Path, key: &[u8], options: &str) {
     let name: String = options.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("qcow2-encrypted");
     std::fs::create_dir_all(&kept).unwrap();
-    let kept = kept.join(format!("{name}-{}", String::from_utf8_lossy(key).escape_debug()));
+    let kept = kept.join(format!("{SIZE}-{name}-{}", String::from_utf8_lossy(key).escape_debug()));
     if !kept.exists() {
         let options = format!("encrypt.key-secret=s,{options}");
         let (secret, size) = ("secret,id=s,file=key", SIZE.to_string());
@@ -200,7 +200,7 @@ fn an_encrypted_image_over_a_plain_one() {
         create(path, b"pass", &format!("backing_file=base.qcow2,backing_fmt=qcow2,{format}"));
         let mut args = [&SECRET[..], &["--image-opts"]].concat();
         for command in
-            ["write -P 0x11 5k 512", "write -P 0x22 1M 300k", "write -z 1200k 64k", "write -P 3 3000k 72k"]
+            ["write -P 0x11 5k 512", "write -P 0x22 1M 300k", "write -z 1200k 64k", "write -P 3 1464k 72k"]
         {
             args.extend(["-c", command]);
         }

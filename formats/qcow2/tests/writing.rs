@@ -64,7 +64,7 @@ fn subclusters_are_as_good_and_small_as_qemus() {
 #[test]
 fn every_width_of_reference_counts_is_as_good_and_small_as_qemus() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = mixed(1 << 20, 60_000, 22);
+    let disk = mixed(1 << 19, 30_000, 22);
     for width in ["1", "2", "4", "8", "16", "32", "64"] {
         for (cluster, compressed) in [("512", "off"), ("4k", "off"), ("4k", "on"), ("64k", "on")] {
             let options = [("refcount_bits", width), ("cluster_size", cluster), ("compressed", compressed)];
