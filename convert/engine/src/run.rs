@@ -39,8 +39,8 @@ pub struct ConvertRequest<'a> {
     pub format: &'static Format,
     /// `-o` options for the writer.
     pub options: BTreeMap<String, String>,
-    /// Write only what differs from this image, which becomes the new image's parent. Its path comes first.
-    pub base: Option<(&'a Path, &'a OpenedImage)>,
+    /// Write only what differs from this image, which becomes the new image's parent.
+    pub base: Option<&'a OpenedImage>,
 }
 
 /// What a conversion did.
@@ -134,7 +134,7 @@ pub fn size_in(
 /// What source, target and host report; nothing is left under the target's name then.
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let ConvertRequest { source, disk, target, format, options, base } = request;
-    let images = std::iter::once(source).chain(base.map(|(_, image)| image));
+    let images = std::iter::once(source).chain(base);
     let (target, path) = open_target(target, &SourceFile::of_images(images))?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
@@ -142,14 +142,14 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     };
     let parent = match (base, path) {
         (None, _) => None,
-        (Some((base, image)), Some(path)) => Some(parent_image(base, image, path)?),
+        (Some(image), Some(path)) => Some(parent_image(format, image, path)?),
         (Some(_), None) => return Err(Error::usage("an image with a parent has to be a file beside it")),
     };
     let (sink, size) = open_sink(target, format, disk.virtual_size(), options, parent).map_err(named)?;
     let disk_written = disk.grown_to(size);
     let copy = match base {
         None => copy_disk(&disk_written, sink.as_ref(), control)?,
-        Some((_, image)) => copy_difference(&image.disk, &disk_written, sink.as_ref(), control)?,
+        Some(image) => copy_difference(&image.disk, &disk_written, sink.as_ref(), control)?,
     };
     sink.finish().map_err(named)?;
     let manifest =
@@ -199,12 +199,12 @@ pub fn create_image(
     format: &'static Format,
     virtual_size: u64,
     options: BTreeMap<String, String>,
-    parent: Option<(&Path, &OpenedImage)>,
+    parent: Option<&OpenedImage>,
 ) -> Result<u64> {
-    let files = SourceFile::of_images(parent.map(|(_, image)| image));
+    let files = SourceFile::of_images(parent);
     let (target, _) = open_target(Destination::File { path, replace }, &files)?;
     let named = |e: Error| e.context(format!("write {}", path.display()));
-    let parent = parent.map(|(base, image)| parent_image(base, image, path)).transpose()?;
+    let parent = parent.map(|image| parent_image(format, image, path)).transpose()?;
     let (sink, size) = open_sink(target, format, virtual_size, options, parent).map_err(named)?;
     sink.finish().map_err(named)?;
     Ok(size)
@@ -226,18 +226,42 @@ fn open_target<'a>(target: Destination<'a>, sources: &[SourceFile]) -> Result<Op
     }
 }
 
-/// What a child at `child` has to know of its parent at `base`.
-fn parent_image(base: &Path, image: &OpenedImage, child: &Path) -> Result<ParentImage> {
-    let failed = |e| Error::io(format!("cannot examine {}", base.display()), e);
-    let path = base.canonicalize().map_err(failed)?;
+/// Formats whose children QEMU reads without their parents, or not at all. What it calls raw is one file.
+const ALONE_IN_QEMU: [&str; 4] = ["vhd", "vhdx", "vdi", "parallels"];
+
+/// Refuses a base that the hypervisor of the child would read otherwise than we do.
+fn refuse_partial_base(format: &Format, image: &OpenedImage) -> Result<()> {
+    for (link, layer) in
+        image.chain.iter().zip(image.disk.layers()).filter(|(l, _)| l.format.name != format.name)
+    {
+        let own = link.format.name;
+        let reason = match own {
+            "raw" if !link.parts.is_empty() => "consists of several files",
+            _ if ALONE_IN_QEMU.contains(&own) && layer.parent().is_some() => "is a difference itself",
+            _ => continue,
+        };
+        let (path, name) = (link.path.display(), format.name);
+        return Err(Error::unsupported(format!(
+            "the {own} image {path} {reason}, which no {name} image can be based on"
+        ))
+        .hint("flatten the base into one image first"));
+    }
+    Ok(())
+}
+
+/// What a child at `child` has to know of its parent.
+fn parent_image(format: &Format, image: &OpenedImage, child: &Path) -> Result<ParentImage> {
+    refuse_partial_base(format, image)?;
+    let (Some(layer), Some(link)) = (image.disk.layers().first(), image.chain.first()) else {
+        return Err(Error::contract("an image without layers"));
+    };
+    let failed = |e| Error::io(format!("cannot examine {}", link.path.display()), e);
+    let path = link.path.canonicalize().map_err(failed)?;
     let folder = match child.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let folder = folder.canonicalize().map_err(failed)?;
-    let (Some(layer), Some(link)) = (image.disk.layers().first(), image.chain.first()) else {
-        return Err(Error::contract("an image without layers"));
-    };
     let name = relative(&folder, &path);
     let Some(name) = name.to_str() else {
         return Err(Error::usage(format!("the name {} cannot be written into an image", path.display())));

@@ -28,8 +28,7 @@ pub(crate) fn run(args: &CreateArgs, printer: &Printer) -> Result<ExitCode> {
     let size = args.size.or(base.as_ref().map(|base| base.disk.virtual_size()));
     let size =
         size.ok_or_else(|| Error::usage("the size of the disk is missing").hint("add it, for example 40G"))?;
-    let parent = args.base.as_deref().zip(base.as_ref());
-    let virtual_size = create_image(&args.target, args.force, format, size, options, parent)?;
+    let virtual_size = create_image(&args.target, args.force, format, size, options, base.as_ref())?;
     let outcome = Outcome {
         target: args.target.display().to_string(),
         format: format.name,

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> 
         target: Destination::File { path: &args.target, replace: args.force },
         format,
         options,
-        base: Some((&args.base, &base)),
+        base: Some(&base),
     };
     let done = convert(request, control)?;
     printer.warnings(&done.warnings);

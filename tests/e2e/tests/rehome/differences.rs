@@ -75,6 +75,25 @@ fn what_cannot_have_that_base_is_refused() {
 }
 
 #[test]
+fn a_base_that_qemu_reads_otherwise_is_refused() {
+    let bench = disks();
+    bench.bash("split -b 3M --numeric-suffixes=1 -a 3 base.raw part.").ends(0);
+    for format in ["vhd", "vhdx"] {
+        let (base, child) = (format!("base.{format}"), format!("child.{format}"));
+        bench.rehome(&["convert", "base.raw", &base]).ends(0);
+        bench.rehome(&["delta", &base, "top.raw", &child]).ends(0);
+    }
+    for base in ["part.001", "child.vhd", "child.vhdx"] {
+        let refused = bench.rehome(&["delta", base, "top.raw", "new.qcow2"]).ends(69);
+        assert!(refused.stderr.contains("flatten the base"), "{refused:?}");
+        bench.rehome(&["create", "-b", base, "new.qcow2"]).ends(69);
+    }
+    assert!(!bench.names().iter().any(|name| name.starts_with("new")));
+    // Hyper-V knows its own differences.
+    bench.rehome(&["delta", "child.vhdx", "base.raw", "grandchild.vhdx", "--verify"]).ends(0);
+}
+
+#[test]
 fn a_base_in_another_folder_is_found_by_its_relative_name() {
     let bench = disks();
     std::fs::create_dir(bench.path("children")).unwrap();
