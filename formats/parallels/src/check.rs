@@ -142,6 +142,11 @@ fn check_entry(
         Ok(None) => return Ok(None),
         Ok(Some(host)) => host,
     };
+    if cluster >= image.clusters() {
+        // Data that the guest cannot see: the size in the header is not the one with which they were written.
+        let clusters = image.clusters();
+        report.error(format!("cluster {cluster} is in the file, the disk has {clusters}"), Some(at));
+    }
     let Some(inside) = host.checked_sub(image.data) else {
         let data = image.data;
         report.error(format!("cluster {cluster} is at {host:#x}, before the data at {data:#x}"), Some(at));

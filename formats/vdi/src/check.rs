@@ -1,5 +1,6 @@
 //! The check of one file: every entry of the map, and every block of the file.
 
+use crate::layout::SECTOR;
 use crate::map::{Place, entry_at};
 use crate::parse::Image;
 use crate::read::load;
@@ -11,6 +12,11 @@ pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Check
     let size = storage.size();
     let mut report = CheckReport { total_chunks: image.disk_blocks(), ..CheckReport::default() };
     report.image_end = image.data;
+    for (what, at) in [("the block map", image.map), ("the data area", image.data)] {
+        if !at.is_multiple_of(SECTOR) {
+            report.error(format!("{what} is at {at:#x}, within a sector"), None);
+        }
+    }
     // Blocks of the file by their number.
     let mut claims = Claims::new(1);
     let (mut block, mut last) = (0, None);
@@ -25,6 +31,9 @@ pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Check
             match image.place(block, entry, size) {
                 Err(error) => report.error(error.to_string(), Some(at)),
                 Ok(Place::Host(host)) => {
+                    if block >= image.disk_blocks() {
+                        report.error(beyond(&image, block), Some(at));
+                    }
                     if claims.claim(entry.into(), 1)? > 0 {
                         let message = format!("block {block} shares block {entry} of the file with another");
                         report.error(message, Some(at));
@@ -47,6 +56,11 @@ pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<Check
     }
     find_leaks(&image, size, &claims, &mut report);
     Ok(report)
+}
+
+/// Data that the guest cannot see: the size in the header is not the one with which they were written.
+fn beyond(image: &Image, block: u64) -> String {
+    format!("block {block} has a place in the file, the disk has {:#x} blocks", image.disk_blocks())
 }
 
 fn find_leaks(image: &Image, size: u64, claims: &Claims, report: &mut CheckReport) {

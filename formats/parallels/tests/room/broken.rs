@@ -135,6 +135,9 @@ fn the_check_finds_what_reading_does_not() {
     longer.bytes.extend([0; 2000]);
     let report = check(&longer.bytes).unwrap();
     assert_eq!((report.errors, report.leaks, report.leaked_bytes), (0, 2, 2 * 1536));
+    let (count, _, message) = errors(at::SECTORS, 27);
+    assert_eq!(count, 1);
+    assert!(message.unwrap().contains("cluster 9 is in the file, the disk has 9"));
     // A format extension uses clusters of its own.
     longer.put(at::EXT_OFF, (512 + 6 * 1536) / 512);
     assert!(check(&longer.bytes).unwrap().is_clean());

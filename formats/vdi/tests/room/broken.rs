@@ -136,5 +136,16 @@ fn entries_behind_the_disk_are_checked_but_not_read() {
     plan.map.extend([FREE, ZERO, 5]);
     let image = plan.build();
     assert!(read(&image.bytes).unwrap() == image.content);
-    assert_eq!(check(&image.bytes).unwrap().allocated_chunks, 6);
+    let report = check(&image.bytes).unwrap();
+    assert_eq!((report.allocated_chunks, report.errors), (6, 1), "{report:?}");
+    assert!(report.findings[0].message.contains("the disk has 0x"), "{report:?}");
+}
+
+#[test]
+fn an_area_within_a_sector_is_read_and_found_by_the_check() {
+    let image = Plan { off_data: 0x433, ..Plan::sample() }.build();
+    assert!(read(&image.bytes).unwrap() == image.content);
+    let report = check(&image.bytes).unwrap();
+    assert_eq!(report.errors, 1, "{report:?}");
+    assert!(report.findings[0].message.contains("the data area is at 0x433"), "{report:?}");
 }

@@ -59,7 +59,7 @@ impl Plan {
 
     /// Blocks with extra bytes before their data.
     pub fn extra() -> Self {
-        Self { extra: 96, off_data: 0x333, ..Self::sample() }
+        Self { extra: 96, off_data: 0x600, ..Self::sample() }
     }
 
     pub fn build(&self) -> Image {
