@@ -20,7 +20,9 @@ pub(crate) enum Qcow2Error {
     CompressionBit { kind: u8, bit: u8 },
     #[error("compression_type {0} is not supported, only zlib (0) and zstd (1)")]
     Compression(u8),
-    #[error("header_length is {length:#x}, possible are {min:#x} to the cluster size {cluster_size:#x}")]
+    #[error(
+        "header_length is {length:#x}, possible are {min:#x} to the cluster size {cluster_size:#x} in steps of 8"
+    )]
     HeaderLength { length: u32, min: u32, cluster_size: u64 },
     #[error("refcount_order is {0}, the largest is 6")]
     RefcountOrder(u32),

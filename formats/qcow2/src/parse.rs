@@ -108,7 +108,7 @@ fn check_cluster_bits(bits: u32, min: u32) -> Result<u64, Qcow2Error> {
 fn check_header_length(v2: &HeaderV2, v3: &HeaderV3, cluster_size: u64) -> Result<(), Qcow2Error> {
     let min = if v2.version == 2 { V2_LENGTH } else { V3_LENGTH };
     let length = v3.header_length;
-    if length >= min && u64::from(length) <= cluster_size {
+    if length >= min && u64::from(length) <= cluster_size && length.is_multiple_of(8) {
         return Ok(());
     }
     Err(Qcow2Error::HeaderLength { length, min, cluster_size })

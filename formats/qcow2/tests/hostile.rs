@@ -133,6 +133,10 @@ fn every_fault_of_the_header_is_named() {
     broken(Corrupt, "header_length is 0x60, possible are 0x68", |i| {
         i.u32(100, 96);
     });
+    // The extensions behind it would be read from the wrong place, and the backing file's format be lost.
+    broken(Corrupt, "header_length is 0x6c", |i| {
+        i.u32(100, 108);
+    });
     broken(Corrupt, "header_length is 0x4008", |i| {
         i.u32(100, 0x4008);
     });
