@@ -7,6 +7,7 @@ mod commands;
 mod output;
 mod progress;
 mod source;
+mod stdin;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -49,9 +50,9 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     let control = convert_engine::Control { observer: &progress, interrupted: &interrupted, threads };
     match cli.command {
         Command::Inspect(args) => commands::inspect::run(&args, printer),
-        Command::Convert(args) => commands::convert::run(&args, printer, control),
+        Command::Convert(args) => commands::convert::run(&args, printer, control, &interrupted),
         Command::Migrate(args) => commands::migrate::run(&args, printer, control),
-        Command::Flatten(args) => commands::convert::run(&args, printer, control),
+        Command::Flatten(args) => commands::convert::run(&args, printer, control, &interrupted),
         Command::Delta(args) => commands::delta::run(&args, printer, control),
         Command::Create(args) => commands::create::run(&args, printer),
         Command::Info(args) => commands::info::run(&args, printer),

@@ -55,7 +55,8 @@ impl Printer {
     /// Prints the error where it belongs and gives its exit code.
     pub(crate) fn error(&self, error: &Error) -> ExitCode {
         to_stderr(&format!("error: {}", safe(&error.to_string())));
-        if let Some(hint) = error.hint_text() {
+        let hint = error.hint_text().or_else(|| next_step(error));
+        if let Some(hint) = hint {
             to_stderr(&format!("\nhint: {}", safe(hint)));
         }
         let code = error.kind().exit_code();
@@ -65,7 +66,7 @@ impl Printer {
                 "exit_code": code,
                 "message": error.to_string(),
                 "offset": error.offset(),
-                "hint": error.hint_text(),
+                "hint": hint,
             }});
             // The exit code already tells; a closed stdout cannot make it worse.
             let _ = if self.on_stderr {
@@ -76,6 +77,17 @@ impl Printer {
             };
         }
         ExitCode::from(code)
+    }
+}
+
+/// What can be done about an error of the system that was met far below.
+fn next_step(error: &Error) -> Option<&'static str> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    match cause.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Some("make room, then run the same command again; 'rehome measure' tells how much an image needs")
+        }
+        _ => None,
     }
 }
 

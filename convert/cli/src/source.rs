@@ -3,6 +3,7 @@
 use crate::args::ConvertArgs;
 use crate::commands::convert::is_pipe;
 use crate::output::to_stderr;
+use crate::stdin::Stdin;
 use convert_engine::{Control, SourceFile};
 use format_core::{
     ChunkStream, DenyAll, Error, ErrorKind, Format, LayerContext, MemStorage, OpenOptions, OpenedImage,
@@ -14,6 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// An opened source.
 pub(crate) enum Source {
@@ -27,19 +29,21 @@ impl Source {
         args: &ConvertArgs,
         options: &OpenOptions,
         control: Control<'_>,
+        interrupted: &Arc<AtomicBool>,
     ) -> Result<(Self, Vec<SourceFile>)> {
         if !is_pipe(&args.source) {
             let opened = open_image(&args.source, options)?;
             let files = SourceFile::of_images([&opened]);
             return Ok((Self::Image(opened), files));
         }
-        let stdin = std::io::stdin();
-        let files = redirected(&stdin, "/dev/stdin")?.into_iter().collect();
+        let files = redirected(&std::io::stdin(), "/dev/stdin")?.into_iter().collect();
+        let mut stdin = Stdin::new(Arc::clone(interrupted));
         let mut head = Vec::new();
-        stdin.lock().take(Format::PROBE_LEN as u64).read_to_end(&mut head).map_err(failed)?;
+        stdin.by_ref().take(Format::PROBE_LEN as u64).read_to_end(&mut head).map_err(failed)?;
         if head.is_empty() {
             // What should have filled the pipe failed: an empty disk would hide that.
-            return Err(Error::new(ErrorKind::SourceMissing, "nothing came through the pipe"));
+            return Err(Error::new(ErrorKind::SourceMissing, "nothing came through the pipe")
+                .hint("look why the command before it wrote nothing"));
         }
         let format = match options.format {
             Some(format) => format,

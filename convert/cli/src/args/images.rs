@@ -7,7 +7,14 @@ use std::path::PathBuf;
 
 /// A size as people type it.
 fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).map_err(|e| e.to_string())
+    // Half a byte is a unit that was forgotten.
+    if text.contains('.') && !text.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err("a fraction needs a unit, as in 1.5G".into());
+    }
+    parse_size(text).map_err(|e| match e.hint_text() {
+        Some(hint) => format!("{e}: {hint}"),
+        None => e.to_string(),
+    })
 }
 
 #[derive(Args, Debug)]

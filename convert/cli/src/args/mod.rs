@@ -58,6 +58,39 @@ Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
   rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm";
 
+const AFTER_CONVERT: &str = "\
+Examples:
+  rehome convert disk.vmdk disk.vhdx                    the target's name says its format
+  rehome convert disk.raw disk.vmdk -o subformat=streamOptimized --verify
+  rehome convert disk.qcow2 disk.vhd -o azure=on        as Azure takes it
+  rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
+  rehome convert disk.vhdx /dev/sdX -n --overwrite-device
+  ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
+
+Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";
+
+const AFTER_DELTA: &str = "\
+-f and -l are about TOP, -F is about BASE. The target names BASE as its parent: keep BASE, and keep it unchanged.
+
+Examples:
+  rehome delta monday.qcow2 tuesday.qcow2 change.qcow2 --verify
+  rehome delta base.vhdx now.vmdk change.avhdx          TOP can have any format
+  rehome delta disk.raw disk.qcow2 old.qcow2 -l before  TOP as it was in a snapshot";
+
+const AFTER_CREATE: &str = "\
+Examples:
+  rehome create data.vhdx 40G
+  rehome create data.vmdk 40G -o subformat=monolithicFlat
+  rehome create work.qcow2 -b golden.qcow2              what is written later lies in work.qcow2 alone";
+
+const AFTER_MEASURE: &str = "\
+The sizes are exact and count every file of the image, holes included. The required size is that of this disk's
+content, the fully allocated one that of a disk full of data.
+
+Examples:
+  rehome measure disk.vmdk -O qcow2 -o compressed
+  rehome measure --size 2T -O vhdx";
+
 const AFTER_CHECK: &str = "\
 Errors are places where data is lost, shared or cannot be trusted; leaks are room in the file that nothing uses.
 'rehome verify' checks the content against a manifest, this command the structure.
@@ -70,6 +103,7 @@ pub(crate) enum Command {
     /// Show what is in an image: chain, partitions, guest, drivers, and how ready it is for each target.
     Inspect(InspectArgs),
     /// Copy an image into another format. The guest is not changed.
+    #[command(after_help = AFTER_CONVERT)]
     Convert(ConvertArgs),
     /// Move a machine to another hypervisor: fix the guest on an overlay, copy, prove, define the machine.
     #[command(after_help = AFTER_MIGRATE)]
@@ -79,14 +113,17 @@ pub(crate) enum Command {
     /// The same as convert, under the name that says what it is for.
     Flatten(ConvertArgs),
     /// Write only what differs between two images, as an image whose parent is the first.
+    #[command(after_help = AFTER_DELTA)]
     Delta(DeltaArgs),
     /// Make an empty image, or one that reads like its base.
+    #[command(after_help = AFTER_CREATE)]
     Create(CreateArgs),
     /// Show an image's format, sizes, snapshots and parents.
     Info(InfoArgs),
     /// List which ranges of the disk hold data, in which file and where.
     Map(MapArgs),
     /// Tell how large an image would become, without writing it.
+    #[command(after_help = AFTER_MEASURE)]
     Measure(MeasureArgs),
     /// Check the structure of an image and its parents. Exit 0: whole, 1: errors or leaks.
     #[command(after_help = AFTER_CHECK)]

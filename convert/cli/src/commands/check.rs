@@ -2,7 +2,7 @@
 
 use crate::args::CheckArgs;
 use crate::commands::convert::without_manifest;
-use crate::commands::target_format;
+use crate::commands::file_format;
 use crate::output::{Printer, counted, safe};
 use convert_engine::{Control, ConvertRequest, Destination, convert, salvaged};
 use format_core::units::format_size;
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &CheckArgs, printer: &Printer, control: Control<'_>) -> 
 
 /// Writes a new image of all that can be read.
 fn repair(args: &CheckArgs, new: &Path, control: Control<'_>) -> Result<Repair> {
-    let format = target_format(args.target_format.as_deref(), new)?;
+    let format = file_format(args.target_format.as_deref(), new)?;
     let opened = open_image(&args.image, &args.open.options()?)?;
     let (disk, losses) = salvaged(&opened.disk)?;
     let request = ConvertRequest {

@@ -14,8 +14,11 @@ use format_core::{
     DeviceTarget, Error, ErrorKind, Format, OpenOptions, PipeTarget, Result, Warning, open_image,
 };
 use serde::Serialize;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 #[derive(Serialize)]
@@ -39,11 +42,23 @@ pub(crate) fn is_pipe(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
+pub(crate) fn run(
+    args: &ConvertArgs,
+    printer: &Printer,
+    control: Control<'_>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<ExitCode> {
     let started = Instant::now();
     let format = wanted_format(args)?;
     let mut warnings = Vec::new();
-    let done = copy(args, format, printer, &mut warnings, control)?;
+    if is_pipe(&args.target) && args.verify {
+        return Err(Error::usage("what went into a pipe cannot be read back: leave --verify away"));
+    }
+    // A pipe that a signal ends fails in many ways, all of them meant.
+    let meant = |e| control.check().err().unwrap_or(e);
+    let (source, files) = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
+    refuse_in_place(args, &files)?;
+    let done = copy(args, source, &files, format, printer, &mut warnings, control).map_err(meant)?;
     printer.warnings(&done.warnings);
     warnings.extend_from_slice(&done.warnings);
     let manifest = match &done.manifest {
@@ -74,6 +89,10 @@ pub(crate) fn run(args: &ConvertArgs, printer: &Printer, control: Control<'_>) -
 
 fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
     if !args.existing {
+        if std::fs::metadata(&args.target).is_ok_and(|target| target.file_type().is_block_device()) {
+            return Err(Error::usage(format!("{} is a block device", args.target.display()))
+                .hint("to overwrite it with the raw disk, add -n --overwrite-device"));
+        }
         return target_format(args.target_format.as_deref(), &args.target);
     }
     let format = format_named(args.target_format.as_deref().unwrap_or("raw"))?;
@@ -86,21 +105,18 @@ fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
 
 fn copy(
     args: &ConvertArgs,
+    source: Source,
+    files: &[SourceFile],
     format: &'static Format,
     printer: &Printer,
     warnings: &mut Vec<Warning>,
     control: Control<'_>,
 ) -> Result<ConvertOutcome> {
-    if is_pipe(&args.target) && args.verify {
-        return Err(Error::usage("what went into a pipe cannot be read back: leave --verify away"));
-    }
     let options = key_values(&args.options)?;
-    let (source, files) = Source::open(args, &args.open.options()?, control)?;
-    refuse_in_place(args, &files)?;
     let opened = match source {
         Source::Image(opened) => opened,
         Source::Stream(stream) => {
-            return convert_stream(stream, "stdin", &files, destination(args)?, format, options, control);
+            return convert_stream(stream, "stdin", files, destination(args)?, format, options, control);
         }
     };
     printer.warnings(&opened.warnings);

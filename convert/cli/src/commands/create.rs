@@ -1,7 +1,7 @@
 //! `rehome create`
 
 use crate::args::CreateArgs;
-use crate::commands::{key_values, target_format};
+use crate::commands::{file_format, key_values};
 use crate::output::{Printer, safe};
 use convert_engine::create_image;
 use format_core::units::format_size;
@@ -18,7 +18,7 @@ struct Outcome {
 }
 
 pub(crate) fn run(args: &CreateArgs, printer: &Printer) -> Result<ExitCode> {
-    let format = target_format(args.target_format.as_deref(), &args.target)?;
+    let format = file_format(args.target_format.as_deref(), &args.target)?;
     let options = key_values(&args.options)?;
     let chain = args.chain.options(args.base_format.as_deref())?;
     let base = args.base.as_ref().map(|base| open_image(base, &chain)).transpose()?;

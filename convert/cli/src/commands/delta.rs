@@ -2,7 +2,7 @@
 
 use crate::args::DeltaArgs;
 use crate::commands::convert::without_manifest;
-use crate::commands::{key_values, target_format};
+use crate::commands::{file_format, key_values};
 use crate::output::{Printer, safe};
 use convert_engine::{Control, ConvertRequest, Destination, convert, digest_disk};
 use format_core::units::format_size;
@@ -30,7 +30,7 @@ struct Outcome {
 
 pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
     let started = Instant::now();
-    let format = target_format(args.target_format.as_deref(), &args.target)?;
+    let format = file_format(args.target_format.as_deref(), &args.target)?;
     let options = key_values(&args.options)?;
     let base_options = args.open.chain.options(args.base_format.as_deref())?;
     let base = open_image(&args.base, &base_options)?;

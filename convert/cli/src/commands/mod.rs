@@ -27,7 +27,8 @@ const MAX_KEY: u64 = 8 << 20;
 
 /// The format that the operator calls `name`.
 fn format_named(name: &str) -> Result<&'static Format> {
-    FORMATS.iter().find(|format| format.is_called(name)).copied().ok_or_else(|| {
+    let lower = name.to_ascii_lowercase();
+    FORMATS.iter().find(|format| format.is_called(&lower)).copied().ok_or_else(|| {
         let known: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
         Error::usage(format!("unknown format {name:?}: known are {}", known.join(", ")))
     })
@@ -75,6 +76,15 @@ fn key_values(pairs: &[String]) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(options)
+}
+
+/// The format of a target that has to be a file.
+fn file_format(named: Option<&str>, path: &Path) -> Result<&'static Format> {
+    if convert::is_pipe(path) {
+        return Err(Error::usage("only 'rehome convert' writes into a pipe")
+            .hint("name a file; ./- is the one that is called -"));
+    }
+    target_format(named, path)
 }
 
 /// The format to write: what was named, else what the file name says.

@@ -80,8 +80,13 @@ impl Bench {
 
     /// The program itself, for tests that send it signals.
     pub fn spawn(&self, args: &[&str]) -> std::process::Child {
+        self.spawn_reading(args, Stdio::null())
+    }
+
+    /// The same, with this on its stdin.
+    pub fn spawn_reading(&self, args: &[&str], stdin: Stdio) -> std::process::Child {
         let mut command = Command::new(binary());
-        command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.args(args).current_dir(self.folder.path()).stdin(stdin);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

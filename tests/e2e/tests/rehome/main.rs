@@ -11,6 +11,7 @@ mod hostile;
 mod images;
 mod interrupted;
 mod migrate;
+mod operator;
 mod output;
 mod places;
 mod verify;

@@ -147,7 +147,7 @@ fn a_block_device_is_overwritten_only_when_that_was_said() {
     let device = attached.trim();
     let on_device = |args: &[&str]| bench.rehome(&[&["convert"], args, &[device]].concat());
     on_device(&["disk.raw"]).ends(2);
-    on_device(&["-O", "raw", "disk.raw"]).ends(73);
+    on_device(&["-O", "raw", "disk.raw"]).ends(2);
     on_device(&["-n", "disk.raw"]).ends(2);
     on_device(&["-n", "--overwrite-device", "-O", "qcow2", "disk.raw"]).ends(69);
     on_device(&["-n", "--overwrite-device", "device.img"]).ends(2);
