@@ -163,6 +163,11 @@ fn parents_that_cannot_be_are_refused() {
         let error = refusal(wrong.clone(), &[]).unwrap();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{wrong:?}: {error}");
     }
+    // A reader would look for another file.
+    for name in [" base.vmdk", "base.vmdk ", "a:b.vmdk", r"a\b.vmdk", r"C:\a.vmdk", "/vmfs/volumes/a.vmdk"] {
+        let error = refusal(ParentImage { name: name.into(), ..good.clone() }, &[]).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}: {error}");
+    }
     let long = ParentImage { name: "x".repeat(11_000), ..good };
     assert_eq!(refusal(long, &[]).unwrap().kind(), ErrorKind::Unsupported);
 }

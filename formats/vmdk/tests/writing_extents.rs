@@ -200,6 +200,10 @@ fn files_are_named_as_vmware_does() {
     let error =
         create(file(path, "a\"\nRW 1 FLAT \"b.vmdk"), 512, &subformat("monolithicFlat")).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    for name in ["a:b.vmdk", "a\\b.vmdk"] {
+        let error = create(file(path, name), 512, &subformat("monolithicFlat")).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}");
+    }
     assert!(names(path).is_empty());
 }
 

@@ -43,7 +43,9 @@ impl Parent {
             return Err(Error::unsupported("the parent has no unique id by which it could be known again"));
         };
         let absolute = image.path.to_str().unwrap_or_default();
-        if [&image.name, absolute].into_iter().any(|path| path.is_empty() || path.contains(['\\', '\0'])) {
+        let unspeakable = |path: &str| path.is_empty() || path.contains(['\\', '\0']);
+        // A colon is a drive to some readers and a scheme to others.
+        if unspeakable(&image.name) || unspeakable(absolute) || image.name.contains(':') {
             let text = format!("a path of Windows cannot say {:?}", image.path);
             return Err(Error::unsupported(text).hint("give the parent another name"));
         }

@@ -98,7 +98,7 @@ fn names_that_are_hard_to_say() {
     assert_eq!(names("../a b/bäse.vhd", "/x/a b/bäse.vhd").unwrap(), ["../a b/bäse.vhd", "bäse.vhd"]);
     let long = "x".repeat(256);
     assert_eq!(names(&long, &format!("/{long}")).unwrap(), [long]);
-    for (name, path) in [("a\\b.vhd", "/a\\b.vhd"), ("", "/"), ("a", "")] {
+    for (name, path) in [("a\\b.vhd", "/a\\b.vhd"), ("a:b.vhd", "/a:b.vhd"), ("", "/"), ("a", "")] {
         assert_eq!(names(name, path).unwrap_err().kind(), ErrorKind::Unsupported);
     }
     let longest = "x".repeat(33_000);

@@ -44,7 +44,8 @@ impl Parent {
                 "the parent has no DataWriteGuid by which it could be known again",
             ));
         };
-        if image.name.is_empty() || image.name.contains(['\\', '\0']) {
+        // A colon is a drive to some readers and a scheme to others.
+        if image.name.is_empty() || image.name.contains(['\\', '\0', ':']) {
             let text = format!("a path of Windows cannot say {:?}", image.name);
             return Err(Error::unsupported(text).hint("give the parent another name"));
         }

@@ -2,6 +2,7 @@
 
 use super::{GRAIN_SECTORS, TABLE_ENTRIES};
 use crate::layout::{MAX_DIRECTORY_ENTRIES, SECTOR};
+use crate::names::host_name;
 use format_core::units::format_size;
 use format_core::{CreateOption, CreateRequest, Error, ErrorKind, ParentImage, Result};
 
@@ -192,12 +193,15 @@ fn take_parent(parent: &ParentImage, request: &CreateRequest) -> Result<Parent> 
     }
 }
 
-/// A file name that can stand between quotes in a descriptor.
+/// A file name that can stand between quotes in a descriptor, and that a reader takes for the same file: a backslash
+/// is a folder to them, a colon a drive, and blanks at the ends are nothing.
 pub(crate) fn quotable(name: &str) -> Result<&str> {
-    if !name.contains(|c: char| c == '"' || c.is_control()) {
+    let is_plain = !name.contains(|c: char| matches!(c, '"' | ':' | '\\') || c.is_control());
+    if is_plain && name.trim() == name && host_name(name) == name {
         return Ok(name);
     }
-    Err(unsupported(format!("a descriptor cannot name the file {name:?}")).hint("use a name without quotes"))
+    Err(unsupported(format!("a descriptor cannot name the file {name:?}"))
+        .hint("use a name without quotes, colons, backslashes, and blanks at its ends"))
 }
 
 fn adapter_type(named: &str) -> Result<&'static str> {
