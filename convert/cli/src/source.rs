@@ -105,7 +105,11 @@ fn spooled(
         "note: the image comes through a pipe and is put into a file in {} first",
         folder.display()
     ));
-    let here = |e| Error::io(format!("cannot put the image into a file in {}", folder.display()), e);
+    let here = |e: std::io::Error| {
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let error = Error::io(format!("cannot put the image into a file in {}", folder.display()), e);
+        if missing { error.with_kind(ErrorKind::Destination) } else { error }
+    };
     let spool = tempfile::Builder::new().prefix(".rehome-spool-").tempdir_in(&folder).map_err(here)?;
     let path = spool.path().join("stdin");
     let file = File::options().write(true).create_new(true).open(&path).map_err(here)?;

@@ -38,6 +38,7 @@ fn pipes_that_cannot_be_are_refused() {
     bench.bash("$REHOME convert disk.raw - -O qcow2 | wc -c; exit ${PIPESTATUS[0]}").ends(69);
     bench.bash("$REHOME convert disk.raw -").ends(2);
     bench.bash("$REHOME convert disk.raw - -O raw --verify").ends(2);
+    bench.bash("cat disk.raw | $REHOME convert -f raw - no/out.qcow2").ends(73);
     // Nothing says what these bytes are.
     bench.bash("cat disk.raw | $REHOME convert - out.qcow2").ends(2);
     for cut in ["70000", "1000000"] {
