@@ -26,7 +26,10 @@ pub fn command() -> clap::Command {
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::not_understood(&error, std::env::args_os()),
+    };
     let mut printer = Printer::new(cli.output);
     if let Command::Convert(args) | Command::Flatten(args) = &cli.command
         && commands::convert::is_pipe(&args.target)

@@ -3,6 +3,7 @@
 use crate::args::OutputKind;
 use format_core::{Error, ErrorKind, Result, Warning};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -61,22 +62,46 @@ impl Printer {
         }
         let code = error.kind().exit_code();
         if self.kind == OutputKind::Json {
-            let value = serde_json::json!({ "error": {
-                "kind": error.kind().name(),
-                "exit_code": code,
-                "message": error.to_string(),
-                "offset": error.offset(),
-                "hint": hint,
-            }});
-            // The exit code already tells; a closed stdout cannot make it worse.
-            let _ = if self.on_stderr {
-                to_stderr(&format!("{value:#}"));
-                Ok(())
-            } else {
-                to_stdout(&format!("{value:#}\n"))
-            };
+            print_error(error, hint, self.on_stderr);
         }
         ExitCode::from(code)
+    }
+}
+
+/// Prints what is wrong with the arguments, or the help that was asked for. A program that asked for JSON gets its error
+/// as JSON here too.
+pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
+    // As with clap's own exit: nobody may be listening.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let args: Vec<_> = args.collect();
+    let is_json = args.iter().any(|arg| arg == "--output=json")
+        || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    if is_json {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let message = line.strip_prefix("error: ").unwrap_or(line);
+        // A lone dash: stdout was to carry an image.
+        print_error(&Error::usage(message), None, args.iter().any(|arg| arg == "-"));
+    }
+    ExitCode::from(ErrorKind::Usage.exit_code())
+}
+
+/// Prints an error as JSON. Its exit code tells already, so a closed stdout cannot make it worse.
+fn print_error(error: &Error, hint: Option<&str>, on_stderr: bool) {
+    let value = serde_json::json!({ "error": {
+        "kind": error.kind().name(),
+        "exit_code": error.kind().exit_code(),
+        "message": error.to_string(),
+        "offset": error.offset(),
+        "hint": hint,
+    }});
+    if on_stderr {
+        to_stderr(&format!("{value:#}"));
+    } else {
+        let _ = to_stdout(&format!("{value:#}\n"));
     }
 }
 

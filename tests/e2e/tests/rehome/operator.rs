@@ -57,6 +57,21 @@ fn only_convert_takes_a_dash_for_a_pipe() {
 }
 
 #[test]
+fn programs_get_wrong_usage_as_json_too() {
+    let bench = bench();
+    for args in [&["measure"][..], &["bogus"], &["info", "disk.raw", "--threads", "0"]] {
+        for json in [&["--output", "json"][..], &["--output=json"]] {
+            let run = bench.rehome(&[json, args].concat()).ends(2);
+            assert_eq!(run.json()["error"]["kind"], "usage");
+            assert_eq!(run.json()["error"]["exit_code"], 2);
+            assert!(run.stderr.starts_with("error: "), "{run:?}");
+        }
+        assert_eq!(bench.rehome(args).ends(2).stdout, "");
+    }
+    assert!(bench.rehome(&["--output", "json", "--help"]).ends(0).stdout.contains("Usage:"));
+}
+
+#[test]
 fn names_of_formats_can_be_written_in_capitals() {
     let bench = bench();
     bench.rehome(&["convert", "disk.raw", "disk.out", "-f", "RAW", "-O", "VPC"]).ends(0);
