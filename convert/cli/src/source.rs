@@ -54,8 +54,9 @@ impl Source {
                 "an image in a pipe cannot be searched for a snapshot: save it to a file first",
             ));
         }
+        let flows = args.size.is_none() && (format.flows)(&head);
         let rest = std::io::Cursor::new(head).chain(stdin);
-        if let Some(open) = format.open_stream.filter(|_| args.size.is_none()) {
+        if let Some(open) = format.open_stream.filter(|_| flows) {
             let mut context = LayerContext::new(Arc::new(DenyAll));
             context.access = options.access.clone();
             return Ok((Self::Stream(open(Box::new(rest), &context)?), files));

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct Measurement {
     /// Bytes of all its files, exact; holes count.
     pub required: u64,
-    /// The same when every byte of the disk holds data that cannot be compressed.
+    /// The same when every byte of the disk holds data that cannot be compressed; above 16 GiB a little more than that.
     pub fully_allocated: u64,
 }
 
@@ -32,8 +32,22 @@ pub fn measure(
         open_sink(Box::new(target.clone()), format, disk.virtual_size(), options.clone(), None)?;
     copy_disk(&disk.grown_to(size), sink.as_ref(), control)?;
     sink.finish()?;
-    let fully_allocated = measure_full(disk.virtual_size(), format, options, control)?;
+    let fully_allocated = fully_allocated(disk.virtual_size(), format, options, control)?;
     Ok(Measurement { required: target.total(), fully_allocated })
+}
+
+/// What a disk of this size needs is measured; a larger one needs at most as much for each byte.
+const MEASURED: u64 = 16 << 30;
+
+fn fully_allocated(
+    size: u64,
+    format: &'static Format,
+    options: &BTreeMap<String, String>,
+    control: Control<'_>,
+) -> Result<u64> {
+    let measured = measure_full(size.min(MEASURED), format, options, control)?;
+    let scaled = u128::from(measured) * u128::from(size.max(MEASURED)) / u128::from(MEASURED);
+    Ok(if size <= MEASURED { measured } else { u64::try_from(scaled).unwrap_or(u64::MAX) })
 }
 
 fn measure_full(

@@ -270,8 +270,10 @@ fn check_identities(layers: &[Arc<dyn Layer>], chain: &[ChainLink]) -> Result<()
 
 /// The operator's folders as [`FolderGate`] wants them.
 pub(crate) fn canonical(folders: &[PathBuf]) -> Result<Arc<[PathBuf]>> {
-    let canonical = |folder: &PathBuf| {
-        folder.canonicalize().map_err(|e| Error::io(format!("cannot use the folder {}", folder.display()), e))
+    let canonical = |folder: &PathBuf| match folder.canonicalize() {
+        Ok(path) if !path.is_dir() => Err(Error::usage(format!("{} is no folder", folder.display()))),
+        Ok(path) => Ok(path),
+        Err(e) => Err(Error::io(format!("cannot use the folder {}", folder.display()), e)),
     };
     folders.iter().map(canonical).collect()
 }

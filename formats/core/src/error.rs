@@ -129,7 +129,8 @@ impl Error {
     pub fn io(what: impl Into<String>, error: std::io::Error) -> Self {
         use std::io::ErrorKind as Os;
         let kind = match error.kind() {
-            Os::NotFound => ErrorKind::SourceMissing,
+            Os::NotFound | Os::NotADirectory => ErrorKind::SourceMissing,
+            Os::IsADirectory => ErrorKind::Usage,
             Os::PermissionDenied => ErrorKind::Denied,
             // No retry makes the place take the file.
             Os::FileTooLarge | Os::ReadOnlyFilesystem => ErrorKind::Destination,

@@ -136,6 +136,9 @@ pub struct Format {
     pub open_layer: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<Box<dyn Layer>>>,
     /// Opens an image that comes through a pipe, where the format can be read from its start to its end.
     pub open_stream: Option<fn(Box<dyn Read + Send>, &LayerContext) -> Result<Box<dyn ChunkStream>>>,
+    /// Whether an image that begins with these bytes, [`Format::PROBE_LEN`] at most, can be read by
+    /// [`Format::open_stream`]; the others are put into a file first.
+    pub flows: fn(head: &[u8]) -> bool,
     /// Checks the structure of one image file: tables, leaks, overlaps, checksums. What opening the image would refuse
     /// may be an error of this function or of its report.
     pub check: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<CheckReport>>,
@@ -168,6 +171,7 @@ impl Format {
         probe: |_, _| Score::No,
         open_layer: None,
         open_stream: None,
+        flows: |_| true,
         check: None,
         has_snapshots: false,
         can_differ: false,

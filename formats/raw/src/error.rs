@@ -8,6 +8,10 @@ pub(crate) enum RawError {
     LaterPart { first: String },
     #[error("the part {missing:?} of the split disk is missing, {found:?} is there")]
     MissingPart { missing: String, found: String },
+    #[error(
+        "part {number} of the split disk has {found:#x} bytes, the first has {first:#x}: only the last may be shorter"
+    )]
+    UnevenPart { number: usize, found: u64, first: u64 },
     #[error("the split disk has more than {limit} parts")]
     TooManyParts { limit: usize },
     #[error("the split disk has more parts than files can be open at once: {opened} are")]
@@ -27,6 +31,10 @@ impl From<RawError> for Error {
             RawError::MissingPart { missing, .. } => {
                 (ErrorKind::SourceMissing, format!("put {missing} beside the other parts"))
             }
+            RawError::UnevenPart { .. } => (
+                ErrorKind::Corrupt,
+                "look for the whole part; if the disk was cut like this on purpose, join the parts with cat first".into(),
+            ),
             RawError::TooManyParts { .. } => {
                 (ErrorKind::Limit, "join the parts into one file with cat first".into())
             }

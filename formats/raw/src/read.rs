@@ -41,6 +41,7 @@ impl RawLayer {
             size = size.checked_add(storage.size()).ok_or(RawError::TooLarge)?;
             parts.push(Part { start, storage });
         }
+        check_lengths(&parts)?;
         let mut warnings = further.warnings;
         if let Some(sector_size) = sector_size.filter(|&size| size != USUAL_SECTOR) {
             let text = format!(
@@ -59,6 +60,19 @@ impl RawLayer {
         let part = after.checked_sub(1).and_then(|at| self.parts.get(at));
         part.ok_or_else(|| Error::contract(format!("no part of a raw disk is at {offset:#x}")))
     }
+}
+
+/// A part that lost its end would move everything behind it.
+fn check_lengths(parts: &[Part]) -> Result<(), RawError> {
+    let [first, further @ ..] = parts else { return Ok(()) };
+    let first = first.storage.size();
+    for (number, part) in (2..).zip(further) {
+        let (found, is_last) = (part.storage.size(), number == parts.len());
+        if found > first || found == 0 || found < first && !is_last {
+            return Err(RawError::UnevenPart { number, found, first });
+        }
+    }
+    Ok(())
 }
 
 impl Layer for RawLayer {

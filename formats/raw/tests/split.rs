@@ -54,7 +54,7 @@ fn parts_are_one_disk_and_it_is_said() {
         ["d.0000", "d.0001", "d.0002"],
         ["d.AA", "d.AB", "d.AC"],
     ] {
-        let folder = folder_with(&[(names[0], b"abc"), (names[1], b""), (names[2], b"defg")]);
+        let folder = folder_with(&[(names[0], b"abc"), (names[1], b"def"), (names[2], b"g")]);
         let opened = open_guessed(&folder.path().join(names[0])).unwrap();
         assert_eq!(bytes_of(&opened.disk), b"abcdefg", "{names:?}");
         assert_eq!(opened.chain[0].parts.len(), 2);
@@ -99,6 +99,27 @@ fn a_missing_part_is_never_a_short_disk() {
         let error = open_guessed(&folder.path().join(first)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::SourceMissing);
         assert!(error.to_string().contains(missing), "{error}");
+    }
+}
+
+#[test]
+fn a_part_that_lost_its_end_moves_nothing() {
+    for (parts, uneven) in [
+        (["abc", "de", "fgh"], true),
+        (["abc", "defg", "h"], true),
+        (["abc", "def", ""], true),
+        (["abc", "", "def"], true),
+        (["abc", "def", "ghij"], true),
+        (["abc", "def", "ghi"], false),
+        (["abc", "def", "g"], false),
+    ] {
+        let folder = folder_with(&[
+            ("d.000", parts[0].as_bytes()),
+            ("d.001", parts[1].as_bytes()),
+            ("d.002", parts[2].as_bytes()),
+        ]);
+        let opened = open_guessed(&folder.path().join("d.000"));
+        assert_eq!(opened.err().map(|e| e.kind()), uneven.then_some(ErrorKind::Corrupt), "{parts:?}");
     }
 }
 
@@ -253,13 +274,15 @@ proptest! {
 
     #[test]
     fn reads_are_those_of_the_joined_bytes(
-        sizes in prop::collection::vec(0usize..5000, 1..12),
+        (each, last) in (1usize..5000).prop_flat_map(|each| (Just(each), 1..each + 1)),
+        count in 0usize..11,
         reads in prop::collection::vec((0usize..40_000, 0usize..20_000), 20),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut whole = Vec::new();
-        for (number, size) in sizes.iter().enumerate() {
-            let part: Vec<u8> = (0..*size).map(|at| (at * 7 + number * 31 + 1) as u8).collect();
+        let sizes = std::iter::repeat_n(each, count).chain([last]);
+        for (number, size) in sizes.enumerate() {
+            let part: Vec<u8> = (0..size).map(|at| (at * 7 + number * 31 + 1) as u8).collect();
             std::fs::write(folder.path().join(format!("d.{number:03}")), &part).unwrap();
             whole.extend(part);
         }

@@ -40,6 +40,7 @@ pub static FORMAT: Format = Format {
     probe: parse::probe,
     open_layer: Some(read::open),
     open_stream: Some(pipe::open),
+    flows: parse::is_stream,
     check: Some(check::check),
     create: Some(write::create),
     create_options: write::CREATE_OPTIONS,

@@ -28,6 +28,14 @@ pub(crate) fn probe(head: &[u8], _tail: &[u8]) -> Score {
     if recognise(head).is_some() { Score::Magic } else { Score::No }
 }
 
+/// Whether these are the first bytes of a stream-optimized extent, which can be read from its start to its end.
+pub(crate) fn is_stream(head: &[u8]) -> bool {
+    let flags =
+        head.get(8..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let both = FLAG_COMPRESSED | FLAG_MARKERS;
+    head.starts_with(SPARSE_MAGIC) && flags & both == both
+}
+
 /// Judges the first bytes of a file.
 pub(crate) fn recognise(head: &[u8]) -> Option<Start> {
     if head.starts_with(SPARSE_MAGIC) {

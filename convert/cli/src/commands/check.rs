@@ -6,7 +6,9 @@ use crate::commands::file_format;
 use crate::output::{Printer, counted, safe};
 use convert_engine::{Control, ConvertRequest, Destination, convert, salvaged};
 use format_core::units::format_size;
-use format_core::{CheckedImage, Finding, Result, Severity, Warning, check_image, open_image};
+use format_core::{
+    CheckReport, CheckedImage, Error, ErrorKind, Finding, Result, Severity, Warning, check_image, open_image,
+};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -60,11 +62,21 @@ struct Lost {
 }
 
 impl Image {
+    /// An image whose structure could not even be looked at.
+    fn unchecked(path: &Path, error: &Error) -> Self {
+        let mut report = CheckReport::default();
+        report.error(error.to_string(), error.offset());
+        Self { check_errors: 1, ..Self::of(path, "unknown", report) }
+    }
+
     fn new(checked: CheckedImage) -> Self {
-        let report = checked.report;
+        Self::of(&checked.path, checked.format.name, checked.report)
+    }
+
+    fn of(path: &Path, format: &'static str, report: CheckReport) -> Self {
         Self {
-            filename: checked.path.display().to_string(),
-            format: checked.format.name,
+            filename: path.display().to_string(),
+            format,
             check_errors: 0,
             corruptions: report.errors,
             leaks: report.leaks,
@@ -79,11 +91,21 @@ impl Image {
     }
 }
 
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Limit)
+}
+
 pub(crate) fn run(args: &CheckArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
     let options = args.open.options()?;
-    let chain: Vec<_> = check_image(&args.image, &options)?.into_iter().map(Image::new).collect();
+    let chain: Vec<_> = match check_image(&args.image, &options) {
+        // What cannot be checked can still be readable for the most part.
+        Err(error) if args.repair.is_some() && is_damage(&error) => {
+            vec![Image::unchecked(&args.image, &error)]
+        }
+        checked => checked?.into_iter().map(Image::new).collect(),
+    };
     let Some(image) = chain.first().cloned() else {
-        return Err(format_core::Error::contract("an image without files"));
+        return Err(Error::contract("an image without files"));
     };
     let repair = args.repair.as_deref().map(|new| repair(args, new, control)).transpose()?;
     printer.warnings(repair.as_ref().map_or(&[], |repair| &repair.warnings));

@@ -4,7 +4,7 @@ use super::parent::Parent;
 use super::tables::HEADER_OFFSET;
 use crate::layout::{BAT_ENTRY_LEN, Geometry, HEADER_LEN, MAX_VIRTUAL_SIZE, SECTOR, bitmap_len};
 use format_core::units::{KIB, MIB, TIB, align_up, format_size};
-use format_core::{CreateRequest, Error, Result};
+use format_core::{CreateRequest, Error, ErrorKind, Result};
 
 /// The block size that all products use; some read no other.
 pub(super) const BLOCK: u64 = 2 * MIB;
@@ -61,7 +61,7 @@ impl Plan {
             .filter(|size| *size <= most)
             .ok_or_else(|| {
                 let asked = format_size(request.virtual_size);
-                Error::usage(format!("the disk has at most {said}, not {asked}"))
+                Error::new(ErrorKind::Limit, format!("the disk has at most {said}, not {asked}"))
                     .hint("vhdx holds up to 64 TiB")
             })?;
         if azure && virtual_size < AZURE_MIN {

@@ -143,7 +143,8 @@ fn requests_that_make_no_sense_are_refused() {
     let refused = |size: u64, options: &[(&str, &str)], what: &str| {
         let result = FORMAT.create.unwrap()(Box::<MemTarget>::default(), &request(size, options));
         let error = result.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Usage);
+        let kind = if what.contains("at most") { ErrorKind::Limit } else { ErrorKind::Usage };
+        assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(what), "{error}");
     };
     refused(2040 * GIB + 1, &[], "at most 2040 GiB");

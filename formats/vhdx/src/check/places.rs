@@ -101,7 +101,8 @@ impl Places {
         }
         let tail = file_size.saturating_sub(self.end.next_multiple_of(MIB));
         if tail >= MIB {
-            report.leak(format!("{tail:#x} bytes behind the last block"), self.end, tail);
+            // QEMU and Hyper-V let the file grow ahead of its blocks.
+            report.note(format!("{tail:#x} bytes behind the last block are not used"), Some(self.end));
         }
     }
 }

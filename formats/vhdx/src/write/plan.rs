@@ -6,7 +6,7 @@ use crate::layout::{
 };
 use crate::parse::{Parameters, Region};
 use format_core::units::{MIB, align_up, format_size, parse_size};
-use format_core::{CreateRequest, Error, Result};
+use format_core::{CreateRequest, Error, ErrorKind, Result};
 
 /// The most blocks that are written: a BAT of 64 MiB in the file, half of that in memory.
 const MAX_BLOCKS: u64 = 1 << 23;
@@ -44,11 +44,13 @@ impl Plan {
         let virtual_size = align_up(request.virtual_size, logical_sector_size)
             .filter(|size| *size <= MAX_VIRTUAL_SIZE)
             .ok_or_else(|| {
-                Error::usage(format!(
-                    "a vhdx disk has at most 64 TiB, not {}",
-                    format_size(request.virtual_size)
-                ))
+                let asked = format_size(request.virtual_size);
+                Error::new(ErrorKind::Limit, format!("a vhdx disk has at most 64 TiB, not {asked}"))
+                    .hint("qcow2 and raw hold larger disks")
             })?;
+        if virtual_size == 0 {
+            return Err(Error::unsupported("a vhdx disk has at least one sector"));
+        }
         let parent =
             request.parent.as_ref().map(|parent| Parent::new(parent, virtual_size, logical_sector_size));
         let parent = parent.transpose()?;

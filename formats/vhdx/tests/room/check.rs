@@ -135,7 +135,7 @@ fn places_of_blocks() {
     assert!(findings(&broken(1, 6, 99 * MIB), 1, 0).contains("block 1 is at 0x6300000"));
     assert!(findings(&broken(1, 5, 0), 1, 0).contains("block 1 has the state 5"));
     assert!(findings(&broken(1, 7, 0), 1, 0).contains("but the image has no parent"));
-    assert!(findings(&broken(2, 0, 0), 0, 1).contains("0x100000 bytes behind the last block"));
+    assert!(findings(&broken(2, 0, 0), 0, 0).contains("0x100000 bytes behind the last block"));
     assert!(findings(&broken(0, 0, 0), 0, 0).contains("1 MiB in front of the blocks"));
     let mut between = good();
     let at = between.append(&[1; 2 * MIB]);
@@ -151,11 +151,11 @@ fn sector_bitmaps() {
         maker.entry(4096, state, offset);
         maker
     };
-    assert!(findings(&broken(0, 0), 1, 1).contains("block 1 is partially present, but the sector bitmap"));
+    assert!(findings(&broken(0, 0), 1, 0).contains("block 1 is partially present, but the sector bitmap"));
     assert!(
-        findings(&broken(6, FIRST_BLOCK), 1, 1).contains("the sector bitmap of chunk 0 at 0x400000 shares")
+        findings(&broken(6, FIRST_BLOCK), 1, 0).contains("the sector bitmap of chunk 0 at 0x400000 shares")
     );
-    assert!(findings(&broken(6, 99 * MIB), 1, 1).contains("the sector bitmap of block 1 is at 0x6300000"));
+    assert!(findings(&broken(6, 99 * MIB), 1, 0).contains("the sector bitmap of block 1 is at 0x6300000"));
     let mut none = good();
     none.put(item_size(), &(5u64 << 30).to_le_bytes());
     none.entry(4096, 6, FIRST_BLOCK);

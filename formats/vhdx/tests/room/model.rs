@@ -164,7 +164,8 @@ fn requests_that_make_no_sense_are_refused() {
     let refused = |size: u64, options: &[(&str, &str)], what: &str| {
         let result = FORMAT.create.unwrap()(Box::<MemTarget>::default(), &request(size, options));
         let error = result.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Usage);
+        let kind = if what.contains("at most") { ErrorKind::Limit } else { ErrorKind::Usage };
+        assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(what), "{error}");
     };
     let tib = 1 << 40;
@@ -188,7 +189,13 @@ fn requests_that_make_no_sense_are_refused() {
 
 #[test]
 fn the_smallest_and_the_largest_disk() {
-    for (size, file) in [(0, 4 * MIB), (1, 4 * MIB)] {
+    let nothing = FORMAT.create.unwrap()(Box::<MemTarget>::default(), &request(0, &[]));
+    assert_eq!(
+        nothing.err().unwrap().kind(),
+        ErrorKind::Unsupported,
+        "no product opens a disk without sectors"
+    );
+    for (size, file) in [(1, 4 * MIB), (512, 4 * MIB)] {
         let target = MemTarget::default();
         create(target.clone(), &request(size, &[])).finish().unwrap();
         let bytes = target.committed_bytes().unwrap();

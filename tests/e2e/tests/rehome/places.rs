@@ -15,10 +15,12 @@ fn images_flow_through_pipes() {
     let bench = bench();
     bench.rehome(&["convert", "disk.raw", "stream.vmdk", "-o", "subformat=streamOptimized"]).ends(0);
     bench.rehome(&["convert", "disk.raw", "plain.qcow2"]).ends(0);
+    bench.rehome(&["convert", "disk.raw", "sparse.vmdk"]).ends(0);
     for (line, format) in [
         ("$REHOME convert - out <stream.vmdk -O qcow2", "qcow2"),
         ("cat stream.vmdk | $REHOME convert - out -O raw", "raw"),
         ("cat plain.qcow2 | $REHOME convert - out -O vhdx", "vhdx"),
+        ("cat sparse.vmdk | $REHOME convert - out -O qcow2", "qcow2"),
         ("cat disk.raw | $REHOME convert -f raw - out -O qcow2", "qcow2"),
         ("$REHOME convert plain.qcow2 - -O raw >out", "raw"),
         ("$REHOME convert disk.raw - -O vmdk -o subformat=streamOptimized >out", "vmdk"),
