@@ -127,7 +127,13 @@ fn open_chain(file: Referenced, format: &'static Format, options: &OpenOptions) 
         warnings.extend_from_slice(layer.warnings());
         let path = link.path.clone();
         chain.push(link);
-        if let Some(parent) = layer.parent() {
+        if layer.parent().is_some() && options.access.ignore_parents {
+            let text = format!(
+                "the parent of {} is left out: what the image does not hold reads as zeros",
+                path.display()
+            );
+            warnings.push(Warning::new("parent-ignored", text));
+        } else if let Some(parent) = layer.parent() {
             let found = open_parent(parent, gate.as_ref(), options, &chain);
             next = Some(found.map_err(|e| e.context(format!("parent of {}", path.display())))?);
         }

@@ -47,6 +47,8 @@ pub struct Access {
     pub snapshot: Option<String>,
     /// Wrong checksums of headers become warnings.
     pub ignore_checksums: bool,
+    /// An image is read without its parent: what it does not hold itself reads as zeros.
+    pub ignore_parents: bool,
 }
 
 /// A passphrase or key. Never shown, wiped from memory when it is dropped.

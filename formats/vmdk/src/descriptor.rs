@@ -52,6 +52,21 @@ pub(crate) struct Described {
     pub(crate) uuids: Uuids,
 }
 
+impl Described {
+    /// What is known of a disk whose descriptor is not there.
+    pub(crate) fn alone(virtual_size: u64, create_type: &str) -> Self {
+        Self {
+            virtual_size,
+            cid: None,
+            identity: None,
+            parent_cid: NO_PARENT,
+            create_type: create_type.into(),
+            parent: None,
+            uuids: Uuids::default(),
+        }
+    }
+}
+
 impl Descriptor {
     /// Reads the text up to the first NUL.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, VmdkError> {

@@ -172,7 +172,7 @@ impl VmdkError {
         let hint = match self {
             Self::BareExtent { name, extent_type, sectors } => {
                 return Some(format!(
-                    "open the descriptor beside it; if that is lost, write one: \"# Disk DescriptorFile\", CID=1, \
+                    "open the descriptor beside it, or read this file alone with --ignore-parent; if the descriptor is lost, write one: \"# Disk DescriptorFile\", CID=1, \
                      parentCID=ffffffff (or the parent's CID and parentFileNameHint), createType=\"{name}\", \
                      RW {sectors} {extent_type} \"FILE\""
                 ));

@@ -5,7 +5,7 @@ use crate::error::VmdkError;
 use crate::extent::{
     COWD, ExtentFile, GrainExtent, SESPARSE, Shared, load, open_hosted_header, parse_cowd, parse_sesparse,
 };
-use crate::layout::MAX_DESCRIPTOR;
+use crate::layout::{MAX_DESCRIPTOR, SECTOR};
 use crate::parse::{Header, Start, recognise};
 use crate::parts::open_parts;
 use format_core::{
@@ -46,15 +46,47 @@ pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<
         }
         Some(Start::Cowd) => {
             let sectors = parse_cowd(storage.as_ref())?.num_sectors.into();
-            return Err(VmdkError::BareExtent { name: COWD, extent_type: "VMFSSPARSE", sectors }.into());
+            let lone = LoneExtent { name: COWD, extent_type: "VMFSSPARSE", sectors };
+            lone.open(storage, context, GrainExtent::cowd, &mut shared)?
         }
         Some(Start::SeSparse) => {
             let sectors = parse_sesparse(storage.as_ref())?.capacity;
-            return Err(VmdkError::BareExtent { name: SESPARSE, extent_type: "SESPARSE", sectors }.into());
+            let lone = LoneExtent { name: SESPARSE, extent_type: "SESPARSE", sectors };
+            lone.open(storage, context, GrainExtent::sesparse, &mut shared)?
         }
         None => return Err(VmdkError::NotVmdk.into()),
     };
     Ok(Box::new(VmdkLayer { parts, described, warnings: shared.warnings }))
+}
+
+/// An extent file of ESXi without the descriptor that says whether it has a parent.
+struct LoneExtent {
+    name: &'static str,
+    extent_type: &'static str,
+    sectors: u64,
+}
+
+impl LoneExtent {
+    /// Opens it where the operator wants no parent.
+    fn open(
+        self,
+        storage: Arc<dyn Storage>,
+        context: &LayerContext,
+        open: fn(Arc<dyn Storage>, u64, &mut Shared) -> Result<GrainExtent>,
+        shared: &mut Shared,
+    ) -> Result<(Vec<Part>, Described)> {
+        let Self { name, extent_type, sectors } = self;
+        if !context.access.ignore_parents {
+            return Err(VmdkError::BareExtent { name, extent_type, sectors }.into());
+        }
+        let text = "the disk's descriptor is not there: what this extent does not hold reads as zeros";
+        shared.warnings.push(Warning::new("vmdk-lone-extent", text));
+        let file = Box::new(open(storage, sectors, shared)?);
+        let len = sectors.saturating_mul(SECTOR);
+        let own = context.name.clone().unwrap_or_default();
+        let part = Part { start: 0, len, file, name: own, extent_type: extent_type.into() };
+        Ok((vec![part], Described::alone(len, name)))
+    }
 }
 
 fn open_embedded(

@@ -163,6 +163,10 @@ pub(crate) struct ChainArgs {
     /// A parent of the image, for formats that say which one it is but not where (VirtualBox). Repeatable.
     #[arg(long, value_name = "FILE")]
     pub(crate) parent: Vec<PathBuf>,
+    /// Read the image without its parent: what it does not hold itself becomes zeros. For looking at what is left when a
+    /// parent is lost; the result is not the guest's disk.
+    #[arg(long, conflicts_with = "parent")]
+    pub(crate) ignore_parent: bool,
     /// The file with the passphrase of an encrypted image, every byte of it: no newline at its end.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,

@@ -49,7 +49,12 @@ impl ChainArgs {
         Ok(OpenOptions {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
-            access: Access { key, snapshot: None, ignore_checksums: self.ignore_checksum },
+            access: Access {
+                key,
+                snapshot: None,
+                ignore_checksums: self.ignore_checksum,
+                ignore_parents: self.ignore_parent,
+            },
             ..OpenOptions::new(FORMATS, format)
         })
     }

@@ -40,6 +40,14 @@ fn a_difference_reads_like_the_top_in_every_format_that_has_parents() {
         // The base is there, or there is no disk.
         std::fs::rename(bench.path(&base), bench.path("away")).unwrap();
         bench.rehome(&["digest", &child]).ends(66);
+        let alone = bench.rehome(&["convert", "--ignore-parent", &child, "alone.raw", "--force"]).ends(0);
+        assert!(alone.stderr.contains("[parent-ignored]"), "{}", alone.stderr);
+        let (alone, top) = (bench.read("alone.raw"), bench.read("top.raw"));
+        assert!(
+            alone[8 * MIB as usize..] == top[8 * MIB as usize..],
+            "{format}: what the child holds is there"
+        );
+        assert!(alone[MIB as usize..4 * MIB as usize].iter().all(|byte| *byte == 0), "{format}");
         std::fs::rename(bench.path("away"), bench.path(&base)).unwrap();
     }
     // QEMU takes no part in VHD and VHDX children: it ignores or refuses their parents.
