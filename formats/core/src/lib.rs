@@ -51,6 +51,7 @@ mod stream;
 mod target;
 pub mod units;
 mod warning;
+mod words;
 mod zero;
 
 pub use bytes::Bytes;
@@ -72,4 +73,5 @@ pub use storage::{FileStorage, MemStorage, Storage};
 pub use stream::{ChunkStream, StreamChunk};
 pub use target::{CountingTarget, DeviceTarget, FileTarget, MemTarget, PipeTarget, TargetStorage};
 pub use warning::Warning;
+pub use words::{WordEntry, WordTable};
 pub use zero::is_zero;

@@ -3,9 +3,9 @@
 use crate::error::QcowError;
 use crate::layout::{ENTRY_LEN, HEADER_LEN};
 use crate::parse::{Cluster, Geometry};
-use crate::table::load_header;
+use crate::table::{load_header, table_at};
 use format_core::units::SECTOR;
-use format_core::{Bytes, CheckReport, Claims, ExtentKind, LayerContext, PageCache, Result, Storage};
+use format_core::{CheckReport, Claims, LayerContext, Result, Storage};
 use std::sync::Arc;
 
 pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<CheckReport> {
@@ -51,7 +51,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn l1_table(&mut self) -> Result<()> {
         let (geometry, storage) = (self.geometry, self.storage);
-        for_entries(storage, geometry.l1_table_offset, geometry.l1_len(), |index, entry| {
+        table_at(geometry.l1_table_offset, geometry.l1_len()).for_entries(storage, |index, entry| {
             let at = geometry.l1_table_offset + index * ENTRY_LEN;
             match geometry.l2_table(entry) {
                 Ok(Some(table)) => {
@@ -72,7 +72,7 @@ impl Check<'_> {
     /// The table for the guest's clusters from `guest`.
     fn l2_table(&mut self, table: u64, guest: u64) -> Result<()> {
         let geometry = self.geometry;
-        for_entries(self.storage, table, geometry.l2_len(), |index, entry| {
+        table_at(table, geometry.l2_len()).for_entries(self.storage, |index, entry| {
             let at = table + index * ENTRY_LEN;
             let what = || format!("the cluster of L2 entry {index} of the table at {table:#x}");
             let guest = guest.saturating_add(index * geometry.cluster_size());
@@ -144,33 +144,4 @@ impl Check<'_> {
             self.report.leaks = lost;
         }
     }
-}
-
-/// Calls `each` with the number and the value of all entries that are not 0, and passes over holes of the file.
-fn for_entries(
-    storage: &dyn Storage,
-    table: u64,
-    len: u64,
-    mut each: impl FnMut(u64, u64) -> Result<()>,
-) -> Result<()> {
-    let most = PageCache::MAX_PAGE as u64;
-    let (mut page, mut at) = (vec![0; len.min(most) as usize], 0);
-    while at < len {
-        let hole = storage.data_at(table + at)?;
-        if hole.kind != ExtentKind::Data && hole.len >= ENTRY_LEN {
-            at += hole.len / ENTRY_LEN * ENTRY_LEN;
-            continue;
-        }
-        let page = page.get_mut(..(len - at).min(most) as usize).unwrap_or_default();
-        storage.read_exact_at(table + at, page)?;
-        let bytes = Bytes::new(page, table + at);
-        for index in 0..page.len() as u64 / ENTRY_LEN {
-            let entry = bytes.u64_be((index * ENTRY_LEN) as usize)?;
-            if entry != 0 {
-                each(at / ENTRY_LEN + index, entry)?;
-            }
-        }
-        at += page.len() as u64;
-    }
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! The header and the two levels of tables, read in pages.
 
 use crate::error::QcowError;
-use crate::layout::{ENTRY_LEN, HEADER_LEN, Header};
+use crate::layout::{HEADER_LEN, Header};
 use crate::parse::{Cluster, Geometry, Image, parse_backing_name, parse_header};
-use format_core::{Bytes, Error, Page, PageCache, Result, Storage};
+use format_core::{PageCache, Result, Storage, WordTable};
 
 /// Unused L1 entries that one question looks at.
 const MAX_SCAN_L1: u64 = 1024;
@@ -39,34 +39,9 @@ pub(crate) struct Tables {
     pages: PageCache,
 }
 
-/// The page of a table that holds one entry.
-struct Entry {
-    page: Page,
-    /// Where in the page.
-    place: usize,
-    /// Where in the file.
-    at: u64,
-}
-
-impl Entry {
-    /// The entry `steps` further on in this page.
-    fn value(&self, steps: u64) -> Option<u64> {
-        let place = self.place.checked_add(usize::try_from(steps.checked_mul(ENTRY_LEN)?).ok()?)?;
-        Bytes::new(&self.page, 0).u64_be(place).ok()
-    }
-}
-
 impl Tables {
     pub(crate) fn new(geometry: Geometry) -> Self {
         Self { geometry, pages: PageCache::default() }
-    }
-
-    /// Entry `index` of the table of `len` bytes at `table`.
-    fn entry(&self, storage: &dyn Storage, table: u64, len: u64, index: u64) -> Result<Entry> {
-        let most = PageCache::MAX_PAGE as u64;
-        let start = index * ENTRY_LEN / most * most;
-        let page = self.pages.page(storage, table + start, len.saturating_sub(start).min(most) as usize)?;
-        Ok(Entry { page, place: (index * ENTRY_LEN - start) as usize, at: table + index * ENTRY_LEN })
     }
 
     /// The run of equal clusters from `offset`, which is inside the disk; it ends with the table at the latest. Plain
@@ -76,25 +51,29 @@ impl Tables {
         let (cluster_size, coverage) = (geometry.cluster_size(), geometry.l2_coverage());
         let left = geometry.size - offset;
         let (l1_index, in_table) = (offset / coverage, offset % coverage);
-        let l1 = self.entry(storage, geometry.l1_table_offset, geometry.l1_len(), l1_index)?;
-        let found = geometry.l2_table(l1.value(0).ok_or_else(no_entry)?);
+        let l1 =
+            table_at(geometry.l1_table_offset, geometry.l1_len()).entry(&self.pages, storage, l1_index)?;
+        let found = geometry.l2_table(l1.value);
         let found = found.map_err(|place| QcowError::L1Entry { index: l1_index, at: l1.at, place })?;
         let Some(table) = found else {
-            let more = (1..MAX_SCAN_L1).take_while(|steps| l1.value(*steps) == Some(0)).count() as u64;
+            let more = (1..MAX_SCAN_L1).take_while(|steps| l1.further(*steps) == Some(0)).count() as u64;
             let len = (coverage - in_table + coverage * more).min(left);
             return Ok(ClusterRun { cluster: Cluster::Unallocated, inside: 0, len });
         };
         let (index, inside) = (in_table / cluster_size, in_table % cluster_size);
-        let l2 = self.entry(storage, table, geometry.l2_len(), index)?;
+        let l2 = table_at(table, geometry.l2_len()).entry(&self.pages, storage, index)?;
         let guest = offset - inside;
-        let cluster = geometry
-            .cluster(l2.value(0).ok_or_else(no_entry)?, guest)
-            .map_err(|place| QcowError::L2Entry { index, table, at: l2.at, place })?;
+        let cluster = geometry.cluster(l2.value, guest).map_err(|place| QcowError::L2Entry {
+            index,
+            table,
+            at: l2.at,
+            place,
+        })?;
         let mut len = cluster_size;
         // A bad entry further on is reported when it is asked for itself.
         while len - inside < left
             && let Some(Ok(next)) =
-                l2.value(len / cluster_size).map(|entry| geometry.cluster(entry, guest + len))
+                l2.further(len / cluster_size).map(|entry| geometry.cluster(entry, guest + len))
             && follows(cluster, next, len)
         {
             len += cluster_size;
@@ -112,6 +91,7 @@ fn follows(first: Cluster, next: Cluster, distance: u64) -> bool {
     }
 }
 
-fn no_entry() -> Error {
-    Error::contract("a page of a table without its entry")
+/// The table of `len` bytes at host offset `at`.
+pub(crate) fn table_at(at: u64, len: u64) -> WordTable {
+    WordTable { at, len, order: u64::from_be_bytes }
 }

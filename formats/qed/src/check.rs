@@ -3,8 +3,8 @@
 use crate::error::QedError;
 use crate::layout::ENTRY_LEN;
 use crate::parse::{Cluster, Geometry};
-use crate::table::load_header;
-use format_core::{Bytes, CheckReport, Claims, ExtentKind, LayerContext, PageCache, Result, Storage};
+use crate::table::{load_header, table_at};
+use format_core::{CheckReport, Claims, LayerContext, Result, Storage};
 use std::sync::Arc;
 
 pub(crate) fn check(storage: Arc<dyn Storage>, _: &LayerContext) -> Result<CheckReport> {
@@ -40,7 +40,7 @@ impl Check<'_> {
     fn l1_table(&mut self) -> Result<()> {
         let geometry = self.geometry;
         let storage = self.storage;
-        for_entries(storage, geometry.l1_table_offset, geometry.table_len, |index, entry| {
+        table_at(geometry.l1_table_offset, geometry.table_len).for_entries(storage, |index, entry| {
             let at = geometry.l1_table_offset + index * ENTRY_LEN;
             let table = match geometry.l2_table(entry) {
                 Ok(Some(table)) => table,
@@ -59,7 +59,7 @@ impl Check<'_> {
 
     fn l2_table(&mut self, table: u64) -> Result<()> {
         let geometry = self.geometry;
-        for_entries(self.storage, table, geometry.table_len, |index, entry| {
+        table_at(table, geometry.table_len).for_entries(self.storage, |index, entry| {
             let at = table + index * ENTRY_LEN;
             match geometry.cluster(entry) {
                 Ok(Cluster::Unallocated | Cluster::Zero) => {}
@@ -104,32 +104,4 @@ impl Check<'_> {
             self.report.leaks = lost;
         }
     }
-}
-
-/// Calls `each` with the number and the value of all entries that are not 0, and passes over holes of the file.
-fn for_entries(
-    storage: &dyn Storage,
-    table: u64,
-    len: u64,
-    mut each: impl FnMut(u64, u64) -> Result<()>,
-) -> Result<()> {
-    let page_len = len.min(PageCache::MAX_PAGE as u64);
-    let (mut page, mut at) = (vec![0; page_len as usize], 0);
-    while at < len {
-        let hole = storage.data_at(table + at)?;
-        if hole.kind != ExtentKind::Data && hole.len >= page_len {
-            at += hole.len / page_len * page_len;
-            continue;
-        }
-        storage.read_exact_at(table + at, &mut page)?;
-        let bytes = Bytes::new(&page, table + at);
-        for index in 0..page_len / ENTRY_LEN {
-            let entry = bytes.u64_le((index * ENTRY_LEN) as usize)?;
-            if entry != 0 {
-                each(at / ENTRY_LEN + index, entry)?;
-            }
-        }
-        at += page_len;
-    }
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! The two levels of tables, read in pages.
 
 use crate::error::QedError;
-use crate::layout::{ENTRY_LEN, HEADER_LEN, Header};
+use crate::layout::{HEADER_LEN, Header};
 use crate::parse::{Cluster, Geometry, Image, parse_backing_name, parse_header};
-use format_core::{Bytes, Error, ErrorKind, ExtentKind, Page, PageCache, Result, Run, Storage};
+use format_core::{ExtentKind, PageCache, Result, Run, Storage, WordTable};
 
 /// Unused L1 entries that one question looks at.
 const MAX_SCAN_L1: u64 = 64;
@@ -29,34 +29,9 @@ pub(crate) struct Tables {
     pages: PageCache,
 }
 
-/// The page of a table that holds one entry.
-struct Entry {
-    page: Page,
-    /// Where in the page.
-    place: usize,
-    /// Where in the file.
-    at: u64,
-}
-
-impl Entry {
-    /// The entry `steps` further on in this page.
-    fn value(&self, steps: u64) -> Option<u64> {
-        let place = self.place.checked_add(usize::try_from(steps.checked_mul(ENTRY_LEN)?).ok()?)?;
-        Bytes::new(&self.page, 0).u64_le(place).ok()
-    }
-}
-
 impl Tables {
     pub(crate) fn new(geometry: Geometry) -> Self {
         Self { geometry, pages: PageCache::default() }
-    }
-
-    fn entry(&self, storage: &dyn Storage, table: u64, index: u64) -> Result<Entry> {
-        // Both are powers of two: pages never leave the table.
-        let page_len = self.geometry.table_len.min(PageCache::MAX_PAGE as u64);
-        let start = index * ENTRY_LEN / page_len * page_len;
-        let page = self.pages.page(storage, table + start, page_len as usize)?;
-        Ok(Entry { page, place: (index * ENTRY_LEN - start) as usize, at: table + index * ENTRY_LEN })
     }
 
     /// The run of equal clusters from `offset`, which is inside the disk; it ends with the page of the table at the
@@ -66,23 +41,27 @@ impl Tables {
         let (cluster_size, coverage) = (geometry.cluster_size, geometry.l2_coverage());
         let left = geometry.image_size - offset;
         let (l1_index, in_table) = (offset / coverage, offset % coverage);
-        let l1 = self.entry(storage, geometry.l1_table_offset, l1_index)?;
-        let found = geometry.l2_table(l1.value(0).ok_or_else(no_entry)?);
+        let l1 =
+            table_at(geometry.l1_table_offset, geometry.table_len).entry(&self.pages, storage, l1_index)?;
+        let found = geometry.l2_table(l1.value);
         let found = found.map_err(|place| QedError::L1Entry { index: l1_index, at: l1.at, place })?;
         let Some(table) = found else {
-            let more = (1..MAX_SCAN_L1).take_while(|steps| l1.value(*steps) == Some(0)).count() as u64;
+            let more = (1..MAX_SCAN_L1).take_while(|steps| l1.further(*steps) == Some(0)).count() as u64;
             let len = (coverage - in_table).saturating_add(coverage.saturating_mul(more));
             return Ok(Run { kind: ExtentKind::Unallocated, len: len.min(left), host: 0 });
         };
         let (index, inside) = (in_table / cluster_size, in_table % cluster_size);
-        let l2 = self.entry(storage, table, index)?;
-        let cluster = geometry
-            .cluster(l2.value(0).ok_or_else(no_entry)?)
-            .map_err(|place| QedError::L2Entry { index, table, at: l2.at, place })?;
+        let l2 = table_at(table, geometry.table_len).entry(&self.pages, storage, index)?;
+        let cluster = geometry.cluster(l2.value).map_err(|place| QedError::L2Entry {
+            index,
+            table,
+            at: l2.at,
+            place,
+        })?;
         let mut clusters = 1;
         // A bad entry further on is reported when it is asked for itself.
         while clusters * cluster_size - inside < left
-            && let Some(Ok(next)) = l2.value(clusters).map(|entry| geometry.cluster(entry))
+            && let Some(Ok(next)) = l2.further(clusters).map(|entry| geometry.cluster(entry))
             && follows(cluster, next, clusters * cluster_size)
         {
             clusters += 1;
@@ -104,6 +83,7 @@ fn follows(first: Cluster, next: Cluster, distance: u64) -> bool {
     }
 }
 
-fn no_entry() -> Error {
-    Error::new(ErrorKind::Contract, "a page of a table without its entry")
+/// The table of `len` bytes at host offset `at`.
+pub(crate) fn table_at(at: u64, len: u64) -> WordTable {
+    WordTable { at, len, order: u64::from_le_bytes }
 }
