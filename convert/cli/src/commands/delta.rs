@@ -32,7 +32,9 @@ pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> 
     let started = Instant::now();
     let format = file_format(args.target_format.as_deref(), &args.target)?;
     let options = key_values(&args.options)?;
-    let base_options = args.open.chain.options(args.base_format.as_deref())?;
+    let mut base_options = args.open.chain.options(args.base_format.as_deref())?;
+    // Only TOP may be read alone: the new image is a difference to all that BASE shows.
+    base_options.access.ignore_parents = false;
     let base = open_image(&args.base, &base_options)?;
     let top = open_image(&args.top, &args.open.options()?)?;
     printer.warnings(&base.warnings);

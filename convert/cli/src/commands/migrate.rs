@@ -6,10 +6,14 @@ use convert_engine::Control;
 use convert_migrate::{Generation, MigrateReport, MigrateRequest, migrate};
 use driver_core::Status;
 use format_core::units::format_size;
-use format_core::{ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
+    if args.open.chain.ignore_parent {
+        return Err(Error::usage("a disk without its parent is no machine to migrate")
+            .hint("name the parent with --parent"));
+    }
     let Platform::Hyperv = args.to;
     let request = MigrateRequest {
         sources: args.sources.clone(),

@@ -57,6 +57,19 @@ fn a_difference_reads_like_the_top_in_every_format_that_has_parents() {
 }
 
 #[test]
+fn a_base_is_never_read_without_its_parents() {
+    let bench = disks();
+    bench.rehome(&["convert", "base.raw", "below.qcow2"]).ends(0);
+    bench.rehome(&["delta", "below.qcow2", "top.raw", "base.qcow2"]).ends(0);
+    bench.disk("other.raw", SIZE, &[(2 * MIB, 1000)]);
+    bench.rehome(&["delta", "--ignore-parent", "--verify", "base.qcow2", "other.raw", "child.qcow2"]).ends(0);
+    bench.rehome(&["compare", "child.qcow2", "other.raw"]).ends(0);
+    bench.qemu_img(&["compare", "child.qcow2", "other.raw"]);
+    bench.rehome(&["migrate", "--ignore-parent", "base.qcow2", "--to", "hyperv", "--out", "vm"]).ends(2);
+    assert!(!bench.path("vm").exists());
+}
+
+#[test]
 fn a_changed_base_is_noticed() {
     let bench = disks();
     for format in ["vhdx", "vhd", "vmdk"] {
