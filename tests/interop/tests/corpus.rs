@@ -103,10 +103,15 @@ fn corpus() -> Option<PathBuf> {
     None
 }
 
-/// Unpacks `NAME.tar.zst` of the collection below `target/`, once for each version of the archive.
+/// Unpacks `NAME.tar.zst` of the collection below `target/`, once for each version of the archive. Tests run beside
+/// each other in processes of their own: the first one unpacks, the others wait.
 fn unpacked(corpus: &Path, name: &str) -> PathBuf {
     let archive = corpus.join(format!("{name}.tar.zst"));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus").join(name);
+    let collection = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
+    std::fs::create_dir_all(&collection).unwrap();
+    let lock = std::fs::File::create(collection.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let folder = collection.join(name);
     let stamp = folder.join("unpacked");
     let version = archive.metadata().unwrap().len().to_string();
     if std::fs::read_to_string(&stamp).ok().as_ref() == Some(&version) {
