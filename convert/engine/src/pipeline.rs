@@ -6,7 +6,9 @@ use crate::observer::Control;
 use crate::planner::{Planner, Work, WorkKind, WorkSource};
 use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
-use format_core::{ChunkStream, Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink};
+use format_core::{
+    AlignedBuffer, ChunkStream, Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -151,15 +153,16 @@ struct Run<'a> {
 
 /// One worker's memory: a block, and the base's block where there is one.
 struct Buffers {
-    block: Vec<u8>,
-    base: Vec<u8>,
+    block: AlignedBuffer,
+    base: AlignedBuffer,
 }
 
 impl Run<'_> {
     /// One worker's life: take work, do it; stop at the end or at the first failure of any worker.
     fn work_until_done(&self) {
         let base = if self.source.base.is_some() { BLOCK_SIZE as usize } else { 0 };
-        let mut buffers = Buffers { block: vec![0; BLOCK_SIZE as usize], base: vec![0; base] };
+        let mut buffers =
+            Buffers { block: AlignedBuffer::zeroed(BLOCK_SIZE as usize), base: AlignedBuffer::zeroed(base) };
         loop {
             // A panic is our bug; the other workers must not wait for a turn that never comes.
             let step = catch_unwind(AssertUnwindSafe(|| self.step(&mut buffers)))

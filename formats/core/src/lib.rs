@@ -31,6 +31,7 @@
 //! One folder with the furniture of the other rooms (`SPEC.md`, `layout`, `parse`, `read`, `write`, `error`)
 //! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
 
+mod buffer;
 mod bytes;
 mod cache;
 mod chain;
@@ -54,6 +55,7 @@ mod warning;
 mod words;
 mod zero;
 
+pub use buffer::{AlignedBuffer, DIRECT_ALIGNMENT};
 pub use bytes::Bytes;
 pub use cache::{Page, PageCache};
 pub use chain::{ChainLink, MAX_CHAIN, OpenOptions, OpenedImage, open_image, probe_formats};

@@ -3,13 +3,43 @@
 use crate::parse::Compression;
 use flate2::{Compress, FlushCompress, Status};
 use format_core::{Error, Result};
+use std::cell::RefCell;
 
 /// QEMU inflates with a window of 2^12 bytes, so farther matches must not be written.
 const WINDOW_BITS: u8 = 12;
-/// As QEMU; higher levels gain little with such a window.
-const ZLIB_LEVEL: u32 = 6;
-/// As QEMU.
-const ZSTD_LEVEL: i32 = 3;
+
+thread_local! {
+    // One of each for a thread: making them costs as much as a small cluster.
+    static INFLATER: RefCell<libdeflater::Decompressor> = RefCell::new(libdeflater::Decompressor::new());
+    static UNZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    static ZSTD: RefCell<Option<(u8, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+}
+
+/// How clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Codec {
+    pub compression: Compression,
+    /// zlib's or zstd's own scale.
+    pub level: u8,
+}
+
+impl Codec {
+    /// What QEMU uses; higher levels gain little with such a window.
+    pub(crate) fn default_level(compression: Compression) -> u8 {
+        match compression {
+            Compression::Zlib => 6,
+            Compression::Zstd => 3,
+        }
+    }
+
+    /// The highest level. zstd's above 19 need memory that flat programs do not have.
+    pub(crate) fn max_level(compression: Compression) -> u8 {
+        match compression {
+            Compression::Zlib => 9,
+            Compression::Zstd => 19,
+        }
+    }
+}
 
 /// Decompresses a cluster. `packed` may have garbage behind the stream, up to the end of its sector.
 ///
@@ -17,48 +47,88 @@ const ZSTD_LEVEL: i32 = 3;
 /// Why it is not exactly one whole cluster.
 pub(crate) fn unpack(compression: Compression, packed: &[u8], cluster: &mut [u8]) -> Result<(), String> {
     let len = match compression {
-        Compression::Zlib => {
-            libdeflater::Decompressor::new().deflate_decompress(packed, cluster).map_err(|e| e.to_string())?
-        }
+        Compression::Zlib => INFLATER
+            .with_borrow_mut(|inflater| inflater.deflate_decompress(packed, cluster))
+            .map_err(|e| e.to_string())?,
         Compression::Zstd => {
             // The decoder takes whatever follows a frame for another frame.
             let frame = zstd::zstd_safe::find_frame_compressed_size(packed)
                 .map_err(|code| zstd::zstd_safe::get_error_name(code).to_owned())?;
             let frame = packed.get(..frame).ok_or("the frame is cut off")?;
-            zstd::bulk::decompress_to_buffer(frame, cluster).map_err(|e| e.to_string())?
+            UNZSTD.with_borrow_mut(|slot| unpack_frame(slot, frame, cluster)).map_err(|e| e.to_string())?
         }
     };
     if len == cluster.len() { Ok(()) } else { Err(format!("the stream ends after {len:#x} bytes")) }
+}
+
+fn unpack_frame(
+    slot: &mut Option<zstd::bulk::Decompressor<'static>>,
+    frame: &[u8],
+    cluster: &mut [u8],
+) -> std::io::Result<usize> {
+    let mut decompressor = match slot.take() {
+        Some(decompressor) => decompressor,
+        None => zstd::bulk::Decompressor::new()?,
+    };
+    let len = decompressor.decompress_to_buffer(frame, cluster)?;
+    // After an error it is not used again.
+    *slot = Some(decompressor);
+    Ok(len)
 }
 
 /// Compresses a cluster; `None` when it would not become smaller.
 ///
 /// # Errors
 /// `Contract` when the encoder fails.
-pub(crate) fn pack(compression: Compression, cluster: &[u8]) -> Result<Option<Vec<u8>>> {
-    match compression {
-        Compression::Zlib => deflate(cluster),
+pub(crate) fn pack(codec: Codec, cluster: &[u8]) -> Result<Option<Vec<u8>>> {
+    // One byte less than the cluster: what does not fit is not worth compressing.
+    let mut packed = Vec::with_capacity(cluster.len().saturating_sub(1));
+    let fits = match codec.compression {
+        Compression::Zlib => deflate(codec.level, cluster, &mut packed)?,
         Compression::Zstd => {
-            let packed = zstd::bulk::compress(cluster, ZSTD_LEVEL)
-                .map_err(|e| Error::contract("zstd failed").with_source(e))?;
-            Ok((packed.len() < cluster.len()).then_some(packed))
+            ZSTD.with_borrow_mut(|slot| pack_frame(slot, codec.level, cluster, &mut packed))?
         }
-    }
+    };
+    // A block's worth of them can wait for its turn.
+    packed.shrink_to_fit();
+    Ok(fits.then_some(packed))
 }
 
-fn deflate(cluster: &[u8]) -> Result<Option<Vec<u8>>> {
-    // One byte less than the cluster: what does not fit is not worth compressing.
-    let mut packed = Vec::with_capacity(cluster.len() - 1);
-    let level = flate2::Compression::new(ZLIB_LEVEL);
+/// Fills `packed`, which does not grow. False when the cluster does not fit.
+fn deflate(level: u8, cluster: &[u8], packed: &mut Vec<u8>) -> Result<bool> {
+    // A new one each time, which costs little: zlib-rs 0.6 panics when it is reset behind a stream that did not fit.
+    let level = flate2::Compression::new(u32::from(level));
     let status = Compress::new_with_window_bits(level, false, WINDOW_BITS)
-        .compress_vec(cluster, &mut packed, FlushCompress::Finish)
+        .compress_vec(cluster, packed, FlushCompress::Finish)
         .map_err(|e| Error::contract("deflate failed").with_source(e))?;
-    Ok((status == Status::StreamEnd).then_some(packed))
+    Ok(status == Status::StreamEnd)
+}
+
+/// As [`deflate`].
+fn pack_frame(
+    slot: &mut Option<(u8, zstd::bulk::Compressor<'static>)>,
+    level: u8,
+    cluster: &[u8],
+    packed: &mut Vec<u8>,
+) -> Result<bool> {
+    let (_, compressor) = match slot {
+        Some(made) if made.0 == level => made,
+        _ => {
+            let made = zstd::bulk::Compressor::new(i32::from(level));
+            slot.insert((level, made.map_err(|e| Error::contract("no zstd encoder").with_source(e))?))
+        }
+    };
+    // What does not fit is its only error, after which it can be used again.
+    Ok(compressor.compress_to_buffer(cluster, packed).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn codec(compression: Compression) -> Codec {
+        Codec { compression, level: Codec::default_level(compression) }
+    }
 
     fn sample(len: usize) -> Vec<u8> {
         (0..len).map(|i| (i * i / 1000) as u8 ^ (i / 7000) as u8).collect()
@@ -69,7 +139,7 @@ mod tests {
         for compression in [Compression::Zlib, Compression::Zstd] {
             for len in [512, 65536, 2 << 20] {
                 let cluster = sample(len);
-                let mut packed = pack(compression, &cluster).unwrap().unwrap();
+                let mut packed = pack(codec(compression), &cluster).unwrap().unwrap();
                 assert!(packed.len() < len);
                 packed.extend([0xa5; 300]);
                 let mut back = vec![0; len];
@@ -82,7 +152,7 @@ mod tests {
     #[test]
     fn a_stream_of_another_length_is_an_error() {
         for compression in [Compression::Zlib, Compression::Zstd] {
-            let packed = pack(compression, &sample(4096)).unwrap().unwrap();
+            let packed = pack(codec(compression), &sample(4096)).unwrap().unwrap();
             for len in [4095, 4097] {
                 assert!(unpack(compression, &packed, &mut vec![0; len]).is_err(), "{len}");
             }
@@ -101,7 +171,7 @@ mod tests {
         .take(65536)
         .collect();
         for compression in [Compression::Zlib, Compression::Zstd] {
-            assert!(pack(compression, &noise).unwrap().is_none());
+            assert!(pack(codec(compression), &noise).unwrap().is_none());
         }
     }
 
@@ -115,7 +185,7 @@ mod tests {
             *byte = (state >> 24) as u8;
         }
         cluster.copy_within(..5000, 5000);
-        let packed = pack(Compression::Zlib, &cluster).unwrap().unwrap();
+        let packed = pack(codec(Compression::Zlib), &cluster).unwrap().unwrap();
         assert!(packed.len() > 10_000, "{} bytes: the copy was found 5000 bytes back", packed.len());
     }
 }

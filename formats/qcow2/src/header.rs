@@ -54,7 +54,7 @@ impl FirstCluster {
         }
         .write(&mut out)?;
         if plan.version >= 3 {
-            let (compression, kind) = match plan.compression {
+            let (compression, kind) = match plan.codec.compression {
                 Compression::Zlib => (0, COMPRESSION_ZLIB),
                 Compression::Zstd => (INCOMPAT_COMPRESSION, COMPRESSION_ZSTD),
             };

@@ -1,6 +1,7 @@
 //! The writer's `-o` keys, checked.
 
 use crate::backing::Backing;
+use crate::codec::Codec;
 use crate::layout::*;
 use crate::parse::Compression;
 use format_core::units::{SECTOR, align_up, format_size, parse_size};
@@ -30,6 +31,12 @@ pub(crate) static CREATE_OPTIONS: &[CreateOption] = &[
         values: "zlib, zstd",
         default: "zlib",
         help: "how clusters are compressed; zstd needs compat=1.1",
+    },
+    CreateOption {
+        key: "compression_level",
+        values: "1 to 9 with zlib, 1 to 19 with zstd",
+        default: "6 with zlib, 3 with zstd",
+        help: "how hard to try: 1 is the fastest",
     },
     CreateOption {
         key: "extended_l2",
@@ -68,7 +75,7 @@ pub(crate) struct Plan {
     pub extended_l2: bool,
     pub refcount_order: u32,
     pub compressed: bool,
-    pub compression: Compression,
+    pub codec: Codec,
     pub backing: Option<Backing>,
     /// The disk as the caller knows it.
     pub virtual_size: u64,
@@ -109,7 +116,7 @@ impl Plan {
             extended_l2,
             refcount_order: refcount_order(option("refcount_bits").unwrap_or("16"), version)?,
             compressed: switch(request, "compressed")?,
-            compression,
+            codec: Codec { compression, level: compression_level(option("compression_level"), compression)? },
             backing: request.parent.as_ref().map(Backing::new).transpose()?,
             virtual_size: request.virtual_size,
             header_size: align_up(request.virtual_size, SECTOR).unwrap_or(u64::MAX),
@@ -213,6 +220,13 @@ fn refcount_order(text: &str, version: u32) -> Result<u32> {
     }
 }
 
+fn compression_level(text: Option<&str>, compression: Compression) -> Result<u8> {
+    let Some(text) = text else { return Ok(Codec::default_level(compression)) };
+    let most = Codec::max_level(compression);
+    let level = text.parse().ok().filter(|level| (1..=most).contains(level));
+    level.ok_or_else(|| refused("compression_level", text, &format!("1 to {most}")))
+}
+
 fn cluster_bits(text: &str) -> Result<u32> {
     let size = parse_size(text)?;
     let bits = size.checked_ilog2().unwrap_or(0);
@@ -248,6 +262,9 @@ mod tests {
             ("cluster_size", "0"),
             ("compressed", "yes"),
             ("compression_type", "lz4"),
+            ("compression_level", "0"),
+            ("compression_level", "10"),
+            ("compression_level", "fast"),
             ("extended_l2", "true"),
             ("refcount_bits", "3"),
             ("refcount_bits", "128"),
@@ -261,6 +278,9 @@ mod tests {
             let both = [("compat", "0.10"), (key, value)];
             assert_eq!(plan(1, &both).unwrap_err().kind(), ErrorKind::Usage, "{key}");
         }
+        let level = |level| [("compression_type", "zstd"), ("compression_level", level)];
+        assert_eq!(plan(1, &level("19")).unwrap().codec.level, 19);
+        assert_eq!(plan(1, &level("20")).unwrap_err().kind(), ErrorKind::Usage);
         let both = [("cluster_size", "8k"), ("extended_l2", "on")];
         assert_eq!(plan(1, &both).unwrap_err().kind(), ErrorKind::Usage);
         let off = [("lazy_refcounts", "off"), ("preallocation", "off"), ("refcount_bits", "16")];

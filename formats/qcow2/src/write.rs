@@ -90,7 +90,7 @@ impl Qcow2Sink {
     /// Zeros for version 2, where they are data; compressed they take a few bytes instead of a cluster.
     fn write_compressed_zeros(&self, offset: u64, len: u64) -> Result<()> {
         let cluster_size = self.plan.cluster_size();
-        let Some(zeros) = codec::pack(self.plan.compression, &vec![0; cluster_size as usize])? else {
+        let Some(zeros) = codec::pack(self.plan.codec, &vec![0; cluster_size as usize])? else {
             return Err(Error::contract("zeros were not compressed"));
         };
         let end = offset + len;
@@ -114,9 +114,9 @@ impl Sink for Qcow2Sink {
         let packed = if data.len() < cluster_size {
             let mut cluster = data.to_vec();
             cluster.resize(cluster_size, 0);
-            codec::pack(self.plan.compression, &cluster)?
+            codec::pack(self.plan.codec, &cluster)?
         } else {
-            codec::pack(self.plan.compression, data)?
+            codec::pack(self.plan.codec, data)?
         };
         Ok(match packed {
             Some(bytes) => Packed::Encoded { bytes, guest_len: data.len() as u64 },

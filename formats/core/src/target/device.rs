@@ -1,10 +1,10 @@
 //! A target that is a block device.
 
+use super::direct::DirectFile;
 use crate::{Error, ErrorKind, Result, TargetStorage};
 use rustix::fs::{FallocateFlags, FileType, OFlags, SeekFrom};
 use rustix::io::Errno;
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const ZEROS: usize = 1 << 20;
@@ -13,7 +13,7 @@ const ZEROS: usize = 1 << 20;
 /// disk that is half old and half new.
 #[derive(Debug)]
 pub struct DeviceTarget {
-    file: File,
+    file: DirectFile,
     path: PathBuf,
     size: u64,
 }
@@ -48,7 +48,7 @@ impl DeviceTarget {
         })?;
         let size = rustix::fs::seek(&file, SeekFrom::End(0))
             .map_err(|e| Error::io(format!("cannot examine {}", path.display()), e.into()))?;
-        Ok(Self { file, path: path.to_owned(), size })
+        Ok(Self { file: DirectFile::new(file), path: path.to_owned(), size })
     }
 
     /// Size in bytes.
@@ -76,12 +76,12 @@ impl TargetStorage for DeviceTarget {
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|e| self.failed("make durable", 0, e))
+        self.file.file().sync_all().map_err(|e| self.failed("make durable", 0, e))
     }
 
     fn zero_range(&self, offset: u64, len: u64) -> Result<()> {
         // The kernel zeroes by discard only where the device promises that discarded blocks read as zeros.
-        match rustix::fs::fallocate(&self.file, FallocateFlags::ZERO_RANGE, offset, len) {
+        match rustix::fs::fallocate(self.file.file(), FallocateFlags::ZERO_RANGE, offset, len) {
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NODEV | Errno::NOSYS) => {}
             other => return other.map_err(|e| self.failed("write zeros to", offset, e.into())),
         }

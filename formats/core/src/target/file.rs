@@ -1,18 +1,19 @@
 //! A target that is a file.
 
+use super::direct::DirectFile;
 use crate::{Error, ErrorKind, Result, TargetStorage};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A file that is `NAME.partial` until it is committed as `NAME`.
 #[derive(Debug)]
 pub struct FileTarget {
-    file: File,
+    file: DirectFile,
     partial: PathBuf,
     path: PathBuf,
     replace: bool,
@@ -71,12 +72,13 @@ impl FileTarget {
             .map_err(|e| destination_error(&partial, e))?;
         lock(&file, &partial)?;
         file.set_len(0).map_err(|e| Error::io(format!("cannot empty {}", partial.display()), e))?;
+        let file = DirectFile::new(file);
         Ok(Self { file, partial, path: path.to_owned(), replace, committed: false, sources: Vec::new() })
     }
 
     fn rename(&self) -> Result<()> {
         let what = || format!("cannot give {} its final name", self.path.display());
-        if !is_named(&self.file, &self.partial) {
+        if !is_named(self.file.file(), &self.partial) {
             let text = format!("{}: {} was replaced meanwhile", what(), self.partial.display());
             return Err(Error::new(ErrorKind::Destination, text));
         }
@@ -155,12 +157,14 @@ impl TargetStorage for FileTarget {
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.file
+            .file()
             .set_len(len)
             .map_err(|e| Error::io(format!("cannot set {} to {len:#x} bytes", self.partial.display()), e))
     }
 
     fn sync(&self) -> Result<()> {
         self.file
+            .file()
             .sync_all()
             .map_err(|e| Error::io(format!("cannot make {} durable", self.partial.display()), e))
     }
@@ -197,7 +201,7 @@ impl TargetStorage for FileTarget {
 
 impl Drop for FileTarget {
     fn drop(&mut self) {
-        if !self.committed && is_named(&self.file, &self.partial) {
+        if !self.committed && is_named(self.file.file(), &self.partial) {
             // Best effort: a left-over .partial is not taken for an image, and the next run discards it.
             let _ = std::fs::remove_file(&self.partial);
         }

@@ -2,6 +2,7 @@
 
 mod counting;
 mod device;
+mod direct;
 mod file;
 mod memory;
 mod pipe;

@@ -39,7 +39,17 @@ pub(crate) static CREATE_OPTIONS: &[CreateOption] = &[
         default: "off; on where a parent has to be hidden",
         help: "allow grains of zeros that take no space (header version 2)",
     },
+    CreateOption {
+        key: "compression_level",
+        values: "1 to 12",
+        default: "4",
+        help: "how hard subformat=streamOptimized tries: 1 is the fastest",
+    },
 ];
+
+/// The level that is a little larger than zlib's usual one and much faster.
+const DEFAULT_LEVEL: u8 = 4;
+const MAX_LEVEL: u8 = 12;
 
 /// Sectors of a file of a disk that is split, but for the last one.
 pub(crate) const SPLIT_SECTORS: u64 = 2047 << 11;
@@ -96,6 +106,8 @@ pub(crate) struct Plan {
     pub(crate) tools_version: String,
     /// Entry 1 of a grain table is a grain of zeros.
     pub(crate) zeroed_grain: bool,
+    /// How hard the grains of a stream are compressed, on libdeflate's scale.
+    pub(crate) compression_level: u8,
     /// The disk as the caller knows it.
     pub(crate) virtual_size: u64,
     /// The disk as the descriptor says it.
@@ -131,6 +143,7 @@ impl Plan {
             hw_version,
             tools_version: number("toolsversion", option("toolsversion").unwrap_or("2147483647"), u32::MAX)?,
             zeroed_grain: switch("zeroed_grain", option("zeroed_grain"))?.unwrap_or(request.parent.is_some()),
+            compression_level: compression_level(option("compression_level"), create_type)?,
             virtual_size: request.virtual_size,
             capacity_sectors: request.virtual_size.div_ceil(SECTOR),
             parent: request.parent.as_ref().map(|parent| take_parent(parent, request)).transpose()?,
@@ -217,6 +230,16 @@ fn switch(key: &str, value: Option<&str>) -> Result<Option<bool>> {
         Some("off") => Ok(Some(false)),
         Some(other) => Err(refused(key, other, "on, off")),
     }
+}
+
+fn compression_level(text: Option<&str>, create_type: CreateType) -> Result<u8> {
+    let Some(text) = text else { return Ok(DEFAULT_LEVEL) };
+    if create_type != CreateType::StreamOptimized {
+        let name = create_type.name();
+        return Err(usage(format!("subformat={name} is not compressed: leave compression_level out")));
+    }
+    let level = text.parse().ok().filter(|level| (1..=MAX_LEVEL).contains(level));
+    level.ok_or_else(|| refused("compression_level", text, possible("compression_level")))
 }
 
 fn number(key: &str, value: &str, most: u32) -> Result<String> {

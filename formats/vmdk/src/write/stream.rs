@@ -27,8 +27,8 @@ use std::sync::{Mutex, PoisonError};
 const OVERHEAD_SECTORS: u64 = 128;
 
 thread_local! {
-    /// One compressor per worker: making one costs as much as compressing a small grain.
-    static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(CompressionLvl::default()));
+    /// One compressor per worker, with its level: making one costs as much as compressing a small grain.
+    static COMPRESSOR: RefCell<Option<(u8, Compressor)>> = const { RefCell::new(None) };
 }
 
 struct StreamSink {
@@ -73,13 +73,16 @@ impl Sink for StreamSink {
     }
 
     fn pack<'a>(&self, data: &'a [u8]) -> Result<Packed<'a>> {
-        Ok(Packed::Encoded { bytes: pack_grain(data)?, guest_len: data.len() as u64 })
+        Ok(Packed::Encoded {
+            bytes: pack_grain(self.plan.compression_level, data)?,
+            guest_len: data.len() as u64,
+        })
     }
 
     fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()> {
         let (bytes, len) = match data {
             Packed::Encoded { bytes, guest_len } => (bytes, guest_len),
-            Packed::Plain(data) => (pack_grain(data)?, data.len() as u64),
+            Packed::Plain(data) => (pack_grain(self.plan.compression_level, data)?, data.len() as u64),
         };
         let expected = self.plan.virtual_size.saturating_sub(offset).min(GRAIN);
         if !offset.is_multiple_of(GRAIN) || len != expected || len == 0 {
@@ -210,7 +213,7 @@ fn content_id(checksum: &Crc) -> u32 {
 }
 
 /// Marker and zlib stream in whole sectors; the marker's LBA is entered when the place is known.
-fn pack_grain(data: &[u8]) -> Result<Vec<u8>> {
+fn pack_grain(level: u8, data: &[u8]) -> Result<Vec<u8>> {
     let start = GRAIN_MARKER_LEN as usize;
     let mut short = Vec::new();
     let data = match data.len() as u64 {
@@ -223,7 +226,15 @@ fn pack_grain(data: &[u8]) -> Result<Vec<u8>> {
         }
         len => return Err(contract(format!("a grain of {len:#x} bytes"))),
     };
-    COMPRESSOR.with_borrow_mut(|compressor| {
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let (_, compressor) = match slot {
+            Some(made) if made.0 == level => made,
+            _ => {
+                let valid = CompressionLvl::new(i32::from(level));
+                let valid = valid.map_err(|_| contract(format!("zlib has no level {level}")))?;
+                slot.insert((level, Compressor::new(valid)))
+            }
+        };
         let mut bytes = vec![0; start + compressor.zlib_compress_bound(data.len())];
         let room = bytes.get_mut(start..).unwrap_or_default();
         let size = compressor.zlib_compress(data, room).map_err(|e| contract(format!("zlib: {e}")))?;
@@ -231,6 +242,8 @@ fn pack_grain(data: &[u8]) -> Result<Vec<u8>> {
         let marker = encode(&GrainMarker { lba: 0, size: size as u32 })?;
         bytes.iter_mut().zip(marker).for_each(|(byte, marker)| *byte = marker);
         pad(&mut bytes);
+        // A block's worth of them waits for its turn.
+        bytes.shrink_to_fit();
         Ok(bytes)
     })
 }
