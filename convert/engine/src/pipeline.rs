@@ -7,7 +7,7 @@ use crate::planner::{Planner, Work, WorkKind, WorkSource};
 use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
 use format_core::{
-    AlignedBuffer, ChunkStream, Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink,
+    AlignedBuffer, ChunkStream, Disk, Error, ExtentKind, HostRange, MAX_CHUNK, Needs, Order, Result, Sink,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -201,7 +201,11 @@ impl Run<'_> {
                     Some(disk) => fill(disk, block, start, data)?,
                     None => data.iter().map(|(_, len)| len).sum(),
                 };
-                let written = self.write_block(work.turn, start, block, &mut buffers.base)?;
+                let written = if self.share_data(data)? {
+                    read
+                } else {
+                    self.write_block(work.turn, start, block, &mut buffers.base)?
+                };
                 self.blocks.set(*index, &block_hash(block))?;
                 let mut totals = locked(&self.totals);
                 *totals = (totals.0 + read, totals.1 + written);
@@ -210,6 +214,25 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Lets the target share the source's bytes where host and formats can. What it could not share is to be written, with
+    /// all of the block.
+    fn share_data(&self, data: &[(u64, u64)]) -> Result<bool> {
+        let Source { disk: Some(disk), base: None, .. } = self.source else { return Ok(false) };
+        let Some((sink, Needs { order: Order::Any, .. })) = self.sink else { return Ok(false) };
+        for &(offset, len) in data {
+            let (mut at, end) = (offset, offset + len);
+            while at < end {
+                let Some(range) = disk.host_range(at)? else { return Ok(false) };
+                let range = HostRange { len: range.len.min(end - at), ..range };
+                if range.len == 0 || !sink.share_at(at, &range)? {
+                    return Ok(false);
+                }
+                at += range.len;
+            }
+        }
+        Ok(true)
     }
 
     /// Hides what the base holds below a run of zeros. What both lack is passed without a look at each block.

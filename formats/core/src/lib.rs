@@ -50,6 +50,7 @@ mod sink;
 mod storage;
 mod stream;
 mod target;
+mod uncached;
 pub mod units;
 mod warning;
 mod words;

@@ -1,6 +1,6 @@
 //! The writer of one image format.
 
-use crate::Result;
+use crate::{HostRange, Result};
 
 /// The largest chunk size a sink may ask for: the block that the pipeline works on.
 pub const MAX_CHUNK: u64 = 4 << 20;
@@ -62,6 +62,15 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// `Io`/`Temporary` from the target; `Contract` when the caller breaks [`Needs`].
     fn write_at(&self, offset: u64, data: Packed<'_>) -> Result<()>;
+
+    /// Makes guest bytes from `offset` be those of `source` without copying them, where format and host can do that: then
+    /// nothing else has to be written there. False where not, and [`Sink::write_at`] has to follow.
+    ///
+    /// # Errors
+    /// As [`Sink::write_at`].
+    fn share_at(&self, _offset: u64, _source: &HostRange) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Makes `len` bytes from `offset` read as zeros.
     ///

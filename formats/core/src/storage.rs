@@ -1,9 +1,10 @@
 //! Host bytes that can be read at any place.
 
+use crate::uncached::UncachedReads;
 use crate::{Error, Extent, ExtentKind, Result};
 use rustix::fs::{FileType, OFlags, SeekFrom};
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Host bytes: a file, a device, a member of an archive. Never written through this trait.
@@ -28,6 +29,11 @@ pub trait Storage: Send + Sync {
 
     /// The logical sector size in bytes where it is a block device.
     fn sector_size(&self) -> Option<u32> {
+        None
+    }
+
+    /// The file, where the bytes are those of a regular file at the same offsets: another file can share them.
+    fn as_file(&self) -> Option<&File> {
         None
     }
 }
@@ -55,6 +61,7 @@ pub struct FileStorage {
     size: u64,
     is_device: bool,
     sector_size: Option<u32>,
+    uncached: UncachedReads,
 }
 
 impl FileStorage {
@@ -95,7 +102,8 @@ impl FileStorage {
         };
         // What only looks like a device to us, inside a sandbox perhaps, has no sector size.
         let sector_size = is_device.then(|| rustix::fs::ioctl_blksszget(&file).ok()).flatten();
-        Ok(Self { file, path: path.to_owned(), size, is_device, sector_size })
+        let (path, uncached) = (path.to_owned(), UncachedReads::default());
+        Ok(Self { file, path, size, is_device, sector_size, uncached })
     }
 
     /// What messages call it.
@@ -136,7 +144,7 @@ impl Storage for FileStorage {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len(), self.size)?;
-        self.file.read_exact_at(buf, offset).map_err(|e| {
+        self.uncached.read_exact_at(&self.file, buf, offset).map_err(|e| {
             Error::io(format!("cannot read {:#x} bytes of {}", buf.len(), self.path.display()), e).at(offset)
         })
     }
@@ -167,6 +175,10 @@ impl Storage for FileStorage {
     fn sector_size(&self) -> Option<u32> {
         self.sector_size
     }
+
+    fn as_file(&self) -> Option<&File> {
+        (!self.is_device).then_some(&self.file)
+    }
 }
 
 /// Bytes in memory, for small embedded parts and for tests.
@@ -191,6 +203,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
     use crate::units::MIB;
+    use std::os::unix::fs::FileExt;
 
     #[test]
     fn holes_and_data_alternate() {

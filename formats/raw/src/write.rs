@@ -1,7 +1,7 @@
 //! Writing a raw disk: into a file, where zeros are holes, onto a device, or into a pipe.
 
 use crate::error::RawError;
-use format_core::{CreateRequest, Error, Needs, Order, Packed, Result, Sink, TargetStorage};
+use format_core::{CreateRequest, Error, HostRange, Needs, Order, Packed, Result, Sink, TargetStorage};
 use std::sync::{Mutex, PoisonError};
 
 /// Holes are left at this granularity; the usual block of host file systems.
@@ -80,6 +80,12 @@ impl Sink for RawSink {
             }
             Packed::Encoded { .. } => Err(Error::contract("raw images hold no encoded chunks")),
         }
+    }
+
+    fn share_at(&self, offset: u64, source: &HostRange) -> Result<bool> {
+        let inside = offset.checked_add(source.len).is_some_and(|end| end <= self.size);
+        // In order, a range that was shared in part would count as written.
+        Ok(self.done.is_none() && inside && self.target.share(offset, source)?)
     }
 
     fn zero_at(&self, offset: u64, len: u64) -> Result<()> {

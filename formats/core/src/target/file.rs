@@ -1,7 +1,8 @@
 //! A target that is a file.
 
 use super::direct::DirectFile;
-use crate::{Error, ErrorKind, Result, TargetStorage};
+use super::reflink::Reflinks;
+use crate::{Error, ErrorKind, HostRange, Result, TargetStorage};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct FileTarget {
     file: DirectFile,
+    reflinks: Reflinks,
     partial: PathBuf,
     path: PathBuf,
     replace: bool,
@@ -72,8 +74,16 @@ impl FileTarget {
             .map_err(|e| destination_error(&partial, e))?;
         lock(&file, &partial)?;
         file.set_len(0).map_err(|e| Error::io(format!("cannot empty {}", partial.display()), e))?;
-        let file = DirectFile::new(file);
-        Ok(Self { file, partial, path: path.to_owned(), replace, committed: false, sources: Vec::new() })
+        let (file, reflinks) = (DirectFile::new(file), Reflinks::default());
+        Ok(Self {
+            file,
+            reflinks,
+            partial,
+            path: path.to_owned(),
+            replace,
+            committed: false,
+            sources: Vec::new(),
+        })
     }
 
     fn rename(&self) -> Result<()> {
@@ -167,6 +177,13 @@ impl TargetStorage for FileTarget {
             .file()
             .sync_all()
             .map_err(|e| Error::io(format!("cannot make {} durable", self.partial.display()), e))
+    }
+
+    fn share(&self, offset: u64, source: &HostRange) -> Result<bool> {
+        let Some(file) = source.storage.as_file() else { return Ok(false) };
+        self.reflinks.share((file, source.offset), (self.file.file(), offset), source.len).map_err(|e| {
+            Error::io(format!("cannot share bytes with {}", self.partial.display()), e).at(offset)
+        })
     }
 
     fn name(&self) -> Option<&str> {

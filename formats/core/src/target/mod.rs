@@ -6,6 +6,7 @@ mod direct;
 mod file;
 mod memory;
 mod pipe;
+mod reflink;
 
 pub use counting::CountingTarget;
 pub use device::DeviceTarget;
@@ -13,7 +14,7 @@ pub use file::FileTarget;
 pub use memory::MemTarget;
 pub use pipe::PipeTarget;
 
-use crate::{Error, Result};
+use crate::{Error, HostRange, Result};
 
 /// Host bytes that can be written at any place and become visible all at once.
 ///
@@ -50,6 +51,15 @@ pub trait TargetStorage: Send + Sync {
     /// As [`TargetStorage::write_all_at`].
     fn zero_range(&self, _offset: u64, _len: u64) -> Result<()> {
         Ok(())
+    }
+
+    /// Makes `source`'s bytes appear at `offset` without copying them, as file systems with reflinks can. False where that
+    /// cannot be; the range is then to be written.
+    ///
+    /// # Errors
+    /// As [`TargetStorage::write_all_at`].
+    fn share(&self, _offset: u64, _source: &HostRange) -> Result<bool> {
+        Ok(false)
     }
 
     /// Whether what was never written reads as zeros. A device has old bytes there: a sink has to zero every range that

@@ -202,3 +202,18 @@ pub fn appears(path: &Path, child: &mut std::process::Child) -> bool {
         std::thread::sleep(Duration::from_micros(200));
     }
 }
+
+/// Loop devices need root, which CI has.
+pub fn is_root() -> bool {
+    if rustix_uid_is_root() {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "this test has to run as root");
+    eprintln!("NOT RUN: loop devices need root");
+    false
+}
+
+fn rustix_uid_is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}

@@ -14,4 +14,5 @@ mod migrate;
 mod operator;
 mod output;
 mod places;
+mod reflinks;
 mod verify;

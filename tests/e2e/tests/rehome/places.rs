@@ -1,6 +1,6 @@
 //! Sources and targets that are no plain files: pipes, block devices, disks of another size.
 
-use crate::bench::{Bench, MIB, noise};
+use crate::bench::{Bench, MIB, is_root, noise};
 
 const SIZE: u64 = 9 * MIB + 1024;
 
@@ -122,21 +122,6 @@ fn stdout_has_nothing_but_the_image() {
     let run = bench.bash("$REHOME --output json convert missing.raw - -O raw").ends(66);
     assert_eq!(run.stdout, "");
     assert!(run.stderr.contains("\"exit_code\": 66"), "{run:?}");
-}
-
-/// Loop devices need root, which CI has.
-fn is_root() -> bool {
-    if rustix_uid_is_root() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "this test has to run as root");
-    eprintln!("NOT RUN: loop devices need root");
-    false
-}
-
-fn rustix_uid_is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 #[test]
