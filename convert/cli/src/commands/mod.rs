@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delta;
+pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod formats;
 pub(crate) mod info;

@@ -7,6 +7,7 @@ mod convert;
 mod differences;
 mod errors;
 mod guest;
+mod hashes;
 mod hostile;
 mod images;
 mod interrupted;
