@@ -2,7 +2,9 @@
 
 use crate::args::VerifyArgs;
 use crate::output::{Printer, counted, more};
-use convert_engine::{Control, Sample, SampleFacts, Verification, manifest_path, verify_image, verify_sample};
+use convert_engine::{
+    Control, Sample, SampleFacts, Verification, manifest_path, verify_image, verify_sample,
+};
 use format_core::units::format_size;
 use format_core::{Result, open_image};
 use std::hash::{BuildHasher, RandomState};
