@@ -50,8 +50,8 @@ fn raw_disks_of_every_kind_of_size_hash_as_other_tools_say_with_any_number_of_th
 #[test]
 fn holes_between_data_are_hashed_in_their_place() {
     let bench = Bench::new();
-    let size = 700 * MIB + 5;
-    bench.disk("disk.raw", size, &[(9 * MIB, 5 * MIB), (300 * MIB - 3, 6), (size - 1, 1)]);
+    let size = 220 * MIB + 5;
+    bench.disk("disk.raw", size, &[(9 * MIB, 5 * MIB), (150 * MIB - 3, 6), (size - 1, 1)]);
     let wanted = judged(&bench, "disk.raw");
     for threads in ["1", "3"] {
         let args = ["digest", "disk.raw", "--also", "blake3,sha256,md5", "--threads", threads];
@@ -70,8 +70,11 @@ fn the_hashes_of_a_conversion_are_those_of_the_disk_that_was_written_and_are_kep
         let args = ["convert", "disk.raw", target, "--verify", "--output", "json"];
         let outcome = bench.rehome(&[&args[..], &also].concat()).ends(0).json();
         let format = target.split('.').next_back().unwrap();
-        bench.qemu_img(&["convert", "-f", format, "-O", "raw", target, "back.raw"]);
-        let wanted = judged(&bench, "back.raw");
+        let raw = if format == "raw" { target } else { "back.raw" };
+        if format != "raw" {
+            bench.qemu_img(&["convert", "-f", format, "-O", "raw", target, raw]);
+        }
+        let wanted = judged(&bench, raw);
         assert_eq!(outcome["hashes"], wanted, "{target}");
         assert_eq!(bench.json_of(&format!("{target}.rehome.json"))["hashes"], wanted, "{target}");
         bench.rehome(&["verify", target]).ends(0);

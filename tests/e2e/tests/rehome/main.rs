@@ -4,6 +4,7 @@
 mod bench;
 mod compare;
 mod convert;
+mod diff;
 mod differences;
 mod errors;
 mod guest;
