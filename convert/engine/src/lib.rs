@@ -21,6 +21,7 @@ mod observer;
 mod pipeline;
 mod planner;
 mod ranges;
+mod reading;
 mod run;
 mod salvage;
 mod sample;

@@ -5,10 +5,11 @@ use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::hashes::{HashKind, Hashes, Hashing, ShortRuns};
 use crate::observer::Control;
 use crate::planner::{Planner, Work, WorkKind, WorkSource};
+use crate::reading::{data_bytes, fill, next_data};
 use crate::sample::{BlockSet, Chosen};
 use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
-use format_core::{ChunkStream, Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink};
+use format_core::{ChunkStream, Disk, Error, MAX_CHUNK, Needs, Order, Result, Sink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -211,19 +212,6 @@ fn run<'a>(
     Ok(CopyOutcome { blocks: run.blocks, read, written, hashes })
 }
 
-/// Bytes of data in the disk, holes not counted.
-fn data_bytes(disk: &Disk, control: Control<'_>) -> Result<u64> {
-    let mut total = 0u64;
-    for extent in disk.extents(0, disk.virtual_size()) {
-        control.check()?;
-        let extent = extent?;
-        if extent.kind == ExtentKind::Data {
-            total = total.saturating_add(extent.len);
-        }
-    }
-    Ok(total)
-}
-
 /// What the workers of one run share.
 struct Run<'a> {
     source: Source<'a>,
@@ -386,34 +374,6 @@ impl Run<'_> {
 enum Step {
     More,
     End,
-}
-
-/// Reads the data ranges into the block and clears what lies between them.
-fn fill(disk: &Disk, block: &mut [u8], start: u64, data: &[(u64, u64)]) -> Result<u64> {
-    let (mut done, mut read) = (0, 0);
-    for &(offset, len) in data {
-        let (from, to) = ((offset - start) as usize, (offset - start + len) as usize);
-        block[done..from].fill(0);
-        disk.read_exact_at(offset, &mut block[from..to])?;
-        (done, read) = (to, read + len);
-    }
-    block[done..].fill(0);
-    Ok(read)
-}
-
-/// Where the next data of `disk` begin, before `end`. It looks no further: how far they go would be asked again from
-/// their every block.
-fn next_data(disk: &Disk, start: u64, end: u64) -> Result<Option<u64>> {
-    let end = end.min(disk.virtual_size());
-    let mut at = start;
-    while at < end {
-        let extent = disk.extent_at(at)?;
-        if extent.kind == ExtentKind::Data {
-            return Ok(Some(at));
-        }
-        at = extent.end();
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

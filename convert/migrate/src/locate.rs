@@ -1,6 +1,6 @@
 //! What lies in some ranges of a disk: partitions, file systems, files.
 
-use convert_engine::ChangedRange;
+use convert_engine::{ChangedRange, Control};
 use driver_core::{PartitionFacts, TableKind};
 use driver_fs_ext::{Owned, Owner};
 use driver_partitions::{Window, identify, read_table};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Places that are told at most.
 const MAX_PLACES: usize = 1 << 18;
+/// Partitions of a disk whose files are looked for at most: a machine has fewer, and each can be made to take its time.
+const MAX_FILE_SYSTEMS: usize = 16;
 /// Sectors of a GPT at either end of a disk, with the protective MBR at the start.
 const GPT_SECTORS: u64 = 34;
 
@@ -52,8 +54,8 @@ pub struct Located {
 /// Tells what lies in the ranges, which must ascend and not overlap. Journals are replayed in memory.
 ///
 /// # Errors
-/// What the disk reports; damage in its file systems is a gap in the answer.
-pub fn locate(disk: &Disk, ranges: &[ChangedRange]) -> Result<Located> {
+/// What the disk reports; `Temporary` when interrupted. Damage in its file systems is a gap in the answer.
+pub fn locate(disk: &Disk, ranges: &[ChangedRange], control: Control<'_>) -> Result<Located> {
     let mut located = Located::default();
     let size = disk.virtual_size();
     let ranges: Vec<_> =
@@ -67,12 +69,15 @@ pub fn locate(disk: &Disk, ranges: &[ChangedRange]) -> Result<Located> {
     let mut partitions = facts.partitions;
     partitions.sort_by_key(|partition| partition.start);
     let mut at = 0;
+    let mut file_systems = 0;
     for partition in &partitions {
+        control.check()?;
         let end = partition.start.saturating_add(partition.size).min(size);
         located.outside(&pieces(&ranges, at..partition.start), facts.table, size);
         let inside = pieces(&ranges, partition.start.max(at)..end);
         if !inside.is_empty() {
-            located.inside(&overlay, partition, &inside)?;
+            located.inside(&overlay, partition, &inside, file_systems < MAX_FILE_SYSTEMS)?;
+            file_systems += 1;
         }
         at = at.max(end);
     }
@@ -120,6 +125,7 @@ impl Located {
         overlay: &Arc<Overlay>,
         partition: &PartitionFacts,
         ranges: &[Range<u64>],
+        with_files: bool,
     ) -> Result<()> {
         let number = partition.number;
         let window = match Window::of_partition(overlay, partition) {
@@ -132,7 +138,11 @@ impl Located {
         };
         let (start, name) = (partition.start, name_of(&window)?);
         let mut owned = None;
-        if driver_fs_ext::probe(&window)?.is_some() {
+        if !with_files {
+            self.gaps.push(format!(
+                "partition {number}: files are looked for in {MAX_FILE_SYSTEMS} partitions at most"
+            ));
+        } else if driver_fs_ext::probe(&window)?.is_some() {
             let relative: Vec<_> =
                 ranges.iter().map(|range| range.start - start..range.end - start).collect();
             match driver_fs_ext::owners(Arc::new(window), &relative) {
@@ -195,17 +205,19 @@ mod tests {
         let ranges = [0..10, 20..30, 40..50];
         assert_eq!(pieces(&ranges, 5..45), [5..10, 20..30, 40..45]);
         assert_eq!(pieces(&ranges, 10..20), []);
-        assert_eq!(pieces(&ranges, 25..26), [25..26]);
+        assert_eq!(pieces(&ranges, 8..21), [8..10, 20..21]);
         assert_eq!(pieces(&ranges, 30..30), []);
     }
 
     #[test]
     fn a_disk_without_a_table_is_one_partition_and_what_nobody_knows_is_said() {
         let disk = Disk::blank(1 << 20);
-        let found = locate(&disk, &[ChangedRange { offset: 4096, len: 512 }]).unwrap();
+        let interrupted = std::sync::atomic::AtomicBool::new(false);
+        let control = Control { observer: &convert_engine::Silent, interrupted: &interrupted, threads: 1 };
+        let found = locate(&disk, &[ChangedRange { offset: 4096, len: 512 }], control).unwrap();
         assert_eq!(found.places.len(), 1);
         let place = &found.places[0];
         assert_eq!((place.offset, place.len, place.partition, place.kind), (4096, 512, Some(0), "unknown"));
-        assert_eq!(locate(&disk, &[]).unwrap(), Located::default());
+        assert_eq!(locate(&disk, &[], control).unwrap(), Located::default());
     }
 }

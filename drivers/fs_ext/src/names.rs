@@ -12,7 +12,7 @@ use std::sync::Arc;
 const MAX_FOLDERS: usize = 1 << 17;
 /// Names that are looked at, and block reads of it, at most.
 const MAX_NAMES: u64 = 1 << 25;
-const MAX_READS: u64 = 1 << 20;
+const MAX_READS: u64 = 1 << 19;
 /// Names of one inode that are kept.
 const MAX_PATHS: usize = 4;
 /// Longer paths are shown by their end.

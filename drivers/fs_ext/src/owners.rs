@@ -16,8 +16,8 @@ use std::sync::Arc;
 const MAX_PIECES: usize = 1 << 16;
 /// Runs of blocks that are walked at most: 1 TiB of data in single blocks of 4 KiB, any size in extents.
 const MAX_RUNS: u64 = 1 << 28;
-/// Reads of the walk at most (32 GiB of inode tables).
-const MAX_READS: u64 = 1 << 20;
+/// Reads of the walk at most: tables of 64 Mi inodes of 256 bytes with blocks of 4 KiB, of which eight are read at once.
+const MAX_READS: u64 = 1 << 19;
 
 /// A piece of a range and what owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ struct Piece {
 enum PieceOwner {
     Inode(u32, &'static str),
     Own(String),
+    /// The inode table of a group, and its first block.
+    Table(u32, u64),
 }
 
 /// What becomes of a walk.
@@ -151,7 +153,8 @@ fn cut_range(
             take(Cut { range: at..start, owner: None });
         }
         let start = start.max(at);
-        take(Cut { range: start..end, owner: Some(named(fs, &piece.owner, paths)) });
+        let owner = named(fs, &piece.owner, &(start..end), paths);
+        take(Cut { range: start..end, owner: Some(owner) });
         at = end;
     }
     if at < range.end {
@@ -159,14 +162,25 @@ fn cut_range(
     }
 }
 
-fn named(fs: &ExtFs, owner: &PieceOwner, paths: &Paths) -> Owner {
+fn named(fs: &ExtFs, owner: &PieceOwner, range: &Range<u64>, paths: &Paths) -> Owner {
     match owner {
+        PieceOwner::Table(group, table) => Owner::Metadata(inodes_of_table(fs, *group, *table, range)),
         PieceOwner::Own(what) => Owner::Metadata(what.clone()),
         PieceOwner::Inode(inode, part) => match inode_role(fs, *inode) {
             Some(role) => Owner::Metadata(role.into()),
             None => Owner::File { inode: *inode, paths: paths.get(inode).cloned().unwrap_or_default(), part },
         },
     }
+}
+
+/// The inodes of a group's table in a range of bytes.
+fn inodes_of_table(fs: &ExtFs, group: u32, table: u64, range: &Range<u64>) -> String {
+    let (start, size) = (table * u64::from(fs.sb.block_size()), fs.sb.inode_size());
+    let first = u64::from(group) * fs.sb.inodes_per_group() + 1;
+    let from = first + range.start.saturating_sub(start) / size;
+    let to = first + range.end.saturating_sub(start + 1) / size;
+    let numbers = if from >= to { format!("inode {from}") } else { format!("inodes {from} to {to}") };
+    format!("inode table of group {group}, {numbers}")
 }
 
 /// What an inode without a name is for (`super.rst`, "Special inodes").
@@ -211,13 +225,16 @@ impl Walk<'_> {
                 (descriptors, "group descriptors"),
                 (one(block_bitmap), "block bitmap"),
                 (one(inode_bitmap), "inode bitmap"),
-                (inode_table, "inode table"),
             ];
             for ((start, count), what) in parts {
                 let blocks = start..start.saturating_add(count);
                 if !self.add(blocks, || PieceOwner::Own(format!("{what} of group {number}"))) {
                     return;
                 }
+            }
+            let (start, count) = inode_table;
+            if !self.add(start..start.saturating_add(count), || PieceOwner::Table(number, start)) {
+                return;
             }
             number += 1;
         }

@@ -50,8 +50,8 @@ pub(crate) fn run(args: &DiffArgs, printer: &Printer, control: Control<'_>) -> R
     let outcome = Outcome {
         a: args.a.display().to_string(),
         b: args.b.display().to_string(),
-        places_a: locate(&a.disk, ranges)?,
-        places_b: b.map(|disk| locate(&disk, ranges)).transpose()?,
+        places_a: locate(&a.disk, ranges, control)?,
+        places_b: b.map(|disk| locate(&disk, ranges, control)).transpose()?,
         differences,
         warnings,
     };

@@ -1,6 +1,6 @@
 //! Whole-disk hashes: the same that coreutils and b3sum give for the raw disk.
 
-use crate::bench::{Bench, MIB};
+use crate::bench::{Bench, MIB, appears, signal};
 use std::process::Stdio;
 
 const KINDS: [(&str, &str, &str); 3] =
@@ -137,4 +137,17 @@ fn verify_takes_the_hashes_that_the_manifest_has() {
     bench.rehome(&["verify", "copy.raw"]).ends(0);
     let run = bench.rehome(&["verify", "copy.raw", "--also", "sha256"]).ends(1);
     assert!(run.stdout.contains("sha256"), "{run:?}");
+}
+
+/// 8 TiB of holes take longer than any test may.
+#[test]
+fn hashing_holes_can_be_interrupted() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", 8 << 40, &[]);
+    let mut child = bench.spawn(&["convert", "disk.raw", "disk.qcow2", "--also", "sha256,blake3"]);
+    assert!(appears(&bench.path("disk.qcow2.partial"), &mut child), "it ended early");
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert_eq!(bench.names(), ["disk.raw"]);
 }
