@@ -42,12 +42,9 @@ pub(crate) struct AlsoArgs {
     pub(crate) kinds: Vec<HashKind>,
 }
 
+/// How two images are opened.
 #[derive(Args, Debug)]
-pub(crate) struct CompareArgs {
-    /// One image.
-    pub(crate) a: PathBuf,
-    /// The other image.
-    pub(crate) b: PathBuf,
+pub(crate) struct PairArgs {
     /// Format of the first image.
     #[arg(short = 'f', value_name = "FMT")]
     pub(crate) format_a: Option<String>,
@@ -56,6 +53,16 @@ pub(crate) struct CompareArgs {
     pub(crate) format_b: Option<String>,
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    /// One image.
+    pub(crate) a: PathBuf,
+    /// The other image.
+    pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: PairArgs,
     /// Sizes must be equal too; otherwise the longer disk may end in zeros.
     #[arg(long, short = 's')]
     pub(crate) strict: bool,
@@ -107,12 +114,6 @@ pub(crate) struct DiffArgs {
     pub(crate) a: PathBuf,
     /// The other image, or a manifest (NAME.rehome.json).
     pub(crate) b: PathBuf,
-    /// Format of the first image.
-    #[arg(short = 'f', value_name = "FMT")]
-    pub(crate) format_a: Option<String>,
-    /// Format of the second image.
-    #[arg(short = 'F', value_name = "FMT")]
-    pub(crate) format_b: Option<String>,
     #[command(flatten)]
-    pub(crate) chain: ChainArgs,
+    pub(crate) open: PairArgs,
 }

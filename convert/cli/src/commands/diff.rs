@@ -35,13 +35,13 @@ pub(crate) fn run(args: &DiffArgs, printer: &Printer, control: Control<'_>) -> R
         ))
         .hint("name the image first, then the manifest"));
     }
-    let a = open_image(&args.a, &args.chain.options(args.format_a.as_deref())?)?;
+    let a = open_image(&args.a, &args.open.options_a()?)?;
     printer.warnings(&a.warnings);
     let mut warnings = a.warnings;
     let (differences, b) = if is_manifest(&args.b) {
         (diff_manifest(&a.disk, &args.b, control)?, None)
     } else {
-        let b = open_image(&args.b, &args.chain.options(args.format_b.as_deref())?)?;
+        let b = open_image(&args.b, &args.open.options_b()?)?;
         printer.warnings(&b.warnings);
         warnings.extend(b.warnings);
         (diff_disks(&a.disk, &b.disk, control)?, Some(b.disk))
