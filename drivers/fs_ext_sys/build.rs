@@ -11,7 +11,7 @@ fn main() {
         return;
     };
     cc::Build::new()
-        .files(["shim/shim.c", "shim/damage.c"])
+        .files(["shim/shim.c", "shim/damage.c", "shim/owners.c"])
         .std("gnu11")
         .warnings(true)
         .compile("rehome_ext2fs_shim");

@@ -64,6 +64,7 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
         Command::Check(args) => commands::check::run(&args, printer, control),
         Command::Verify(args) => commands::verify::run(&args, printer, control),
         Command::Compare(args) => commands::compare::run(&args, printer, control),
+        Command::Diff(args) => commands::diff::run(&args, printer, control),
         Command::Digest(args) => commands::digest::run(&args, printer, control),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),

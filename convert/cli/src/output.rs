@@ -1,6 +1,7 @@
 //! What goes to stdout and stderr, and with which exit code a run ends.
 
 use crate::args::OutputKind;
+use convert_engine::Hashes;
 use format_core::{Error, ErrorKind, Result, Warning};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -137,9 +138,20 @@ pub(crate) fn to_stdout(text: &str) -> Result<()> {
     }
 }
 
+/// A line for each hash of the whole disk.
+pub(crate) fn hash_lines(hashes: &Hashes) -> String {
+    hashes.iter().map(|(kind, hash)| format!("{kind:<8} {}\n", safe(hash))).collect()
+}
+
 /// `1 block`, `2 blocks`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// What a list of `count` lines says of those behind the first `shown`.
+pub(crate) fn more(count: u64, shown: usize) -> String {
+    let rest = count.saturating_sub(shown as u64);
+    if rest == 0 { String::new() } else { format!("    … and {rest} more\n") }
 }
 
 /// Rows as columns, two spaces apart.

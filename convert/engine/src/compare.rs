@@ -106,7 +106,7 @@ impl Buffers {
 }
 
 /// Whether the bytes from `start` to `end` are known to be zeros without reading them.
-fn reads_zero(disk: &Disk, start: u64, end: u64) -> Result<bool> {
+pub(crate) fn reads_zero(disk: &Disk, start: u64, end: u64) -> Result<bool> {
     match disk.extents(start, end).next().transpose()? {
         None => Ok(true),
         Some(run) => Ok(run.kind == ExtentKind::Zero && run.end() >= end.min(disk.virtual_size())),
@@ -114,7 +114,7 @@ fn reads_zero(disk: &Disk, start: u64, end: u64) -> Result<bool> {
 }
 
 /// The range's bytes, zeros beyond the end of the disk.
-fn load(disk: &Disk, start: u64, len: usize, zero: bool, buf: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn load(disk: &Disk, start: u64, len: usize, zero: bool, buf: &mut Vec<u8>) -> Result<()> {
     buf.resize(len, 0);
     if zero {
         buf.fill(0);

@@ -219,13 +219,49 @@ impl BlockList {
             return Err(Error::usage("disks of different sizes have no blocks in common"));
         }
         let mut differing = Vec::new();
+        self.for_each_difference(other, |index| differing.push(index))?;
+        Ok(differing)
+    }
+
+    /// Calls `visit` with the blocks whose hashes differ from `other`'s, in order. Of disks of different sizes only whole
+    /// blocks that both have are compared. Tells how many bytes were.
+    ///
+    /// # Errors
+    /// As [`BlockList::for_each`].
+    pub(crate) fn for_each_difference(&self, other: &Self, mut visit: impl FnMut(u64)) -> Result<u64> {
+        let size = self.virtual_size.min(other.virtual_size);
+        let same_size = self.virtual_size == other.virtual_size;
+        let compared = if same_size { size } else { size - size % BLOCK_SIZE };
         self.for_each(|index, hash| {
-            if other.get(index)? != hash {
-                differing.push(index);
+            if index * BLOCK_SIZE < compared && other.get(index)? != hash {
+                visit(index);
             }
             Ok(())
         })?;
-        Ok(differing)
+        Ok(compared)
+    }
+
+    /// Calls `visit` with every block that is not known to be zeros, in order.
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be read.
+    pub(crate) fn for_each_data(&self, mut visit: impl FnMut(u64)) -> Result<()> {
+        let mut index = 0;
+        self.for_each_chunk(|chunk| {
+            for entry in chunk.as_chunks::<32>().0 {
+                if !format_core::is_zero(entry) {
+                    visit(index);
+                }
+                index += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Offset and length of block `index` of a disk of `size` bytes.
+    pub(crate) fn block_range(index: u64, size: u64) -> (u64, u64) {
+        let offset = index * BLOCK_SIZE;
+        (offset, size.saturating_sub(offset).min(BLOCK_SIZE))
     }
 
     /// The stored form: 32 bytes per block, zeros for a block of zeros.
@@ -250,7 +286,7 @@ impl BlockList {
         }
     }
 
-    fn get(&self, index: u64) -> Result<Digest> {
+    pub(crate) fn get(&self, index: u64) -> Result<Digest> {
         let mut entry = [0; HASH_LEN as usize];
         match &self.store {
             Store::Memory(bytes) => {

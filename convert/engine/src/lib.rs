@@ -12,14 +12,19 @@
 mod chunks;
 mod compare;
 mod device;
+mod diff;
 mod digest;
+mod hashes;
 mod manifest;
 mod measure;
 mod observer;
 mod pipeline;
 mod planner;
+mod ranges;
+mod reading;
 mod run;
 mod salvage;
+mod sample;
 mod sources;
 mod stream;
 mod turns;
@@ -27,14 +32,21 @@ mod verify;
 
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;
+pub use diff::{Differences, diff_disks, diff_manifest};
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
+pub use hashes::{HashKind, Hashes};
 pub use manifest::{
     BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,
 };
 pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
-pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk};
-pub use run::{ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, size_in};
+pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk, hash_disk};
+pub use ranges::RangeList;
+pub use run::{
+    ConvertOutcome, ConvertRequest, Destination, StreamRequest, convert, convert_stream, create_image,
+    size_in,
+};
 pub use salvage::{Losses, salvaged};
+pub use sample::{Sample, SampleFacts};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};
-pub use verify::{Verification, verify_image};
+pub use verify::{HashCheck, Verification, verify_image, verify_sample};

@@ -4,6 +4,8 @@
 //! block of the disk (zeros stand for a block of zeros), in order. The digest covers the block list.
 
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
+use crate::hashes::Hashes;
+use crate::pipeline::CopyOutcome;
 use format_core::{Error, FileTarget, Result, TargetStorage, is_zero};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -31,6 +33,9 @@ pub struct Manifest {
     pub algorithm: String,
     /// The disk's digest, 64 hexadecimal digits.
     pub digest: String,
+    /// Hashes of the whole disk that were asked for besides, by the names of their kinds.
+    #[serde(default, skip_serializing_if = "Hashes::is_empty")]
+    pub hashes: Hashes,
     /// Size of the disk in bytes.
     pub virtual_size: u64,
     /// Bytes of one leaf of the digest.
@@ -111,6 +116,7 @@ impl Manifest {
             created: now(),
             algorithm: ALGORITHM.into(),
             digest: blocks.digest()?.to_hex().to_string(),
+            hashes: Hashes::new(),
             virtual_size: blocks.virtual_size(),
             leaf_size: LEAF_SIZE,
             block_size: BLOCK_SIZE,
@@ -119,6 +125,19 @@ impl Manifest {
             source,
             changed: Vec::new(),
         })
+    }
+
+    /// The same, with the hashes that the copy took.
+    ///
+    /// # Errors
+    /// As [`Manifest::new`].
+    pub(crate) fn of_copy(
+        image: &Path,
+        format: &str,
+        copy: &CopyOutcome,
+        source: SourceFacts,
+    ) -> Result<Self> {
+        Ok(Self { hashes: copy.hashes.clone(), ..Self::new(image, format, &copy.blocks, source)? })
     }
 
     /// Writes the manifest and the block list beside `image`, replacing older ones.

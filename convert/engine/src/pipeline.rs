@@ -2,12 +2,15 @@
 
 use crate::chunks::{ChunkKind, ChunkRun, give, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
+use crate::hashes::{HashKind, Hashes, Hashing, ShortRuns};
 use crate::observer::Control;
 use crate::planner::{Planner, Work, WorkKind, WorkSource};
+use crate::reading::{data_bytes, fill, next_data};
+use crate::sample::{BlockSet, Chosen};
 use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
 use format_core::{
-    AlignedBuffer, ChunkStream, Disk, Error, ExtentKind, HostRange, MAX_CHUNK, Needs, Order, Result, Sink,
+    AlignedBuffer, ChunkStream, Disk, Error, HostRange, MAX_CHUNK, Needs, Order, Result, Sink,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -21,6 +24,55 @@ pub struct CopyOutcome {
     pub read: u64,
     /// Bytes of data that were not zeros and were handed to the sink.
     pub written: u64,
+    /// The hashes of the whole disk that were asked for.
+    pub hashes: Hashes,
+}
+
+/// What a copy reads.
+pub(crate) enum Origin<'a> {
+    /// A disk.
+    Disk(&'a Disk),
+    /// Of a disk what reads otherwise in `base`.
+    Difference {
+        /// What the sink's parent reads like.
+        base: &'a Disk,
+        /// What the sink shall read like.
+        disk: &'a Disk,
+    },
+    /// What comes through a pipe, for a disk of at least its size.
+    Stream {
+        /// The pipe.
+        stream: Box<dyn ChunkStream>,
+        /// Size of the disk in bytes.
+        size: u64,
+    },
+}
+
+/// Copies into `sink`, and takes the digest and the hashes `also` of the whole disk in the same pass. Does not finish
+/// the sink.
+///
+/// # Errors
+/// What origin and sink report; `Temporary` when interrupted.
+pub(crate) fn copy(
+    origin: Origin<'_>,
+    sink: &dyn Sink,
+    also: &[HashKind],
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    let sink = Some(checked(sink)?);
+    match origin {
+        Origin::Disk(disk) => {
+            run("copy", Source::of(disk), Box::new(Planner::new(disk)), sink, also, control)
+        }
+        Origin::Difference { base, disk } => {
+            let source = Source { base: Some(base), ..Source::of(disk) };
+            run("compare and copy", source, Box::new(Planner::new(disk)), sink, also, control)
+        }
+        Origin::Stream { stream, size } => {
+            let source = Source { size, disk: None, base: None, bytes: Some(size) };
+            run("copy", source, Box::new(StreamPlanner::new(stream, size)), sink, also, control)
+        }
+    }
 }
 
 /// Copies `disk` into `sink` and hashes it in the same pass. Does not finish the sink.
@@ -28,8 +80,7 @@ pub struct CopyOutcome {
 /// # Errors
 /// What the disk and the sink report; `Temporary` when interrupted.
 pub fn copy_disk(disk: &Disk, sink: &dyn Sink, control: Control<'_>) -> Result<CopyOutcome> {
-    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: None };
-    run("copy", source, Box::new(Planner::new(disk)), Some(checked(sink)?), control)
+    copy(Origin::Disk(disk), sink, &[], control)
 }
 
 /// Gives `sink` only the chunks of `disk` that read differently in `base`, and hashes the whole disk in the same pass.
@@ -43,8 +94,7 @@ pub fn copy_difference(
     sink: &dyn Sink,
     control: Control<'_>,
 ) -> Result<CopyOutcome> {
-    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: Some(base) };
-    run("compare and copy", source, Box::new(Planner::new(disk)), Some(checked(sink)?), control)
+    copy(Origin::Difference { base, disk }, sink, &[], control)
 }
 
 /// Copies what comes through a pipe into `sink` and hashes it in the same pass. The disk has `size` bytes, at least the
@@ -58,8 +108,7 @@ pub fn copy_stream(
     sink: &dyn Sink,
     control: Control<'_>,
 ) -> Result<CopyOutcome> {
-    let source = Source { size, disk: None, base: None };
-    run("copy", source, Box::new(StreamPlanner::new(stream, size)), Some(checked(sink)?), control)
+    copy(Origin::Stream { stream, size }, sink, &[], control)
 }
 
 /// Hashes `disk`.
@@ -67,8 +116,32 @@ pub fn copy_stream(
 /// # Errors
 /// What the disk reports; `Temporary` when interrupted.
 pub fn digest_disk(disk: &Disk, stage: &'static str, control: Control<'_>) -> Result<CopyOutcome> {
-    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: None };
-    run(stage, source, Box::new(Planner::new(disk)), None, control)
+    hash_disk(disk, stage, &[], control)
+}
+
+/// Hashes `disk`, and takes the hashes `also` of all its bytes.
+///
+/// # Errors
+/// As [`digest_disk`].
+pub fn hash_disk(
+    disk: &Disk,
+    stage: &'static str,
+    also: &[HashKind],
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    run(stage, Source::of(disk), Box::new(Planner::new(disk)), None, also, control)
+}
+
+/// Hashes only the blocks that were chosen.
+pub(crate) fn digest_blocks(
+    disk: &Disk,
+    stage: &'static str,
+    chosen: &BlockSet,
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    let source = Source { bytes: Some(chosen.len() * BLOCK_SIZE), ..Source::of(disk) };
+    let planner = Chosen { planner: Planner::new(disk), blocks: chosen };
+    run(stage, source, Box::new(planner), None, &[], control)
 }
 
 fn checked(sink: &dyn Sink) -> Result<(&dyn Sink, Needs)> {
@@ -87,6 +160,14 @@ struct Source<'a> {
     disk: Option<&'a Disk>,
     /// Chunks that read the same here are left out.
     base: Option<&'a Disk>,
+    /// How many bytes will be worked on, where the disk's extents do not tell.
+    bytes: Option<u64>,
+}
+
+impl<'a> Source<'a> {
+    fn of(disk: &'a Disk) -> Self {
+        Self { size: disk.virtual_size(), disk: Some(disk), base: None, bytes: None }
+    }
 }
 
 fn run<'a>(
@@ -94,17 +175,24 @@ fn run<'a>(
     source: Source<'a>,
     planner: Box<dyn WorkSource + 'a>,
     sink: Option<(&'a dyn Sink, Needs)>,
+    also: &[HashKind],
     control: Control<'a>,
 ) -> Result<CopyOutcome> {
     let blocks = BlockList::new(source.size)?;
-    let data = source.disk.map_or(Ok(source.size), |disk| data_bytes(disk, control))?;
-    control.observer.begin(stage, data);
+    let hashing = (!also.is_empty()).then(|| Hashing::new(also, source.size));
+    let (planner, bytes): (Box<dyn WorkSource + 'a>, _) = match (&hashing, source.bytes, source.disk) {
+        (Some(_), ..) => (Box::new(ShortRuns::new(planner)), source.size),
+        (None, None, Some(disk)) => (planner, data_bytes(disk, control)?),
+        (None, bytes, _) => (planner, bytes.unwrap_or(source.size)),
+    };
+    control.observer.begin(stage, bytes);
     let run = Run {
         source,
         sink,
         control,
         planner: Mutex::new(planner),
         blocks,
+        hashing,
         turns: Turns::default(),
         totals: Mutex::default(),
         failure: Mutex::new(None),
@@ -122,20 +210,8 @@ fn run<'a>(
         return Err(error);
     }
     let (read, written) = *locked(&run.totals);
-    Ok(CopyOutcome { blocks: run.blocks, read, written })
-}
-
-/// Bytes of data in the disk, holes not counted.
-fn data_bytes(disk: &Disk, control: Control<'_>) -> Result<u64> {
-    let mut total = 0u64;
-    for extent in disk.extents(0, disk.virtual_size()) {
-        control.check()?;
-        let extent = extent?;
-        if extent.kind == ExtentKind::Data {
-            total = total.saturating_add(extent.len);
-        }
-    }
-    Ok(total)
+    let hashes = run.hashing.map_or_else(|| Ok(Hashes::new()), Hashing::finish)?;
+    Ok(CopyOutcome { blocks: run.blocks, read, written, hashes })
 }
 
 /// What the workers of one run share.
@@ -145,6 +221,8 @@ struct Run<'a> {
     control: Control<'a>,
     planner: Mutex<Box<dyn WorkSource + 'a>>,
     blocks: BlockList,
+    /// Hashes of the whole disk: they see every byte, zeros too.
+    hashing: Option<Hashing>,
     turns: Turns,
     /// Bytes read, bytes written.
     totals: Mutex<(u64, u64)>,
@@ -170,6 +248,7 @@ impl Run<'_> {
             if let Err(error) = step {
                 locked(&self.failure).get_or_insert(error);
                 self.turns.stop();
+                self.hashing.iter().for_each(Hashing::stop);
                 return;
             }
             if matches!(step, Ok(Step::End)) || locked(&self.failure).is_some() {
@@ -189,10 +268,17 @@ impl Run<'_> {
 
     fn do_work(&self, work: &Work, buffers: &mut Buffers) -> Result<()> {
         match &work.kind {
-            WorkKind::Zeros { offset, len } => match self.source.base {
-                None => self.in_turn(work.turn, |sink| sink.zero_at(*offset, *len)),
-                Some(base) => self.zeros_over(base, work.turn, *offset, *len, buffers),
-            },
+            WorkKind::Zeros { offset, len } => {
+                match self.source.base {
+                    None => self.in_turn(work.turn, |sink| sink.zero_at(*offset, *len)),
+                    Some(base) => self.zeros_over(base, work.turn, *offset, *len, buffers),
+                }?;
+                if let Some(hashing) = &self.hashing {
+                    hashing.zeros(work.turn, *offset, *len);
+                    self.control.observer.advance(*len);
+                }
+                Ok(())
+            }
             WorkKind::Block { index, data } => {
                 let start = index * BLOCK_SIZE;
                 let len = (self.source.size - start).min(BLOCK_SIZE) as usize;
@@ -210,7 +296,10 @@ impl Run<'_> {
                 let mut totals = locked(&self.totals);
                 *totals = (totals.0 + read, totals.1 + written);
                 drop(totals);
-                self.control.observer.advance(read);
+                if let Some(hashing) = &self.hashing {
+                    hashing.block(work.turn, *index, block);
+                }
+                self.control.observer.advance(if self.hashing.is_some() { len as u64 } else { read });
                 Ok(())
             }
         }
@@ -311,34 +400,6 @@ impl Run<'_> {
 enum Step {
     More,
     End,
-}
-
-/// Reads the data ranges into the block and clears what lies between them.
-fn fill(disk: &Disk, block: &mut [u8], start: u64, data: &[(u64, u64)]) -> Result<u64> {
-    let (mut done, mut read) = (0, 0);
-    for &(offset, len) in data {
-        let (from, to) = ((offset - start) as usize, (offset - start + len) as usize);
-        block[done..from].fill(0);
-        disk.read_exact_at(offset, &mut block[from..to])?;
-        (done, read) = (to, read + len);
-    }
-    block[done..].fill(0);
-    Ok(read)
-}
-
-/// Where the next data of `disk` begin, before `end`. It looks no further: how far they go would be asked again from
-/// their every block.
-fn next_data(disk: &Disk, start: u64, end: u64) -> Result<Option<u64>> {
-    let end = end.min(disk.virtual_size());
-    let mut at = start;
-    while at < end {
-        let extent = disk.extent_at(at)?;
-        if extent.kind == ExtentKind::Data {
-            return Ok(Some(at));
-        }
-        at = extent.end();
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

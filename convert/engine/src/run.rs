@@ -1,8 +1,9 @@
 //! A conversion from its first stage to its last.
 
+use crate::hashes::HashKind;
 use crate::manifest::{ImageFacts, Manifest, SourceFacts};
 use crate::observer::Control;
-use crate::pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream};
+use crate::pipeline::{CopyOutcome, Origin, copy};
 use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
@@ -41,6 +42,8 @@ pub struct ConvertRequest<'a> {
     pub options: BTreeMap<String, String>,
     /// Write only what differs from this image, which becomes the new image's parent.
     pub base: Option<&'a OpenedImage>,
+    /// Hashes of the whole disk that are taken besides the digest.
+    pub also: &'a [HashKind],
 }
 
 /// What a conversion did.
@@ -133,7 +136,7 @@ pub fn size_in(
 /// # Errors
 /// What source, target and host report; nothing is left under the target's name then.
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
-    let ConvertRequest { source, disk, target, format, options, base } = request;
+    let ConvertRequest { source, disk, target, format, options, base, also } = request;
     let images = std::iter::once(source).chain(base);
     let (target, path) = open_target(target, &SourceFile::of_images(images))?;
     let named = |e: Error| match path {
@@ -147,31 +150,42 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     };
     let (sink, size) = open_sink(target, format, disk.virtual_size(), options, parent).map_err(named)?;
     let disk_written = disk.grown_to(size);
-    let copy = match base {
-        None => copy_disk(&disk_written, sink.as_ref(), control)?,
-        Some(image) => copy_difference(&image.disk, &disk_written, sink.as_ref(), control)?,
+    let origin = match base {
+        None => Origin::Disk(&disk_written),
+        Some(image) => Origin::Difference { base: &image.disk, disk: &disk_written },
     };
+    let copy = copy(origin, sink.as_ref(), also, control)?;
     sink.finish().map_err(named)?;
     let manifest =
-        path.map(|path| Manifest::new(path, format.name, &copy.blocks, source_facts(source))).transpose()?;
+        path.map(|path| Manifest::of_copy(path, format.name, &copy, source_facts(source))).transpose()?;
     let warnings = size_warning(format, disk.virtual_size(), size);
     Ok(ConvertOutcome { manifest, copy, warnings })
 }
 
-/// As [`convert`] for what comes through a pipe; `name` is what the manifest calls it. The pipe can be a file that was
-/// redirected: `input` says which.
+/// What to convert from a pipe into what.
+pub struct StreamRequest<'a> {
+    /// The opened pipe.
+    pub stream: Box<dyn ChunkStream>,
+    /// What the manifest calls it.
+    pub name: &'a str,
+    /// Which file the pipe is, when it was redirected.
+    pub input: &'a [SourceFile],
+    /// Where to.
+    pub target: Destination<'a>,
+    /// The format to write.
+    pub format: &'static Format,
+    /// `-o` options for the writer.
+    pub options: BTreeMap<String, String>,
+    /// Hashes of the whole disk that are taken besides the digest.
+    pub also: &'a [HashKind],
+}
+
+/// As [`convert`] for what comes through a pipe.
 ///
 /// # Errors
 /// As [`convert`].
-pub fn convert_stream(
-    stream: Box<dyn ChunkStream>,
-    name: &str,
-    input: &[SourceFile],
-    target: Destination<'_>,
-    format: &'static Format,
-    options: BTreeMap<String, String>,
-    control: Control<'_>,
-) -> Result<ConvertOutcome> {
+pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
+    let StreamRequest { stream, name, input, target, format, options, also } = request;
     let (target, path) = open_target(target, input)?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
@@ -180,11 +194,11 @@ pub fn convert_stream(
     let (virtual_size, source_format) = (stream.virtual_size(), stream.format());
     let mut warnings = stream.warnings().to_vec();
     let (sink, size) = open_sink(target, format, virtual_size, options, None).map_err(named)?;
-    let copy = copy_stream(stream, size, sink.as_ref(), control)?;
+    let copy = copy(Origin::Stream { stream, size }, sink.as_ref(), also, control)?;
     sink.finish().map_err(named)?;
     let files = vec![ImageFacts { name: name.into(), format: source_format.into(), file_size: 0 }];
     let facts = SourceFacts { files, digest: None };
-    let manifest = path.map(|path| Manifest::new(path, format.name, &copy.blocks, facts)).transpose()?;
+    let manifest = path.map(|path| Manifest::of_copy(path, format.name, &copy, facts)).transpose()?;
     warnings.extend(size_warning(format, virtual_size, size));
     Ok(ConvertOutcome { manifest, copy, warnings })
 }

@@ -11,6 +11,7 @@ mod boot;
 mod choose;
 mod folder;
 mod inspect;
+mod locate;
 mod machine;
 mod plan;
 mod prove;
@@ -21,6 +22,7 @@ mod undo;
 
 pub use choose::{Choice, Generation};
 pub use inspect::{Inspection, inspect_disks};
+pub use locate::{Located, Place, locate};
 pub use plan::{Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, MigrateReport};
 pub use resize::resize_disk;

@@ -199,6 +199,7 @@ fn copy_and_prove(
         format,
         options: Default::default(),
         base: None,
+        also: &[],
     };
     let outcome = convert(convert_request, control)?;
     let warnings = outcome.warnings.clone();

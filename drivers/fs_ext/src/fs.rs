@@ -250,7 +250,7 @@ fn kind_name(wanted: u32) -> &'static str {
 }
 
 /// A name that could not be opened is shown so that it cannot be mistaken for one that can.
-fn shown(name: &[u8]) -> String {
+pub(crate) fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace(['/', '\0'], "\u{fffd}")
 }
 

@@ -21,10 +21,13 @@ mod error;
 mod fs;
 mod journal;
 mod layout;
+mod names;
 mod orphan;
+mod owners;
 mod path;
 mod probe;
 mod superblock;
 
 pub use fs::{ExtFs, Opening, open};
+pub use owners::{Owned, Owner, Owners, owners};
 pub use probe::{ExtFacts, probe};

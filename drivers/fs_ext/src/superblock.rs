@@ -79,6 +79,15 @@ impl Superblock {
         if self.u32(0x4c) == 0 { 11 } else { self.u32(0x54) }
     }
 
+    /// Bytes of one inode in the table, at least 128.
+    pub(crate) fn inode_size(&self) -> u64 {
+        if self.u32(0x4c) == 0 { 128 } else { u64::from(le16(&self.raw[..], 0x58)).max(128) }
+    }
+
+    pub(crate) fn inodes_per_group(&self) -> u64 {
+        self.u32(0x28).into()
+    }
+
     pub(crate) fn state(&self) -> u16 {
         le16(&self.raw[..], 0x3a)
     }

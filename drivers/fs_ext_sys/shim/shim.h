@@ -49,12 +49,29 @@ struct rh_damage {
 	uint32_t kind;
 };
 
+/* What a run of blocks is to its inode, in owners.c. A broken inode's blocks cannot be followed: it comes without any. */
+enum rh_run_kind { RH_RUN_CONTENT = 0, RH_RUN_MAPPING = 1, RH_RUN_ATTRIBUTES = 2, RH_RUN_BROKEN = 3 };
+
+/* The blocks of a group's own structures; the backup of superblock and descriptors is not in every group. */
+struct rh_group {
+	uint64_t super_block;
+	uint64_t descriptors;
+	uint64_t block_bitmap;
+	uint64_t inode_bitmap;
+	uint64_t inode_table;
+	uint32_t descriptor_blocks;
+	uint32_t inode_table_blocks;
+	uint32_t super;
+};
+
 /* What a code means to the caller, as far as cases have to be told apart. */
 enum rh_class { RH_OTHER = 0, RH_NOT_FOUND = 1, RH_NO_SPACE = 2, RH_IO = 3 };
 
 typedef struct struct_ext2_filsys rh_fs;
 typedef int (*rh_entry_fn)(void *context, uint32_t ino, uint8_t type, const char *name, uint32_t length);
 typedef int (*rh_block_fn)(void *context, uint64_t logical, uint64_t physical);
+
+typedef int (*rh_run_fn)(void *context, uint32_t ino, uint64_t block, uint64_t count, uint32_t kind);
 
 void rh_init(void);
 int rh_classify(long code);
@@ -75,6 +92,9 @@ long rh_read(rh_fs *fs, uint32_t ino, uint64_t offset, void *buffer, uint64_t le
 long rh_read_link(rh_fs *fs, uint32_t ino, char *buffer, uint64_t capacity, uint64_t *length);
 void rh_space(rh_fs *fs, struct rh_space *out);
 int rh_inode_in_use(rh_fs *fs, uint32_t ino);
+
+long rh_runs(rh_fs *fs, rh_run_fn each, void *context);
+int rh_group(rh_fs *fs, uint32_t group, struct rh_group *out);
 
 long rh_find_damage(rh_fs *fs, const uint32_t *inodes, uint64_t count, struct rh_damage *out);
 long rh_empty_file(rh_fs *fs, uint32_t ino);

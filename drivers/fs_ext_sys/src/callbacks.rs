@@ -2,6 +2,7 @@
 //! panic crosses into it.
 
 use crate::filesystem::Entry;
+use crate::owners::{Run, RunKind};
 use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -61,11 +62,8 @@ pub(crate) unsafe extern "C" fn write_block(
     }
 }
 
-/// What [`take_entry`] fills.
-pub(crate) struct EntrySink {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) limit: usize,
-}
+/// Who is told of each name in a folder; `false` ends the listing.
+pub(crate) type EntryVisitor<'a> = &'a mut dyn FnMut(Entry) -> bool;
 
 pub(crate) unsafe extern "C" fn take_entry(
     context: *mut c_void,
@@ -74,15 +72,28 @@ pub(crate) unsafe extern "C" fn take_entry(
     name: *const c_char,
     length: u32,
 ) -> c_int {
-    // SAFETY: `context` is the `EntrySink` that `Filesystem::list` borrows for the call.
-    let sink = unsafe { &mut *context.cast::<EntrySink>() };
+    // SAFETY: `context` is the `EntryVisitor` that `Filesystem::for_each_entry` borrows for the call.
+    let visit = unsafe { &mut *context.cast::<EntryVisitor<'_>>() };
     // SAFETY: the library checked that the entry's name of `length` bytes lies inside its block.
     let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), length as usize) }.to_vec();
-    if sink.entries.len() >= sink.limit {
-        return 1;
-    }
-    sink.entries.push(Entry { name, ino, file_type });
-    0
+    let goes_on = catch_unwind(AssertUnwindSafe(|| visit(Entry { name, ino, file_type })));
+    c_int::from(!goes_on.unwrap_or(false))
+}
+
+/// Who is told of each run of blocks; `false` ends the walk.
+pub(crate) type RunVisitor<'a> = &'a mut dyn FnMut(Run) -> bool;
+
+pub(crate) unsafe extern "C" fn take_run(
+    context: *mut c_void,
+    ino: u32,
+    block: u64,
+    count: u64,
+    kind: u32,
+) -> c_int {
+    // SAFETY: `context` is the `RunVisitor` that `Filesystem::for_each_run` borrows for the call.
+    let visit = unsafe { &mut *context.cast::<RunVisitor<'_>>() };
+    let run = Run { ino, block, count, kind: RunKind::of(kind) };
+    c_int::from(!catch_unwind(AssertUnwindSafe(|| visit(run))).unwrap_or(false))
 }
 
 /// What [`take_block`] fills.

@@ -1,6 +1,6 @@
 //! A safe owner of one open file system.
 
-use crate::callbacks::{BlockIo, BlockSink, EntrySink, read_block, take_block, take_entry, write_block};
+use crate::callbacks::{BlockIo, BlockSink, read_block, take_block, take_entry, write_block};
 use crate::raw::{self, RawInode, RawSpace};
 use crate::{Error, Result};
 use std::ffi::{CString, c_int, c_void};
@@ -153,11 +153,25 @@ impl Filesystem {
     /// # Errors
     /// As [`Filesystem::load_bitmaps`].
     pub fn list(&self, folder: u32, limit: usize) -> Result<Vec<Entry>> {
-        let mut sink = EntrySink { entries: Vec::new(), limit };
-        let context = (&raw mut sink).cast();
-        // SAFETY: see `load_bitmaps`; `sink` lives for the call and `take_entry` expects it.
-        Error::check(unsafe { raw::rh_list(self.fs.as_ptr(), folder, take_entry, context) })?;
-        Ok(sink.entries)
+        let mut entries = Vec::new();
+        self.for_each_entry(folder, &mut |entry| {
+            let fits = entries.len() < limit;
+            if fits {
+                entries.push(entry);
+            }
+            fits
+        })?;
+        Ok(entries)
+    }
+
+    /// Calls `visit` with each name of a folder, `.` and `..` included, until it returns `false`.
+    ///
+    /// # Errors
+    /// As [`Filesystem::load_bitmaps`].
+    pub fn for_each_entry(&self, folder: u32, mut visit: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        let context = (&raw mut visit).cast();
+        // SAFETY: see `load_bitmaps`; `visit` lives for the call and `take_entry` expects it.
+        Error::check(unsafe { raw::rh_list(self.fs.as_ptr(), folder, take_entry, context) })
     }
 
     /// The first `limit` blocks of an inode's content: (logical, physical).

@@ -15,9 +15,11 @@ mod callbacks;
 mod damage;
 mod error;
 mod filesystem;
+mod owners;
 mod raw;
 
 pub use callbacks::{BlockIo, IoFailed};
 pub use damage::Damage;
 pub use error::{Error, Result};
 pub use filesystem::{Entry, Filesystem, Inode, Space};
+pub use owners::{Group, Run, RunKind};

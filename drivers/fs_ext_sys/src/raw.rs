@@ -50,6 +50,20 @@ pub(crate) struct RawDamage {
     pub(crate) kind: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct RawGroup {
+    pub(crate) super_block: u64,
+    pub(crate) descriptors: u64,
+    pub(crate) block_bitmap: u64,
+    pub(crate) inode_bitmap: u64,
+    pub(crate) inode_table: u64,
+    pub(crate) descriptor_blocks: u32,
+    pub(crate) inode_table_blocks: u32,
+    pub(crate) has_super: u32,
+}
+
+pub(crate) type RunFn = unsafe extern "C" fn(*mut c_void, u32, u64, u64, u32) -> c_int;
 pub(crate) type EntryFn = unsafe extern "C" fn(*mut c_void, u32, u8, *const c_char, u32) -> c_int;
 pub(crate) type BlockFn = unsafe extern "C" fn(*mut c_void, u64, u64) -> c_int;
 
@@ -90,6 +104,9 @@ unsafe extern "C" {
     ) -> Code;
     pub(crate) fn rh_space(fs: *mut Fs, out: *mut RawSpace);
     pub(crate) fn rh_inode_in_use(fs: *mut Fs, ino: u32) -> c_int;
+
+    pub(crate) fn rh_runs(fs: *mut Fs, each: RunFn, context: *mut c_void) -> Code;
+    pub(crate) fn rh_group(fs: *mut Fs, group: u32, out: *mut RawGroup) -> c_int;
 
     pub(crate) fn rh_find_damage(fs: *mut Fs, inodes: *const u32, count: u64, out: *mut RawDamage) -> Code;
     pub(crate) fn rh_empty_file(fs: *mut Fs, ino: u32) -> Code;

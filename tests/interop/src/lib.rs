@@ -73,6 +73,7 @@ pub fn convert_image(
         format,
         options,
         base: None,
+        also: &[],
     };
     let interrupted = AtomicBool::new(false);
     convert(request, Control { observer: &Silent, interrupted: &interrupted, threads: 3 })

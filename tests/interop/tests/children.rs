@@ -41,6 +41,7 @@ fn child_reads_as(format: &str, base: &[u8], top: &[u8]) {
         format: kind,
         options: Default::default(),
         base: Some(&base),
+        also: &[],
     };
     let interrupted = AtomicBool::new(false);
     convert(request, Control { observer: &Silent, interrupted: &interrupted, threads: 3 }).unwrap();

@@ -1,6 +1,6 @@
 //! Arguments of the commands that look at single images and make new ones.
 
-use super::{ChainArgs, OpenArgs};
+use super::{AlsoArgs, ChainArgs, OpenArgs};
 use clap::Args;
 use format_core::units::parse_size;
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ pub(crate) struct ConvertArgs {
     /// Read the target back when it is complete and compare it with what was written.
     #[arg(long)]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) also: AlsoArgs,
 }
 
 #[derive(Args, Debug)]
@@ -81,6 +83,8 @@ pub(crate) struct DeltaArgs {
     /// Read the target with its base back when it is complete and compare it with TOP.
     #[arg(long)]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) also: AlsoArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,8 +1,10 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
 mod images;
+mod proof;
 
 pub(crate) use images::*;
+pub(crate) use proof::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -66,6 +68,7 @@ Examples:
   rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
+  rehome convert disk.vmdk disk.qcow2 --also sha256     as sha256sum would give for the raw disk
 
 Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";
 
@@ -129,10 +132,15 @@ pub(crate) enum Command {
     #[command(after_help = AFTER_CHECK)]
     Check(CheckArgs),
     /// Check an image against the manifest that was written with it. Exit 0: the same, 1: different.
+    #[command(after_help = AFTER_VERIFY)]
     Verify(VerifyArgs),
     /// Compare two images byte by byte, as the guest sees them. Exit 0: the same, 1: different.
     Compare(CompareArgs),
+    /// List where two images differ, or an image and a manifest, with partitions and files. Exit 0: the same, 1: different.
+    #[command(after_help = AFTER_DIFF)]
+    Diff(DiffArgs),
     /// Print the digest of the disk in an image: the same for every format of the same disk.
+    #[command(after_help = AFTER_DIGEST)]
     Digest(DigestArgs),
     /// List the image formats and their options.
     Formats,
@@ -215,44 +223,6 @@ pub(crate) struct MigrateArgs {
     /// Replace files of an earlier run.
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct VerifyArgs {
-    /// The image.
-    pub(crate) image: PathBuf,
-    #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    /// Its manifest; IMAGE.rehome.json by default.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) manifest: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct CompareArgs {
-    /// One image.
-    pub(crate) a: PathBuf,
-    /// The other image.
-    pub(crate) b: PathBuf,
-    /// Format of the first image.
-    #[arg(short = 'f', value_name = "FMT")]
-    pub(crate) format_a: Option<String>,
-    /// Format of the second image.
-    #[arg(short = 'F', value_name = "FMT")]
-    pub(crate) format_b: Option<String>,
-    #[command(flatten)]
-    pub(crate) chain: ChainArgs,
-    /// Sizes must be equal too; otherwise the longer disk may end in zeros.
-    #[arg(long, short = 's')]
-    pub(crate) strict: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DigestArgs {
-    /// The image.
-    pub(crate) image: PathBuf,
-    #[command(flatten)]
-    pub(crate) open: OpenArgs,
 }
 
 #[derive(Args, Debug)]

@@ -127,6 +127,7 @@ fn repair(args: &CheckArgs, new: &Path, control: Control<'_>) -> Result<Repair> 
         format,
         options: Default::default(),
         base: None,
+        also: &[],
     };
     let done = convert(request, control)?;
     let warnings = [opened.warnings.clone(), done.warnings.clone()].concat();

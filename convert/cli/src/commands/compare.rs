@@ -7,8 +7,8 @@ use format_core::{Result, open_image};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &CompareArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
-    let a = open_image(&args.a, &args.chain.options(args.format_a.as_deref())?)?;
-    let b = open_image(&args.b, &args.chain.options(args.format_b.as_deref())?)?;
+    let a = open_image(&args.a, &args.open.options_a()?)?;
+    let b = open_image(&args.b, &args.open.options_b()?)?;
     printer.warnings(&a.warnings);
     printer.warnings(&b.warnings);
     let found = compare_disks(&a.disk, &b.disk, args.strict, control)?;

@@ -2,11 +2,11 @@
 
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
-use crate::output::{Printer, safe};
+use crate::output::{Printer, hash_lines, safe};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, SourceFile, convert, convert_stream, digest_disk,
-    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Control, ConvertOutcome, ConvertRequest, Destination, Hashes, SourceFile, StreamRequest, convert,
+    convert_stream, digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -31,6 +31,7 @@ struct Outcome {
     file_size: Option<u64>,
     data_bytes: u64,
     digest: String,
+    hashes: Hashes,
     manifest: Option<String>,
     verified: bool,
     seconds: f64,
@@ -78,6 +79,7 @@ pub(crate) fn run(
         file_size: done.manifest.as_ref().map(|manifest| manifest.image.file_size),
         data_bytes: done.copy.read,
         digest: done.copy.blocks.digest()?.to_hex().to_string(),
+        hashes: done.copy.hashes,
         manifest: manifest.map(|path| path.display().to_string()),
         verified: args.verify,
         seconds: started.elapsed().as_secs_f64(),
@@ -113,10 +115,13 @@ fn copy(
     control: Control<'_>,
 ) -> Result<ConvertOutcome> {
     let options = key_values(&args.options)?;
+    let also = args.also.kinds.as_slice();
     let opened = match source {
         Source::Image(opened) => opened,
         Source::Stream(stream) => {
-            return convert_stream(stream, "stdin", files, destination(args)?, format, options, control);
+            let (name, input, target) = ("stdin", files, destination(args)?);
+            let request = StreamRequest { stream, name, input, target, format, options, also };
+            return convert_stream(request, control);
         }
     };
     printer.warnings(&opened.warnings);
@@ -131,7 +136,7 @@ fn copy(
     };
     printer.warnings(&resized);
     let target = destination(args)?;
-    let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None };
+    let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None, also };
     let done = convert(request, control)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
     Ok(done)
@@ -188,7 +193,7 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
 fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
     format!(
-        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}",
+        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
@@ -196,6 +201,7 @@ fn human(o: &Outcome) -> String {
         o.seconds,
         if o.verified { ", read back and the same" } else { "" },
         o.digest,
+        hash_lines(&o.hashes),
         manifest.unwrap_or_default(),
     )
 }

@@ -3,8 +3,8 @@
 use crate::args::DeltaArgs;
 use crate::commands::convert::without_manifest;
 use crate::commands::{file_format, key_values};
-use crate::output::{Printer, safe};
-use convert_engine::{Control, ConvertRequest, Destination, convert, digest_disk};
+use crate::output::{Printer, hash_lines, safe};
+use convert_engine::{Control, ConvertRequest, Destination, Hashes, convert, digest_disk};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, OpenOptions, Result, Warning, open_image};
 use serde::Serialize;
@@ -22,6 +22,7 @@ struct Outcome {
     /// Bytes of the chunks that differ.
     differing_bytes: u64,
     digest: String,
+    hashes: Hashes,
     manifest: String,
     verified: bool,
     seconds: f64,
@@ -46,6 +47,7 @@ pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> 
         format,
         options,
         base: Some(&base),
+        also: &args.also.kinds,
     };
     let done = convert(request, control)?;
     printer.warnings(&done.warnings);
@@ -73,6 +75,7 @@ pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> 
         file_size: manifest.image.file_size,
         differing_bytes: copy.written,
         digest: manifest.digest.clone(),
+        hashes: copy.hashes,
         manifest: saved.display().to_string(),
         verified: args.verify,
         seconds: started.elapsed().as_secs_f64(),
@@ -84,7 +87,7 @@ pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> 
 
 fn human(o: &Outcome) -> String {
     format!(
-        "{} ({}, {} of data on top of {}) in {:.1} s{}\ndigest   {}\nmanifest {}\n",
+        "{} ({}, {} of data on top of {}) in {:.1} s{}\ndigest   {}\n{}manifest {}\n",
         safe(&o.target),
         o.format,
         format_size(o.differing_bytes),
@@ -92,6 +95,7 @@ fn human(o: &Outcome) -> String {
         o.seconds,
         if o.verified { ", read back and the same" } else { "" },
         o.digest,
+        hash_lines(&o.hashes),
         safe(&o.manifest),
     )
 }

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delta;
+pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod formats;
 pub(crate) mod info;
@@ -15,7 +16,7 @@ pub(crate) mod measure;
 pub(crate) mod migrate;
 pub(crate) mod verify;
 
-use crate::args::{ChainArgs, OpenArgs};
+use crate::args::{ChainArgs, OpenArgs, PairArgs};
 use format_all::FORMATS;
 use format_core::{Access, Error, Format, Key, OpenOptions, Result};
 use std::collections::BTreeMap;
@@ -39,6 +40,16 @@ impl OpenArgs {
         let mut options = self.chain.options(self.format.as_deref())?;
         options.access.snapshot.clone_from(&self.snapshot);
         Ok(options)
+    }
+}
+
+impl PairArgs {
+    fn options_a(&self) -> Result<OpenOptions> {
+        self.chain.options(self.format_a.as_deref())
+    }
+
+    fn options_b(&self) -> Result<OpenOptions> {
+        self.chain.options(self.format_b.as_deref())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::digest::digest_of_bytes;
 use crate::observer::Silent;
-use format_core::{CreateRequest, ErrorKind, Extent, Layer, MemTarget, Packed};
+use format_core::{CreateRequest, ErrorKind, Extent, ExtentKind, Layer, MemTarget, Packed};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

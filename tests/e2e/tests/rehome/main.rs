@@ -4,9 +4,11 @@
 mod bench;
 mod compare;
 mod convert;
+mod diff;
 mod differences;
 mod errors;
 mod guest;
+mod hashes;
 mod hostile;
 mod images;
 mod interrupted;

@@ -1,0 +1,85 @@
+//! Which blocks belong to which inode, and which to the file system itself.
+
+use crate::callbacks::take_run;
+use crate::raw::{self, RawGroup};
+use crate::{Error, Filesystem, Result};
+
+/// What a run of blocks is to its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    /// The content of a file or folder.
+    Content,
+    /// Where its content lies: indirect blocks, nodes of the extent tree.
+    Mapping,
+    /// Extended attributes.
+    Attributes,
+    /// None: the inode's blocks cannot be followed any further.
+    Broken,
+}
+
+impl RunKind {
+    pub(crate) fn of(raw: u32) -> Self {
+        match raw {
+            0 => Self::Content,
+            1 => Self::Mapping,
+            2 => Self::Attributes,
+            _ => Self::Broken,
+        }
+    }
+}
+
+/// Neighbouring blocks of one inode. The numbers are as found: they can lie anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The inode.
+    pub ino: u32,
+    /// The first block.
+    pub block: u64,
+    /// How many.
+    pub count: u64,
+    /// What they are.
+    pub kind: RunKind,
+}
+
+/// Where a block group has its own structures, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The superblock or its backup, where the group has one.
+    pub super_block: Option<u64>,
+    /// First block and number of blocks of the group descriptors or their backup; 0 blocks where there is none.
+    pub descriptors: (u64, u64),
+    /// The block bitmap.
+    pub block_bitmap: u64,
+    /// The inode bitmap.
+    pub inode_bitmap: u64,
+    /// First block and number of blocks of the inode table.
+    pub inode_table: (u64, u64),
+}
+
+impl Filesystem {
+    /// Calls `visit` with the blocks of every inode that has a name, until it returns `false`.
+    ///
+    /// # Errors
+    /// As [`Filesystem::load_bitmaps`], for the inode tables.
+    pub fn for_each_run(&self, mut visit: &mut dyn FnMut(Run) -> bool) -> Result<()> {
+        let context = (&raw mut visit).cast();
+        // SAFETY: `as_raw` is open and used by one call at a time: `visit` cannot reach this value, which is not `Sync`,
+        // but through `&self`, whose methods the library allows while it scans. `take_run` expects the visitor.
+        Error::check(unsafe { raw::rh_runs(self.as_raw(), take_run, context) })
+    }
+
+    /// The block group `number`, `None` behind the last one.
+    #[must_use]
+    pub fn group(&self, number: u32) -> Option<Group> {
+        let mut found = RawGroup::default();
+        // SAFETY: `as_raw` is open and used by one call at a time; `found` has the shim's layout.
+        let exists = unsafe { raw::rh_group(self.as_raw(), number, &raw mut found) } != 0;
+        exists.then(|| Group {
+            super_block: (found.has_super != 0).then_some(found.super_block),
+            descriptors: (found.descriptors, found.descriptor_blocks.into()),
+            block_bitmap: found.block_bitmap,
+            inode_bitmap: found.inode_bitmap,
+            inode_table: (found.inode_table, found.inode_table_blocks.into()),
+        })
+    }
+}
