@@ -45,6 +45,9 @@ pub struct Manifest {
     pub source: SourceFacts,
     /// The guest ranges in which the disk differs from its source, because fixups wrote there.
     pub changed: Vec<ChangedRange>,
+    /// The guest ranges that are zeros because the source could not be read there. None in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<ChangedRange>,
 }
 
 /// The image that a manifest belongs to.
@@ -118,6 +121,7 @@ impl Manifest {
             image: ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() },
             source,
             changed: Vec::new(),
+            unreadable: Vec::new(),
         })
     }
 

@@ -35,6 +35,11 @@ pub struct Control<'a> {
     pub threads: usize,
 }
 
+/// How a run ends that was told to stop.
+pub(crate) fn interrupted() -> Error {
+    Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again")
+}
+
 impl Control<'_> {
     /// Worker threads for this machine: one per core and one more, since some of them wait for the disk; at least 2 and
     /// at most 16, which bounds the memory at 4 MiB each.
@@ -49,7 +54,7 @@ impl Control<'_> {
     /// `Temporary` then.
     pub fn check(&self) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again"));
+            return Err(interrupted());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Arguments of the commands that look at single images and make new ones.
 
-use super::{ChainArgs, OpenArgs};
+use super::{ChainArgs, OpenArgs, RescueArgs};
 use clap::Args;
 use format_core::units::parse_size;
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ pub(crate) struct ConvertArgs {
     /// Read the target back when it is complete and compare it with what was written.
     #[arg(long)]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,8 +1,10 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
 mod images;
+mod rescue;
 
 pub(crate) use images::*;
+pub(crate) use rescue::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -66,6 +68,10 @@ Examples:
   rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
+  rehome convert /dev/sdX disk.qcow2 --on-read-error retry=3 --mapfile disk.map
+                                                        a failing disk; the same again tries what is missing
+  rehome convert rescue.img disk.qcow2 --source-mapfile rescue.map
+                                                        what ddrescue made, with what it could not read
 
 Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";
 

@@ -3,10 +3,11 @@
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, safe};
+use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, SourceFile, convert, convert_stream, digest_disk,
-    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Control, ConvertOutcome, ConvertRequest, Destination, LostRange, SourceFile, convert, convert_stream,
+    digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -33,6 +34,8 @@ struct Outcome {
     digest: String,
     manifest: Option<String>,
     verified: bool,
+    /// What could not be read and became zeros.
+    unreadable: Vec<LostRange>,
     seconds: f64,
     warnings: Vec<Warning>,
 }
@@ -56,9 +59,10 @@ pub(crate) fn run(
     }
     // A pipe that a signal ends fails in many ways, all of them meant.
     let meant = |e| control.check().err().unwrap_or(e);
-    let (source, files) = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
-    refuse_in_place(args, &files)?;
-    let done = copy(args, source, &files, format, printer, &mut warnings, control).map_err(meant)?;
+    let input = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
+    refuse_in_place(args, &input.1)?;
+    let (done, unreadable) =
+        copy(args, input, format, printer, &mut warnings, control, interrupted).map_err(meant)?;
     printer.warnings(&done.warnings);
     warnings.extend_from_slice(&done.warnings);
     let manifest = match &done.manifest {
@@ -80,11 +84,13 @@ pub(crate) fn run(
         digest: done.copy.blocks.digest()?.to_hex().to_string(),
         manifest: manifest.map(|path| path.display().to_string()),
         verified: args.verify,
+        unreadable,
         seconds: started.elapsed().as_secs_f64(),
         warnings,
     };
     printer.result(&outcome, human)?;
-    Ok(ExitCode::SUCCESS)
+    // Also where it was asked for, lost data never look like success.
+    Ok(ExitCode::from(u8::from(!outcome.unreadable.is_empty())))
 }
 
 fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
@@ -105,36 +111,43 @@ fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
 
 fn copy(
     args: &ConvertArgs,
-    source: Source,
-    files: &[SourceFile],
+    input: (Source, Vec<SourceFile>),
     format: &'static Format,
     printer: &Printer,
     warnings: &mut Vec<Warning>,
     control: Control<'_>,
-) -> Result<ConvertOutcome> {
+    interrupted: &Arc<AtomicBool>,
+) -> Result<(ConvertOutcome, Vec<LostRange>)> {
     let options = key_values(&args.options)?;
-    let opened = match source {
-        Source::Image(opened) => opened,
-        Source::Stream(stream) => {
-            return convert_stream(stream, "stdin", files, destination(args)?, format, options, control);
+    let opened = match input {
+        (Source::Image(opened), _) => opened,
+        (Source::Stream(stream), files) => {
+            let target = destination(args)?;
+            let done = convert_stream(stream, "stdin", &files, target, format, options, control)?;
+            return Ok((done, Vec::new()));
         }
     };
     printer.warnings(&opened.warnings);
+    let mut rescuing = Rescuing::new(args, &opened, format, interrupted)?;
     let (disk, resized) = match args.size {
         Some(size) => {
             // A table at the end of the disk has to know where the end will be.
             let (size, rounded) = size_in(format, size, &options)?;
-            let (disk, moved) = resize_disk(&opened.disk, size)?;
+            let (disk, moved) = resize_disk(rescuing.disk(), size)?;
             (disk, [rounded, moved].concat())
         }
-        None => (opened.disk.clone(), Vec::new()),
+        None => (rescuing.disk().clone(), Vec::new()),
     };
     printer.warnings(&resized);
-    let target = destination(args)?;
+    let target = rescuing.destination(destination(args)?);
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None };
-    let done = convert(request, control)?;
+    let mut done = match convert(request, control) {
+        Ok(done) => done,
+        Err(error) => return Err(rescuing.failed(&args.target, error)),
+    };
+    let lost = rescuing.done(&mut done)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
-    Ok(done)
+    Ok((done, lost))
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
@@ -188,7 +201,7 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
 fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
     format!(
-        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}",
+        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
@@ -197,5 +210,6 @@ fn human(o: &Outcome) -> String {
         if o.verified { ", read back and the same" } else { "" },
         o.digest,
         manifest.unwrap_or_default(),
+        lost_lines(&o.unreadable),
     )
 }
