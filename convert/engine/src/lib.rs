@@ -9,6 +9,7 @@
 //! [`convert`] runs the stages; read `run.rs` first. [`digest_disk`], [`verify_image`] and [`compare_disks`] use the
 //! same planner and workers without a sink.
 
+mod budget;
 mod chunks;
 mod compare;
 mod device;
@@ -21,6 +22,7 @@ mod measure;
 mod observer;
 mod pipeline;
 mod planner;
+mod rate;
 mod rescue;
 mod run;
 mod salvage;
@@ -29,6 +31,7 @@ mod stream;
 mod turns;
 mod verify;
 
+pub use budget::threads_within;
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
@@ -41,6 +44,7 @@ pub use mapfile::{Mapfile, RangeStatus};
 pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
 pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk};
+pub use rate::RateLimit;
 pub use rescue::{Patience, Rescue};
 pub use run::{ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, size_in};
 pub use salvage::salvaged;

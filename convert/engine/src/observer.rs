@@ -31,7 +31,7 @@ pub struct Control<'a> {
     pub observer: &'a dyn Observer,
     /// Set by a signal handler: stop at the next block.
     pub interrupted: &'a AtomicBool,
-    /// How many workers read, hash and write.
+    /// How many workers read, hash and write; fewer where their memory would be too much.
     pub threads: usize,
 }
 

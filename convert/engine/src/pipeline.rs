@@ -1,5 +1,6 @@
 //! The copy: workers read blocks, find zeros, hash and pack, and give the result to the sink.
 
+use crate::budget::workers;
 use crate::chunks::{ChunkKind, ChunkRun, give, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::observer::Control;
@@ -99,6 +100,7 @@ fn run<'a>(
     let blocks = BlockList::new(source.size)?;
     let data = source.disk.map_or(Ok(source.size), |disk| data_bytes(disk, control))?;
     control.observer.begin(stage, data);
+    let packed = sink.is_some_and(|(_, needs)| needs.packed);
     let run = Run {
         source,
         sink,
@@ -110,7 +112,7 @@ fn run<'a>(
         failure: Mutex::new(None),
     };
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(control.threads.max(1))
+        .num_threads(workers(control.threads, 1 + u64::from(source.base.is_some()), packed))
         .thread_name(|i| format!("copy-{i}"))
         .build()
         .map_err(|e| {

@@ -1,12 +1,12 @@
 //! Arguments of the commands that look at single images and make new ones.
 
-use super::{ChainArgs, OpenArgs, RescueArgs};
+use super::{ChainArgs, OpenArgs, RescueArgs, SpeedArgs};
 use clap::Args;
 use format_core::units::parse_size;
 use std::path::PathBuf;
 
 /// A size as people type it.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     // Half a byte is a unit that was forgotten.
     if text.contains('.') && !text.ends_with(|c: char| c.is_ascii_alphabetic()) {
         return Err("a fraction needs a unit, as in 1.5G".into());
@@ -55,6 +55,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) rescue: RescueArgs,
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
 }
 
 #[derive(Args, Debug)]

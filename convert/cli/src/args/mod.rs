@@ -2,9 +2,11 @@
 
 mod images;
 mod rescue;
+mod speed;
 
 pub(crate) use images::*;
 pub(crate) use rescue::*;
+pub(crate) use speed::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -221,6 +223,8 @@ pub(crate) struct MigrateArgs {
     /// Replace files of an earlier run.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
 }
 
 #[derive(Args, Debug)]
