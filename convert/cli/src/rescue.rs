@@ -5,7 +5,7 @@ use crate::commands::convert::is_pipe;
 use crate::output::{counted, safe};
 use convert_engine::{
     ChangedRange, ConvertOutcome, Destination, LostRange, Manifest, Mapfile, Patience, RangeStatus, Rescue,
-    continued, manifest_path,
+    continued, is_copy, manifest_path,
 };
 use format_core::units::format_size;
 use format_core::{
@@ -53,6 +53,7 @@ impl Rescuing {
                 Some((map, target)) => {
                     let mut missing = RangeSet::default();
                     map.unfinished(size).iter().for_each(|(offset, len, _)| missing.add(*offset, *len));
+                    refuse_other(path, &target, &source.disk, &missing)?;
                     this.disk = continued(&target, &this.disk, missing)?;
                     this.continues = true;
                     map
@@ -268,6 +269,20 @@ fn earlier(
         }
     }
     Ok(Some((map, target.disk.cut_to(size))))
+}
+
+/// A mapfile does not say what it is about: of another disk or another target, two disks would become one.
+fn refuse_other(mapfile: &Path, target: &Disk, source: &Disk, missing: &RangeSet) -> Result<()> {
+    let what = match is_copy(target, source, missing) {
+        Some(true) => return Ok(()),
+        Some(false) => "the target is no copy of this source",
+        None if missing.total() >= source.virtual_size() => return Ok(()),
+        None => {
+            "nothing that it calls finished can be read any more, so the source cannot be told from another"
+        }
+    };
+    Err(Error::usage(format!("{}: {what}", mapfile.display()))
+        .hint("name the mapfile that was written with this target, or start over with --force"))
 }
 
 fn joined(ranges: impl IntoIterator<Item = (u64, u64)>) -> RangeSet {

@@ -35,7 +35,7 @@ pub use budget::threads_within;
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
-pub use earlier::continued;
+pub use earlier::{continued, is_copy};
 pub use losses::{Losses, LostRange};
 pub use manifest::{
     BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,

@@ -27,6 +27,8 @@ pub struct Verification {
     pub first_difference: Option<u64>,
     /// Bytes of data that were read and hashed.
     pub data_bytes: u64,
+    /// Bytes that are zeros because the source could not be read when the image was written.
+    pub unreadable_bytes: u64,
 }
 
 /// Reads `disk` and compares it with the manifest at `manifest`.
@@ -51,5 +53,6 @@ pub fn verify_image(disk: &Disk, manifest: &Path, control: Control<'_>) -> Resul
         differing_blocks: differing.len() as u64,
         first_difference: differing.first().map(|index| index * BLOCK_SIZE),
         data_bytes: read.read,
+        unreadable_bytes: manifest.unreadable.iter().fold(0, |sum, range| sum.saturating_add(range.len)),
     })
 }

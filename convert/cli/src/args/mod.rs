@@ -40,7 +40,7 @@ Examples:
 
 Exit codes:
    0  done                            70  a bug in rehome
-   1  a difference was found          73  destination missing or exists
+   1  a difference, or data lost      73  destination missing or exists
    2  wrong usage                     74  I/O error
   65  corrupt, or proof failed        75  try again later
   66  source missing                  77  denied
@@ -75,7 +75,12 @@ Examples:
   rehome convert rescue.img disk.qcow2 --source-mapfile rescue.map
                                                         what ddrescue made, with what it could not read
 
-Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";
+Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.
+
+Disks that fail: a range that cannot be read is tried in smaller pieces down to a sector; the kernel itself reads devices
+in pages, mostly 4 KiB. Where 128 sectors in a row are bad, growing runs are passed over ('*' in the mapfile). A device
+that answers nowhere any more ends the run with 74. A second run with the same mapfile reads only what is missing from
+the source, and puts it together with the first target: into a new file that replaces it, or in place on a device.";
 
 const AFTER_DELTA: &str = "\
 -f and -l are about TOP, -F is about BASE. The target names BASE as its parent: keep BASE, and keep it unchanged.

@@ -18,8 +18,15 @@ pub(crate) fn run(args: &VerifyArgs, printer: &Printer, control: Control<'_>) ->
 
 fn human(found: &Verification) -> String {
     if found.ok {
+        let lost = match found.unreadable_bytes {
+            0 => String::new(),
+            lost => format!(
+                "but {} of it are zeros because the source could not be read there: the manifest lists them\n",
+                format_size(lost)
+            ),
+        };
         return format!(
-            "verified: all {} of the disk, digest {}\n",
+            "verified: all {} of the disk, digest {}\n{lost}",
             format_size(found.found_size),
             found.found
         );

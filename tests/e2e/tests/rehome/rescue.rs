@@ -1,6 +1,6 @@
 //! Sources on failing disks, and the mapfiles that rehome and ddrescue exchange.
 
-use crate::bench::{Bench, MIB, Run, noise};
+use crate::bench::{Bench, MIB, Run, is_root, noise};
 
 const SIZE: u64 = 12 * MIB + 512;
 const BAD: [(u64, u64); 3] = [(5 * MIB + 512, 1024), (8 * MIB - 512, 1024), (SIZE - 512, 512)];
@@ -59,7 +59,8 @@ fn bad_sectors_end_the_run_unless_zeros_were_asked_for() {
     assert_eq!(json["warnings"][0]["code"], "source-unreadable");
     assert_eq!(ranges(&bench.json_of("out.raw.rehome.json")["unreadable"]), BAD);
     assert_eq!(bench.read("out.raw"), bench.read("expected"));
-    bench.rehome(&["verify", "out.raw"]).ends(0);
+    let run = bench.rehome(&["verify", "out.raw"]).ends(0);
+    assert!(run.stdout.contains("2.5 KiB of it are zeros"), "{run:?}");
     bench.rehome(&["convert", "--on-read-error", "zero", "disk.raw", "whole.raw"]).ends(0);
     assert_eq!(bench.read("whole.raw"), bench.read("disk.raw"));
     assert!(bench.json_of("whole.raw.rehome.json").get("unreadable").is_none());
@@ -138,6 +139,9 @@ fn a_mapfile_of_something_else_is_refused() {
     let before = bench.read("b.raw");
     convert("a.map", "b.raw").ends(2);
     assert_eq!(bench.read("b.raw"), before);
+    bench.disk("other.raw", SIZE, &[(0, SIZE / 2)]);
+    let other = bench.rehome(&["convert", "--mapfile", "a.map", "other.raw", "a.raw"]).ends(2);
+    assert!(other.stderr.contains("no copy of this source"), "{other:?}");
     for name in ["c.raw", "./c.raw", "c.raw.rehome.json", "c.raw.partial"] {
         convert(name, "c.raw").ends(2);
     }
@@ -174,4 +178,30 @@ fn what_ddrescue_could_not_read_is_told() {
     assert_eq!(bench.read("out.raw"), holed(&bench, &[(MIB, SIZE - MIB)]));
     let run = bench.rehome(&["convert", "disk.qcow2", "x.raw", "--source-mapfile", "rescue.map"]).ends(2);
     assert!(run.stderr.contains("raw image"), "{run:?}");
+}
+
+#[test]
+fn a_copy_onto_a_device_that_ended_early_goes_on_where_it_ended() {
+    if !is_root() {
+        return;
+    }
+    let bench = bench();
+    bench.write("device.img", vec![0xee; 13 * MIB as usize]);
+    let attached = bench.tool("mount", "losetup", &["-f", "--show", "device.img"]);
+    let device = attached.trim();
+    let args = format!("--threads 1 convert -f raw --mapfile d.map -n --overwrite-device disk.raw {device}");
+    let ended = failing(&bench, &BAD, &args);
+    let [done, left] = ["+", "?"].map(|status| blocks(&bench, "d.map", status).len() as u64 * 512);
+    bench.disk("other.raw", SIZE, &[(1, SIZE / 2)]);
+    let onto = ["convert", "--mapfile", "d.map", "-n", "--overwrite-device", "other.raw", device];
+    let other = bench.rehome(&onto);
+    let again = failing(&bench, &[(0, 3 * MIB)], &args);
+    let written = bench.bash(&format!("cat {device} > written"));
+    bench.tool("mount", "losetup", &["-d", device]);
+    (ended.ends(74), other.ends(2), again.ends(0), written.ends(0));
+    assert_eq!((done, left), (4 * MIB, SIZE - 4 * MIB), "the second block cannot be read");
+    let written = bench.read("written");
+    assert!(written[..SIZE as usize] == bench.read("disk.raw"));
+    assert!(written[SIZE as usize..].iter().all(|byte| *byte == 0xee));
+    assert_eq!(bench.tool("gddrescue", "ddrescuelog", &["-D", "d.map"]), "");
 }
