@@ -2,6 +2,7 @@
 //!
 //! stdout carries data (tables, JSON, digests), stderr everything else.
 
+mod archive;
 mod args;
 mod commands;
 mod output;

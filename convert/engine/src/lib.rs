@@ -9,6 +9,7 @@
 //! [`convert`] runs the stages; read `run.rs` first. [`digest_disk`], [`verify_image`] and [`compare_disks`] use the
 //! same planner and workers without a sink.
 
+mod archive;
 mod budget;
 mod chunks;
 mod compare;
@@ -31,6 +32,7 @@ mod stream;
 mod turns;
 mod verify;
 
+pub use archive::{Archive, Member};
 pub use budget::threads_within;
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;

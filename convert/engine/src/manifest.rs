@@ -4,7 +4,7 @@
 //! block of the disk (zeros stand for a block of zeros), in order. The digest covers the block list.
 
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
-use format_core::{Error, FileTarget, Result, TargetStorage, is_zero};
+use format_core::{ChainLink, Error, FileTarget, OpenedImage, Result, TargetStorage, is_zero};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -70,6 +70,19 @@ pub struct SourceFacts {
     pub digest: Option<String>,
 }
 
+impl SourceFacts {
+    /// What is known of an opened image and its parents.
+    #[must_use]
+    pub fn of_image(source: &OpenedImage) -> Self {
+        let file = |link: &ChainLink| ImageFacts {
+            name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            format: link.format.name.into(),
+            file_size: link.file_size,
+        };
+        Self { files: source.chain.iter().map(file).collect(), digest: None }
+    }
+}
+
 /// A range of guest bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedRange {
@@ -108,6 +121,15 @@ impl Manifest {
     pub fn new(image: &Path, format: &str, blocks: &BlockList, source: SourceFacts) -> Result<Self> {
         let metadata =
             image.metadata().map_err(|e| Error::io(format!("cannot examine {}", image.display()), e))?;
+        let facts = ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() };
+        Self::of_image(facts, blocks, source)
+    }
+
+    /// The manifest of an image that is no file here: one in a pipe.
+    ///
+    /// # Errors
+    /// `Io` when the block hashes cannot be read.
+    pub fn of_image(image: ImageFacts, blocks: &BlockList, source: SourceFacts) -> Result<Self> {
         Ok(Self {
             version: 1,
             tool: concat!("rehome ", env!("CARGO_PKG_VERSION")).into(),
@@ -117,8 +139,8 @@ impl Manifest {
             virtual_size: blocks.virtual_size(),
             leaf_size: LEAF_SIZE,
             block_size: BLOCK_SIZE,
-            blocks: file_name(&blocks_path(image)),
-            image: ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() },
+            blocks: format!("{}{BLOCKS_SUFFIX}", image.name),
+            image,
             source,
             changed: Vec::new(),
             unreadable: Vec::new(),
@@ -143,13 +165,18 @@ impl Manifest {
         list.set_len(at)?;
         list.commit()?;
         let path = manifest_path(image);
+        let file = Box::new(FileTarget::create(&path, true)?);
+        file.write_all_at(0, &self.to_json()?)?;
+        file.commit()?;
+        Ok(path)
+    }
+
+    /// The manifest's own file.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::contract("the manifest cannot be written as JSON").with_source(e))?;
         text.push(b'\n');
-        let file = Box::new(FileTarget::create(&path, true)?);
-        file.write_all_at(0, &text)?;
-        file.commit()?;
-        Ok(path)
+        Ok(text)
     }
 
     /// Reads the manifest at `path` and its block list, and checks that they belong together.

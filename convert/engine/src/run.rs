@@ -6,8 +6,8 @@ use crate::pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream};
 use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
-    ChainLink, ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage,
-    ParentImage, PipeTarget, Result, Sink, TargetStorage, Warning,
+    ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage, ParentImage,
+    PipeTarget, Result, Sink, TargetStorage, Warning,
 };
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -152,8 +152,9 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
         Some(image) => copy_difference(&image.disk, &disk_written, sink.as_ref(), control)?,
     };
     sink.finish().map_err(named)?;
-    let manifest =
-        path.map(|path| Manifest::new(path, format.name, &copy.blocks, source_facts(source))).transpose()?;
+    let manifest = path
+        .map(|path| Manifest::new(path, format.name, &copy.blocks, SourceFacts::of_image(source)))
+        .transpose()?;
     let warnings = size_warning(format, disk.virtual_size(), size);
     Ok(ConvertOutcome { manifest, copy, warnings })
 }
@@ -293,15 +294,6 @@ fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
     let text =
         format!("{name} cannot hold a disk of {from} bytes: it has {size} bytes now, the rest is zeros");
     vec![Warning::new("disk-size-rounded", text)]
-}
-
-fn source_facts(source: &OpenedImage) -> SourceFacts {
-    let file = |link: &ChainLink| ImageFacts {
-        name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        format: link.format.name.into(),
-        file_size: link.file_size,
-    };
-    SourceFacts { files: source.chain.iter().map(file).collect(), digest: None }
 }
 
 #[cfg(test)]

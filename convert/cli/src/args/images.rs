@@ -37,6 +37,10 @@ pub(crate) struct ConvertArgs {
     /// partition would be cut. The backup of a GPT is moved to the new end.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) size: Option<u64>,
+    /// Write a tar archive into the pipe: the raw image as NAME, then its manifest and block list, so that 'rehome verify
+    /// NAME' can check it where the archive is unpacked. The target is `-`.
+    #[arg(long, value_name = "NAME", conflicts_with = "existing")]
+    pub(crate) tar: Option<String>,
     /// The target is a block device that exists: it is overwritten in place, as raw disk. What is on it is lost, also
     /// when the run is interrupted. It must not be mounted.
     #[arg(short = 'n', requires = "overwrite_device")]

@@ -70,6 +70,8 @@ Examples:
   rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
+  rehome convert disk.vmdk - --tar disk.raw | ssh host tar -x
+                                                        with its manifest: 'rehome verify disk.raw' there
   rehome convert /dev/sdX disk.qcow2 --on-read-error retry=3 --mapfile disk.map
                                                         a failing disk; the same again tries what is missing
   rehome convert rescue.img disk.qcow2 --source-mapfile rescue.map

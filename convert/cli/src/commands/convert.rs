@@ -1,19 +1,19 @@
 //! `rehome convert` and `rehome flatten`
 
+use crate::archive;
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, safe};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, LostRange, SourceFile, convert, convert_stream,
-    digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Archive, Control, ConvertOutcome, ConvertRequest, Destination, ImageFacts, LostRange, SourceFacts,
+    SourceFile, convert, convert_stream, digest_disk, refuse_device_of_sources, refuse_source_file,
+    refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
-use format_core::{
-    DeviceTarget, Error, ErrorKind, Format, OpenOptions, PipeTarget, Result, Warning, open_image,
-};
+use format_core::{DeviceTarget, Error, ErrorKind, Format, OpenOptions, Result, Warning, open_image};
 use serde::Serialize;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -94,6 +94,9 @@ pub(crate) fn run(
 }
 
 fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
+    if args.tar.is_some() && args.target_format.is_none() {
+        return format_named("raw");
+    }
     if !args.existing {
         if std::fs::metadata(&args.target).is_ok_and(|target| target.file_type().is_block_device()) {
             return Err(Error::usage(format!("{} is a block device", args.target.display()))
@@ -119,11 +122,16 @@ fn copy(
     interrupted: &Arc<AtomicBool>,
 ) -> Result<(ConvertOutcome, Vec<LostRange>)> {
     let options = key_values(&args.options)?;
+    let archive = archive::archive_of(args, format)?;
     let opened = match input {
         (Source::Image(opened), _) => opened,
         (Source::Stream(stream), files) => {
-            let target = destination(args)?;
-            let done = convert_stream(stream, "stdin", &files, target, format, options, control)?;
+            let target = destination(args, archive.as_ref(), stream.virtual_size())?;
+            let file = ImageFacts { name: "stdin".into(), format: stream.format().into(), file_size: 0 };
+            let mut done = convert_stream(stream, "stdin", &files, target, format, options, control)?;
+            let facts = SourceFacts { files: vec![file], digest: None };
+            archive::add_manifest(archive.as_ref(), &mut done, format, facts)?;
+            archive::finish(archive, &mut done)?;
             return Ok((done, Vec::new()));
         }
     };
@@ -139,13 +147,15 @@ fn copy(
         None => (rescuing.disk().clone(), Vec::new()),
     };
     printer.warnings(&resized);
-    let target = rescuing.destination(destination(args)?);
+    let target = rescuing.destination(destination(args, archive.as_ref(), disk.virtual_size())?);
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None };
     let mut done = match convert(request, control) {
         Ok(done) => done,
         Err(error) => return Err(rescuing.failed(&args.target, error)),
     };
+    archive::add_manifest(archive.as_ref(), &mut done, format, SourceFacts::of_image(&opened))?;
     let lost = rescuing.done(&mut done)?;
+    archive::finish(archive, &mut done)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
     Ok((done, lost))
 }
@@ -163,9 +173,9 @@ fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
     refuse_source_files(&args.target, files)
 }
 
-fn destination(args: &ConvertArgs) -> Result<Destination<'_>> {
+fn destination<'a>(args: &'a ConvertArgs, archive: Option<&Archive>, size: u64) -> Result<Destination<'a>> {
     if is_pipe(&args.target) {
-        return Ok(Destination::Pipe(PipeTarget::new(Box::new(std::io::stdout()))));
+        return Ok(Destination::Pipe(archive::pipe(archive, size)?));
     }
     if args.existing {
         return Ok(Destination::Device(DeviceTarget::open(&args.target)?));

@@ -1,6 +1,7 @@
 //! What an operator sees of rehome: arguments in; files, output and exit codes out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod archive;
 mod bench;
 mod compare;
 mod convert;
