@@ -29,6 +29,10 @@ impl Observer for Throttled<'_> {
         self.observer.begin(stage, data_bytes);
     }
 
+    fn grow(&self, bytes: u64) {
+        self.observer.grow(bytes);
+    }
+
     fn advance(&self, bytes: u64) {
         self.observer.advance(bytes);
         if let Some(limit) = &self.limit {

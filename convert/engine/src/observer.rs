@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub trait Observer: Sync {
     /// A stage begins in which `data_bytes` bytes of data will be worked on.
     fn begin(&self, stage: &'static str, data_bytes: u64);
+    /// The stage has `bytes` more bytes of data than it began with.
+    fn grow(&self, _bytes: u64) {}
     /// `bytes` more bytes of data are done.
     fn advance(&self, bytes: u64);
     /// The stage ended.

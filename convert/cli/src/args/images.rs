@@ -2,6 +2,7 @@
 
 use super::{ChainArgs, OpenArgs, RescueArgs, SpeedArgs};
 use clap::Args;
+use clap::builder::ArgPredicate;
 use format_core::units::parse_size;
 use std::path::PathBuf;
 
@@ -17,14 +18,30 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     })
 }
 
-#[derive(Args, Debug)]
+/// What stands for the second image where there is only one: a folder can be none.
+pub(crate) const NO_IMAGE: &str = ".";
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ConvertArgs {
     /// The image to read; it is opened read-only. `-` reads a pipe: streamOptimized VMDK flows through, any other image
     /// is put into a temporary file beside the target first.
     pub(crate) source: PathBuf,
     /// The image to write. It is NAME.partial until it is complete. `-` writes to stdout, in a format that can flow:
-    /// raw, streamOptimized VMDK, fixed VHD.
+    /// raw, streamOptimized VMDK, fixed VHD. With --out it is one more image to read.
+    #[arg(
+        required = false,
+        required_unless_present = "out",
+        default_value_if("out", ArgPredicate::IsPresent, NO_IMAGE)
+    )]
     pub(crate) target: PathBuf,
+    /// With --out: further images to read.
+    #[arg(value_name = "MORE", requires = "out")]
+    pub(crate) more: Vec<PathBuf>,
+    /// Convert all the images that are named, at once, into the folder DIR, each under its own name with the extension
+    /// of the format that -O names. When one fails, the others go on; the exit code is the first failure's.
+    #[arg(long, value_name = "DIR", requires = "target_format",
+        conflicts_with_all = ["existing", "tar", "mapfile", "source_mapfile", "size"])]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
     /// Format of the target; by default what its file name says.

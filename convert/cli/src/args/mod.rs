@@ -70,19 +70,18 @@ Examples:
   rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
+  rehome convert a.vmdk b.vmdk --out vm -O vhdx         several at once: vm/a.vhdx, vm/b.vhdx
   rehome convert disk.vmdk - --tar disk.raw | ssh host tar -x
-                                                        with its manifest: 'rehome verify disk.raw' there
   rehome convert /dev/sdX disk.qcow2 --on-read-error retry=3 --mapfile disk.map
-                                                        a failing disk; the same again tries what is missing
   rehome convert rescue.img disk.qcow2 --source-mapfile rescue.map
-                                                        what ddrescue made, with what it could not read
 
 Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.
 
-Disks that fail: a range that cannot be read is tried in smaller pieces down to a sector; the kernel itself reads devices
-in pages, mostly 4 KiB. Where 128 sectors in a row are bad, growing runs are passed over ('*' in the mapfile). A device
-that answers nowhere any more ends the run with 74. A second run with the same mapfile reads only what is missing from
-the source, and puts it together with the first target: into a new file that replaces it, or in place on a device.";
+Disks that fail: a range that cannot be read is tried in smaller pieces down to a sector; the
+kernel itself reads devices in pages, mostly 4 KiB. Where 128 sectors in a row are bad, growing
+runs are passed over ('*' in the mapfile). A device that answers nowhere any more ends the run
+with 74. A second run with the same mapfile reads only what is missing from the source, and puts
+it together with the first target: into a new file that replaces it, or in place on a device.";
 
 const AFTER_DELTA: &str = "\
 -f and -l are about TOP, -F is about BASE. The target names BASE as its parent: keep BASE, and keep it unchanged.
@@ -156,7 +155,7 @@ pub(crate) enum Command {
 }
 
 /// How an image is opened.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct OpenArgs {
     /// Format of the source. Without it the bytes and the file name decide; raw disks are never guessed when the
     /// bytes look like something else.
@@ -170,7 +169,7 @@ pub(crate) struct OpenArgs {
 }
 
 /// What an image may need besides its own file.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ChainArgs {
     /// A folder outside the image's own in which parents and extent files of the image may lie. Repeatable.
     #[arg(long, value_name = "DIR")]

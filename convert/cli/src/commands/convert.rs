@@ -23,8 +23,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 #[derive(Serialize)]
-struct Outcome {
-    source: String,
+pub(super) struct Outcome {
+    pub(super) source: String,
     target: String,
     format: &'static str,
     virtual_size: u64,
@@ -37,7 +37,14 @@ struct Outcome {
     /// What could not be read and became zeros.
     unreadable: Vec<LostRange>,
     seconds: f64,
-    warnings: Vec<Warning>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Outcome {
+    /// Also where it was asked for, lost data never look like success.
+    pub(super) fn exit_code(&self) -> u8 {
+        u8::from(!self.unreadable.is_empty())
+    }
 }
 
 /// `-` as a name.
@@ -51,6 +58,21 @@ pub(crate) fn run(
     control: Control<'_>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
+    if args.out.is_some() {
+        return super::convert_several::run(args, printer, control, interrupted);
+    }
+    let outcome = convert_one(args, printer, control, interrupted)?;
+    printer.result(&outcome, human)?;
+    Ok(ExitCode::from(outcome.exit_code()))
+}
+
+/// Converts one image, and tells its warnings.
+pub(super) fn convert_one(
+    args: &ConvertArgs,
+    printer: &Printer,
+    control: Control<'_>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Outcome> {
     let started = Instant::now();
     let format = wanted_format(args)?;
     let mut warnings = Vec::new();
@@ -74,7 +96,7 @@ pub(crate) fn run(
     if args.verify {
         verify(args, format, &done, control)?;
     }
-    let outcome = Outcome {
+    Ok(Outcome {
         source: args.source.display().to_string(),
         target: args.target.display().to_string(),
         format: format.name,
@@ -87,10 +109,7 @@ pub(crate) fn run(
         unreadable,
         seconds: started.elapsed().as_secs_f64(),
         warnings,
-    };
-    printer.result(&outcome, human)?;
-    // Also where it was asked for, lost data never look like success.
-    Ok(ExitCode::from(u8::from(!outcome.unreadable.is_empty())))
+    })
 }
 
 fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
@@ -208,7 +227,7 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
         .hint("make room for the manifest, then run the same command with --force")
 }
 
-fn human(o: &Outcome) -> String {
+pub(super) fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
     format!(
         "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}{}",

@@ -17,4 +17,5 @@ mod output;
 mod places;
 mod reflinks;
 mod rescue;
+mod several;
 mod verify;

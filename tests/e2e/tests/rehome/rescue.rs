@@ -81,6 +81,38 @@ fn damage_is_never_zeroed() {
 }
 
 #[test]
+fn an_image_on_a_failing_disk_loses_what_lies_there() {
+    let bench = bench();
+    std::fs::rename(bench.path("disk.raw"), bench.path("content")).unwrap();
+    let small = ["-O", "qcow2", "-o", "cluster_size=4096", "content", "disk.raw"];
+    bench.qemu_img(&[&["convert", "-f", "raw"], &small[..]].concat());
+    let map = bench.qemu_img(&["map", "-f", "qcow2", "--output", "json", "disk.raw"]);
+    let map: serde_json::Value = serde_json::from_str(&map).unwrap();
+    let run = map.as_array().unwrap().iter().find(|run| {
+        let start = run["start"].as_u64().unwrap();
+        (start..start + run["length"].as_u64().unwrap()).contains(&(5 * MIB))
+    });
+    let run = run.unwrap();
+    let host = run["offset"].as_u64().unwrap() + 5 * MIB - run["start"].as_u64().unwrap() + 1024;
+    let args = "--output json convert -f qcow2 --on-read-error zero disk.raw out.raw --force";
+    let json = failing(&bench, &[(host, 512)], args).ends(1).json();
+    assert_eq!(ranges(&json["unreadable"]), [(5 * MIB + 1024, 512)]);
+    let mut expected = bench.read("content");
+    expected[(5 * MIB + 1024) as usize..][..512].fill(0);
+    assert_eq!(bench.read("out.raw")[..SIZE as usize], expected);
+    // The table of a part of the disk: its data are lost too, wherever they lie.
+    let image = bench.read("disk.raw");
+    let number = |at: u64| u64::from_be_bytes(image[at as usize..][..8].try_into().unwrap());
+    let table = number(number(40) + 5 * 8) & 0xff_ffff_ffff_fe00;
+    assert!(table > 2 * MIB, "the beginning of an image has to be readable");
+    let json = failing(&bench, &[(table, 4096)], args).ends(1).json();
+    assert_eq!(ranges(&json["unreadable"]), [(10 * MIB, 2 * MIB)]);
+    let mut expected = bench.read("content");
+    expected[10 * MIB as usize..12 * MIB as usize].fill(0);
+    assert_eq!(bench.read("out.raw")[..SIZE as usize], expected);
+}
+
+#[test]
 fn a_disk_that_is_gone_ends_the_run_with_74_at_once() {
     let bench = bench();
     std::fs::File::options()
