@@ -230,7 +230,10 @@ fn a_copy_onto_a_device_that_ended_early_goes_on_where_it_ended() {
     let again = failing(&bench, &[(0, 3 * MIB)], &args);
     let written = bench.bash(&format!("cat {device} > written"));
     bench.tool("mount", "losetup", &["-d", device]);
-    (ended.ends(74), other.ends(2), again.ends(0), written.ends(0));
+    ended.ends(74);
+    other.ends(2);
+    again.ends(0);
+    written.ends(0);
     assert_eq!((done, left), (4 * MIB, SIZE - 4 * MIB), "the second block cannot be read");
     let written = bench.read("written");
     assert!(written[..SIZE as usize] == bench.read("disk.raw"));
