@@ -2,12 +2,15 @@
 //!
 //! stdout carries data (tables, JSON, digests), stderr everything else.
 
+mod archive;
 mod args;
 mod commands;
 mod output;
 mod progress;
+mod rescue;
 mod source;
 mod stdin;
+mod throttle;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -49,8 +52,10 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
         cli.progress,
         matches!(&cli.command, Command::Convert(args) | Command::Flatten(args) if args.progress_bar),
     );
-    let threads = cli.threads.map_or_else(convert_engine::Control::default_threads, usize::from);
-    let control = convert_engine::Control { observer: &progress, interrupted: &interrupted, threads };
+    let speed = throttle::speed_of(&cli.command);
+    let threads = throttle::threads(cli.threads, speed)?;
+    let throttled = throttle::Throttled::new(&progress, speed, &interrupted);
+    let control = convert_engine::Control { observer: &throttled, interrupted: &interrupted, threads };
     match cli.command {
         Command::Inspect(args) => commands::inspect::run(&args, printer),
         Command::Convert(args) => commands::convert::run(&args, printer, control, &interrupted),

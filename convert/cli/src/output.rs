@@ -54,13 +54,19 @@ impl Printer {
         }
     }
 
-    /// Prints the error where it belongs and gives its exit code.
-    pub(crate) fn error(&self, error: &Error) -> ExitCode {
+    /// Tells people about an error on stderr, and gives the next step where one is known.
+    pub(crate) fn say<'e>(&self, error: &'e Error) -> Option<&'e str> {
         to_stderr(&format!("error: {}", safe(&error.to_string())));
         let hint = error.hint_text().or_else(|| next_step(error));
         if let Some(hint) = hint {
             to_stderr(&format!("\nhint: {}", safe(hint)));
         }
+        hint
+    }
+
+    /// Prints the error where it belongs and gives its exit code.
+    pub(crate) fn error(&self, error: &Error) -> ExitCode {
+        let hint = self.say(error);
         let code = error.kind().exit_code();
         if self.kind == OutputKind::Json {
             print_error(error, hint, self.on_stderr);
@@ -90,15 +96,20 @@ pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsS
     ExitCode::from(ErrorKind::Usage.exit_code())
 }
 
-/// Prints an error as JSON. Its exit code tells already, so a closed stdout cannot make it worse.
-fn print_error(error: &Error, hint: Option<&str>, on_stderr: bool) {
-    let value = serde_json::json!({ "error": {
+/// An error as it stands in JSON.
+pub(crate) fn error_json(error: &Error, hint: Option<&str>) -> serde_json::Value {
+    serde_json::json!({ "error": {
         "kind": error.kind().name(),
         "exit_code": error.kind().exit_code(),
         "message": error.to_string(),
         "offset": error.offset(),
         "hint": hint,
-    }});
+    }})
+}
+
+/// Prints an error as JSON. Its exit code tells already, so a closed stdout cannot make it worse.
+fn print_error(error: &Error, hint: Option<&str>, on_stderr: bool) {
+    let value = error_json(error, hint);
     if on_stderr {
         to_stderr(&format!("{value:#}"));
     } else {

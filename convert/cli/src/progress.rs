@@ -63,6 +63,46 @@ fn new_bar(stage: &'static str, total: u64) -> ProgressBar {
     bar
 }
 
+/// Several runs that are shown as one. The stage begins with the first of them, and grows with the others.
+pub(crate) struct Together<'a> {
+    observer: &'a dyn Observer,
+    has_begun: Mutex<bool>,
+}
+
+impl<'a> Together<'a> {
+    pub(crate) fn new(observer: &'a dyn Observer) -> Self {
+        Self { observer, has_begun: Mutex::new(false) }
+    }
+
+    /// All of them ended.
+    pub(crate) fn all_ended(&self) {
+        if *locked(&self.has_begun) {
+            self.observer.end();
+        }
+    }
+}
+
+impl Observer for Together<'_> {
+    fn begin(&self, stage: &'static str, total: u64) {
+        let mut has_begun = locked(&self.has_begun);
+        if std::mem::replace(&mut has_begun, true) {
+            self.observer.grow(total);
+        } else {
+            self.observer.begin(stage, total);
+        }
+    }
+
+    fn grow(&self, bytes: u64) {
+        self.observer.grow(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.observer.advance(bytes);
+    }
+
+    fn end(&self) {}
+}
+
 impl Observer for Progress {
     fn begin(&self, stage: &'static str, total: u64) {
         match self {
@@ -72,6 +112,22 @@ impl Observer for Progress {
                 let mut stage = Stage { name: stage, total, done: 0, started: now, said: now };
                 stage.say("begin");
                 *locked(current) = Some(stage);
+            }
+            Self::None => {}
+        }
+    }
+
+    fn grow(&self, bytes: u64) {
+        match self {
+            Self::Bar(bar) => {
+                if let Some(bar) = locked(bar).as_ref() {
+                    bar.inc_length(bytes);
+                }
+            }
+            Self::Json(current) => {
+                if let Some(stage) = locked(current).as_mut() {
+                    stage.total = stage.total.saturating_add(bytes);
+                }
             }
             Self::None => {}
         }

@@ -32,9 +32,21 @@ impl Source {
         interrupted: &Arc<AtomicBool>,
     ) -> Result<(Self, Vec<SourceFile>)> {
         if !is_pipe(&args.source) {
-            let opened = open_image(&args.source, options)?;
+            let unnamed = |e: Error| match e.kind() {
+                // The first and last sectors are looked at to recognise the format.
+                ErrorKind::Io if args.rescue.is_wanted() && options.format.is_none() => {
+                    e.hint("name the format, so that nothing is read to recognise it: -f raw for a disk")
+                }
+                _ => e,
+            };
+            let opened = open_image(&args.source, options).map_err(unnamed)?;
             let files = SourceFile::of_images([&opened]);
             return Ok((Self::Image(opened), files));
+        }
+        if args.rescue.is_wanted() {
+            let text =
+                "a pipe cannot be read a second time: --on-read-error and mapfiles are for files and devices";
+            return Err(Error::usage(text));
         }
         let files = redirected(&std::io::stdin(), "/dev/stdin")?.into_iter().collect();
         let mut stdin = Stdin::new(Arc::clone(interrupted));

@@ -1,5 +1,6 @@
 //! Do two disks read the same?
 
+use crate::budget::workers;
 use crate::digest::{BLOCK_SIZE, check_disk_size};
 use crate::observer::Control;
 use format_core::{Disk, ExtentKind, Result};
@@ -39,10 +40,13 @@ pub fn compare_disks(a: &Disk, b: &Disk, strict: bool, control: Control<'_>) -> 
     check_disk_size(size)?;
     control.observer.begin("compare", size);
     let first = AtomicU64::new(u64::MAX);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads.max(1)).build().map_err(|e| {
-        format_core::Error::new(format_core::ErrorKind::Temporary, "cannot start worker threads")
-            .with_source(e)
-    })?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(workers(control.threads, 2, false))
+        .build()
+        .map_err(|e| {
+            format_core::Error::new(format_core::ErrorKind::Temporary, "cannot start worker threads")
+                .with_source(e)
+        })?;
     let compared = pool.install(|| {
         (0..size.div_ceil(WINDOW)).into_par_iter().try_for_each_init(Buffers::default, |buffers, index| {
             let start = index * WINDOW;

@@ -9,19 +9,26 @@
 //! [`convert`] runs the stages; read `run.rs` first. [`digest_disk`], [`verify_image`] and [`compare_disks`] use the
 //! same planner and workers without a sink.
 
+mod archive;
+mod budget;
 mod chunks;
 mod compare;
 mod device;
 mod diff;
 mod digest;
+mod earlier;
 mod hashes;
+mod losses;
 mod manifest;
+mod mapfile;
 mod measure;
 mod observer;
 mod pipeline;
 mod planner;
 mod ranges;
+mod rate;
 mod reading;
+mod rescue;
 mod run;
 mod salvage;
 mod sample;
@@ -30,23 +37,30 @@ mod stream;
 mod turns;
 mod verify;
 
+pub use archive::{Archive, Member};
+pub use budget::threads_within;
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;
 pub use diff::{Differences, diff_disks, diff_manifest};
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
+pub use earlier::{continued, is_copy};
 pub use hashes::{HashKind, Hashes};
+pub use losses::{Losses, LostRange};
 pub use manifest::{
     BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,
 };
+pub use mapfile::{Mapfile, RangeStatus};
 pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
 pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk, hash_disk};
 pub use ranges::RangeList;
+pub use rate::RateLimit;
+pub use rescue::{Patience, Rescue};
 pub use run::{
     ConvertOutcome, ConvertRequest, Destination, StreamRequest, convert, convert_stream, create_image,
     size_in,
 };
-pub use salvage::{Losses, salvaged};
+pub use salvage::salvaged;
 pub use sample::{Sample, SampleFacts};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};
 pub use verify::{HashCheck, Verification, verify_image, verify_sample};

@@ -6,7 +6,7 @@
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
 use crate::hashes::Hashes;
 use crate::pipeline::CopyOutcome;
-use format_core::{Error, FileTarget, Result, TargetStorage, is_zero};
+use format_core::{ChainLink, Error, FileTarget, OpenedImage, Result, TargetStorage, is_zero};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -50,6 +50,9 @@ pub struct Manifest {
     pub source: SourceFacts,
     /// The guest ranges in which the disk differs from its source, because fixups wrote there.
     pub changed: Vec<ChangedRange>,
+    /// The guest ranges that are zeros because the source could not be read there. None in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<ChangedRange>,
 }
 
 /// The image that a manifest belongs to.
@@ -70,6 +73,19 @@ pub struct SourceFacts {
     pub files: Vec<ImageFacts>,
     /// The source's digest where it was taken: it differs from the image's when fixups changed the disk.
     pub digest: Option<String>,
+}
+
+impl SourceFacts {
+    /// What is known of an opened image and its parents.
+    #[must_use]
+    pub fn of_image(source: &OpenedImage) -> Self {
+        let file = |link: &ChainLink| ImageFacts {
+            name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            format: link.format.name.into(),
+            file_size: link.file_size,
+        };
+        Self { files: source.chain.iter().map(file).collect(), digest: None }
+    }
 }
 
 /// A range of guest bytes.
@@ -110,6 +126,15 @@ impl Manifest {
     pub fn new(image: &Path, format: &str, blocks: &BlockList, source: SourceFacts) -> Result<Self> {
         let metadata =
             image.metadata().map_err(|e| Error::io(format!("cannot examine {}", image.display()), e))?;
+        let facts = ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() };
+        Self::of_image(facts, blocks, source)
+    }
+
+    /// The manifest of an image that is no file here: one in a pipe.
+    ///
+    /// # Errors
+    /// `Io` when the block hashes cannot be read.
+    pub fn of_image(image: ImageFacts, blocks: &BlockList, source: SourceFacts) -> Result<Self> {
         Ok(Self {
             version: 1,
             tool: concat!("rehome ", env!("CARGO_PKG_VERSION")).into(),
@@ -120,10 +145,11 @@ impl Manifest {
             virtual_size: blocks.virtual_size(),
             leaf_size: LEAF_SIZE,
             block_size: BLOCK_SIZE,
-            blocks: file_name(&blocks_path(image)),
-            image: ImageFacts { name: file_name(image), format: format.into(), file_size: metadata.len() },
+            blocks: format!("{}{BLOCKS_SUFFIX}", image.name),
+            image,
             source,
             changed: Vec::new(),
+            unreadable: Vec::new(),
         })
     }
 
@@ -158,13 +184,18 @@ impl Manifest {
         list.set_len(at)?;
         list.commit()?;
         let path = manifest_path(image);
+        let file = Box::new(FileTarget::create(&path, true)?);
+        file.write_all_at(0, &self.to_json()?)?;
+        file.commit()?;
+        Ok(path)
+    }
+
+    /// The manifest's own file.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::contract("the manifest cannot be written as JSON").with_source(e))?;
         text.push(b'\n');
-        let file = Box::new(FileTarget::create(&path, true)?);
-        file.write_all_at(0, &text)?;
-        file.commit()?;
-        Ok(path)
+        Ok(text)
     }
 
     /// Reads the manifest at `path` and its block list, and checks that they belong together.

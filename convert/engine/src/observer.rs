@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub trait Observer: Sync {
     /// A stage begins in which `data_bytes` bytes of data will be worked on.
     fn begin(&self, stage: &'static str, data_bytes: u64);
+    /// The stage has `bytes` more bytes of data than it began with.
+    fn grow(&self, _bytes: u64) {}
     /// `bytes` more bytes of data are done.
     fn advance(&self, bytes: u64);
     /// The stage ended.
@@ -31,8 +33,13 @@ pub struct Control<'a> {
     pub observer: &'a dyn Observer,
     /// Set by a signal handler: stop at the next block.
     pub interrupted: &'a AtomicBool,
-    /// How many workers read, hash and write.
+    /// How many workers read, hash and write; fewer where their memory would be too much.
     pub threads: usize,
+}
+
+/// How a run ends that was told to stop.
+pub(crate) fn interrupted() -> Error {
+    Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again")
 }
 
 impl Control<'_> {
@@ -49,7 +56,7 @@ impl Control<'_> {
     /// `Temporary` then.
     pub fn check(&self) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again"));
+            return Err(interrupted());
         }
         Ok(())
     }

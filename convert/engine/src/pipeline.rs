@@ -1,5 +1,6 @@
 //! The copy: workers read blocks, find zeros, hash and pack, and give the result to the sink.
 
+use crate::budget::workers;
 use crate::chunks::{ChunkKind, ChunkRun, give, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::hashes::{HashKind, Hashes, Hashing, ShortRuns};
@@ -186,6 +187,7 @@ fn run<'a>(
         (None, bytes, _) => (planner, bytes.unwrap_or(source.size)),
     };
     control.observer.begin(stage, bytes);
+    let packed = sink.is_some_and(|(_, needs)| needs.packed);
     let run = Run {
         source,
         sink,
@@ -198,7 +200,7 @@ fn run<'a>(
         failure: Mutex::new(None),
     };
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(control.threads.max(1))
+        .num_threads(workers(control.threads, 1 + u64::from(source.base.is_some()), packed))
         .thread_name(|i| format!("copy-{i}"))
         .build()
         .map_err(|e| {

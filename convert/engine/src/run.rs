@@ -7,8 +7,8 @@ use crate::pipeline::{CopyOutcome, Origin, copy};
 use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
-    ChainLink, ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage,
-    ParentImage, PipeTarget, Result, Sink, TargetStorage, Warning,
+    ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage, ParentImage,
+    PipeTarget, Result, Sink, TargetStorage, Warning,
 };
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -156,8 +156,9 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     };
     let copy = copy(origin, sink.as_ref(), also, control)?;
     sink.finish().map_err(named)?;
-    let manifest =
-        path.map(|path| Manifest::of_copy(path, format.name, &copy, source_facts(source))).transpose()?;
+    let manifest = path
+        .map(|path| Manifest::of_copy(path, format.name, &copy, SourceFacts::of_image(source)))
+        .transpose()?;
     let warnings = size_warning(format, disk.virtual_size(), size);
     Ok(ConvertOutcome { manifest, copy, warnings })
 }
@@ -307,15 +308,6 @@ fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
     let text =
         format!("{name} cannot hold a disk of {from} bytes: it has {size} bytes now, the rest is zeros");
     vec![Warning::new("disk-size-rounded", text)]
-}
-
-fn source_facts(source: &OpenedImage) -> SourceFacts {
-    let file = |link: &ChainLink| ImageFacts {
-        name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        format: link.format.name.into(),
-        file_size: link.file_size,
-    };
-    SourceFacts { files: source.chain.iter().map(file).collect(), digest: None }
 }
 
 #[cfg(test)]

@@ -1,41 +1,11 @@
 //! Reads what can be read of a damaged disk.
 
+use crate::losses::Losses;
 use format_core::{Disk, Error, ErrorKind, Extent, ExtentKind, Layer, Result};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Damage is passed over in steps of this many bytes, where the image has no larger chunks.
 const STEP: u64 = 64 << 10;
-/// Bounds the memory; an image with more gaps is beyond help.
-const MAX_LOSSES: usize = 100_000;
-
-/// What was lost: length and reason by guest offset.
-#[derive(Clone, Debug, Default)]
-pub struct Losses(Arc<Mutex<BTreeMap<u64, (u64, String)>>>);
-
-impl Losses {
-    /// Offset, length and reason of each range that could not be read, ascending; neighbours with one reason are joined.
-    #[must_use]
-    pub fn ranges(&self) -> Vec<(u64, u64, String)> {
-        let mut joined: Vec<(u64, u64, String)> = Vec::new();
-        for (&offset, (len, reason)) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            match joined.last_mut() {
-                Some((start, end, _)) if *start + *end >= offset => *end = (*end).max(offset + len - *start),
-                _ => joined.push((offset, *len, reason.clone())),
-            }
-        }
-        joined
-    }
-
-    fn add(&self, offset: u64, len: u64, error: Error) -> Result<()> {
-        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost.len() >= MAX_LOSSES {
-            return Err(error.context("too much of the disk cannot be read"));
-        }
-        lost.entry(offset).or_insert_with(|| (len, error.to_string()));
-        Ok(())
-    }
-}
 
 /// The disk with zeros where it cannot be read because the image is damaged. Where, is told by the second value once
 /// the disk was read. Errors of the host stay errors.
@@ -88,7 +58,7 @@ impl Layer for Salvage {
         match self.disk.extent_at(offset) {
             Err(error) if is_damage(&error) => {
                 let len = self.step_end(offset) - offset;
-                self.losses.add(offset, len, error)?;
+                self.losses.add(offset, len, true, error)?;
                 Ok(Extent { offset, len, kind: ExtentKind::Zero })
             }
             other => other,
@@ -107,7 +77,7 @@ impl Layer for Salvage {
             match self.disk.read_exact_at(at, now) {
                 Err(error) if is_damage(&error) => {
                     now.fill(0);
-                    self.losses.add(at, len as u64, error)?;
+                    self.losses.add(at, len as u64, true, error)?;
                 }
                 other => other?,
             }
@@ -189,7 +159,7 @@ mod tests {
         let (disk, losses) = salvaged(&Disk::new(vec![Arc::new(Damaged)]).unwrap()).unwrap();
         let mut bytes = [1; 5000];
         disk.read_exact_at(0, &mut bytes).unwrap();
-        let lost: Vec<_> = losses.ranges().into_iter().map(|(offset, len, _)| (offset, len)).collect();
+        let lost: Vec<_> = losses.ranges().into_iter().map(|lost| (lost.offset, lost.len)).collect();
         assert_eq!(lost, [(1024, 512), (2560, 512)]);
         for (at, &byte) in (0u64..).zip(&bytes) {
             let is_lost = lost.iter().any(|(offset, len)| (*offset..offset + len).contains(&at));

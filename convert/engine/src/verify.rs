@@ -37,6 +37,8 @@ pub struct Verification {
     pub sample: Option<SampleFacts>,
     /// Bytes of data that were read and hashed.
     pub data_bytes: u64,
+    /// Bytes that are zeros because the source could not be read when the image was written.
+    pub unreadable_bytes: u64,
 }
 
 /// One hash of the whole disk.
@@ -122,6 +124,7 @@ fn unread(manifest: &Manifest, disk: &Disk) -> Verification {
         hashes: BTreeMap::new(),
         sample: None,
         data_bytes: 0,
+        unreadable_bytes: manifest.unreadable.iter().fold(0, |sum, range| sum.saturating_add(range.len)),
     }
 }
 

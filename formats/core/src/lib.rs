@@ -45,6 +45,7 @@ mod format;
 mod gate;
 mod layer;
 mod overlay;
+mod ranges;
 mod runs;
 mod sink;
 mod storage;
@@ -70,6 +71,7 @@ pub use format::{Access, CreateOption, CreateRequest, Format, Key, LayerContext,
 pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
 pub use layer::{Details, HostRange, Layer, ParentRef};
 pub use overlay::Overlay;
+pub use ranges::RangeSet;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
 pub use storage::{FileStorage, MemStorage, Storage};

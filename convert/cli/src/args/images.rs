@@ -1,12 +1,13 @@
 //! Arguments of the commands that look at single images and make new ones.
 
-use super::{AlsoArgs, ChainArgs, OpenArgs};
+use super::{AlsoArgs, ChainArgs, OpenArgs, RescueArgs, SpeedArgs};
 use clap::Args;
+use clap::builder::ArgPredicate;
 use format_core::units::parse_size;
 use std::path::PathBuf;
 
 /// A size as people type it.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     // Half a byte is a unit that was forgotten.
     if text.contains('.') && !text.ends_with(|c: char| c.is_ascii_alphabetic()) {
         return Err("a fraction needs a unit, as in 1.5G".into());
@@ -17,14 +18,30 @@ fn size(text: &str) -> Result<u64, String> {
     })
 }
 
-#[derive(Args, Debug)]
+/// What stands for the second image where there is only one: a folder can be none.
+pub(crate) const NO_IMAGE: &str = ".";
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ConvertArgs {
     /// The image to read; it is opened read-only. `-` reads a pipe: streamOptimized VMDK flows through, any other image
     /// is put into a temporary file beside the target first.
     pub(crate) source: PathBuf,
     /// The image to write. It is NAME.partial until it is complete. `-` writes to stdout, in a format that can flow:
-    /// raw, streamOptimized VMDK, fixed VHD.
+    /// raw, streamOptimized VMDK, fixed VHD. With --out it is one more image to read.
+    #[arg(
+        required = false,
+        required_unless_present = "out",
+        default_value_if("out", ArgPredicate::IsPresent, NO_IMAGE)
+    )]
     pub(crate) target: PathBuf,
+    /// With --out: further images to read.
+    #[arg(value_name = "MORE", requires = "out")]
+    pub(crate) more: Vec<PathBuf>,
+    /// Convert all the images that are named, at once, into the folder DIR, each under its own name with the extension
+    /// of the format that -O names. When one fails, the others go on; the exit code is the first failure's.
+    #[arg(long, value_name = "DIR", requires = "target_format",
+        conflicts_with_all = ["existing", "tar", "mapfile", "source_mapfile", "size"])]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
     /// Format of the target; by default what its file name says.
@@ -37,6 +54,10 @@ pub(crate) struct ConvertArgs {
     /// partition would be cut. The backup of a GPT is moved to the new end.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) size: Option<u64>,
+    /// Write a tar archive into the pipe: the raw image as NAME, then its manifest and block list, so that 'rehome verify
+    /// NAME' can check it where the archive is unpacked. The target is `-`.
+    #[arg(long, value_name = "NAME", conflicts_with = "existing")]
+    pub(crate) tar: Option<String>,
     /// The target is a block device that exists: it is overwritten in place, as raw disk. What is on it is lost, also
     /// when the run is interrupted. It must not be mounted.
     #[arg(short = 'n', requires = "overwrite_device")]
@@ -55,6 +76,10 @@ pub(crate) struct ConvertArgs {
     pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) also: AlsoArgs,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArgs,
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
 }
 
 #[derive(Args, Debug)]

@@ -2,9 +2,13 @@
 
 mod images;
 mod proof;
+mod rescue;
+mod speed;
 
 pub(crate) use images::*;
 pub(crate) use proof::*;
+pub(crate) use rescue::*;
+pub(crate) use speed::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -38,7 +42,7 @@ Examples:
 
 Exit codes:
    0  done                            70  a bug in rehome
-   1  a difference was found          73  destination missing or exists
+   1  a difference, or data lost      73  destination missing or exists
    2  wrong usage                     74  I/O error
   65  corrupt, or proof failed        75  try again later
   66  source missing                  77  denied
@@ -69,8 +73,18 @@ Examples:
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
   rehome convert disk.vmdk disk.qcow2 --also sha256     as sha256sum would give for the raw disk
+  rehome convert a.vmdk b.vmdk --out vm -O vhdx         several at once: vm/a.vhdx, vm/b.vhdx
+  rehome convert disk.vmdk - --tar disk.raw | ssh host tar -x
+  rehome convert /dev/sdX disk.qcow2 --on-read-error retry=3 --mapfile disk.map
+  rehome convert rescue.img disk.qcow2 --source-mapfile rescue.map
 
-Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";
+Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.
+
+Disks that fail: a range that cannot be read is tried in smaller pieces down to a sector; the
+kernel itself reads devices in pages, mostly 4 KiB. Where 128 sectors in a row are bad, growing
+runs are passed over ('*' in the mapfile). A device that answers nowhere any more ends the run
+with 74. A second run with the same mapfile reads only what is missing from the source, and puts
+it together with the first target: into a new file that replaces it, or in place on a device.";
 
 const AFTER_DELTA: &str = "\
 -f and -l are about TOP, -F is about BASE. The target names BASE as its parent: keep BASE, and keep it unchanged.
@@ -149,7 +163,7 @@ pub(crate) enum Command {
 }
 
 /// How an image is opened.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct OpenArgs {
     /// Format of the source. Without it the bytes and the file name decide; raw disks are never guessed when the
     /// bytes look like something else.
@@ -163,7 +177,7 @@ pub(crate) struct OpenArgs {
 }
 
 /// What an image may need besides its own file.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ChainArgs {
     /// A folder outside the image's own in which parents and extent files of the image may lie. Repeatable.
     #[arg(long, value_name = "DIR")]
@@ -223,6 +237,8 @@ pub(crate) struct MigrateArgs {
     /// Replace files of an earlier run.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
 }
 
 #[derive(Args, Debug)]

@@ -33,7 +33,7 @@ Examples:
   rehome diff now.qcow2 copy.vhdx.rehome.json           what changed since the manifest was written";
 
 /// Which hashes of the whole disk are taken in the same pass.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct AlsoArgs {
     /// Take these hashes of the whole disk too: blake3, sha256, md5, as b3sum, sha256sum and md5sum give for the raw disk.
     /// Every byte counts, holes too: a mostly empty disk of many terabytes takes its time. Repeatable, or several

@@ -4,7 +4,7 @@ use crate::args::CheckArgs;
 use crate::commands::convert::without_manifest;
 use crate::commands::file_format;
 use crate::output::{Printer, counted, safe};
-use convert_engine::{Control, ConvertRequest, Destination, convert, salvaged};
+use convert_engine::{Control, ConvertRequest, Destination, LostRange, convert, salvaged};
 use format_core::units::format_size;
 use format_core::{
     CheckReport, CheckedImage, Error, ErrorKind, Finding, Result, Severity, Warning, check_image, open_image,
@@ -50,15 +50,8 @@ struct Repair {
     manifest: String,
     digest: String,
     lost_bytes: u64,
-    lost: Vec<Lost>,
+    lost: Vec<LostRange>,
     warnings: Vec<Warning>,
-}
-
-#[derive(Serialize)]
-struct Lost {
-    offset: u64,
-    len: u64,
-    reason: String,
 }
 
 impl Image {
@@ -133,8 +126,7 @@ fn repair(args: &CheckArgs, new: &Path, control: Control<'_>) -> Result<Repair> 
     let warnings = [opened.warnings.clone(), done.warnings.clone()].concat();
     let (manifest, copy) = done.into_manifest()?;
     let saved = manifest.save(new, &copy.blocks).map_err(|e| without_manifest(new, e))?;
-    let lost: Vec<_> =
-        losses.ranges().into_iter().map(|(offset, len, reason)| Lost { offset, len, reason }).collect();
+    let lost = losses.ranges();
     Ok(Repair {
         target: new.display().to_string(),
         manifest: saved.display().to_string(),

@@ -1,18 +1,19 @@
 //! `rehome convert` and `rehome flatten`
 
+use crate::archive;
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, hash_lines, safe};
+use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, Hashes, SourceFile, StreamRequest, convert,
-    convert_stream, digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Archive, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange,
+    SourceFacts, SourceFile, StreamRequest, convert, convert_stream, digest_disk, refuse_device_of_sources,
+    refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
-use format_core::{
-    DeviceTarget, Error, ErrorKind, Format, OpenOptions, PipeTarget, Result, Warning, open_image,
-};
+use format_core::{DeviceTarget, Error, ErrorKind, Format, OpenOptions, Result, Warning, open_image};
 use serde::Serialize;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -22,8 +23,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 #[derive(Serialize)]
-struct Outcome {
-    source: String,
+pub(super) struct Outcome {
+    pub(super) source: String,
     target: String,
     format: &'static str,
     virtual_size: u64,
@@ -34,8 +35,17 @@ struct Outcome {
     hashes: Hashes,
     manifest: Option<String>,
     verified: bool,
+    /// What could not be read and became zeros.
+    unreadable: Vec<LostRange>,
     seconds: f64,
-    warnings: Vec<Warning>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Outcome {
+    /// Also where it was asked for, lost data never look like success.
+    pub(super) fn exit_code(&self) -> u8 {
+        u8::from(!self.unreadable.is_empty())
+    }
 }
 
 /// `-` as a name.
@@ -49,6 +59,21 @@ pub(crate) fn run(
     control: Control<'_>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
+    if args.out.is_some() {
+        return super::convert_several::run(args, printer, control, interrupted);
+    }
+    let outcome = convert_one(args, printer, control, interrupted)?;
+    printer.result(&outcome, human)?;
+    Ok(ExitCode::from(outcome.exit_code()))
+}
+
+/// Converts one image, and tells its warnings.
+pub(super) fn convert_one(
+    args: &ConvertArgs,
+    printer: &Printer,
+    control: Control<'_>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Outcome> {
     let started = Instant::now();
     let format = wanted_format(args)?;
     let mut warnings = Vec::new();
@@ -57,9 +82,10 @@ pub(crate) fn run(
     }
     // A pipe that a signal ends fails in many ways, all of them meant.
     let meant = |e| control.check().err().unwrap_or(e);
-    let (source, files) = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
-    refuse_in_place(args, &files)?;
-    let done = copy(args, source, &files, format, printer, &mut warnings, control).map_err(meant)?;
+    let input = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
+    refuse_in_place(args, &input.1)?;
+    let (done, unreadable) =
+        copy(args, input, format, printer, &mut warnings, control, interrupted).map_err(meant)?;
     printer.warnings(&done.warnings);
     warnings.extend_from_slice(&done.warnings);
     let manifest = match &done.manifest {
@@ -71,7 +97,7 @@ pub(crate) fn run(
     if args.verify {
         verify(args, format, &done, control)?;
     }
-    let outcome = Outcome {
+    Ok(Outcome {
         source: args.source.display().to_string(),
         target: args.target.display().to_string(),
         format: format.name,
@@ -82,14 +108,16 @@ pub(crate) fn run(
         hashes: done.copy.hashes,
         manifest: manifest.map(|path| path.display().to_string()),
         verified: args.verify,
+        unreadable,
         seconds: started.elapsed().as_secs_f64(),
         warnings,
-    };
-    printer.result(&outcome, human)?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
+    if args.tar.is_some() && args.target_format.is_none() {
+        return format_named("raw");
+    }
     if !args.existing {
         if std::fs::metadata(&args.target).is_ok_and(|target| target.file_type().is_block_device()) {
             return Err(Error::usage(format!("{} is a block device", args.target.display()))
@@ -107,39 +135,53 @@ fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
 
 fn copy(
     args: &ConvertArgs,
-    source: Source,
-    files: &[SourceFile],
+    input: (Source, Vec<SourceFile>),
     format: &'static Format,
     printer: &Printer,
     warnings: &mut Vec<Warning>,
     control: Control<'_>,
-) -> Result<ConvertOutcome> {
+    interrupted: &Arc<AtomicBool>,
+) -> Result<(ConvertOutcome, Vec<LostRange>)> {
     let options = key_values(&args.options)?;
     let also = args.also.kinds.as_slice();
-    let opened = match source {
-        Source::Image(opened) => opened,
-        Source::Stream(stream) => {
-            let (name, input, target) = ("stdin", files, destination(args)?);
+    let archive = archive::archive_of(args, format)?;
+    let opened = match input {
+        (Source::Image(opened), _) => opened,
+        (Source::Stream(stream), files) => {
+            let target = destination(args, archive.as_ref(), stream.virtual_size())?;
+            let file = ImageFacts { name: "stdin".into(), format: stream.format().into(), file_size: 0 };
+            let (name, input) = ("stdin", files.as_slice());
             let request = StreamRequest { stream, name, input, target, format, options, also };
-            return convert_stream(request, control);
+            let mut done = convert_stream(request, control)?;
+            let facts = SourceFacts { files: vec![file], digest: None };
+            archive::add_manifest(archive.as_ref(), &mut done, format, facts)?;
+            archive::finish(archive, &mut done)?;
+            return Ok((done, Vec::new()));
         }
     };
     printer.warnings(&opened.warnings);
+    let mut rescuing = Rescuing::new(args, &opened, format, interrupted)?;
     let (disk, resized) = match args.size {
         Some(size) => {
             // A table at the end of the disk has to know where the end will be.
             let (size, rounded) = size_in(format, size, &options)?;
-            let (disk, moved) = resize_disk(&opened.disk, size)?;
+            let (disk, moved) = resize_disk(rescuing.disk(), size)?;
             (disk, [rounded, moved].concat())
         }
-        None => (opened.disk.clone(), Vec::new()),
+        None => (rescuing.disk().clone(), Vec::new()),
     };
     printer.warnings(&resized);
-    let target = destination(args)?;
+    let target = rescuing.destination(destination(args, archive.as_ref(), disk.virtual_size())?);
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None, also };
-    let done = convert(request, control)?;
+    let mut done = match convert(request, control) {
+        Ok(done) => done,
+        Err(error) => return Err(rescuing.failed(&args.target, error)),
+    };
+    archive::add_manifest(archive.as_ref(), &mut done, format, SourceFacts::of_image(&opened))?;
+    let lost = rescuing.done(&mut done)?;
+    archive::finish(archive, &mut done)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
-    Ok(done)
+    Ok((done, lost))
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
@@ -155,9 +197,9 @@ fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
     refuse_source_files(&args.target, files)
 }
 
-fn destination(args: &ConvertArgs) -> Result<Destination<'_>> {
+fn destination<'a>(args: &'a ConvertArgs, archive: Option<&Archive>, size: u64) -> Result<Destination<'a>> {
     if is_pipe(&args.target) {
-        return Ok(Destination::Pipe(PipeTarget::new(Box::new(std::io::stdout()))));
+        return Ok(Destination::Pipe(archive::pipe(archive, size)?));
     }
     if args.existing {
         return Ok(Destination::Device(DeviceTarget::open(&args.target)?));
@@ -190,10 +232,10 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
         .hint("make room for the manifest, then run the same command with --force")
 }
 
-fn human(o: &Outcome) -> String {
+pub(super) fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
     format!(
-        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}{}",
+        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}{}{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
@@ -203,5 +245,6 @@ fn human(o: &Outcome) -> String {
         o.digest,
         hash_lines(&o.hashes),
         manifest.unwrap_or_default(),
+        lost_lines(&o.unreadable),
     )
 }

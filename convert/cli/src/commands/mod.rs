@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod convert;
+pub(crate) mod convert_several;
 pub(crate) mod create;
 pub(crate) mod delta;
 pub(crate) mod diff;

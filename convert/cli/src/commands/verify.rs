@@ -46,6 +46,12 @@ fn human(found: &Verification) -> String {
         ),
         (false, _) => different(found),
     };
+    if found.ok && found.unreadable_bytes > 0 {
+        text.push_str(&format!(
+            "but {} of it are zeros because the source could not be read there: the manifest lists them\n",
+            format_size(found.unreadable_bytes)
+        ));
+    }
     for (kind, check) in &found.hashes {
         let verdict = if check.found == check.expected { "" } else { "  NOT what the manifest says" };
         text.push_str(&format!("{kind:<8} {}{verdict}\n", check.found));

@@ -1,11 +1,12 @@
 //! A target that is a block device.
 
 use super::direct::DirectFile;
-use crate::{Error, ErrorKind, Result, TargetStorage};
+use crate::{Error, ErrorKind, RangeSet, Result, TargetStorage};
 use rustix::fs::{FallocateFlags, FileType, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const ZEROS: usize = 1 << 20;
 
@@ -16,6 +17,7 @@ pub struct DeviceTarget {
     file: DirectFile,
     path: PathBuf,
     size: u64,
+    written: Arc<Mutex<RangeSet>>,
 }
 
 impl DeviceTarget {
@@ -48,13 +50,24 @@ impl DeviceTarget {
         })?;
         let size = rustix::fs::seek(&file, SeekFrom::End(0))
             .map_err(|e| Error::io(format!("cannot examine {}", path.display()), e.into()))?;
-        Ok(Self { file: DirectFile::new(file), path: path.to_owned(), size })
+        let file = DirectFile::new(file);
+        Ok(Self { file, path: path.to_owned(), size, written: Arc::default() })
     }
 
     /// Size in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What was written or zeroed so far; it goes on counting, and outlives the target.
+    #[must_use]
+    pub fn written(&self) -> Arc<Mutex<RangeSet>> {
+        Arc::clone(&self.written)
+    }
+
+    fn note(&self, offset: u64, len: u64) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).add(offset, len);
     }
 
     fn failed(&self, what: &str, offset: u64, error: std::io::Error) -> Error {
@@ -64,7 +77,9 @@ impl DeviceTarget {
 
 impl TargetStorage for DeviceTarget {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.file.write_all_at(bytes, offset).map_err(|e| self.failed("write to", offset, e))
+        self.file.write_all_at(bytes, offset).map_err(|e| self.failed("write to", offset, e))?;
+        self.note(offset, bytes.len() as u64);
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
@@ -83,7 +98,11 @@ impl TargetStorage for DeviceTarget {
         // The kernel zeroes by discard only where the device promises that discarded blocks read as zeros.
         match rustix::fs::fallocate(self.file.file(), FallocateFlags::ZERO_RANGE, offset, len) {
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NODEV | Errno::NOSYS) => {}
-            other => return other.map_err(|e| self.failed("write zeros to", offset, e.into())),
+            other => {
+                other.map_err(|e| self.failed("write zeros to", offset, e.into()))?;
+                self.note(offset, len);
+                return Ok(());
+            }
         }
         let zeros = vec![0; len.min(ZEROS as u64) as usize];
         let mut done = 0;

@@ -1,6 +1,7 @@
 //! What an operator sees of rehome: arguments in; files, output and exit codes out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod archive;
 mod bench;
 mod compare;
 mod convert;
@@ -17,4 +18,6 @@ mod operator;
 mod output;
 mod places;
 mod reflinks;
+mod rescue;
+mod several;
 mod verify;

@@ -113,3 +113,41 @@ fn help_of_the_commands_with_a_target_has_examples() {
         assert!(run.stdout.contains(&format!("Examples:\n  rehome {command} ")), "{run:?}");
     }
 }
+
+#[test]
+fn a_rate_limit_slows_the_copy_down_and_a_signal_still_ends_it() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", 40 * MIB, &[(0, 10 * MIB)]);
+    let started = Instant::now();
+    bench.rehome(&["convert", "--rate-limit", "5M", "disk.raw", "out.qcow2"]).ends(0);
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(1900), "10 MiB at 5 MiB/s took {took:?}");
+    assert!(took < Duration::from_secs(7), "holes are free: {took:?}");
+    let child = bench.spawn(&["convert", "--rate-limit", "1", "disk.raw", "slow.qcow2"]);
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    bench.rehome(&["convert", "--rate-limit", "0", "disk.raw", "x.raw"]).ends(2);
+}
+
+#[test]
+fn memory_stays_below_its_limit_for_any_number_of_threads() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", 400 * MIB, &[(0, 400 * MIB)]);
+    let peak = |args: &str| -> u64 {
+        let line = format!("/usr/bin/time -f 'peak %M' \"$REHOME\" --threads 64 convert --force {args}");
+        let run = bench.bash(&line).ends(0);
+        let kib = run.stderr.lines().find_map(|line| line.strip_prefix("peak ")).unwrap();
+        kib.trim().parse::<u64>().unwrap() << 10
+    };
+    // Noise is what compresses worst: a worker holds it twice.
+    for args in ["disk.raw out.raw", "disk.raw out.vmdk -o subformat=streamOptimized"] {
+        let found = peak(args);
+        assert!(found < 256 * MIB, "{found} bytes for {args}");
+    }
+    let found = peak("--max-memory 64M disk.raw out.raw");
+    assert!(found < 64 * MIB, "{found} bytes");
+    let run = bench.rehome(&["convert", "--max-memory", "20M", "disk.raw", "x.raw"]).ends(2);
+    assert!(run.stderr.contains("one worker needs 41 MiB"), "{run:?}");
+}
