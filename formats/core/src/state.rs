@@ -127,8 +127,12 @@ mod tests {
         let state = state.bytes();
         let read = |bytes: &[u8]| -> Result<_> {
             let mut reader = StateReader::new(bytes);
-            let found =
-                (reader.number_to(7)?, reader.list::<u32>()?, reader.list_of::<u64>(1)?, reader.list::<u16>()?);
+            let found = (
+                reader.number_to(7)?,
+                reader.list::<u32>()?,
+                reader.list_of::<u64>(1)?,
+                reader.list::<u16>()?,
+            );
             reader.end().map(|()| found)
         };
         assert_eq!(read(&state).unwrap(), (7, vec![1, u32::MAX], vec![5], vec![]));

@@ -110,7 +110,7 @@ impl FileTarget {
             sources: Vec::new(),
             resuming: true,
             blank_from: AtomicU64::new(u64::MAX),
-            kept: Arc::default(),
+            kept: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -120,6 +120,7 @@ impl FileTarget {
     /// `Io` when the host fails.
     pub fn restart(&mut self) -> Result<()> {
         self.resuming = false;
+        self.kept.store(false, Ordering::Relaxed);
         let journal = Self::journal_path(&self.path);
         match std::fs::remove_file(&journal) {
             // Durable before the first new byte: the journal would vouch for what it does not know.
@@ -141,7 +142,7 @@ impl FileTarget {
         Ok((found.len(), found.ino()))
     }
 
-    /// What decides whether the partial files stay when the run fails; at first they do not.
+    /// What decides whether the partial files stay when the run fails: those of an interrupted run do, new ones do not.
     #[must_use]
     pub fn kept(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.kept)
@@ -349,7 +350,6 @@ mod tests {
         assert_eq!(names(), 3);
 
         let second = FileTarget::resume(&path, false).unwrap();
-        second.kept().store(true, Ordering::Relaxed);
         assert_eq!(second.resume_at(20_001).unwrap_err().kind(), ErrorKind::Corrupt);
         second.resume_at(10_000).unwrap();
         second.zero_range(5_000, 1 << 40).unwrap();
