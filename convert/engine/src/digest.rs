@@ -250,7 +250,11 @@ impl BlockList {
         }
     }
 
-    fn get(&self, index: u64) -> Result<Digest> {
+    /// The hash of block `index`.
+    ///
+    /// # Errors
+    /// `Contract` outside the disk, `Io` when the file cannot be read.
+    pub(crate) fn get(&self, index: u64) -> Result<Digest> {
         let mut entry = [0; HASH_LEN as usize];
         match &self.store {
             Store::Memory(bytes) => {

@@ -9,15 +9,18 @@
 //! [`convert`] runs the stages; read `run.rs` first. [`digest_disk`], [`verify_image`] and [`compare_disks`] use the
 //! same planner and workers without a sink.
 
+mod checkpoints;
 mod chunks;
 mod compare;
 mod device;
 mod digest;
+mod journal;
 mod manifest;
 mod measure;
 mod observer;
 mod pipeline;
 mod planner;
+mod resume;
 mod run;
 mod salvage;
 mod sources;
@@ -34,6 +37,7 @@ pub use manifest::{
 pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
 pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk};
+pub use resume::{Resumption, convert_or_go_on};
 pub use run::{ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, size_in};
 pub use salvage::{Losses, salvaged};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};

@@ -1,14 +1,16 @@
 //! The copy: workers read blocks, find zeros, hash and pack, and give the result to the sink.
 
+use crate::checkpoints::{Checkpoints, Done, Standing};
 use crate::chunks::{ChunkKind, ChunkRun, give, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::observer::Control;
 use crate::planner::{Planner, Work, WorkKind, WorkSource};
 use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
-use format_core::{ChunkStream, Disk, Error, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink};
+use format_core::{ChunkStream, Disk, Error, ErrorKind, ExtentKind, MAX_CHUNK, Needs, Order, Result, Sink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a copy did.
 #[derive(Debug)]
@@ -28,6 +30,20 @@ pub struct CopyOutcome {
 pub fn copy_disk(disk: &Disk, sink: &dyn Sink, control: Control<'_>) -> Result<CopyOutcome> {
     let source = Source { size: disk.virtual_size(), disk: Some(disk), base: None };
     run("copy", source, Box::new(Planner::new(disk)), Some(checked(sink)?), control)
+}
+
+/// As [`copy_disk`], with checkpoints, and without what was done before.
+pub(crate) fn copy_on(
+    disk: &Disk,
+    sink: &dyn Sink,
+    checkpoints: &Checkpoints,
+    done: Done,
+    control: Control<'_>,
+) -> Result<CopyOutcome> {
+    let source = Source { size: disk.virtual_size(), disk: Some(disk), base: None };
+    let planner = Box::new(Planner::new(disk).without(done.blocks));
+    let progress = Progress { checkpoints: Some(checkpoints), hashes: done.hashes, totals: done.totals };
+    run_from("copy", source, planner, Some(checked(sink)?), progress, control)
 }
 
 /// Gives `sink` only the chunks of `disk` that read differently in `base`, and hashes the whole disk in the same pass.
@@ -94,29 +110,54 @@ fn run<'a>(
     sink: Option<(&'a dyn Sink, Needs)>,
     control: Control<'a>,
 ) -> Result<CopyOutcome> {
-    let blocks = BlockList::new(source.size)?;
+    let hashes = BlockList::new(source.size)?;
+    let progress = Progress { checkpoints: None, hashes, totals: (0, 0) };
+    run_from(stage, source, planner, sink, progress, control)
+}
+
+/// Where a run stands when it begins, and who remembers where it stands later.
+struct Progress<'a> {
+    checkpoints: Option<&'a Checkpoints>,
+    hashes: BlockList,
+    totals: (u64, u64),
+}
+
+fn run_from<'a>(
+    stage: &'static str,
+    source: Source<'a>,
+    planner: Box<dyn WorkSource + 'a>,
+    sink: Option<(&'a dyn Sink, Needs)>,
+    progress: Progress<'a>,
+    control: Control<'a>,
+) -> Result<CopyOutcome> {
     let data = source.disk.map_or(Ok(source.size), |disk| data_bytes(disk, control))?;
     control.observer.begin(stage, data);
+    control.observer.advance(progress.totals.0);
     let run = Run {
         source,
         sink,
         control,
+        checkpoints: progress.checkpoints,
         planner: Mutex::new(planner),
-        blocks,
+        blocks: progress.hashes,
         turns: Turns::default(),
-        totals: Mutex::default(),
+        totals: Mutex::new(progress.totals),
         failure: Mutex::new(None),
+        sink_failed: AtomicBool::new(false),
     };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(control.threads.max(1))
         .thread_name(|i| format!("copy-{i}"))
         .build()
-        .map_err(|e| {
-            Error::new(format_core::ErrorKind::Temporary, "cannot start worker threads").with_source(e)
-        })?;
+        .map_err(|e| Error::new(ErrorKind::Temporary, "cannot start worker threads").with_source(e))?;
     pool.broadcast(|_| run.work_until_done());
     control.observer.end();
-    if let Some(error) = locked(&run.failure).take() {
+    let failure = locked(&run.failure).take();
+    if let (Some(checkpoints), Some((sink, _))) = (run.checkpoints, run.sink) {
+        let is_clean = !run.sink_failed.load(Ordering::Relaxed);
+        checkpoints.close(failure.as_ref(), is_clean, &run.standing(sink))?;
+    }
+    if let Some(error) = failure {
         return Err(error);
     }
     let (read, written) = *locked(&run.totals);
@@ -141,12 +182,15 @@ struct Run<'a> {
     source: Source<'a>,
     sink: Option<(&'a dyn Sink, Needs)>,
     control: Control<'a>,
+    checkpoints: Option<&'a Checkpoints>,
     planner: Mutex<Box<dyn WorkSource + 'a>>,
     blocks: BlockList,
     turns: Turns,
     /// Bytes read, bytes written.
     totals: Mutex<(u64, u64)>,
     failure: Mutex<Option<Error>>,
+    /// Whether the sink may have done half of something.
+    sink_failed: AtomicBool,
 }
 
 /// One worker's memory: a block, and the base's block where there is one.
@@ -177,11 +221,20 @@ impl Run<'_> {
 
     fn step(&self, buffers: &mut Buffers) -> Result<Step> {
         self.control.check()?;
+        // Before a turn is taken: who has an earlier turn than another never waits for a checkpoint that waits for that one.
+        let working = self.checkpoints.map(Checkpoints::working);
         let work = locked(&self.planner).next(&mut buffers.block)?;
-        match work {
-            None => Ok(Step::End),
-            Some(work) => self.do_work(&work, buffers).map(|()| Step::More),
+        let Some(work) = work else { return Ok(Step::End) };
+        self.do_work(&work, buffers)?;
+        drop(working);
+        if let (Some(checkpoints), Some((sink, _))) = (self.checkpoints, self.sink) {
+            checkpoints.at_pace(&self.standing(sink))?;
         }
+        Ok(Step::More)
+    }
+
+    fn standing<'b>(&'b self, sink: &'b dyn Sink) -> Standing<'b> {
+        Standing { sink, hashes: &self.blocks, totals: &self.totals }
     }
 
     fn do_work(&self, work: &Work, buffers: &mut Buffers) -> Result<()> {
@@ -203,6 +256,9 @@ impl Run<'_> {
                 let mut totals = locked(&self.totals);
                 *totals = (totals.0 + read, totals.1 + written);
                 drop(totals);
+                if let Some(checkpoints) = self.checkpoints {
+                    checkpoints.is_done(*index);
+                }
                 self.control.observer.advance(read);
                 Ok(())
             }
@@ -270,16 +326,21 @@ impl Run<'_> {
 
     /// Runs `action` on the sink, in its turn where the sink wants ascending offsets.
     fn in_turn(&self, turn: u64, action: impl FnOnce(&dyn Sink) -> Result<()>) -> Result<()> {
-        match self.sink {
-            None => Ok(()),
-            Some((sink, Needs { order: Order::Any, .. })) => action(sink),
-            Some((sink, Needs { order: Order::Ascending, .. })) => {
-                // Stopped while waiting: another worker failed and its error is the one to tell.
-                let Some(_turn) = self.turns.wait_for(turn) else { return Ok(()) };
-                action(sink)
-            }
-        }
+        let Some((sink, needs)) = self.sink else { return Ok(()) };
+        let _turn = match needs.order {
+            Order::Any => None,
+            Order::Ascending => match self.turns.wait_for(turn) {
+                None => return Err(stopped()),
+                turn => turn,
+            },
+        };
+        action(sink).inspect_err(|_| self.sink_failed.store(true, Ordering::Relaxed))
     }
+}
+
+/// Another worker failed while this one waited: its error is there already, and is the one to tell.
+fn stopped() -> Error {
+    Error::new(ErrorKind::Temporary, "stopped by the failure of another worker")
 }
 
 enum Step {
@@ -302,7 +363,7 @@ fn fill(disk: &Disk, block: &mut [u8], start: u64, data: &[(u64, u64)]) -> Resul
 
 /// Where the next data of `disk` begin, before `end`. It looks no further: how far they go would be asked again from
 /// their every block.
-fn next_data(disk: &Disk, start: u64, end: u64) -> Result<Option<u64>> {
+pub(crate) fn next_data(disk: &Disk, start: u64, end: u64) -> Result<Option<u64>> {
     let end = end.min(disk.virtual_size());
     let mut at = start;
     while at < end {

@@ -51,6 +51,8 @@ pub struct ConvertOutcome {
     pub manifest: Option<Manifest>,
     /// What the copy read and wrote, with the block hashes.
     pub copy: CopyOutcome,
+    /// Bytes of data that an interrupted run had copied already, where this one went on with it.
+    pub resumed_from: Option<u64>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
 }
@@ -89,7 +91,7 @@ fn cannot_write(format: &Format) -> Error {
 }
 
 /// The checked request, its size rounded up to what the format can hold.
-fn create_request(
+pub(crate) fn create_request(
     format: &'static Format,
     virtual_size: u64,
     options: BTreeMap<String, String>,
@@ -152,10 +154,19 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
         Some(image) => copy_difference(&image.disk, &disk_written, sink.as_ref(), control)?,
     };
     sink.finish().map_err(named)?;
-    let manifest =
-        path.map(|path| Manifest::new(path, format.name, &copy.blocks, source_facts(source))).transpose()?;
+    let manifest = path.map(|path| manifest_of(path, format, &copy, source)).transpose()?;
     let warnings = size_warning(format, disk.virtual_size(), size);
-    Ok(ConvertOutcome { manifest, copy, warnings })
+    Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
+}
+
+/// The manifest of the image that was written at `path`.
+pub(crate) fn manifest_of(
+    path: &Path,
+    format: &Format,
+    copy: &CopyOutcome,
+    source: &OpenedImage,
+) -> Result<Manifest> {
+    Manifest::new(path, format.name, &copy.blocks, source_facts(source))
 }
 
 /// As [`convert`] for what comes through a pipe; `name` is what the manifest calls it. The pipe can be a file that was
@@ -186,7 +197,7 @@ pub fn convert_stream(
     let facts = SourceFacts { files, digest: None };
     let manifest = path.map(|path| Manifest::new(path, format.name, &copy.blocks, facts)).transpose()?;
     warnings.extend(size_warning(format, virtual_size, size));
-    Ok(ConvertOutcome { manifest, copy, warnings })
+    Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
 }
 
 /// Writes an image that reads as zeros, or as its parent.
@@ -285,7 +296,7 @@ fn relative(folder: &Path, path: &Path) -> PathBuf {
     up.chain(path.components().skip(same)).collect()
 }
 
-fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
+pub(crate) fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
     if size == from {
         return Vec::new();
     }

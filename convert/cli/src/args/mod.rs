@@ -67,6 +67,9 @@ Examples:
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
 
+A copy that was interrupted (a signal, a full disk, an I/O error, a power cut) leaves NAME.partial and its journal: the
+same command goes on where it stopped, or says why it starts over. A copy of a few seconds, a copy from or to a pipe,
+and one onto a device always start over; --restart makes any other do so.
 Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";
 
 const AFTER_DELTA: &str = "\

@@ -5,8 +5,8 @@ use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, safe};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, SourceFile, convert, convert_stream, digest_disk,
-    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Control, ConvertOutcome, ConvertRequest, Destination, Resumption, SourceFile, convert_or_go_on,
+    convert_stream, digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -30,6 +30,8 @@ struct Outcome {
     /// `None` for devices and pipes.
     file_size: Option<u64>,
     data_bytes: u64,
+    /// Bytes of data that an interrupted run had copied.
+    resumed_from: Option<u64>,
     digest: String,
     manifest: Option<String>,
     verified: bool,
@@ -55,7 +57,10 @@ pub(crate) fn run(
         return Err(Error::usage("what went into a pipe cannot be read back: leave --verify away"));
     }
     // A pipe that a signal ends fails in many ways, all of them meant.
-    let meant = |e| control.check().err().unwrap_or(e);
+    let meant = |e: Error| match e.kind() {
+        ErrorKind::Temporary => e,
+        _ => control.check().err().unwrap_or(e),
+    };
     let (source, files) = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
     refuse_in_place(args, &files)?;
     let done = copy(args, source, &files, format, printer, &mut warnings, control).map_err(meant)?;
@@ -77,6 +82,7 @@ pub(crate) fn run(
         virtual_size: done.copy.blocks.virtual_size(),
         file_size: done.manifest.as_ref().map(|manifest| manifest.image.file_size),
         data_bytes: done.copy.read,
+        resumed_from: done.resumed_from,
         digest: done.copy.blocks.digest()?.to_hex().to_string(),
         manifest: manifest.map(|path| path.display().to_string()),
         verified: args.verify,
@@ -132,9 +138,18 @@ fn copy(
     printer.warnings(&resized);
     let target = destination(args)?;
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None };
-    let done = convert(request, control)?;
+    let done = convert_or_go_on(request, &resumption(args), control)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
     Ok(done)
+}
+
+fn resumption(args: &ConvertArgs) -> Resumption {
+    let chain = &args.open.chain;
+    let reading = format!(
+        "snapshot {:?}, size {:?}, ignore_parent {}, ignore_checksum {}",
+        args.open.snapshot, args.size, chain.ignore_parent, chain.ignore_checksum
+    );
+    Resumption { restart: args.restart, reading, interval: Resumption::INTERVAL }
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
@@ -187,12 +202,14 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
 
 fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
+    let resumed = o.resumed_from.map(|bytes| format!(", {} of it by an interrupted run", format_size(bytes)));
     format!(
-        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}",
+        "{} ({}, {} disk, {} of data{}) in {:.1} s{}\ndigest   {}\n{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
         format_size(o.data_bytes),
+        resumed.unwrap_or_default(),
         o.seconds,
         if o.verified { ", read back and the same" } else { "" },
         o.digest,
