@@ -30,6 +30,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) sink: &'a dyn Sink,
     pub(crate) hashes: &'a BlockList,
     pub(crate) totals: &'a Mutex<(u64, u64)>,
+    /// Whether the sink may have done half of something: it can have taken room that a later run would not use.
+    pub(crate) sink_failed: &'a AtomicBool,
 }
 
 /// The checkpoints of one run.
@@ -115,12 +117,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// As [`Checkpoints::at_pace`], for a copy that did not fail already.
-    pub(crate) fn close(
-        &self,
-        failure: Option<&Error>,
-        is_clean: bool,
-        standing: &Standing<'_>,
-    ) -> Result<()> {
+    pub(crate) fn close(&self, failure: Option<&Error>, standing: &Standing<'_>) -> Result<()> {
         let mut writer = locked(&self.writer);
         match failure {
             // What follows can still fail. Runs that were too short for a checkpoint need none now.
@@ -131,10 +128,8 @@ impl Checkpoints {
                 Ok(())
             }
             Some(_) => {
-                if is_clean {
-                    // The failure that there is already is the one to tell.
-                    let _ = self.make(&mut writer, standing);
-                }
+                // The failure that there is already is the one to tell.
+                let _ = self.make(&mut writer, standing);
                 Ok(())
             }
         }
@@ -155,6 +150,9 @@ impl Checkpoints {
         let began = Instant::now();
         let (state, done, totals) = {
             let _nobody_works = self.working.write().unwrap_or_else(PoisonError::into_inner);
+            if standing.sink_failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             let Some(state) = standing.sink.checkpoint()? else {
                 writer.ended = Some(End::NoState);
                 return Ok(());

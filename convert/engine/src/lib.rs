@@ -37,7 +37,7 @@ pub use manifest::{
 pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
 pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk};
-pub use resume::{Resumption, convert_or_go_on};
+pub use resume::{Resumption, Through, convert_or_go_on, convert_through};
 pub use run::{ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, size_in};
 pub use salvage::{Losses, salvaged};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};

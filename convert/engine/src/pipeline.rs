@@ -154,8 +154,7 @@ fn run_from<'a>(
     control.observer.end();
     let failure = locked(&run.failure).take();
     if let (Some(checkpoints), Some((sink, _))) = (run.checkpoints, run.sink) {
-        let is_clean = !run.sink_failed.load(Ordering::Relaxed);
-        checkpoints.close(failure.as_ref(), is_clean, &run.standing(sink))?;
+        checkpoints.close(failure.as_ref(), &run.standing(sink))?;
     }
     if let Some(error) = failure {
         return Err(error);
@@ -234,7 +233,7 @@ impl Run<'_> {
     }
 
     fn standing<'b>(&'b self, sink: &'b dyn Sink) -> Standing<'b> {
-        Standing { sink, hashes: &self.blocks, totals: &self.totals }
+        Standing { sink, hashes: &self.blocks, totals: &self.totals, sink_failed: &self.sink_failed }
     }
 
     fn do_work(&self, work: &Work, buffers: &mut Buffers) -> Result<()> {

@@ -44,6 +44,22 @@ pub fn convert_or_go_on(
     resumption: &Resumption,
     control: Control<'_>,
 ) -> Result<ConvertOutcome> {
+    convert_through(request, resumption, &|target| target, control)
+}
+
+/// What a target passes through on its way to the sink.
+pub type Through<'a> = &'a dyn Fn(Box<dyn TargetStorage>) -> Box<dyn TargetStorage>;
+
+/// As [`convert_or_go_on`], with something between the sink and its file: what can fail, for tests.
+///
+/// # Errors
+/// As [`convert_or_go_on`].
+pub fn convert_through(
+    request: ConvertRequest<'_>,
+    resumption: &Resumption,
+    through: Through<'_>,
+    control: Control<'_>,
+) -> Result<ConvertOutcome> {
     let (Destination::File { path, replace }, None) = (&request.target, request.base) else {
         return convert(request, control);
     };
@@ -66,7 +82,7 @@ pub fn convert_or_go_on(
     let disk_written = disk.grown_to(create.virtual_size);
     let target = FileTarget::resume(path, replace).map_err(named)?;
     let job = job.into(target.partial_facts()?.1);
-    let place = Place { path, replace, sources: &sources, format, create: &create };
+    let place = Place { path, replace, sources: &sources, format, create: &create, through };
     let found = if resumption.restart { Found::Nothing } else { look(path, &target, &job, &disk_written)? };
     let mut started = place.start(target, found).map_err(named)?;
     let journal = FileTarget::journal_path(path);
@@ -107,6 +123,7 @@ struct Place<'a> {
     sources: &'a [SourceFile],
     format: &'static Format,
     create: &'a CreateRequest,
+    through: Through<'a>,
 }
 
 /// A run that can begin.
@@ -196,21 +213,22 @@ impl Place<'_> {
 
     fn go_on(&self, target: FileTarget, found: &Unfinished) -> Result<Box<dyn Sink>> {
         let no_way = || Error::unsupported(format!("{} images cannot be gone on with", self.format.name));
-        self.format.resume.ok_or_else(no_way)?(self.sparing(target), self.create, &found.state)
+        self.format.resume.ok_or_else(no_way)?(self.storage(target), self.create, &found.state)
     }
 
     fn start_over(&self, mut target: FileTarget, warnings: Vec<Warning>) -> Result<Started> {
         target.restart()?;
         let kept = target.kept();
         let create = self.format.create.ok_or_else(|| Error::contract("a format that cannot be written"))?;
-        let sink = create(self.sparing(target), self.create)?;
+        let sink = create(self.storage(target), self.create)?;
         let size = self.create.virtual_size;
         let done = Done { blocks: BlockSet::default(), hashes: BlockList::new(size)?, totals: (0, 0) };
         Ok(Started { sink, done, journal: None, kept, resumed_from: None, warnings })
     }
 
-    fn sparing(&self, target: FileTarget) -> Box<dyn TargetStorage> {
-        Box::new(target.sparing(self.sources.iter().map(|source| source.file_id).collect()))
+    fn storage(&self, target: FileTarget) -> Box<dyn TargetStorage> {
+        let sources = self.sources.iter().map(|source| source.file_id).collect();
+        (self.through)(Box::new(target.sparing(sources)))
     }
 }
 
