@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
     case("qcow2_zstd", "qcow2", &[("compressed", "on"), ("compression_type", "zstd")]),
     case("qcow2_extended", "qcow2", &[("extended_l2", "on")]),
     // Many tables and refcount blocks.
-    case("qcow2_small", "qcow2", &[("cluster_size", "512"), ("compressed", "on")]),
+    case("qcow2_small", "qcow2", &[("cluster_size", "512")]),
     case("vmdk_sparse", "vmdk", &[]),
     case("vmdk_split", "vmdk", &[("subformat", "twoGbMaxExtentSparse")]),
     case("vmdk_stream", "vmdk", &[("subformat", "streamOptimized")]),
@@ -51,12 +51,15 @@ pub const CASES: &[Case] = &[
     case("vdi_fixed", "vdi", &[("static", "on")]),
 ];
 
-const MIB: u64 = 1 << 20;
+const SOURCE: &str = "source.raw";
+
+pub const MIB: u64 = 1 << 20;
 
 pub struct Bench {
     root: tempfile::TempDir,
     case: &'static Format,
-    options: &'static [(&'static str, &'static str)],
+    pub options: &'static [(&'static str, &'static str)],
+    pub resumption: Resumption,
     source: OpenedImage,
     digest: Digest,
     /// Reads of the source in a whole run.
@@ -73,7 +76,7 @@ impl Bench {
     pub fn new(case: &Case) -> Self {
         let root = tempfile::Builder::new().prefix("rehome-resume-").tempdir_in(fast_folder()).unwrap();
         std::fs::create_dir(root.path().join("target")).unwrap();
-        let path = root.path().join("source.raw");
+        let path = root.path().join(SOURCE);
         let file = std::fs::File::create(&path).unwrap();
         // Two extents, where there are extents.
         let size = if case.name == "vmdk_split" { 2060 * MIB } else { 24 * MIB } + 1536;
@@ -86,10 +89,29 @@ impl Bench {
             bytes[130_000..].fill(7);
             file.write_all_at(&bytes, at).unwrap();
         }
-        let source = open_image(&path, &OpenOptions::new(FORMATS, None)).unwrap();
+        let source = open_source(&path);
         let digest = digest_of(&source.disk);
+        let resumption = Resumption { restart: false, reading: String::new(), interval: Duration::ZERO };
         let format = FORMATS.iter().find(|format| format.name == case.format).unwrap();
-        Self { root, case: format, options: case.options, source, digest, reads: 7 }
+        Self { root, case: format, options: case.options, resumption, source, digest, reads: 7 }
+    }
+
+    pub fn source_path(&self) -> PathBuf {
+        self.root.path().join(SOURCE)
+    }
+
+    /// Takes the source as it is now.
+    pub fn open_source_again(&mut self) {
+        self.source = open_source(&self.source_path());
+        self.digest = digest_of(&self.source.disk);
+    }
+
+    pub fn size(&self) -> u64 {
+        self.source.disk.virtual_size()
+    }
+
+    pub fn format(&self) -> &'static Format {
+        self.case
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -113,7 +135,6 @@ impl Bench {
         let is_source = machine.is_some_and(|machine| machine.fault() == Fault::SourceError);
         let left = AtomicU64::new(if is_source { reads } else { u64::MAX });
         let disk = Disk::new(vec![Arc::new(FailingSource { inner, left })])?;
-        let resumption = Resumption { restart: false, reading: String::new(), interval: Duration::ZERO };
         let through = |target: Box<dyn TargetStorage>| match machine {
             Some(machine) => Box::new(Failing::new(target, machine)) as Box<dyn TargetStorage>,
             None => target,
@@ -130,7 +151,7 @@ impl Bench {
         };
         convert_through(
             request,
-            &resumption,
+            &self.resumption,
             &through,
             Control { observer: &Silent, interrupted, threads: 2 },
         )
@@ -160,7 +181,7 @@ impl Bench {
 
     pub fn check_by_qemu(&self, what: &str) {
         let name = qemu_name(self.case);
-        let (source, target) = (self.root.path().join("source.raw"), self.target());
+        let (source, target) = (self.source_path(), self.target());
         let mut compare = Command::new("timeout");
         compare.args(["60", "qemu-img", "compare", "-f", "raw", "-F", name]).arg(source).arg(&target);
         let mut runs = vec![compare];
@@ -174,6 +195,10 @@ impl Bench {
             assert!(output.status.success(), "{what}: {output:?}");
         }
     }
+}
+
+fn open_source(path: &Path) -> OpenedImage {
+    open_image(path, &OpenOptions::new(FORMATS, None)).unwrap()
 }
 
 fn digest_of(disk: &Disk) -> Digest {
