@@ -8,6 +8,7 @@ use convert_engine::{
 };
 use format_all::FORMATS;
 use format_core::{Disk, Format, OpenOptions, OpenedImage, Result, TargetStorage, check_image, open_image};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,6 +61,8 @@ pub struct Bench {
     case: &'static Format,
     pub options: &'static [(&'static str, &'static str)],
     pub resumption: Resumption,
+    /// What of the source reads as zeros.
+    pub lost: Range<u64>,
     source: OpenedImage,
     digest: Digest,
     /// Reads of the source in a whole run.
@@ -93,7 +96,7 @@ impl Bench {
         let digest = digest_of(&source.disk);
         let resumption = Resumption { restart: false, reading: String::new(), interval: Duration::ZERO };
         let format = FORMATS.iter().find(|format| format.name == case.format).unwrap();
-        Self { root, case: format, options: case.options, resumption, source, digest, reads: 7 }
+        Self { root, case: format, options: case.options, resumption, lost: 0..0, source, digest, reads: 7 }
     }
 
     pub fn source_path(&self) -> PathBuf {
@@ -134,7 +137,7 @@ impl Bench {
         let inner = Arc::clone(&self.source.disk.layers()[0]);
         let is_source = machine.is_some_and(|machine| machine.fault() == Fault::SourceError);
         let left = AtomicU64::new(if is_source { reads } else { u64::MAX });
-        let disk = Disk::new(vec![Arc::new(FailingSource { inner, left })])?;
+        let disk = Disk::new(vec![Arc::new(FailingSource { inner, left, lost: self.lost.clone() })])?;
         let through = |target: Box<dyn TargetStorage>| match machine {
             Some(machine) => Box::new(Failing::new(target, machine)) as Box<dyn TargetStorage>,
             None => target,
@@ -167,9 +170,13 @@ impl Bench {
 
     /// The image is whole, holds the source's disk, and nothing else is left.
     pub fn check(&self, what: &str) {
+        assert_eq!(self.checked(what), self.digest, "{what}: reads otherwise");
+    }
+
+    /// The digest of the image, which is whole; nothing else is left.
+    pub fn checked(&self, what: &str) -> Digest {
         let options = OpenOptions::new(FORMATS, Some(self.case));
         let image = open_image(&self.target(), &options).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(digest_of(&image.disk), self.digest, "{what}: reads otherwise");
         for checked in check_image(&self.target(), &options).unwrap() {
             let report = checked.report;
             assert_eq!((report.errors, report.leaks), (0, 0), "{what}: {:?}", report.findings);
@@ -177,6 +184,7 @@ impl Bench {
         for entry in std::fs::read_dir(self.folder()).unwrap().flatten() {
             assert!(!entry.file_name().to_string_lossy().contains(".partial"), "{what}: {entry:?} is left");
         }
+        digest_of(&image.disk)
     }
 
     pub fn check_by_qemu(&self, what: &str) {

@@ -4,6 +4,7 @@ use conformance::Noise;
 use format_core::{Error, Extent, Layer, Result, TargetStorage};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -249,6 +250,8 @@ pub struct FailingSource {
     pub inner: Arc<dyn Layer>,
     /// Reads until then.
     pub left: AtomicU64,
+    /// What reads as zeros, but for samples.
+    pub lost: Range<u64>,
 }
 
 impl Layer for FailingSource {
@@ -269,6 +272,11 @@ impl Layer for FailingSource {
         if buf.len() > 64 << 10 && self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
             return Err(errno(rustix::io::Errno::IO));
         }
-        self.inner.read_exact_at(offset, buf)
+        self.inner.read_exact_at(offset, buf)?;
+        if buf.len() > 64 << 10 {
+            let lost = self.lost.clone();
+            (offset..).zip(buf).filter(|(at, _)| lost.contains(at)).for_each(|(_, byte)| *byte = 0);
+        }
+        Ok(())
     }
 }
