@@ -21,7 +21,7 @@ impl StateWriter {
         self = self.number(values.len() as u64);
         // Tables are mostly of narrow numbers, and are written every few seconds.
         let width = size_of::<T>();
-        self.0.reserve(values.len() * width);
+        self.0.reserve(size_of_val(values));
         for &value in values {
             let bytes: [u8; 8] = value.into().to_le_bytes();
             self.0.extend(bytes.iter().take(width));

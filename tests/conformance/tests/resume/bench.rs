@@ -161,7 +161,7 @@ impl Bench {
     }
 
     pub fn steps_of_a_whole_run(&self) -> u64 {
-        let machine = Machine::new(Fault::Kill, u64::MAX, &self.folder());
+        let machine = Machine::new(Fault::Kill, u64::MAX, self.folder());
         self.run(Some(&machine), 0).unwrap();
         self.check("uninterrupted");
         self.clear();
