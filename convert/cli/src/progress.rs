@@ -100,6 +100,10 @@ impl Observer for Together<'_> {
         self.observer.advance(bytes);
     }
 
+    fn pass(&self, bytes: u64) {
+        self.observer.pass(bytes);
+    }
+
     fn end(&self) {}
 }
 

@@ -65,6 +65,11 @@ impl Rescuing {
         Ok(this)
     }
 
+    /// Whether anything but the source itself decides over the bytes.
+    pub(crate) fn is_active(&self) -> bool {
+        self.rescue.is_some() || self.mapfile.is_some()
+    }
+
     /// The disk to copy.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk

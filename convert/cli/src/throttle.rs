@@ -40,6 +40,10 @@ impl Observer for Throttled<'_> {
         }
     }
 
+    fn pass(&self, bytes: u64) {
+        self.observer.pass(bytes);
+    }
+
     fn end(&self) {
         self.observer.end();
     }

@@ -286,6 +286,10 @@ impl BlockList {
         }
     }
 
+    /// The hash of block `index`.
+    ///
+    /// # Errors
+    /// `Contract` outside the disk, `Io` when the file cannot be read.
     pub(crate) fn get(&self, index: u64) -> Result<Digest> {
         let mut entry = [0; HASH_LEN as usize];
         match &self.store {

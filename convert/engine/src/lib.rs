@@ -10,7 +10,9 @@
 //! same planner and workers without a sink.
 
 mod archive;
+mod blocks;
 mod budget;
+mod checkpoints;
 mod chunks;
 mod compare;
 mod device;
@@ -18,6 +20,7 @@ mod diff;
 mod digest;
 mod earlier;
 mod hashes;
+mod journal;
 mod losses;
 mod manifest;
 mod mapfile;
@@ -29,6 +32,7 @@ mod ranges;
 mod rate;
 mod reading;
 mod rescue;
+mod resume;
 mod run;
 mod salvage;
 mod sample;
@@ -56,6 +60,7 @@ pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_
 pub use ranges::RangeList;
 pub use rate::RateLimit;
 pub use rescue::{Patience, Rescue};
+pub use resume::{Resumption, Through, convert_or_go_on, convert_through};
 pub use run::{
     ConvertOutcome, ConvertRequest, Destination, StreamRequest, convert, convert_stream, create_image,
     size_in,

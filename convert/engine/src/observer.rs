@@ -12,6 +12,10 @@ pub trait Observer: Sync {
     fn grow(&self, _bytes: u64) {}
     /// `bytes` more bytes of data are done.
     fn advance(&self, bytes: u64);
+    /// `bytes` more bytes count as done that nobody had to read: an earlier run did, or they are holes.
+    fn pass(&self, bytes: u64) {
+        self.advance(bytes);
+    }
     /// The stage ended.
     fn end(&self);
 }

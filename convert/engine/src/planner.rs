@@ -1,5 +1,6 @@
 //! Cuts a disk into the work of the copy: blocks that hold data, and runs of zeros between them.
 
+use crate::blocks::BlockSet;
 use crate::digest::BLOCK_SIZE;
 use format_core::{Disk, Extent, ExtentKind, Extents, Result};
 
@@ -34,6 +35,8 @@ pub(crate) struct Planner<'a> {
     current: Option<Extent>,
     at: u64,
     turn: u64,
+    /// Blocks that are left out.
+    done: BlockSet,
 }
 
 impl WorkSource for Planner<'_> {
@@ -45,29 +48,47 @@ impl WorkSource for Planner<'_> {
 impl<'a> Planner<'a> {
     pub(crate) fn new(disk: &'a Disk) -> Self {
         let size = disk.virtual_size();
-        Self { extents: disk.extents(0, size), size, current: None, at: 0, turn: 0 }
+        Self {
+            extents: disk.extents(0, size),
+            size,
+            current: None,
+            at: 0,
+            turn: 0,
+            done: BlockSet::default(),
+        }
+    }
+
+    /// The same without these blocks.
+    pub(crate) fn without(self, done: BlockSet) -> Self {
+        Self { done, ..self }
     }
 
     fn next_work(&mut self) -> Result<Option<Work>> {
-        if self.at >= self.size {
-            return Ok(None);
+        while self.at < self.size {
+            let kind = self.next_kind()?;
+            if matches!(&kind, WorkKind::Block { index, .. } if self.done.contains(*index)) {
+                continue;
+            }
+            let turn = self.turn;
+            self.turn += 1;
+            return Ok(Some(Work { turn, kind }));
         }
-        let extent = self.peek()?;
-        let kind = match extent {
-            Some(Extent { kind: ExtentKind::Data, .. }) => self.block()?,
+        Ok(None)
+    }
+
+    fn next_kind(&mut self) -> Result<WorkKind> {
+        match self.peek()? {
+            Some(Extent { kind: ExtentKind::Data, .. }) => self.block(),
             Some(zeros) => match self.whole_zero_blocks(zeros.end()) {
-                0 => self.block()?,
+                0 => self.block(),
                 len => {
                     let offset = self.at;
                     self.skip_to(offset + len);
-                    WorkKind::Zeros { offset, len }
+                    Ok(WorkKind::Zeros { offset, len })
                 }
             },
-            None => return Err(format_core::Error::contract("the extents end before the disk")),
-        };
-        let turn = self.turn;
-        self.turn += 1;
-        Ok(Some(Work { turn, kind }))
+            None => Err(format_core::Error::contract("the extents end before the disk")),
+        }
     }
 
     /// Bytes of zeros from here that fill whole blocks, when zeros run until `end`.
@@ -134,5 +155,15 @@ mod tests {
             WorkKind::Zeros { offset: 9 * B, len: B + 100 },
         ];
         assert_eq!(work, expected);
+
+        let mut done = BlockSet::new(disk.virtual_size());
+        [0, 7].into_iter().for_each(|index| done.insert(index));
+        let mut planner = Planner::new(&disk).without(done);
+        let left: Vec<_> = std::iter::from_fn(|| planner.next_work().unwrap()).collect();
+        let turns: Vec<_> = left.iter().map(|work| work.turn).collect();
+        assert_eq!(turns, [0, 1, 2, 3], "an ordered sink waits for every turn");
+        let kinds: Vec<_> = left.into_iter().map(|work| work.kind).collect();
+        let [_, second, zeros, _, fifth, rest] = expected;
+        assert_eq!(kinds, [second, zeros, fifth, rest]);
     }
 }

@@ -54,6 +54,8 @@ pub struct ConvertOutcome {
     pub manifest: Option<Manifest>,
     /// What the copy read and wrote, with the block hashes.
     pub copy: CopyOutcome,
+    /// Bytes of data that an interrupted run had copied already, where this one went on with it.
+    pub resumed_from: Option<u64>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
 }
@@ -92,7 +94,7 @@ fn cannot_write(format: &Format) -> Error {
 }
 
 /// The checked request, its size rounded up to what the format can hold.
-fn create_request(
+pub(crate) fn create_request(
     format: &'static Format,
     virtual_size: u64,
     options: BTreeMap<String, String>,
@@ -156,11 +158,19 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     };
     let copy = copy(origin, sink.as_ref(), also, control)?;
     sink.finish().map_err(named)?;
-    let manifest = path
-        .map(|path| Manifest::of_copy(path, format.name, &copy, SourceFacts::of_image(source)))
-        .transpose()?;
+    let manifest = path.map(|path| manifest_of(path, format, &copy, source)).transpose()?;
     let warnings = size_warning(format, disk.virtual_size(), size);
-    Ok(ConvertOutcome { manifest, copy, warnings })
+    Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
+}
+
+/// The manifest of the image that was written at `path`.
+pub(crate) fn manifest_of(
+    path: &Path,
+    format: &Format,
+    copy: &CopyOutcome,
+    source: &OpenedImage,
+) -> Result<Manifest> {
+    Manifest::of_copy(path, format.name, copy, SourceFacts::of_image(source))
 }
 
 /// What to convert from a pipe into what.
@@ -201,7 +211,7 @@ pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Resul
     let facts = SourceFacts { files, digest: None };
     let manifest = path.map(|path| Manifest::of_copy(path, format.name, &copy, facts)).transpose()?;
     warnings.extend(size_warning(format, virtual_size, size));
-    Ok(ConvertOutcome { manifest, copy, warnings })
+    Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
 }
 
 /// Writes an image that reads as zeros, or as its parent.
@@ -300,7 +310,7 @@ fn relative(folder: &Path, path: &Path) -> PathBuf {
     up.chain(path.components().skip(same)).collect()
 }
 
-fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
+pub(crate) fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
     if size == from {
         return Vec::new();
     }

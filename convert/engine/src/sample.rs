@@ -1,6 +1,7 @@
 //! Which blocks a sample takes, and handing out only those.
 
-use crate::digest::{BlockList, block_count};
+use crate::blocks::BlockSet;
+use crate::digest::BlockList;
 use crate::observer::Control;
 use crate::planner::{Planner, Work, WorkKind, WorkSource};
 use format_core::{Disk, Result};
@@ -26,39 +27,9 @@ pub struct SampleFacts {
     pub data_blocks: u64,
 }
 
-/// A set of blocks, one bit for each of the disk.
-pub(crate) struct BlockSet {
-    bits: Vec<u64>,
-}
-
-impl BlockSet {
-    fn new(blocks: u64) -> Self {
-        Self { bits: vec![0; blocks.div_ceil(64) as usize] }
-    }
-
-    fn insert(&mut self, index: u64) {
-        if let Some(word) = self.bits.get_mut((index / 64) as usize) {
-            *word |= 1 << (index % 64);
-        }
-    }
-
-    pub(crate) fn contains(&self, index: u64) -> bool {
-        self.bits.get((index / 64) as usize).is_some_and(|word| word >> (index % 64) & 1 == 1)
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.bits.iter().map(|word| u64::from(word.count_ones())).sum()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
-        let blocks = self.bits.len() as u64 * 64;
-        (0..blocks).filter(|&index| self.contains(index))
-    }
-}
-
 /// The blocks that hold data in the list or in the disk, which has the list's size.
 pub(crate) fn data_blocks(list: &BlockList, disk: &Disk, control: Control<'_>) -> Result<BlockSet> {
-    let mut set = BlockSet::new(block_count(list.virtual_size()));
+    let mut set = BlockSet::new(list.virtual_size());
     list.for_each_data(|index| set.insert(index))?;
     let mut planner = Planner::new(disk);
     while let Some(work) = planner.next(&mut [])? {
@@ -76,7 +47,7 @@ impl Sample {
         let mut left = all.len();
         let wanted = (left as f64 * self.percent / 100.0).ceil() as u64;
         let mut wanted = wanted.clamp(left.min(1), left);
-        let mut chosen = BlockSet { bits: vec![0; all.bits.len()] };
+        let mut chosen = all.empty_like();
         let mut numbers = blake3::Hasher::new().update(&self.seed.to_le_bytes()).finalize_xof();
         for index in all.iter() {
             let mut number = [0; 8];
@@ -115,9 +86,10 @@ impl WorkSource for Chosen<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::BLOCK_SIZE;
 
     fn every_third(count: u64) -> BlockSet {
-        let mut set = BlockSet::new(count * 3);
+        let mut set = BlockSet::new(count * 3 * BLOCK_SIZE);
         (0..count).for_each(|index| set.insert(index * 3));
         set
     }
@@ -130,7 +102,7 @@ mod tests {
             assert_eq!(chosen.len(), wanted, "{percent}");
             assert!(chosen.iter().all(|index| all.contains(index)));
         }
-        assert_eq!(Sample { percent: 5.0, seed: 1 }.of(&BlockSet::new(100)).len(), 0);
+        assert_eq!(Sample { percent: 5.0, seed: 1 }.of(&BlockSet::new(100 * BLOCK_SIZE)).len(), 0);
     }
 
     #[test]

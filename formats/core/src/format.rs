@@ -120,6 +120,9 @@ pub struct CreateOption {
     pub help: &'static str,
 }
 
+/// [`Format::resume`].
+pub type ResumeSink = fn(Box<dyn TargetStorage>, &CreateRequest, &[u8]) -> Result<Box<dyn Sink>>;
+
 /// One disk image format. Rooms export one as `pub static FORMAT`, built on [`Format::NONE`].
 #[derive(Clone, Copy)]
 #[allow(clippy::type_complexity)]
@@ -154,6 +157,9 @@ pub struct Format {
     pub way_out: Option<&'static str>,
     /// Starts writing an image.
     pub create: Option<fn(Box<dyn TargetStorage>, &CreateRequest) -> Result<Box<dyn Sink>>>,
+    /// Goes on writing an image from a state that [`Sink::checkpoint`] gave for the same request, on a target that holds
+    /// at least what was durable then. What was written later is blanked or written again. The state is untrusted bytes.
+    pub resume: Option<ResumeSink>,
     /// A disk in this format has a multiple of this many bytes; the caller rounds the request up to it, with zeros.
     pub size_step: fn(&CreateRequest) -> u64,
     /// The keys that [`Format::create`] understands.
@@ -180,6 +186,7 @@ impl Format {
         folder_entry: None,
         way_out: None,
         create: None,
+        resume: None,
         size_step: |_| 1,
         create_options: &[],
     };

@@ -23,6 +23,8 @@
 //! 6. Chunks of one disk that reach a [`Sink`] never overlap; what is never mentioned is zero.
 //! 7. After [`Sink::zero_at`] the range reads as zeros.
 //! 8. A sink dropped without [`Sink::finish`] leaves nothing that opens under the final name.
+//!    One that was opened again by [`Format::resume`] gives the same disk as one that was never interrupted, whatever
+//!    was written between its last [`Sink::checkpoint`] and the interruption.
 //! 9. No method panics, hangs or allocates without bound for any argument or any file content.
 //! 10. Same content, same digest, whatever the format, layout, chunk size, order or thread count.
 //!
@@ -48,6 +50,7 @@ mod overlay;
 mod ranges;
 mod runs;
 mod sink;
+mod state;
 mod storage;
 mod stream;
 mod target;
@@ -67,13 +70,16 @@ pub use claims::Claims;
 pub use disk::{Disk, Extents, MapEntry};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind};
-pub use format::{Access, CreateOption, CreateRequest, Format, Key, LayerContext, ParentImage, Score};
+pub use format::{
+    Access, CreateOption, CreateRequest, Format, Key, LayerContext, ParentImage, ResumeSink, Score,
+};
 pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
 pub use layer::{Details, HostRange, Layer, ParentRef};
 pub use overlay::Overlay;
 pub use ranges::RangeSet;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
+pub use state::{StateReader, StateWriter};
 pub use storage::{FileStorage, MemStorage, Storage};
 pub use stream::{ChunkStream, StreamChunk};
 pub use target::{CountingTarget, DeviceTarget, FileTarget, MemTarget, PipeTarget, TargetStorage};

@@ -84,6 +84,16 @@ pub trait Sink: Send + Sync {
     /// `Io`/`Temporary` from the target.
     fn flush(&self) -> Result<()>;
 
+    /// What [`Format::resume`](crate::Format::resume) needs to go on from here in another process; `None` where that
+    /// cannot be done. It holds once everything written so far is durable. No other call runs at the same time, and
+    /// none has failed before.
+    ///
+    /// # Errors
+    /// As [`Sink::write_at`].
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     /// Writes tables and footers, flushes, and only then gives the image its final name.
     ///
     /// # Errors

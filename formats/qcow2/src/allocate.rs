@@ -5,7 +5,7 @@
 
 use crate::layout::ENTRY_SIZE;
 use format_core::units::SECTOR;
-use format_core::{Result, TargetStorage};
+use format_core::{Error, Result, StateReader, StateWriter, TargetStorage};
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
@@ -42,6 +42,53 @@ impl Allocator {
     pub(crate) fn new(cluster_bits: u32, refcount_order: u32) -> Self {
         let (free_ends, blocks, open) = (Vec::new(), Vec::new(), VecDeque::new());
         Self { cluster_bits, refcount_order, next: 0, free_ends, blocks, open }
+    }
+
+    /// What [`Allocator::restored`] needs to go on from here.
+    pub(crate) fn save(&self, state: StateWriter) -> StateWriter {
+        let state = state.number(self.next).list(&self.free_ends).list(&self.blocks);
+        self.open.iter().fold(state, |state, counts| state.list(counts))
+    }
+
+    /// The allocator of an interrupted run.
+    ///
+    /// # Errors
+    /// `Corrupt` for what no run says.
+    pub(crate) fn restored(
+        cluster_bits: u32,
+        refcount_order: u32,
+        state: &mut StateReader<'_>,
+    ) -> Result<Self> {
+        let mut restored = Self::new(cluster_bits, refcount_order);
+        restored.next = state.number_to(i64::MAX as u64 >> cluster_bits)?;
+        restored.free_ends = state.list()?;
+        restored.blocks = state.list()?;
+        let per_block = restored.per_block();
+        let (written, all) = (restored.blocks.len() as u64, restored.next.div_ceil(per_block));
+        let first_open = written.saturating_mul(per_block) << cluster_bits;
+        let mut free_ends = restored.free_ends.iter();
+        if written > all
+            || restored.free_ends.len() > MAX_FREE_ENDS
+            || !free_ends.all(|&end| end >= first_open && end < restored.end())
+            || !restored.blocks.iter().all(|&block| restored.is_place(block))
+        {
+            return Err(Error::corrupt("the reference counts of the interrupted run contradict themselves")
+                .in_format(crate::FORMAT.name));
+        }
+        for _ in written..all {
+            restored.open.push_back(state.list_of(per_block as usize)?);
+        }
+        Ok(restored)
+    }
+
+    /// Where the clusters that were handed out end, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        self.next << self.cluster_bits
+    }
+
+    /// Whether a table can lie at this host offset.
+    pub(crate) fn is_place(&self, offset: u64) -> bool {
+        offset < self.end() && offset.is_multiple_of(1 << self.cluster_bits)
     }
 
     /// The most references that one cluster may have. Few compressed clusters are so small that 16 bits are not enough,

@@ -49,6 +49,7 @@ pub static FORMAT: Format = Format {
     open_layer: Some(open::open),
     check: Some(check::check),
     create: Some(write::create),
+    resume: Some(write::resume),
     create_options: options::CREATE_OPTIONS,
     has_snapshots: true,
     can_differ: true,

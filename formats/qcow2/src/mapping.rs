@@ -3,7 +3,7 @@
 use crate::allocate::{Allocator, RefcountTable};
 use crate::layout::*;
 use crate::options::Plan;
-use format_core::{Error, Result, TargetStorage, is_zero};
+use format_core::{Error, Result, StateReader, StateWriter, TargetStorage, is_zero};
 use std::ops::Range;
 
 /// The tables of an image that is written. Only the L1 table is in memory.
@@ -63,6 +63,50 @@ impl Mapping {
             clusters => allocator.clusters(clusters, target)?,
         };
         Ok(Self { allocator, l1: vec![0; plan.l1_entries as usize], l1_offset, begun: None })
+    }
+
+    /// What [`Mapping::restored`] needs to go on from here; a cluster of which parts are missing is not in it.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        self.allocator.save(StateWriter::default().list(&self.l1)).bytes()
+    }
+
+    /// The mapping of an interrupted run. The L1 table has its place from the start.
+    pub(crate) fn restored(plan: &Plan, state: &[u8]) -> Result<Self> {
+        let mut state = StateReader::new(state);
+        let l1: Vec<u64> = state.list_of(plan.l1_entries as usize)?;
+        let allocator = Allocator::restored(plan.cluster_bits, plan.refcount_order, &mut state)?;
+        state.end()?;
+        if !l1.iter().all(|&table| allocator.is_place(table)) {
+            return Err(Error::corrupt("the L1 table of the interrupted run leaves the file")
+                .in_format(crate::FORMAT.name));
+        }
+        let l1_offset = if plan.l1_entries == 0 { 0 } else { plan.cluster_size() };
+        Ok(Self { allocator, l1, l1_offset, begun: None })
+    }
+
+    /// Where the clusters that were handed out end, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        self.allocator.end()
+    }
+
+    /// Takes back entries that an interrupted run wrote later than its state says.
+    pub(crate) fn forget(
+        &self,
+        plan: &Plan,
+        target: &dyn TargetStorage,
+        offset: u64,
+        len: u64,
+    ) -> Result<()> {
+        let (per_table, entry) = (plan.clusters_per_table(), plan.entry_size());
+        let (mut cluster, end) = (offset >> plan.cluster_bits, (offset + len).div_ceil(plan.cluster_size()));
+        while cluster < end {
+            let next = end.min((cluster / per_table + 1) * per_table);
+            if let Some(&table) = self.l1.get((cluster / per_table) as usize).filter(|table| **table != 0) {
+                target.zero_range(table + cluster % per_table * entry, (next - cluster) * entry)?;
+            }
+            cluster = next;
+        }
+        Ok(())
     }
 
     /// Takes places for `bytes` at guest offset `offset`.

@@ -13,6 +13,7 @@ use crate::header::FirstCluster;
 use crate::layout::*;
 use crate::mapping::{Mapping, Writes};
 use crate::options::Plan;
+use format_core::units::SECTOR;
 use format_core::{CreateRequest, Error, Needs, Order, Packed, Result, Sink, TargetStorage};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +25,8 @@ struct Qcow2Sink {
     plan: Plan,
     first: FirstCluster,
     mapping: Mutex<Mapping>,
+    /// Whether tables may hold entries of an interrupted run.
+    resumed: bool,
 }
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -35,7 +38,22 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) ->
     let plan = Plan::new(request)?;
     let first = FirstCluster::new(&plan)?;
     let mapping = Mutex::new(Mapping::new(&plan, target.as_ref())?);
-    Ok(Box::new(Qcow2Sink { target, plan, first, mapping }))
+    Ok(Box::new(Qcow2Sink { target, plan, first, mapping, resumed: false }))
+}
+
+/// L2 tables and full refcount blocks are in the file; the state is what is in memory.
+pub(crate) fn resume(
+    target: Box<dyn TargetStorage>,
+    request: &CreateRequest,
+    state: &[u8],
+) -> Result<Box<dyn Sink>> {
+    let plan = Plan::new(request)?;
+    let first = FirstCluster::new(&plan)?;
+    let mapping = Mapping::restored(&plan, state)?;
+    target.resume_at(mapping.end())?;
+    // It may have been interrupted after the header was written.
+    target.write_all_at(0, &[0; SECTOR as usize])?;
+    Ok(Box::new(Qcow2Sink { target, plan, first, mapping: Mutex::new(mapping), resumed: true }))
 }
 
 impl Qcow2Sink {
@@ -135,7 +153,10 @@ impl Sink for Qcow2Sink {
         self.check_range(offset, len)?;
         if self.plan.backing.is_none() {
             // What is not allocated reads as zeros.
-            return Ok(());
+            return match self.resumed {
+                true => self.mapping().forget(&self.plan, self.target.as_ref(), offset, len),
+                false => Ok(()),
+            };
         }
         if self.plan.version < 3 && self.plan.compressed {
             return self.write_compressed_zeros(offset, len);
@@ -156,8 +177,17 @@ impl Sink for Qcow2Sink {
         self.target.sync()
     }
 
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        if self.plan.backing.is_some() {
+            return Ok(None);
+        }
+        let mapping = self.mapping();
+        self.target.set_len(mapping.end())?;
+        Ok(Some(mapping.save()))
+    }
+
     fn finish(self: Box<Self>) -> Result<()> {
-        let Self { target, plan, first, mapping } = *self;
+        let Self { target, plan, first, mapping, .. } = *self;
         let mapping = mapping.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (l1_offset, refcounts) = mapping.finish(target.as_ref())?;
         target.set_len(refcounts.file_size)?;

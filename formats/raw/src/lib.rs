@@ -28,6 +28,7 @@ pub static FORMAT: Format = Format {
     open_layer: Some(read::open),
     check: Some(check::check),
     create: Some(write::create),
+    resume: Some(write::resume),
     create_options: &[CreateOption {
         key: "preallocation",
         values: "off|full",

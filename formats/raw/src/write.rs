@@ -1,7 +1,10 @@
 //! Writing a raw disk: into a file, where zeros are holes, onto a device, or into a pipe.
 
 use crate::error::RawError;
-use format_core::{CreateRequest, Error, HostRange, Needs, Order, Packed, Result, Sink, TargetStorage};
+use format_core::{
+    CreateRequest, Error, HostRange, Needs, Order, Packed, Result, Sink, StateReader, StateWriter,
+    TargetStorage,
+};
 use std::sync::{Mutex, PoisonError};
 
 /// Holes are left at this granularity; the usual block of host file systems.
@@ -20,15 +23,33 @@ struct RawSink {
 }
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
-    let full = match request.options.get("preallocation").map(String::as_str) {
-        None | Some("off") => false,
-        Some("full") => true,
-        Some(found) => return Err(RawError::Preallocation { found: found.into() }.into()),
-    };
+    let full = is_full(request)?;
     target.set_len(request.virtual_size)?;
     let ascending = full || target.is_sequential() || !target.is_blank();
     let done = ascending.then(Mutex::default);
     Ok(Box::new(RawSink { target, size: request.virtual_size, full, done }))
+}
+
+/// The file is the disk: there is no state but how long it is.
+pub(crate) fn resume(
+    target: Box<dyn TargetStorage>,
+    request: &CreateRequest,
+    state: &[u8],
+) -> Result<Box<dyn Sink>> {
+    let mut reader = StateReader::new(state);
+    let size = reader.number_to(request.virtual_size)?;
+    reader.end()?;
+    target.resume_at(size)?;
+    target.set_len(request.virtual_size)?;
+    Ok(Box::new(RawSink { target, size: request.virtual_size, full: false, done: None }))
+}
+
+fn is_full(request: &CreateRequest) -> Result<bool> {
+    Ok(match request.options.get("preallocation").map(String::as_str) {
+        None | Some("off") => false,
+        Some("full") => true,
+        Some(found) => return Err(RawError::Preallocation { found: found.into() }.into()),
+    })
 }
 
 impl RawSink {
@@ -94,6 +115,10 @@ impl Sink for RawSink {
 
     fn flush(&self) -> Result<()> {
         self.target.sync()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.done.is_none().then(|| StateWriter::default().number(self.size).bytes()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -31,6 +31,7 @@ pub static FORMAT: Format = Format {
     open_layer: Some(read::open),
     check: Some(check::check),
     create: Some(write::create),
+    resume: Some(write::resume),
     size_step: |_| layout::SECTOR,
     create_options: &[CreateOption {
         key: "static",

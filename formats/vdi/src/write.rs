@@ -11,9 +11,11 @@ use crate::layout::{
 use binrw::BinWrite;
 use format_core::units::{KIB, TIB, format_size};
 use format_core::{
-    CreateRequest, Error, ErrorKind, Needs, Order, Packed, Result, Sink, TargetStorage, is_zero,
+    CreateRequest, Error, ErrorKind, Needs, Order, Packed, Result, Sink, StateReader, StateWriter,
+    TargetStorage, is_zero,
 };
 use std::io::Cursor;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
@@ -33,6 +35,8 @@ struct VdiSink {
     plan: Plan,
     /// How many blocks have their place.
     allocated: AtomicU64,
+    /// Whether the map may hold entries of an interrupted run.
+    resumed: bool,
 }
 
 /// Everything about the new file that is known before the first byte.
@@ -110,13 +114,29 @@ impl Plan {
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let plan = Plan::new(request, target.is_sequential()).map_err(|e| e.in_format(crate::FORMAT.name))?;
     let allocated = AtomicU64::new(if plan.fixed { plan.blocks } else { 0 });
-    let sink = VdiSink { target, plan, allocated };
+    let sink = VdiSink { target, plan, allocated, resumed: false };
     sink.target.set_len(plan.data)?;
     if plan.sequential {
         sink.target.write_all_at(0, &plan.header(plan.blocks)?)?;
     }
-    sink.write_map()?;
+    sink.write_map(0..plan.blocks)?;
     Ok(Box::new(sink))
+}
+
+/// The map is in the file; what is known besides is how many blocks there are.
+pub(crate) fn resume(
+    target: Box<dyn TargetStorage>,
+    request: &CreateRequest,
+    state: &[u8],
+) -> Result<Box<dyn Sink>> {
+    let plan = Plan::new(request, target.is_sequential()).map_err(|e| e.in_format(crate::FORMAT.name))?;
+    let mut reader = StateReader::new(state);
+    let allocated = reader.number_to(plan.blocks)?;
+    reader.end()?;
+    target.resume_at(plan.data + allocated * BLOCK)?;
+    // It may have been interrupted after the header was written.
+    target.write_all_at(0, &[0; MAP as usize])?;
+    Ok(Box::new(VdiSink { target, plan, allocated: AtomicU64::new(allocated), resumed: true }))
 }
 
 impl VdiSink {
@@ -131,10 +151,10 @@ impl VdiSink {
             .in_format(crate::FORMAT.name))
     }
 
-    /// The whole map: of a fixed image as it stays, of a dynamic one all free.
-    fn write_map(&self) -> Result<()> {
-        for start in (0..self.plan.blocks).step_by(ENTRIES as usize) {
-            let entries = start..self.plan.blocks.min(start + ENTRIES);
+    /// The map of these blocks: of a fixed image as it stays, of a dynamic one all free.
+    fn write_map(&self, blocks: Range<u64>) -> Result<()> {
+        for start in blocks.clone().step_by(ENTRIES as usize) {
+            let entries = start..blocks.end.min(start + ENTRIES);
             let entry = |block| if self.plan.fixed { block as u32 } else { BLOCK_FREE };
             let bytes: Vec<u8> = entries.flat_map(|block| entry(block).to_le_bytes()).collect();
             self.target.write_all_at(MAP + start * ENTRY_LEN, &bytes)?;
@@ -190,12 +210,25 @@ impl Sink for VdiSink {
 
     fn zero_at(&self, offset: u64, len: u64) -> Result<()> {
         self.check_range(offset, len)?;
+        if self.plan.fixed {
+            return self.target.zero_range(self.plan.data + offset, len);
+        }
         // A block of a dynamic image that was never written is free, which reads as zeros.
-        if self.plan.fixed { self.target.zero_range(self.plan.data + offset, len) } else { Ok(()) }
+        let blocks = offset / BLOCK..(offset + len).div_ceil(BLOCK);
+        if self.resumed { self.write_map(blocks) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<()> {
         self.target.sync()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        if self.plan.sequential {
+            return Ok(None);
+        }
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        self.target.set_len(self.plan.data + allocated * BLOCK)?;
+        Ok(Some(StateWriter::default().number(allocated).bytes()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -37,6 +37,7 @@ pub static FORMAT: Format = Format {
     check: Some(check::check),
     can_differ: true,
     create: Some(write::create),
+    resume: Some(write::resume),
     create_options: &[
         CreateOption {
             key: "subformat",

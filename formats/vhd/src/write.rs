@@ -10,9 +10,11 @@ mod parent;
 mod plan;
 mod tables;
 
-use crate::layout::{SECTOR, UNUSED, bitmap_len};
+use crate::layout::{FOOTER_LEN, SECTOR, UNUSED, bitmap_len};
 use format_core::units::KIB;
-use format_core::{CreateRequest, Error, Needs, Order, Packed, Result, Sink, TargetStorage};
+use format_core::{
+    CreateRequest, Error, Needs, Order, Packed, Result, Sink, StateReader, StateWriter, TargetStorage,
+};
 use plan::{BLOCK, Plan, STRIDE};
 use std::sync::{Mutex, PoisonError};
 use tables::Identity;
@@ -30,6 +32,8 @@ struct VhdSink {
     target: Box<dyn TargetStorage>,
     plan: Plan,
     blocks: Mutex<Blocks>,
+    /// Whether blocks may hold bytes of an interrupted run.
+    resumed: bool,
 }
 
 /// The BAT as it will be, and where the next block goes, in bytes.
@@ -55,7 +59,34 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) ->
     // A fixed disk has no blocks; a dynamic one at most 2040 GiB, a million of them.
     let entries = vec![UNUSED; plan.blocks as usize];
     let blocks = Mutex::new(Blocks { entries, next: plan.first_block });
-    Ok(Box::new(VhdSink { target, plan, blocks }))
+    Ok(Box::new(VhdSink { target, plan, blocks, resumed: false }))
+}
+
+/// The BAT is the state: it is written at the end.
+pub(crate) fn resume(
+    target: Box<dyn TargetStorage>,
+    request: &CreateRequest,
+    state: &[u8],
+) -> Result<Box<dyn Sink>> {
+    let plan = Plan::new(request).map_err(|e| e.in_format(crate::FORMAT.name))?;
+    let mut reader = StateReader::new(state);
+    let entries: Vec<u32> = reader.list_of(plan.blocks as usize)?;
+    reader.end()?;
+    let mut places: Vec<u32> = entries.iter().copied().filter(|&entry| entry != UNUSED).collect();
+    places.sort_unstable();
+    let next = plan.first_block + places.len() as u64 * STRIDE;
+    // Blocks are never given back, so they lie in a row.
+    let expected = (plan.first_block..next).step_by(STRIDE as usize).map(|place| place / SECTOR);
+    if !expected.eq(places.iter().copied().map(u64::from)) {
+        return Err(Error::corrupt("the blocks of the interrupted run do not lie in a row")
+            .in_format(crate::FORMAT.name));
+    }
+    target.resume_at(if plan.fixed { plan.virtual_size } else { next })?;
+    if !plan.fixed {
+        // It may have been interrupted after the copy of the footer was written.
+        target.write_all_at(0, &[0; FOOTER_LEN])?;
+    }
+    Ok(Box::new(VhdSink { target, plan, blocks: Mutex::new(Blocks { entries, next }), resumed: true }))
 }
 
 /// A part of a write that lies in one block.
@@ -112,6 +143,24 @@ impl VhdSink {
             bits.push(!(0xff_u8 >> (sectors % 8)));
         }
         self.target.write_all_at(bitmap_at + piece.inside / DIFFERENCE, &bits)
+    }
+
+    /// Clears what an interrupted run wrote later than its state says.
+    fn blank(&self, offset: u64, len: u64) -> Result<()> {
+        if self.plan.fixed {
+            return self.target.zero_range(offset, len);
+        }
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = offset + len;
+        for block in offset / BLOCK..end.div_ceil(BLOCK) {
+            let start = block * BLOCK;
+            let (from, to) = (offset.max(start) - start, end.min(start + BLOCK) - start);
+            if let Some(&entry) = blocks.entries.get(block as usize).filter(|entry| **entry != UNUSED) {
+                let data = u64::from(entry) * SECTOR + bitmap_len(BLOCK);
+                self.target.zero_range(data + from, to - from)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_difference(&self, offset: u64, len: u64) -> Result<()> {
@@ -183,7 +232,7 @@ impl Sink for VhdSink {
         self.check_range(offset, len)?;
         if self.plan.parent.is_none() {
             // No range is mentioned twice, and what was never written is a hole or a block without a place.
-            return Ok(());
+            return if self.resumed { self.blank(offset, len) } else { Ok(()) };
         }
         self.check_difference(offset, len)?;
         let mut done = 0;
@@ -198,6 +247,15 @@ impl Sink for VhdSink {
 
     fn flush(&self) -> Result<()> {
         self.target.sync()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        if self.plan.parent.is_some() || self.target.is_sequential() {
+            return Ok(None);
+        }
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.target.set_len(if self.plan.fixed { self.plan.virtual_size } else { blocks.next })?;
+        Ok(Some(StateWriter::default().list(&blocks.entries).bytes()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

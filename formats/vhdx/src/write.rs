@@ -15,7 +15,9 @@ mod tables;
 use crate::layout::{BAT_OFFSET_SHIFT, FILE_SIGNATURE};
 use blocks::Blocks;
 use format_core::units::{KIB, MIB};
-use format_core::{CreateRequest, Error, Needs, Order, Packed, Result, Sink, TargetStorage};
+use format_core::{
+    CreateRequest, Error, Needs, Order, Packed, Result, Sink, StateReader, StateWriter, TargetStorage,
+};
 use plan::Plan;
 use std::sync::{Mutex, PoisonError};
 use tables::Identity;
@@ -31,6 +33,8 @@ struct VhdxSink {
     target: Box<dyn TargetStorage>,
     plan: Plan,
     blocks: Mutex<Blocks>,
+    /// Whether blocks may hold bytes of an interrupted run.
+    resumed: bool,
 }
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -47,7 +51,24 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) ->
         let first = u64::from(plan.first_block_mib) << BAT_OFFSET_SHIFT;
         target.zero_range(first, u64::from(plan.blocks) * u64::from(plan.block_mib) * MIB)?;
     }
-    Ok(Box::new(VhdxSink { target, plan, blocks: Mutex::new(blocks) }))
+    Ok(Box::new(VhdxSink { target, plan, blocks: Mutex::new(blocks), resumed: false }))
+}
+
+/// The places of the blocks are the state: the BAT is written at the end.
+pub(crate) fn resume(
+    target: Box<dyn TargetStorage>,
+    request: &CreateRequest,
+    state: &[u8],
+) -> Result<Box<dyn Sink>> {
+    let plan = Plan::new(request).map_err(|e| e.in_format(crate::FORMAT.name))?;
+    let mut reader = StateReader::new(state);
+    let places = reader.list_of(plan.blocks as usize)?;
+    reader.end()?;
+    let blocks = Blocks::restored(&plan, places)?;
+    target.resume_at(u64::from(blocks.next) << BAT_OFFSET_SHIFT)?;
+    // It may have been interrupted after the signature was written.
+    target.write_all_at(0, &[0; FILE_SIGNATURE.len()])?;
+    Ok(Box::new(VhdxSink { target, plan, blocks: Mutex::new(blocks), resumed: true }))
 }
 
 /// A piece of a write that lies in the file in one run.
@@ -93,6 +114,20 @@ impl VhdxSink {
             left -= now;
         }
         Ok(pieces)
+    }
+
+    /// Clears what an interrupted run wrote later than its state says.
+    fn blank(&self, offset: u64, len: u64) -> Result<()> {
+        let (block_size, end) = (self.plan.parameters.block_size, offset + len);
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        for block in offset / block_size..end.div_ceil(block_size) {
+            let start = block * block_size;
+            let (from, to) = (offset.max(start) - start, end.min(start + block_size) - start);
+            if let Some(&place) = blocks.places.get(block as usize).filter(|place| **place != 0) {
+                self.target.zero_range((u64::from(place) << BAT_OFFSET_SHIFT) + from, to - from)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_bat(&self, blocks: &Blocks) -> Result<()> {
@@ -141,11 +176,20 @@ impl Sink for VhdxSink {
             return self.hide_parent(offset, len);
         }
         // No range is mentioned twice, and what was never written is a hole or a block in the state Zero.
-        Ok(())
+        if self.resumed { self.blank(offset, len) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<()> {
         self.target.sync()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        if self.plan.parent.is_some() {
+            return Ok(None);
+        }
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.target.set_len(u64::from(blocks.next) << BAT_OFFSET_SHIFT)?;
+        Ok(Some(StateWriter::default().list(&blocks.places).bytes()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

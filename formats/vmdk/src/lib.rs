@@ -43,6 +43,7 @@ pub static FORMAT: Format = Format {
     flows: parse::is_stream,
     check: Some(check::check),
     create: Some(write::create),
+    resume: Some(write::resume),
     create_options: write::CREATE_OPTIONS,
     size_step: |_| format_core::units::SECTOR,
     can_differ: true,

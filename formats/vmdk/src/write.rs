@@ -41,6 +41,18 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, request: &CreateRequest) ->
     extents::create(target, plan).map_err(|e| e.in_format(crate::FORMAT.name))
 }
 
+pub(crate) fn resume(
+    target: Box<dyn TargetStorage>,
+    request: &CreateRequest,
+    state: &[u8],
+) -> Result<Box<dyn Sink>> {
+    let plan = Plan::new(request)?;
+    if plan.create_type == CreateType::StreamOptimized {
+        return stream::resume(target, plan, state);
+    }
+    extents::resume(target, plan, state).map_err(|e| e.in_format(crate::FORMAT.name))
+}
+
 /// The descriptor as it is embedded.
 fn embedded(text: String) -> Result<Vec<u8>> {
     let (mut bytes, room) = (text.into_bytes(), (DESCRIPTOR_SECTORS * SECTOR) as usize);

@@ -26,8 +26,8 @@ pub(crate) struct ConvertArgs {
     /// The image to read; it is opened read-only. `-` reads a pipe: streamOptimized VMDK flows through, any other image
     /// is put into a temporary file beside the target first.
     pub(crate) source: PathBuf,
-    /// The image to write. It is NAME.partial until it is complete. `-` writes to stdout, in a format that can flow:
-    /// raw, streamOptimized VMDK, fixed VHD. With --out it is one more image to read.
+    /// The image to write. It is NAME.partial until it is complete; after an interruption the same command goes on with
+    /// that. `-` writes to stdout, in a format that can flow: raw, streamOptimized VMDK, fixed VHD. With --out it is one more image to read.
     #[arg(
         required = false,
         required_unless_present = "out",
@@ -71,6 +71,9 @@ pub(crate) struct ConvertArgs {
     /// Replace the target when it exists.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Discard what an interrupted run left of the target, and copy from the start.
+    #[arg(long)]
+    pub(crate) restart: bool,
     /// Read the target back when it is complete and compare it with what was written.
     #[arg(long)]
     pub(crate) verify: bool,

@@ -7,9 +7,9 @@ use crate::output::{Printer, hash_lines, safe};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Archive, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange,
-    SourceFacts, SourceFile, StreamRequest, convert, convert_stream, digest_disk, refuse_device_of_sources,
-    refuse_source_file, refuse_source_files, size_in,
+    Archive, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange, Resumption,
+    SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream, digest_disk,
+    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -31,6 +31,8 @@ pub(super) struct Outcome {
     /// `None` for devices and pipes.
     file_size: Option<u64>,
     data_bytes: u64,
+    /// Bytes of data that an interrupted run had copied.
+    resumed_from: Option<u64>,
     digest: String,
     hashes: Hashes,
     manifest: Option<String>,
@@ -81,7 +83,10 @@ pub(super) fn convert_one(
         return Err(Error::usage("what went into a pipe cannot be read back: leave --verify away"));
     }
     // A pipe that a signal ends fails in many ways, all of them meant.
-    let meant = |e| control.check().err().unwrap_or(e);
+    let meant = |e: Error| match e.kind() {
+        ErrorKind::Temporary => e,
+        _ => control.check().err().unwrap_or(e),
+    };
     let input = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
     refuse_in_place(args, &input.1)?;
     let (done, unreadable) =
@@ -104,6 +109,7 @@ pub(super) fn convert_one(
         virtual_size: done.copy.blocks.virtual_size(),
         file_size: done.manifest.as_ref().map(|manifest| manifest.image.file_size),
         data_bytes: done.copy.read,
+        resumed_from: done.resumed_from,
         digest: done.copy.blocks.digest()?.to_hex().to_string(),
         hashes: done.copy.hashes,
         manifest: manifest.map(|path| path.display().to_string()),
@@ -173,7 +179,7 @@ fn copy(
     printer.warnings(&resized);
     let target = rescuing.destination(destination(args, archive.as_ref(), disk.virtual_size())?);
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None, also };
-    let mut done = match convert(request, control) {
+    let mut done = match written(args, &rescuing, request, control) {
         Ok(done) => done,
         Err(error) => return Err(rescuing.failed(&args.target, error)),
     };
@@ -182,6 +188,28 @@ fn copy(
     archive::finish(archive, &mut done)?;
     warnings.extend(opened.warnings.into_iter().chain(resized));
     Ok((done, lost))
+}
+
+/// A run goes on only where all that it did is in its journal: hashes of the whole disk and lost ranges are not.
+fn written(
+    args: &ConvertArgs,
+    rescuing: &Rescuing,
+    request: ConvertRequest<'_>,
+    control: Control<'_>,
+) -> Result<ConvertOutcome> {
+    if rescuing.is_active() || !request.also.is_empty() {
+        return convert(request, control);
+    }
+    convert_or_go_on(request, &resumption(args), control)
+}
+
+fn resumption(args: &ConvertArgs) -> Resumption {
+    let chain = &args.open.chain;
+    let reading = format!(
+        "snapshot {:?}, size {:?}, ignore_parent {}, ignore_checksum {}",
+        args.open.snapshot, args.size, chain.ignore_parent, chain.ignore_checksum
+    );
+    Resumption { restart: args.restart, reading, interval: Resumption::INTERVAL }
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
@@ -234,12 +262,14 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
 
 pub(super) fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
+    let resumed = o.resumed_from.map(|bytes| format!(", {} of it by an interrupted run", format_size(bytes)));
     format!(
-        "{} ({}, {} disk, {} of data) in {:.1} s{}\ndigest   {}\n{}{}{}",
+        "{} ({}, {} disk, {} of data{}) in {:.1} s{}\ndigest   {}\n{}{}{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
         format_size(o.data_bytes),
+        resumed.unwrap_or_default(),
         o.seconds,
         if o.verified { ", read back and the same" } else { "" },
         o.digest,

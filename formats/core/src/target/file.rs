@@ -3,13 +3,18 @@
 use super::direct::DirectFile;
 use super::reflink::Reflinks;
 use crate::{Error, ErrorKind, HostRange, Result, TargetStorage};
-use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Zeros that are written at once where holes cannot be punched.
+const ZEROS: u64 = 1 << 20;
 
 /// A file that is `NAME.partial` until it is committed as `NAME`.
 #[derive(Debug)]
@@ -22,6 +27,12 @@ pub struct FileTarget {
     committed: bool,
     /// Device and inode numbers of the files of the source: never to be written.
     sources: Vec<(u64, u64)>,
+    /// Whether further files of the image are opened as an interrupted run left them.
+    resuming: bool,
+    /// Before this there may be bytes of an interrupted run.
+    blank_from: AtomicU64,
+    /// Whether the partial files of the image stay when they are dropped: a later run can go on with them.
+    kept: Arc<AtomicBool>,
 }
 
 impl FileTarget {
@@ -40,12 +51,32 @@ impl FileTarget {
         path.with_file_name(name)
     }
 
+    /// Where a run keeps what a later one needs to go on with `path.partial`. Such a file never outlives the partial
+    /// file that it tells of.
+    #[must_use]
+    pub fn journal_path(path: &Path) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".partial.journal");
+        path.with_file_name(name)
+    }
+
     /// Starts `path` as `path.partial`, empty and locked. What an interrupted run left there is discarded.
     ///
     /// # Errors
     /// `Destination` when the folder is missing, or `path` exists and `replace` is false; `Temporary` when another
     /// run holds the partial file.
     pub fn create(path: &Path, replace: bool) -> Result<Self> {
+        let mut target = Self::resume(path, replace)?;
+        target.restart()?;
+        Ok(target)
+    }
+
+    /// Opens and locks `path.partial` as an interrupted run left it, with its further files. Unless
+    /// [`TargetStorage::resume_at`] or [`FileTarget::restart`] follows, nothing may be written.
+    ///
+    /// # Errors
+    /// As [`FileTarget::create`].
+    pub fn resume(path: &Path, replace: bool) -> Result<Self> {
         // The rename would refuse a name that ends like a folder's, but only after the whole copy.
         if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(Error::usage(format!("{} names no file", path.display())));
@@ -73,7 +104,6 @@ impl FileTarget {
             .open(&partial)
             .map_err(|e| destination_error(&partial, e))?;
         lock(&file, &partial)?;
-        file.set_len(0).map_err(|e| Error::io(format!("cannot empty {}", partial.display()), e))?;
         let (file, reflinks) = (DirectFile::new(file), Reflinks::default());
         Ok(Self {
             file,
@@ -83,7 +113,47 @@ impl FileTarget {
             replace,
             committed: false,
             sources: Vec::new(),
+            resuming: true,
+            blank_from: AtomicU64::new(u64::MAX),
+            kept: Arc::new(AtomicBool::new(true)),
         })
+    }
+
+    /// Discards what an interrupted run left.
+    ///
+    /// # Errors
+    /// `Io` when the host fails.
+    pub fn restart(&mut self) -> Result<()> {
+        self.resuming = false;
+        self.kept.store(false, Ordering::Relaxed);
+        let journal = Self::journal_path(&self.path);
+        match std::fs::remove_file(&journal) {
+            // Durable before the first new byte: the journal would vouch for what it does not know.
+            Ok(()) => self.sync_folder()?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io(format!("cannot remove {}", journal.display()), e)),
+        }
+        self.blank_from = AtomicU64::new(0);
+        self.file
+            .file()
+            .set_len(0)
+            .map_err(|e| Error::io(format!("cannot empty {}", self.partial.display()), e))
+    }
+
+    /// Size of the partial file in bytes, and its inode number.
+    ///
+    /// # Errors
+    /// `Io` when the host cannot tell.
+    pub fn partial_facts(&self) -> Result<(u64, u64)> {
+        let found = self.file.file().metadata();
+        let found = found.map_err(|e| Error::io(format!("cannot examine {}", self.partial.display()), e))?;
+        Ok((found.len(), found.ino()))
+    }
+
+    /// What decides whether the partial files stay when the run fails: those of an interrupted run do, new ones do not.
+    #[must_use]
+    pub fn kept(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.kept)
     }
 
     fn rename(&self) -> Result<()> {
@@ -186,6 +256,35 @@ impl TargetStorage for FileTarget {
         })
     }
 
+    fn resume_at(&self, len: u64) -> Result<()> {
+        let (found, _) = self.partial_facts()?;
+        if found < len {
+            let path = self.partial.display();
+            return Err(Error::corrupt(format!("{path} has {found:#x} bytes, {len:#x} were made durable")));
+        }
+        self.blank_from.store(len, Ordering::Relaxed);
+        self.set_len(len)
+    }
+
+    fn zero_range(&self, offset: u64, len: u64) -> Result<()> {
+        let end = offset.saturating_add(len).min(self.blank_from.load(Ordering::Relaxed));
+        if offset >= end {
+            return Ok(());
+        }
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(self.file.file(), hole, offset, end - offset) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            other => {
+                let what = || format!("cannot write zeros to {}", self.partial.display());
+                return other.map_err(|e| Error::io(what(), e.into()).at(offset));
+            }
+        }
+        let zeros = vec![0; (end - offset).min(ZEROS) as usize];
+        (offset..end)
+            .step_by(ZEROS as usize)
+            .try_for_each(|at| self.write_all_at(at, &zeros[..(end - at).min(ZEROS) as usize]))
+    }
+
     fn name(&self) -> Option<&str> {
         self.path.file_name()?.to_str()
     }
@@ -195,7 +294,7 @@ impl TargetStorage for FileTarget {
             return Err(Error::contract(format!("{name:?} names no file beside the image")));
         }
         let path = self.path.with_file_name(name);
-        for path in [Self::partial_path(&path), path.clone()] {
+        for path in [Self::partial_path(&path), Self::journal_path(&path), path.clone()] {
             let found = rustix::fs::stat(&path).map(|found| (found.st_dev, found.st_ino));
             if found.is_ok_and(|found| self.sources.contains(&found)) {
                 return Err(Error::usage(format!(
@@ -205,21 +304,32 @@ impl TargetStorage for FileTarget {
                 .hint("choose another name for the target, or move the source first"));
             }
         }
-        Ok(Box::new(Self::create(&path, self.replace)?.sparing(self.sources.clone())))
+        let mut sibling = if self.resuming {
+            Self::resume(&path, self.replace)?
+        } else {
+            Self::create(&path, self.replace)?
+        };
+        sibling.kept = self.kept();
+        Ok(Box::new(sibling.sparing(self.sources.clone())))
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
         self.sync()?;
         self.rename()?;
         self.committed = true;
-        self.sync_folder()
+        self.sync_folder()?;
+        // Best effort: without its partial file it means nothing, and the next run that writes here removes it.
+        let _ = std::fs::remove_file(Self::journal_path(&self.path));
+        Ok(())
     }
 }
 
 impl Drop for FileTarget {
     fn drop(&mut self) {
-        if !self.committed && is_named(self.file.file(), &self.partial) {
+        if !self.committed && !self.kept.load(Ordering::Relaxed) && is_named(self.file.file(), &self.partial)
+        {
             // Best effort: a left-over .partial is not taken for an image, and the next run discards it.
+            let _ = std::fs::remove_file(Self::journal_path(&self.path));
             let _ = std::fs::remove_file(&self.partial);
         }
     }
@@ -242,6 +352,37 @@ mod tests {
         assert_eq!(FileTarget::create(&path, false).unwrap_err().kind(), ErrorKind::Destination);
         drop(FileTarget::create(&path, true).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the partial file is gone");
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_is_kept_up_to_a_point_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        let first = FileTarget::create(&path, false).unwrap();
+        first.kept().store(true, Ordering::Relaxed);
+        first.write_all_at(0, &[7; 20_000]).unwrap();
+        first.sibling("other").unwrap().write_all_at(0, b"abc").unwrap();
+        std::fs::write(FileTarget::journal_path(&path), b"told").unwrap();
+        drop(first);
+        assert_eq!(names(), 3);
+
+        let second = FileTarget::resume(&path, false).unwrap();
+        assert_eq!(second.resume_at(20_001).unwrap_err().kind(), ErrorKind::Corrupt);
+        second.resume_at(10_000).unwrap();
+        second.zero_range(5_000, 1 << 40).unwrap();
+        second.write_all_at(20_000, b"x").unwrap();
+        let other = second.sibling("other").unwrap();
+        assert_eq!(other.resume_at(4).unwrap_err().kind(), ErrorKind::Corrupt);
+        other.resume_at(2).unwrap();
+        let bytes = std::fs::read(FileTarget::partial_path(&path)).unwrap();
+        assert!(bytes[..5_000] == [7; 5_000] && bytes[5_000..20_000] == [0; 15_000], "zeros behind");
+        assert_eq!(bytes.len(), 20_001);
+        drop((second, other));
+        assert_eq!(names(), 3);
+
+        drop(FileTarget::create(&path, false).unwrap());
+        assert_eq!(names(), 1, "a run that does not go on discards the journal too");
     }
 
     #[test]

@@ -44,8 +44,16 @@ pub trait TargetStorage: Send + Sync {
     /// `Destination` when the name was taken meanwhile, `Io` when the host fails.
     fn commit(self: Box<Self>) -> Result<()>;
 
-    /// Makes `len` bytes from `offset`, which were not written yet, read as zeros. Where the target was empty before,
-    /// nothing has to be done.
+    /// Keeps the first `len` bytes of what an interrupted run left here; everything behind is blank again.
+    ///
+    /// # Errors
+    /// `Unsupported` where nothing can be left; `Corrupt` when there are fewer bytes; as [`TargetStorage::write_all_at`].
+    fn resume_at(&self, _len: u64) -> Result<()> {
+        Err(Error::unsupported("this target keeps nothing of an interrupted run"))
+    }
+
+    /// Makes `len` bytes from `offset`, which were not written in this run yet, read as zeros. Where the target was empty
+    /// before, nothing has to be done.
     ///
     /// # Errors
     /// As [`TargetStorage::write_all_at`].

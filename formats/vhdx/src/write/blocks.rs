@@ -5,6 +5,7 @@ use crate::layout::{
     BAT_OFFSET_SHIFT, PAYLOAD_BLOCK_FULLY_PRESENT, PAYLOAD_BLOCK_NOT_PRESENT,
     PAYLOAD_BLOCK_PARTIALLY_PRESENT, PAYLOAD_BLOCK_ZERO, SB_BLOCK_PRESENT, SECTORS_PER_CHUNK,
 };
+use format_core::{Error, Result};
 
 /// The place of a block without contents that hides the parent's.
 pub(super) const ZERO: u32 = u32::MAX;
@@ -40,6 +41,22 @@ impl Blocks {
             here: vec![0; blocks],
         });
         Self { places: vec![0; blocks], next: first, difference }
+    }
+
+    /// The blocks of an interrupted run: they lie in a row, in any order.
+    ///
+    /// # Errors
+    /// `Corrupt` for places that no run gives.
+    pub(super) fn restored(plan: &Plan, places: Vec<u32>) -> Result<Self> {
+        let mut taken: Vec<u32> = places.iter().copied().filter(|&place| place != 0).collect();
+        taken.sort_unstable();
+        let expected = (0..).map(|block| plan.first_block_mib + block * plan.block_mib);
+        if !taken.iter().copied().eq(expected.take(taken.len())) {
+            return Err(Error::corrupt("the blocks of the interrupted run do not lie in a row")
+                .in_format(crate::FORMAT.name));
+        }
+        let next = plan.first_block_mib + taken.len() as u32 * plan.block_mib;
+        Ok(Self { places, next, difference: None })
     }
 
     /// The entries of the BAT in file order.

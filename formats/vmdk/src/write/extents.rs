@@ -5,7 +5,7 @@ use super::options::{CreateType, Plan, SPLIT_SECTORS, quotable};
 use super::sparse::SparseExtent;
 use super::{GRAIN, contract, embedded};
 use crate::layout::SECTOR;
-use format_core::{Error, Needs, Order, Packed, Result, Sink, TargetStorage};
+use format_core::{Error, Needs, Order, Packed, Result, Sink, StateReader, StateWriter, TargetStorage};
 
 /// Flat files leave holes at this granularity; the usual block of host file systems.
 const FLAT_CHUNK: u64 = 4096;
@@ -35,6 +35,18 @@ struct Piece<'a> {
 }
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, plan: Plan) -> Result<Box<dyn Sink>> {
+    open(target, plan, None)
+}
+
+/// The state is where each extent's grains end; 0 for a flat one.
+pub(crate) fn resume(target: Box<dyn TargetStorage>, plan: Plan, state: &[u8]) -> Result<Box<dyn Sink>> {
+    let mut reader = StateReader::new(state);
+    let ends = reader.list()?;
+    reader.end()?;
+    open(target, plan, Some(ends))
+}
+
+fn open(target: Box<dyn TargetStorage>, plan: Plan, ends: Option<Vec<u64>>) -> Result<Box<dyn Sink>> {
     let create_type = plan.create_type;
     if target.is_sequential() {
         let text = format!("subformat={} cannot be written through a pipe", create_type.name());
@@ -53,13 +65,23 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, plan: Plan) -> Result<Box<d
     }
     let mut extents = Vec::new();
     let (mut own, main) = if embeds { (Some(target), None) } else { (None, Some(target)) };
-    for (name, sectors) in names.iter().zip(sizes) {
+    if ends.as_ref().is_some_and(|ends| ends.len() != names.len()) {
+        return Err(Error::corrupt(format!("the interrupted run had no {count} extents")));
+    }
+    if let (Some(main), true) = (&main, ends.is_some()) {
+        main.resume_at(0)?;
+    }
+    let ends = ends.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+    for ((name, sectors), end) in names.iter().zip(sizes).zip(ends) {
         let target = match (own.take(), &main) {
             (Some(own), _) => own,
             (None, Some(main)) => main.sibling(name)?,
             (None, None) => return Err(contract("a disk in one file has one extent".into())),
         };
-        extents.push(ExtentFile::create(target, sectors, &plan)?);
+        extents.push(match end {
+            None => ExtentFile::create(target, sectors, &plan)?,
+            Some(end) => ExtentFile::resume(target, sectors, end, &plan)?,
+        });
     }
     Ok(Box::new(ExtentsSink { plan, main, descriptor, extents, extent_bytes: extent_sectors * SECTOR }))
 }
@@ -97,6 +119,15 @@ impl ExtentFile {
         Ok(Self { target, sparse: Some(sparse) })
     }
 
+    fn resume(target: Box<dyn TargetStorage>, sectors: u64, end: u64, plan: &Plan) -> Result<Self> {
+        if plan.create_type.is_flat() {
+            target.resume_at(sectors.saturating_mul(SECTOR))?;
+            return Ok(Self { target, sparse: None });
+        }
+        let sparse = SparseExtent::resume(sectors, end, plan, target.as_ref())?;
+        Ok(Self { target, sparse: Some(sparse) })
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         match &self.sparse {
             Some(sparse) => sparse.write_at(offset, bytes, self.target.as_ref()),
@@ -108,7 +139,7 @@ impl ExtentFile {
         match &self.sparse {
             Some(sparse) if hides => sparse.hide_at(offset, len, self.target.as_ref()),
             // A grain without an entry reads as zeros.
-            Some(_) => Ok(()),
+            Some(sparse) => sparse.forget(offset, len, self.target.as_ref()),
             None => self.target.zero_range(offset, len),
         }
     }
@@ -178,6 +209,18 @@ impl Sink for ExtentsSink {
 
     fn flush(&self) -> Result<()> {
         self.extents.iter().try_for_each(|extent| extent.target.sync())
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        if self.plan.parent.is_some() {
+            return Ok(None);
+        }
+        let end = |extent: &ExtentFile| match &extent.sparse {
+            Some(sparse) => sparse.next(extent.target.as_ref()),
+            None => Ok(0),
+        };
+        let ends: Vec<u64> = self.extents.iter().map(end).collect::<Result<_>>()?;
+        Ok(Some(StateWriter::default().list(&ends).bytes()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -12,7 +12,7 @@
 use super::options::Plan;
 use super::{DESCRIPTOR_SECTORS, GRAIN, GRAIN_SECTORS, TABLE_ENTRIES, contract, encode, entry_of, pad};
 use crate::layout::{FLAG_NEWLINES, FLAG_REDUNDANT, FLAG_ZEROED_GRAIN, NEWLINES, SECTOR, SparseExtentHeader};
-use format_core::{Result, TargetStorage};
+use format_core::{Error, Result, TargetStorage};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of an entry.
@@ -41,6 +41,8 @@ pub(crate) struct SparseExtent {
     zeroed_grain: bool,
     /// The first sector of the file that no grain has.
     next: AtomicU64,
+    /// Whether tables may hold entries of an interrupted run.
+    resumed: bool,
 }
 
 impl Layout {
@@ -66,7 +68,39 @@ impl SparseExtent {
         let layout = Layout::new(capacity);
         target.zero_range(0, layout.over_head * SECTOR)?;
         let next = AtomicU64::new(layout.over_head);
-        Ok(Self { layout, zeroed_grain: plan.zeroed_grain, next })
+        Ok(Self { layout, zeroed_grain: plan.zeroed_grain, next, resumed: false })
+    }
+
+    /// Goes on with an extent whose grains ended before the sector `next`.
+    pub(crate) fn resume(capacity: u64, next: u64, plan: &Plan, target: &dyn TargetStorage) -> Result<Self> {
+        let layout = Layout::new(capacity);
+        let grains =
+            next.checked_sub(layout.over_head).filter(|sectors| sectors.is_multiple_of(GRAIN_SECTORS));
+        if grains.is_none_or(|sectors| sectors > capacity.next_multiple_of(GRAIN_SECTORS)) {
+            return Err(Error::corrupt(format!("the grains of the interrupted run end at sector {next:#x}")));
+        }
+        target.resume_at(next * SECTOR)?;
+        // It may have been interrupted after the header was written.
+        target.write_all_at(0, &[0; SECTOR as usize])?;
+        Ok(Self { layout, zeroed_grain: plan.zeroed_grain, next: AtomicU64::new(next), resumed: true })
+    }
+
+    /// The first sector of the file that no grain has; the file ends there now.
+    pub(crate) fn next(&self, target: &dyn TargetStorage) -> Result<u64> {
+        let next = self.next.load(Ordering::Relaxed);
+        target.set_len(next * SECTOR)?;
+        Ok(next)
+    }
+
+    /// Takes back entries that an interrupted run wrote later than its state says.
+    pub(crate) fn forget(&self, offset: u64, len: u64, target: &dyn TargetStorage) -> Result<()> {
+        if !self.resumed {
+            return Ok(());
+        }
+        let (grain, end) = (offset / GRAIN, (offset + len).div_ceil(GRAIN));
+        [self.layout.redundant, self.layout.directory].into_iter().try_for_each(|directory| {
+            target.zero_range(self.layout.entry_at(directory, grain), (end - grain) * ENTRY)
+        })
     }
 
     /// Stores whole grains from `offset`; only the last one of the disk may be short.

@@ -18,8 +18,9 @@ use crate::layout::{
     GrainMarker, MARKER_FOOTER, MARKER_GRAIN_DIRECTORY, MARKER_GRAIN_TABLE, MetadataMarker, NEWLINES, SECTOR,
     SparseExtentHeader,
 };
-use format_core::{Needs, Order, Packed, Result, Sink, TargetStorage};
-use libdeflater::{CompressionLvl, Compressor, Crc};
+use crc32fast::Hasher;
+use format_core::{Error, Needs, Order, Packed, Result, Sink, StateReader, StateWriter, TargetStorage};
+use libdeflater::{CompressionLvl, Compressor};
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
@@ -47,7 +48,7 @@ struct State {
     table: Vec<u32>,
     table_index: usize,
     /// Over all that was stored: disks of different content get different content IDs.
-    checksum: Crc,
+    checksum: Hasher,
 }
 
 pub(crate) fn create(target: Box<dyn TargetStorage>, plan: Plan) -> Result<Box<dyn Sink>> {
@@ -58,13 +59,39 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, plan: Plan) -> Result<Box<d
         directory: vec![0; entries as usize],
         table: vec![0; TABLE_ENTRIES as usize],
         table_index: 0,
-        checksum: Crc::new(),
+        checksum: Hasher::new(),
     };
     let sink = StreamSink { target, plan, state: Mutex::new(state) };
     if sink.target.is_sequential() {
         sink.write_head(&ContentId::random())?;
     }
     Ok(Box::new(sink))
+}
+
+/// Goes on behind the last grain. The state is all that is in memory.
+pub(crate) fn resume(target: Box<dyn TargetStorage>, plan: Plan, state: &[u8]) -> Result<Box<dyn Sink>> {
+    let mut reader = StateReader::new(state);
+    let entries = plan.capacity_sectors.div_ceil(GRAIN_SECTORS * TABLE_ENTRIES) as usize;
+    let state = State {
+        // Entries have 32 bits.
+        next_sector: reader.number_to(1 << 32)?,
+        next_offset: reader.number_to(plan.virtual_size.next_multiple_of(GRAIN))?,
+        table_index: reader.number_to(entries as u64)? as usize,
+        checksum: Hasher::new_with_initial(reader.number_to(u32::MAX.into())? as u32),
+        directory: reader.list_of(entries)?,
+        table: reader.list_of(TABLE_ENTRIES as usize)?,
+    };
+    reader.end()?;
+    let sectors = state.directory.iter().chain(&state.table);
+    if state.next_sector < OVERHEAD_SECTORS || sectors.copied().any(|at| u64::from(at) >= state.next_sector) {
+        return Err(
+            Error::corrupt("the tables of the interrupted run leave the file").in_format(crate::FORMAT.name)
+        );
+    }
+    target.resume_at(state.next_sector * SECTOR)?;
+    // It may have been interrupted after header and descriptor were written.
+    target.write_all_at(0, &[0; SECTOR as usize])?;
+    Ok(Box::new(StreamSink { target, plan, state: Mutex::new(state) }))
 }
 
 impl Sink for StreamSink {
@@ -98,6 +125,18 @@ impl Sink for StreamSink {
 
     fn flush(&self) -> Result<()> {
         self.target.sync()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        if self.target.is_sequential() {
+            return Ok(None);
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.target.set_len(state.next_sector * SECTOR)?;
+        let numbers = StateWriter::default().number(state.next_sector).number(state.next_offset);
+        let numbers = numbers.number(state.table_index as u64);
+        let numbers = numbers.number(state.checksum.clone().finalize().into());
+        Ok(Some(numbers.list(&state.directory).list(&state.table).bytes()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
@@ -208,8 +247,8 @@ impl StreamSink {
 }
 
 /// A content ID that is neither "no parent" nor VMware's "not yet written", nor zero.
-fn content_id(checksum: &Crc) -> u32 {
-    (checksum.sum() & 0x7fff_ffff).max(1)
+fn content_id(checksum: &Hasher) -> u32 {
+    (checksum.clone().finalize() & 0x7fff_ffff).max(1)
 }
 
 /// Marker and zlib stream in whole sectors; the marker's LBA is entered when the place is known.

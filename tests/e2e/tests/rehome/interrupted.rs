@@ -37,22 +37,83 @@ fn kill_at_any_moment_leaves_no_image_that_is_not_whole() {
     assert!(!partial.exists());
 }
 
-#[test]
-fn a_polite_signal_ends_the_run_with_75_and_cleans_up() {
-    let bench = bench_with_source();
+/// Compression makes the copy slow enough for a signal.
+const SLOW: [&str; 7] = ["--threads", "1", "convert", "-o", "compressed=on", "disk.raw", "disk.qcow2"];
+
+/// Sends the signal when at least so many bytes were written, and gives exit code and stderr.
+fn interrupted_after(bench: &Bench, bytes: u64, name: &str) -> (Option<i32>, String) {
     let partial = bench.path("disk.qcow2.partial");
-    for name in ["TERM", "INT"] {
-        // Compression makes the copy slow enough for the signal.
-        let args = ["--threads", "1", "convert", "--force", "-o", "compressed=on", "disk.raw", "disk.qcow2"];
-        let mut child = bench.spawn(&args);
-        assert!(appears(&partial, &mut child), "it ended early");
-        signal(&child, name);
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(75), "{name}: {stderr}");
-        assert_eq!(stderr, "error: interrupted\n\nhint: run the same command again\n");
-        assert_eq!(bench.names(), ["disk.raw"]);
+    let mut child = bench.spawn(&SLOW);
+    while std::fs::metadata(&partial).map_or(0, |found| found.len()) < bytes {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(Duration::from_millis(1));
     }
+    signal(&child, name);
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_polite_signal_ends_the_run_with_75_and_the_same_command_goes_on() {
+    let bench = bench_with_source();
+    let mut before = 0;
+    for (name, bytes) in [("TERM", 10), ("INT", 20), ("TERM", 30)] {
+        let (code, stderr) = interrupted_after(&bench, bytes * MIB, name);
+        assert_eq!(code, Some(75), "{name}: {stderr}");
+        let hint = "run the same command again to go on where it stopped";
+        assert_eq!(stderr, format!("error: interrupted\n\nhint: {hint}\n"));
+        assert_eq!(bench.names(), ["disk.qcow2.partial", "disk.qcow2.partial.journal", "disk.raw"]);
+        let journal = bench.read("disk.qcow2.partial.journal").len();
+        assert!(journal > before, "the journal grows");
+        before = journal;
+    }
+    // Killed in the run that goes on: what the journal says stays true.
+    let (code, stderr) = interrupted_after(&bench, 40 * MIB, "KILL");
+    assert_eq!((code, stderr.as_str()), (None, ""));
+    let run = bench.rehome(&[&["--output", "json"], &SLOW[..], &["--verify"]].concat()).ends(0);
+    let resumed = run.json()["resumed_from"].as_u64().unwrap();
+    assert!((20 * MIB..DENSE).contains(&resumed), "{run:?}");
+    assert_eq!(run.json()["warnings"].as_array().unwrap().len(), 0, "{run:?}");
+    bench.qemu_img(&["check", "-q", "disk.qcow2"]);
+    bench.qemu_img(&["compare", "-f", "raw", "disk.raw", "disk.qcow2"]);
+    bench.rehome(&["verify", "disk.qcow2"]).ends(0);
+    let names = ["disk.qcow2", "disk.qcow2.rehome.blocks", "disk.qcow2.rehome.json", "disk.raw"];
+    assert_eq!(bench.names(), names);
+}
+
+#[test]
+fn a_run_that_cannot_go_on_says_why_and_a_restart_needs_no_reason() {
+    let bench = bench_with_source();
+    interrupted_after(&bench, 10 * MIB, "TERM");
+    bench.flip("disk.raw", DENSE - 5);
+    let run = bench.rehome(&SLOW).ends(0);
+    assert!(run.stderr.contains("disk.qcow2 is started over: the source"), "{run:?}");
+    assert!(run.stderr.contains("was changed since [started-over]"), "{run:?}");
+    bench.qemu_img(&["compare", "-f", "raw", "disk.raw", "disk.qcow2"]);
+    std::fs::remove_file(bench.path("disk.qcow2")).unwrap();
+
+    interrupted_after(&bench, 10 * MIB, "TERM");
+    let run = bench.rehome(&[&["--output", "json"], &SLOW[..], &["--restart"]].concat()).ends(0);
+    assert!(run.json()["resumed_from"].is_null(), "{run:?}");
+    assert_eq!(run.json()["warnings"].as_array().unwrap().len(), 0, "{run:?}");
+    assert!(!bench.names().iter().any(|name| name.contains("partial")), "{:?}", bench.names());
+}
+
+#[test]
+fn a_journal_is_no_way_to_another_file() {
+    let bench = bench_with_source();
+    interrupted_after(&bench, 10 * MIB, "TERM");
+    bench.write("victim", "precious");
+    let journal = bench.path("disk.qcow2.partial.journal");
+    std::fs::remove_file(&journal).unwrap();
+    std::os::unix::fs::symlink("victim", &journal).unwrap();
+    let run = bench.rehome(&SLOW).ends(0);
+    assert!(run.stderr.contains("is started over"), "{run:?}");
+    assert_eq!(bench.read("victim"), b"precious");
+    // A source of that name is not removed either.
+    bench.disk("new.raw.partial.journal", MIB, &[(0, MIB)]);
+    let run = bench.rehome(&["convert", "-f", "raw", "new.raw.partial.journal", "new.raw"]).ends(2);
+    assert!(run.stderr.contains("is a file of the source"), "{run:?}");
 }
 
 #[test]
