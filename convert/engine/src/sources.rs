@@ -42,7 +42,9 @@ pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a O
 /// As [`refuse_sources`].
 pub fn refuse_source_files(target: &Path, sources: &[SourceFile]) -> Result<()> {
     for path in [target.to_owned(), manifest_path(target), blocks_path(target)] {
-        for path in [FileTarget::partial_path(&path), FileTarget::journal_path(&path), path] {
+        // Only the image has a journal.
+        let journal = (path == target).then(|| FileTarget::journal_path(&path));
+        for path in [FileTarget::partial_path(&path), path].into_iter().chain(journal) {
             let found = match std::fs::metadata(&path) {
                 Ok(found) => found,
                 // Found out now, not when the copy is done and its manifest cannot be written.

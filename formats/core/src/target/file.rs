@@ -130,7 +130,10 @@ impl FileTarget {
         match std::fs::remove_file(&journal) {
             // Durable before the first new byte: the journal would vouch for what it does not know.
             Ok(()) => self.sync_folder()?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            // A name that is too long never had a file.
+            Err(e)
+                if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
+            }
             Err(e) => return Err(Error::io(format!("cannot remove {}", journal.display()), e)),
         }
         self.blank_from = AtomicU64::new(0);
