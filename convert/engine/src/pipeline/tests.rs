@@ -3,6 +3,7 @@
 use super::*;
 use crate::digest::digest_of_bytes;
 use crate::observer::Silent;
+use format_core::Order;
 use format_core::{CreateRequest, ErrorKind, Extent, ExtentKind, Layer, MemTarget, Packed};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

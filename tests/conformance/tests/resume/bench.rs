@@ -151,6 +151,7 @@ impl Bench {
             format: self.case,
             options: self.options.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
             base: None,
+            also: &[],
         };
         convert_through(
             request,
