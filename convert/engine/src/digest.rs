@@ -94,6 +94,10 @@ fn root_hasher(virtual_size: u64) -> blake3::Hasher {
     hasher
 }
 
+fn untaken() -> Error {
+    Error::contract("the hashes of a copy without a digest were asked for")
+}
+
 /// The block hashes of one disk, filled in any order by many threads. What is never set is a block of zeros.
 #[derive(Debug)]
 pub struct BlockList {
@@ -104,6 +108,8 @@ pub struct BlockList {
 /// 32 bytes per block; all zero stands for a block of zeros.
 #[derive(Debug)]
 enum Store {
+    /// Nobody wants to know them.
+    Nowhere,
     Memory(Mutex<Vec<u8>>),
     File(File),
 }
@@ -124,6 +130,21 @@ impl BlockList {
             Store::File(file.map_err(|e| Error::io("cannot make a temporary file for the block hashes", e))?)
         };
         Ok(Self { virtual_size, store })
+    }
+
+    /// A list for a copy that takes no digest: it keeps nothing and has no digest.
+    ///
+    /// # Errors
+    /// `Limit` above 256 TiB.
+    pub(crate) fn untaken(virtual_size: u64) -> Result<Self> {
+        check_disk_size(virtual_size)?;
+        Ok(Self { virtual_size, store: Store::Nowhere })
+    }
+
+    /// Whether it keeps hashes.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        !matches!(self.store, Store::Nowhere)
     }
 
     /// A list over the stored block file of a manifest.
@@ -155,6 +176,7 @@ impl BlockList {
     pub(crate) fn set(&self, index: u64, hash: &blake3::Hash) -> Result<()> {
         let at = index * HASH_LEN;
         match &self.store {
+            Store::Nowhere => Ok(()),
             Store::Memory(bytes) => {
                 let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
                 let at = at as usize;
@@ -270,6 +292,7 @@ impl BlockList {
     /// `Io` when it cannot be read; what `write` returns.
     pub(crate) fn for_each_chunk(&self, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &self.store {
+            Store::Nowhere => Err(untaken()),
             Store::Memory(bytes) => write(&bytes.lock().unwrap_or_else(PoisonError::into_inner)),
             Store::File(file) => {
                 let failed = |e| Error::io("cannot read the block hashes", e);
@@ -293,6 +316,7 @@ impl BlockList {
     pub(crate) fn get(&self, index: u64) -> Result<Digest> {
         let mut entry = [0; HASH_LEN as usize];
         match &self.store {
+            Store::Nowhere => return Err(untaken()),
             Store::Memory(bytes) => {
                 let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
                 let at = (index * HASH_LEN) as usize;

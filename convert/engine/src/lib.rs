@@ -56,7 +56,7 @@ pub use manifest::{
 pub use mapfile::{Mapfile, RangeStatus};
 pub use measure::{Measurement, measure};
 pub use observer::{Control, Observer, Silent};
-pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_disk, hash_disk};
+pub use pipeline::{CopyOutcome, Proof, copy_difference, copy_disk, copy_stream, digest_disk, hash_disk};
 pub use ranges::RangeList;
 pub use rate::RateLimit;
 pub use rescue::{Patience, Rescue};

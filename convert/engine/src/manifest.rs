@@ -166,6 +166,22 @@ impl Manifest {
         Ok(Self { hashes: copy.hashes.clone(), ..Self::new(image, format, &copy.blocks, source)? })
     }
 
+    /// Removes the manifest and the block list beside `image`, if they are there.
+    ///
+    /// # Errors
+    /// `Io` when the host fails.
+    pub(crate) fn remove(image: &Path) -> Result<()> {
+        for path in [manifest_path(image), blocks_path(image)] {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(format!("cannot remove {}", path.display()), e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the manifest and the block list beside `image`, replacing older ones.
     ///
     /// # Errors

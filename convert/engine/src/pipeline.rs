@@ -49,28 +49,43 @@ pub(crate) enum Origin<'a> {
     },
 }
 
-/// Copies into `sink`, and takes the digest and the hashes `also` of the whole disk in the same pass. Does not finish
-/// the sink.
+/// What a copy takes of the disk in the same pass, to prove what it did.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    /// The digest with its block hashes.
+    pub digest: bool,
+    /// Hashes of the whole disk.
+    pub also: &'a [HashKind],
+}
+
+impl Proof<'_> {
+    /// The digest alone.
+    pub const DIGEST: Self = Self { digest: true, also: &[] };
+}
+
+/// Copies into `sink`, and takes the proof in the same pass. Does not finish the sink.
 ///
 /// # Errors
 /// What origin and sink report; `Temporary` when interrupted.
 pub(crate) fn copy(
     origin: Origin<'_>,
     sink: &dyn Sink,
-    also: &[HashKind],
+    proof: Proof<'_>,
     control: Control<'_>,
 ) -> Result<CopyOutcome> {
     let sink = Some(checked(sink)?);
+    let Proof { digest, also } = proof;
     match origin {
         Origin::Disk(disk) => {
-            run("copy", Source::of(disk), Box::new(Planner::new(disk)), sink, also, control)
+            let source = Source { digest, ..Source::of(disk) };
+            run("copy", source, Box::new(Planner::new(disk)), sink, also, control)
         }
         Origin::Difference { base, disk } => {
-            let source = Source { base: Some(base), ..Source::of(disk) };
+            let source = Source { digest, base: Some(base), ..Source::of(disk) };
             run("compare and copy", source, Box::new(Planner::new(disk)), sink, also, control)
         }
         Origin::Stream { stream, size } => {
-            let source = Source { size, disk: None, base: None, bytes: Some(size) };
+            let source = Source { size, disk: None, base: None, bytes: Some(size), digest };
             run("copy", source, Box::new(StreamPlanner::new(stream, size)), sink, also, control)
         }
     }
@@ -81,7 +96,7 @@ pub(crate) fn copy(
 /// # Errors
 /// What the disk and the sink report; `Temporary` when interrupted.
 pub fn copy_disk(disk: &Disk, sink: &dyn Sink, control: Control<'_>) -> Result<CopyOutcome> {
-    copy(Origin::Disk(disk), sink, &[], control)
+    copy(Origin::Disk(disk), sink, Proof::DIGEST, control)
 }
 
 /// As [`copy_disk`], with checkpoints, and without what was done before.
@@ -108,7 +123,7 @@ pub fn copy_difference(
     sink: &dyn Sink,
     control: Control<'_>,
 ) -> Result<CopyOutcome> {
-    copy(Origin::Difference { base, disk }, sink, &[], control)
+    copy(Origin::Difference { base, disk }, sink, Proof::DIGEST, control)
 }
 
 /// Copies what comes through a pipe into `sink` and hashes it in the same pass. The disk has `size` bytes, at least the
@@ -122,7 +137,7 @@ pub fn copy_stream(
     sink: &dyn Sink,
     control: Control<'_>,
 ) -> Result<CopyOutcome> {
-    copy(Origin::Stream { stream, size }, sink, &[], control)
+    copy(Origin::Stream { stream, size }, sink, Proof::DIGEST, control)
 }
 
 /// Hashes `disk`.
@@ -176,11 +191,13 @@ struct Source<'a> {
     base: Option<&'a Disk>,
     /// How many bytes will be worked on, where the disk's extents do not tell.
     bytes: Option<u64>,
+    /// Whether the digest is wanted.
+    digest: bool,
 }
 
 impl<'a> Source<'a> {
     fn of(disk: &'a Disk) -> Self {
-        Self { size: disk.virtual_size(), disk: Some(disk), base: None, bytes: None }
+        Self { size: disk.virtual_size(), disk: Some(disk), base: None, bytes: None, digest: true }
     }
 }
 
@@ -192,7 +209,7 @@ fn run<'a>(
     also: &[HashKind],
     control: Control<'a>,
 ) -> Result<CopyOutcome> {
-    let hashes = BlockList::new(source.size)?;
+    let hashes = if source.digest { BlockList::new(source.size)? } else { BlockList::untaken(source.size)? };
     let progress = Progress { checkpoints: None, hashes, totals: (0, 0) };
     run_from(stage, source, planner, sink, also, progress, control)
 }

@@ -1,9 +1,8 @@
 //! A conversion from its first stage to its last.
 
-use crate::hashes::HashKind;
 use crate::manifest::{ImageFacts, Manifest, SourceFacts};
 use crate::observer::Control;
-use crate::pipeline::{CopyOutcome, Origin, copy};
+use crate::pipeline::{CopyOutcome, Origin, Proof, copy};
 use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
@@ -42,8 +41,8 @@ pub struct ConvertRequest<'a> {
     pub options: BTreeMap<String, String>,
     /// Write only what differs from this image, which becomes the new image's parent.
     pub base: Option<&'a OpenedImage>,
-    /// Hashes of the whole disk that are taken besides the digest.
-    pub also: &'a [HashKind],
+    /// What is taken of the disk in the same pass.
+    pub proof: Proof<'a>,
 }
 
 /// What a conversion did.
@@ -138,7 +137,7 @@ pub fn size_in(
 /// # Errors
 /// What source, target and host report; nothing is left under the target's name then.
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
-    let ConvertRequest { source, disk, target, format, options, base, also } = request;
+    let ConvertRequest { source, disk, target, format, options, base, proof } = request;
     let images = std::iter::once(source).chain(base);
     let (target, path) = open_target(target, &SourceFile::of_images(images))?;
     let named = |e: Error| match path {
@@ -156,9 +155,14 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
         None => Origin::Disk(&disk_written),
         Some(image) => Origin::Difference { base: &image.disk, disk: &disk_written },
     };
-    let copy = copy(origin, sink.as_ref(), also, control)?;
+    let copy = copy(origin, sink.as_ref(), proof, control)?;
+    let described = path.filter(|_| proof.digest);
+    if let (Some(path), None) = (path, described) {
+        // That of an older image would tell of this one what is not true.
+        Manifest::remove(path)?;
+    }
     sink.finish().map_err(named)?;
-    let manifest = path.map(|path| manifest_of(path, format, &copy, source)).transpose()?;
+    let manifest = described.map(|path| manifest_of(path, format, &copy, source)).transpose()?;
     let warnings = size_warning(format, disk.virtual_size(), size);
     Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
 }
@@ -187,8 +191,8 @@ pub struct StreamRequest<'a> {
     pub format: &'static Format,
     /// `-o` options for the writer.
     pub options: BTreeMap<String, String>,
-    /// Hashes of the whole disk that are taken besides the digest.
-    pub also: &'a [HashKind],
+    /// What is taken of the disk in the same pass.
+    pub proof: Proof<'a>,
 }
 
 /// As [`convert`] for what comes through a pipe.
@@ -196,7 +200,7 @@ pub struct StreamRequest<'a> {
 /// # Errors
 /// As [`convert`].
 pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
-    let StreamRequest { stream, name, input, target, format, options, also } = request;
+    let StreamRequest { stream, name, input, target, format, options, proof } = request;
     let (target, path) = open_target(target, input)?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
@@ -205,11 +209,15 @@ pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Resul
     let (virtual_size, source_format) = (stream.virtual_size(), stream.format());
     let mut warnings = stream.warnings().to_vec();
     let (sink, size) = open_sink(target, format, virtual_size, options, None).map_err(named)?;
-    let copy = copy(Origin::Stream { stream, size }, sink.as_ref(), also, control)?;
+    let copy = copy(Origin::Stream { stream, size }, sink.as_ref(), proof, control)?;
+    let described = path.filter(|_| proof.digest);
+    if let (Some(path), None) = (path, described) {
+        Manifest::remove(path)?;
+    }
     sink.finish().map_err(named)?;
     let files = vec![ImageFacts { name: name.into(), format: source_format.into(), file_size: 0 }];
     let facts = SourceFacts { files, digest: None };
-    let manifest = path.map(|path| Manifest::of_copy(path, format.name, &copy, facts)).transpose()?;
+    let manifest = described.map(|path| Manifest::of_copy(path, format.name, &copy, facts)).transpose()?;
     warnings.extend(size_warning(format, virtual_size, size));
     Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
 }

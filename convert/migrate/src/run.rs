@@ -8,7 +8,7 @@ use crate::plan::{obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
 use crate::undo;
-use convert_engine::{ChangedRange, Control, ConvertRequest, Destination, convert, refuse_sources};
+use convert_engine::{ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources};
 use driver_core::Plan;
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
@@ -199,7 +199,7 @@ fn copy_and_prove(
         format,
         options: Default::default(),
         base: None,
-        also: &[],
+        proof: Proof::DIGEST,
     };
     let outcome = convert(convert_request, control)?;
     let warnings = outcome.warnings.clone();

@@ -16,6 +16,8 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("cluster_size", "2M")],
             &[("compressed", "on")],
             &[("compressed", "on"), ("compression_type", "zstd"), ("cluster_size", "16k")],
+            &[("compressed", "on"), ("compression_level", "9")],
+            &[("compressed", "on"), ("compression_type", "zstd"), ("compression_level", "1")],
             &[("extended_l2", "on")],
             &[("extended_l2", "on"), ("cluster_size", "16k"), ("compressed", "on")],
             &[("refcount_bits", "1"), ("compressed", "on")],
@@ -27,6 +29,7 @@ const OPTIONS: &[(&str, &[Options])] = &[
         "vmdk",
         &[
             &[("subformat", "streamOptimized"), ("adapter_type", "ide")],
+            &[("subformat", "streamOptimized"), ("compression_level", "1")],
             &[("zeroed_grain", "on"), ("hwversion", "14"), ("toolsversion", "12389")],
             &[("compat6", "on"), ("adapter_type", "pvscsi")],
         ],

@@ -3,7 +3,7 @@
 //! `tests/qemu.rs` tries every option of the writers, `tests/pairs.rs` every pair of formats; `tests/corpus.rs` reads a
 //! collection of images of other products, `tests/flips.rs` damaged ones.
 
-use convert_engine::{Control, ConvertOutcome, ConvertRequest, Destination, Silent, convert};
+use convert_engine::{Control, ConvertOutcome, ConvertRequest, Destination, Proof, Silent, convert};
 use format_all::FORMATS;
 use format_core::{Disk, Error, Format, OpenOptions, OpenedImage, Result, open_image};
 use std::io::Write;
@@ -73,7 +73,7 @@ pub fn convert_image(
         format,
         options,
         base: None,
-        also: &[],
+        proof: Proof::DIGEST,
     };
     let interrupted = AtomicBool::new(false);
     convert(request, Control { observer: &Silent, interrupted: &interrupted, threads: 3 })

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use conformance::Content;
-use convert_engine::{Control, ConvertRequest, Destination, Silent, convert};
+use convert_engine::{Control, ConvertRequest, Destination, Proof, Silent, convert};
 use interop::{convert_image, format_named, open, run};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -41,7 +41,7 @@ fn child_reads_as(format: &str, base: &[u8], top: &[u8]) {
         format: kind,
         options: Default::default(),
         base: Some(&base),
-        also: &[],
+        proof: Proof::DIGEST,
     };
     let interrupted = AtomicBool::new(false);
     convert(request, Control { observer: &Silent, interrupted: &interrupted, threads: 3 }).unwrap();

@@ -77,6 +77,9 @@ pub(crate) struct ConvertArgs {
     /// Read the target back when it is complete and compare it with what was written.
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Take no digest and write no manifest: nothing can be verified later, and a run that is interrupted starts over.
+    #[arg(long, conflicts_with_all = ["verify", "kinds", "tar", "on_read_error", "mapfile", "source_mapfile"])]
+    pub(crate) no_digest: bool,
     #[command(flatten)]
     pub(crate) also: AlsoArgs,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use crate::args::CheckArgs;
 use crate::commands::convert::without_manifest;
 use crate::commands::file_format;
 use crate::output::{Printer, counted, safe};
-use convert_engine::{Control, ConvertRequest, Destination, LostRange, convert, salvaged};
+use convert_engine::{Control, ConvertRequest, Destination, LostRange, Proof, convert, salvaged};
 use format_core::units::format_size;
 use format_core::{
     CheckReport, CheckedImage, Error, ErrorKind, Finding, Result, Severity, Warning, check_image, open_image,
@@ -120,7 +120,7 @@ fn repair(args: &CheckArgs, new: &Path, control: Control<'_>) -> Result<Repair> 
         format,
         options: Default::default(),
         base: None,
-        also: &[],
+        proof: Proof::DIGEST,
     };
     let done = convert(request, control)?;
     let warnings = [opened.warnings.clone(), done.warnings.clone()].concat();

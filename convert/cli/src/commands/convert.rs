@@ -7,9 +7,9 @@ use crate::output::{Printer, hash_lines, safe};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Archive, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange, Resumption,
-    SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream, digest_disk,
-    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Archive, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange, Proof,
+    Resumption, SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream,
+    digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -33,7 +33,8 @@ pub(super) struct Outcome {
     data_bytes: u64,
     /// Bytes of data that an interrupted run had copied.
     resumed_from: Option<u64>,
-    digest: String,
+    /// `None` where none was wanted.
+    digest: Option<String>,
     hashes: Hashes,
     manifest: Option<String>,
     verified: bool,
@@ -110,7 +111,7 @@ pub(super) fn convert_one(
         file_size: done.manifest.as_ref().map(|manifest| manifest.image.file_size),
         data_bytes: done.copy.read,
         resumed_from: done.resumed_from,
-        digest: done.copy.blocks.digest()?.to_hex().to_string(),
+        digest: digest_of(&done)?,
         hashes: done.copy.hashes,
         manifest: manifest.map(|path| path.display().to_string()),
         verified: args.verify,
@@ -118,6 +119,11 @@ pub(super) fn convert_one(
         seconds: started.elapsed().as_secs_f64(),
         warnings,
     })
+}
+
+fn digest_of(done: &ConvertOutcome) -> Result<Option<String>> {
+    let blocks = &done.copy.blocks;
+    blocks.is_taken().then(|| Ok(blocks.digest()?.to_hex().to_string())).transpose()
 }
 
 fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
@@ -149,7 +155,7 @@ fn copy(
     interrupted: &Arc<AtomicBool>,
 ) -> Result<(ConvertOutcome, Vec<LostRange>)> {
     let options = key_values(&args.options)?;
-    let also = args.also.kinds.as_slice();
+    let proof = Proof { digest: !args.no_digest, also: &args.also.kinds };
     let archive = archive::archive_of(args, format)?;
     let opened = match input {
         (Source::Image(opened), _) => opened,
@@ -157,7 +163,7 @@ fn copy(
             let target = destination(args, archive.as_ref(), stream.virtual_size())?;
             let file = ImageFacts { name: "stdin".into(), format: stream.format().into(), file_size: 0 };
             let (name, input) = ("stdin", files.as_slice());
-            let request = StreamRequest { stream, name, input, target, format, options, also };
+            let request = StreamRequest { stream, name, input, target, format, options, proof };
             let mut done = convert_stream(request, control)?;
             let facts = SourceFacts { files: vec![file], digest: None };
             archive::add_manifest(archive.as_ref(), &mut done, format, facts)?;
@@ -178,7 +184,7 @@ fn copy(
     };
     printer.warnings(&resized);
     let target = rescuing.destination(destination(args, archive.as_ref(), disk.virtual_size())?);
-    let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None, also };
+    let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None, proof };
     let mut done = match written(args, &rescuing, request, control) {
         Ok(done) => done,
         Err(error) => return Err(rescuing.failed(&args.target, error)),
@@ -197,7 +203,7 @@ fn written(
     request: ConvertRequest<'_>,
     control: Control<'_>,
 ) -> Result<ConvertOutcome> {
-    if rescuing.is_active() || !request.also.is_empty() {
+    if rescuing.is_active() || !request.proof.also.is_empty() || !request.proof.digest {
         return convert(request, control);
     }
     convert_or_go_on(request, &resumption(args), control)
@@ -262,9 +268,10 @@ pub(crate) fn without_manifest(target: &Path, error: Error) -> Error {
 
 pub(super) fn human(o: &Outcome) -> String {
     let manifest = o.manifest.as_ref().map(|path| format!("manifest {}\n", safe(path)));
+    let digest = o.digest.as_ref().map(|digest| format!("digest   {digest}\n"));
     let resumed = o.resumed_from.map(|bytes| format!(", {} of it by an interrupted run", format_size(bytes)));
     format!(
-        "{} ({}, {} disk, {} of data{}) in {:.1} s{}\ndigest   {}\n{}{}{}",
+        "{} ({}, {} disk, {} of data{}) in {:.1} s{}\n{}{}{}{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
@@ -272,7 +279,7 @@ pub(super) fn human(o: &Outcome) -> String {
         resumed.unwrap_or_default(),
         o.seconds,
         if o.verified { ", read back and the same" } else { "" },
-        o.digest,
+        digest.unwrap_or_default(),
         hash_lines(&o.hashes),
         manifest.unwrap_or_default(),
         lost_lines(&o.unreadable),

@@ -4,7 +4,7 @@ use crate::args::DeltaArgs;
 use crate::commands::convert::without_manifest;
 use crate::commands::{file_format, key_values};
 use crate::output::{Printer, hash_lines, safe};
-use convert_engine::{Control, ConvertRequest, Destination, Hashes, convert, digest_disk};
+use convert_engine::{Control, ConvertRequest, Destination, Hashes, Proof, convert, digest_disk};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, OpenOptions, Result, Warning, open_image};
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &DeltaArgs, printer: &Printer, control: Control<'_>) -> 
         format,
         options,
         base: Some(&base),
-        also: &args.also.kinds,
+        proof: Proof { digest: true, also: &args.also.kinds },
     };
     let done = convert(request, control)?;
     printer.warnings(&done.warnings);

@@ -95,16 +95,17 @@ impl Run<'_> {
                 let start = index * BLOCK_SIZE;
                 let len = (self.source.size - start).min(BLOCK_SIZE) as usize;
                 let block = &mut buffers.block[..len];
+                let shared = self.share_data(start, len, data)?;
+                let is_hashed = self.blocks.is_taken() || self.hashing.is_some();
                 let read = match self.source.disk {
-                    Some(disk) => fill(disk, block, start, data)?,
-                    None => data.iter().map(|(_, len)| len).sum(),
+                    Some(disk) if !shared || is_hashed => fill(disk, block, start, data)?,
+                    _ => data.iter().map(|(_, len)| len).sum(),
                 };
-                let written = if self.share_data(start, len, data)? {
-                    read
-                } else {
-                    self.write_block(work.turn, start, block, &mut buffers.base)?
-                };
-                self.blocks.set(*index, &block_hash(block))?;
+                let written =
+                    if shared { read } else { self.write_block(work.turn, start, block, &mut buffers.base)? };
+                if self.blocks.is_taken() {
+                    self.blocks.set(*index, &block_hash(block))?;
+                }
                 let mut totals = locked(&self.totals);
                 *totals = (totals.0 + read, totals.1 + written);
                 drop(totals);

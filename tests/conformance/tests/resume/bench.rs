@@ -3,7 +3,7 @@
 use crate::machine::{Failing, FailingSource, Fault, Machine};
 use conformance::{Noise, qemu_name};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, Digest, Resumption, Silent, convert_through,
+    Control, ConvertOutcome, ConvertRequest, Destination, Digest, Proof, Resumption, Silent, convert_through,
     digest_disk,
 };
 use format_all::FORMATS;
@@ -151,7 +151,7 @@ impl Bench {
             format: self.case,
             options: self.options.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
             base: None,
-            also: &[],
+            proof: Proof::DIGEST,
         };
         convert_through(
             request,

@@ -159,3 +159,23 @@ fn any_number_of_threads_writes_the_same_bytes() {
         assert!(same(&bench, ("disk.raw", "raw"), (&format!("{threads}.vmdk"), "vmdk")));
     }
 }
+
+#[test]
+fn without_a_digest_there_is_no_manifest_that_could_be_wrong() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", 9 * MIB, &[(0, 70_000), (5 * MIB, MIB)]);
+    bench.disk("older.raw", 9 * MIB, &[(MIB, MIB)]);
+    bench.rehome(&["convert", "older.raw", "copy.qcow2"]).ends(0);
+    let run = bench.rehome(&["convert", "disk.raw", "copy.qcow2", "--no-digest", "--force", "--output=json"]);
+    let outcome = run.ends(0).json();
+    assert!(outcome["digest"].is_null() && outcome["manifest"].is_null(), "{outcome}");
+    let qcow2: Vec<_> = bench.names().into_iter().filter(|name| name.starts_with("copy")).collect();
+    assert_eq!(qcow2, ["copy.qcow2"], "the manifest of the older image is gone");
+    bench.qemu_img(&["compare", "-f", "raw", "disk.raw", "copy.qcow2"]);
+    bench.rehome(&["verify", "copy.qcow2"]).ends(66);
+    for more in [["--verify", ""], ["--also", "md5"], ["--on-read-error", "zero"]] {
+        let more: Vec<_> = more.into_iter().filter(|word| !word.is_empty()).collect();
+        let args = [&["convert", "disk.raw", "other.qcow2", "--no-digest"][..], &more].concat();
+        bench.rehome(&args).ends(2);
+    }
+}
