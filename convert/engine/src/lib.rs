@@ -22,6 +22,7 @@ mod run;
 mod salvage;
 mod sources;
 mod stream;
+mod sync;
 mod turns;
 mod verify;
 
@@ -37,4 +38,5 @@ pub use pipeline::{CopyOutcome, copy_difference, copy_disk, copy_stream, digest_
 pub use run::{ConvertOutcome, ConvertRequest, Destination, convert, convert_stream, create_image, size_in};
 pub use salvage::{Losses, salvaged};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};
+pub use sync::{SyncOutcome, SyncTarget, SyncTotals, sync};
 pub use verify::{Verification, verify_image};

@@ -295,7 +295,7 @@ fn size_warning(format: &Format, from: u64, size: u64) -> Vec<Warning> {
     vec![Warning::new("disk-size-rounded", text)]
 }
 
-fn source_facts(source: &OpenedImage) -> SourceFacts {
+pub(crate) fn source_facts(source: &OpenedImage) -> SourceFacts {
     let file = |link: &ChainLink| ImageFacts {
         name: link.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         format: link.format.name.into(),

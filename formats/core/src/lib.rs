@@ -52,6 +52,7 @@ mod stream;
 mod target;
 mod uncached;
 pub mod units;
+mod update;
 mod warning;
 mod words;
 mod zero;
@@ -74,7 +75,11 @@ pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
 pub use storage::{FileStorage, MemStorage, Storage};
 pub use stream::{ChunkStream, StreamChunk};
-pub use target::{CountingTarget, DeviceTarget, FileTarget, MemTarget, PipeTarget, TargetStorage};
+pub use target::{
+    CountingTarget, DeviceInPlace, DeviceTarget, FileInPlace, FileTarget, MemInPlace, MemTarget, PipeTarget,
+    TargetStorage,
+};
+pub use update::{Update, UpdateStorage};
 pub use warning::Warning;
 pub use words::{WordEntry, WordTable};
 pub use zero::is_zero;

@@ -15,6 +15,7 @@ mod error;
 mod layout;
 mod parse;
 mod read;
+mod update;
 mod write;
 
 use format_core::{CreateOption, Format, Score};
@@ -28,6 +29,7 @@ pub static FORMAT: Format = Format {
     open_layer: Some(read::open),
     check: Some(check::check),
     create: Some(write::create),
+    open_update: Some(update::open),
     create_options: &[CreateOption {
         key: "preallocation",
         values: "off|full",

@@ -65,6 +65,7 @@ Examples:
   rehome convert disk.qcow2 disk.vhd -o azure=on        as Azure takes it
   rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
+  rehome convert disk.vmdk disk.vhdx --sync             again, after a test: only what differs is rewritten
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
 
 Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.";

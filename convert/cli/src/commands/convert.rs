@@ -5,8 +5,8 @@ use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, safe};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Control, ConvertOutcome, ConvertRequest, Destination, SourceFile, convert, convert_stream, digest_disk,
-    refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    BlockList, Control, ConvertOutcome, ConvertRequest, Destination, SourceFile, convert, convert_stream,
+    digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use format_core::units::format_size;
@@ -48,6 +48,9 @@ pub(crate) fn run(
     control: Control<'_>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
+    if args.sync {
+        return super::sync::run(args, printer, control, interrupted);
+    }
     let started = Instant::now();
     let format = wanted_format(args)?;
     let mut warnings = Vec::new();
@@ -68,7 +71,7 @@ pub(crate) fn run(
         None => None,
     };
     if args.verify {
-        verify(args, format, &done, control)?;
+        verify(args, format, &done.copy.blocks, control)?;
     }
     let outcome = Outcome {
         source: args.source.display().to_string(),
@@ -138,7 +141,7 @@ fn copy(
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
-fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
+pub(super) fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
     if is_pipe(&args.target) {
         let Some(out) = redirected(&std::io::stdout(), "/dev/stdout")? else { return Ok(()) };
         refuse_source_file(&out.path, out.file_id, files)?;
@@ -160,17 +163,18 @@ fn destination(args: &ConvertArgs) -> Result<Destination<'_>> {
     Ok(Destination::File { path: &args.target, replace: args.force })
 }
 
-fn verify(
+/// Reads the target back and compares it with the `blocks` that were written.
+pub(super) fn verify(
     args: &ConvertArgs,
     format: &'static Format,
-    done: &ConvertOutcome,
+    blocks: &BlockList,
     control: Control<'_>,
 ) -> Result<()> {
     let target = open_image(&args.target, &OpenOptions::new(format_all::FORMATS, Some(format)))?;
     // A device can be larger than the disk.
-    let disk = target.disk.cut_to(done.copy.blocks.virtual_size());
+    let disk = target.disk.cut_to(blocks.virtual_size());
     let found = digest_disk(&disk, "verify", control)?;
-    if found.blocks.digest()? != done.copy.blocks.digest()? {
+    if found.blocks.digest()? != blocks.digest()? {
         let text = format!("{} does not read back as it was written", args.target.display());
         return Err(Error::new(ErrorKind::Mismatch, text).hint("do not use it; convert again"));
     }
