@@ -21,6 +21,7 @@ mod parse;
 mod read;
 mod replay;
 mod table;
+mod update;
 mod write;
 
 use format_core::{CreateOption, Format, Score};
@@ -35,6 +36,7 @@ pub static FORMAT: Format = Format {
     check: Some(check::check),
     can_differ: true,
     create: Some(write::create),
+    open_update: Some(update::open),
     create_options: &[
         CreateOption {
             key: "subformat",
