@@ -15,4 +15,5 @@ mod operator;
 mod output;
 mod places;
 mod reflinks;
+mod sync;
 mod verify;
