@@ -116,8 +116,8 @@ fn sync_file(
         sync_disks(&disk, &old, update.as_ref(), control).map_err(|e| next_step(e, &file))?;
     if file.is_begun() {
         update.finish().map_err(|e| next_step(e, &file))?;
-        file.commit()?;
     }
+    file.commit()?;
     let manifest = manifest_unless_same(path, format, &blocks, source_facts(source))?;
     Ok(SyncOutcome { format, blocks, totals, manifest, was_unfinished: file.was_unfinished(), warnings })
 }

@@ -116,19 +116,21 @@ impl FileInPlace {
         self.was_unfinished
     }
 
-    /// Gives the image its name back, if it lost it. What was written has to be durable by now.
+    /// Gives the image its name back, if it lost it, and removes the marker. What was written has to be durable by now.
     ///
     /// # Errors
     /// `Destination` when the name was taken meanwhile, `Io` when the host fails.
     pub fn commit(&self) -> Result<()> {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let marker = FileTarget::update_marker(&self.path);
         if !*begun {
-            return Ok(());
+            // Left by a run that was killed just before its end, or just before its beginning.
+            return remove(&marker);
         }
         self.take_name(&self.partial, &self.path)?;
         *begun = false;
         // Without the partial file it means nothing: a crash before this leaves nothing wrong.
-        remove(&FileTarget::update_marker(&self.path))?;
+        remove(&marker)?;
         sync_folder(&self.path)
     }
 
