@@ -38,6 +38,7 @@ mod salvage;
 mod sample;
 mod sources;
 mod stream;
+mod sync;
 mod turns;
 mod verify;
 
@@ -68,4 +69,5 @@ pub use run::{
 pub use salvage::salvaged;
 pub use sample::{Sample, SampleFacts};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};
+pub use sync::{SyncOutcome, SyncTarget, SyncTotals, sync};
 pub use verify::{HashCheck, Verification, verify_image, verify_sample};

@@ -1,6 +1,8 @@
 //! A format as data: what it is called, how it is recognised, how it is opened and written.
 
-use crate::{CheckReport, ChunkStream, Gate, Layer, Result, Sink, Storage, TargetStorage};
+use crate::{
+    CheckReport, ChunkStream, Gate, Layer, Result, Sink, Storage, TargetStorage, Update, UpdateStorage,
+};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
@@ -162,6 +164,9 @@ pub struct Format {
     pub resume: Option<ResumeSink>,
     /// A disk in this format has a multiple of this many bytes; the caller rounds the request up to it, with zeros.
     pub size_step: fn(&CreateRequest) -> u64,
+    /// Opens an existing image for changes of its disk in place. It refuses with `Unsupported` what it could not change
+    /// without harm, and writes nothing yet.
+    pub open_update: Option<fn(Arc<dyn UpdateStorage>) -> Result<Box<dyn Update>>>,
     /// The keys that [`Format::create`] understands.
     pub create_options: &'static [CreateOption],
 }
@@ -188,6 +193,7 @@ impl Format {
         create: None,
         resume: None,
         size_step: |_| 1,
+        open_update: None,
         create_options: &[],
     };
 

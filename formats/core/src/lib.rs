@@ -56,6 +56,7 @@ mod stream;
 mod target;
 mod uncached;
 pub mod units;
+mod update;
 mod warning;
 mod words;
 mod zero;
@@ -82,7 +83,11 @@ pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
 pub use state::{StateReader, StateWriter};
 pub use storage::{FileStorage, MemStorage, Storage};
 pub use stream::{ChunkStream, StreamChunk};
-pub use target::{CountingTarget, DeviceTarget, FileTarget, MemTarget, PipeTarget, TargetStorage};
+pub use target::{
+    CountingTarget, DeviceInPlace, DeviceTarget, FileInPlace, FileTarget, MemInPlace, MemTarget, PipeTarget,
+    TargetStorage,
+};
+pub use update::{Update, UpdateStorage};
 pub use warning::Warning;
 pub use words::{WordEntry, WordTable};
 pub use zero::is_zero;

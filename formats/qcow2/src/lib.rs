@@ -15,7 +15,7 @@
 //! Where to look: `layout` has the structures, `parse` every check of the header, `open` puts an image together, `crypto`
 //! has its keys, `check` counts references, `read` is the [`format_core::Layer`], `write` the
 //! [`format_core::Sink`] over `mapping`, which decides where guest bytes go, and `allocate`, which hands out host clusters
-//! and counts references.
+//! and counts references; `update` changes an image in place.
 
 mod allocate;
 mod backing;
@@ -36,6 +36,7 @@ mod parse;
 mod read;
 mod snapshots;
 mod table;
+mod update;
 mod write;
 
 use format_core::{Bytes, Format, Score};
@@ -50,6 +51,7 @@ pub static FORMAT: Format = Format {
     check: Some(check::check),
     create: Some(write::create),
     resume: Some(write::resume),
+    open_update: Some(update::open),
     create_options: options::CREATE_OPTIONS,
     has_snapshots: true,
     can_differ: true,

@@ -15,6 +15,7 @@ mod error;
 mod layout;
 mod parse;
 mod read;
+mod update;
 mod write;
 
 use format_core::{CreateOption, Format, Score};
@@ -29,6 +30,7 @@ pub static FORMAT: Format = Format {
     check: Some(check::check),
     create: Some(write::create),
     resume: Some(write::resume),
+    open_update: Some(update::open),
     create_options: &[CreateOption {
         key: "preallocation",
         values: "off|full",

@@ -21,6 +21,7 @@ mod parse;
 mod read;
 mod replay;
 mod table;
+mod update;
 mod write;
 
 use format_core::{CreateOption, Format, Score};
@@ -36,6 +37,7 @@ pub static FORMAT: Format = Format {
     can_differ: true,
     create: Some(write::create),
     resume: Some(write::resume),
+    open_update: Some(update::open),
     create_options: &[
         CreateOption {
             key: "subformat",

@@ -23,6 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use tables::Identity;
 
 pub(crate) use plan::size_step;
+pub(crate) use tables::next_headers;
 
 /// Zeros are left out at this granularity. Smaller chunks would only make holes inside allocated blocks.
 const CHUNK: u64 = 64 * KIB;

@@ -68,6 +68,10 @@ pub(crate) struct ConvertArgs {
     /// Show a progress bar even when stderr is no terminal.
     #[arg(short = 'p')]
     pub(crate) progress_bar: bool,
+    /// Bring the target, which exists, up to date: read it beside the source and rewrite only what differs. For raw files,
+    /// qcow2, VHDX, and with -n --overwrite-device block devices. No guest may run on it.
+    #[arg(long, conflicts_with_all = ["options", "size", "force", "restart", "no_digest", "kinds", "tar", "out", "on_read_error", "mapfile", "source_mapfile"])]
+    pub(crate) sync: bool,
     /// Replace the target when it exists.
     #[arg(long)]
     pub(crate) force: bool,

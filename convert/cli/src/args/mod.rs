@@ -71,6 +71,7 @@ Examples:
   rehome convert disk.qcow2 disk.vhd -o azure=on        as Azure takes it
   rehome convert disk.qcow2 old.raw -l before-upgrade   an internal snapshot
   rehome convert disk.vhdx /dev/sdX -n --overwrite-device
+  rehome convert disk.vmdk disk.vhdx --sync             again, after a test: only what differs is rewritten
   ssh host cat /dev/sda | rehome convert -f raw - disk.qcow2
   rehome convert disk.vmdk disk.qcow2 --also sha256     as sha256sum would give for the raw disk
   rehome convert a.vmdk b.vmdk --out vm -O vhdx         several at once: vm/a.vhdx, vm/b.vhdx

@@ -7,8 +7,8 @@ use crate::output::{Printer, hash_lines, safe};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use convert_engine::{
-    Archive, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange, Proof,
-    Resumption, SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream,
+    Archive, BlockList, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange,
+    Proof, Resumption, SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream,
     digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
@@ -62,6 +62,9 @@ pub(crate) fn run(
     control: Control<'_>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
+    if args.sync {
+        return super::sync::run(args, printer, control, interrupted);
+    }
     if args.out.is_some() {
         return super::convert_several::run(args, printer, control, interrupted);
     }
@@ -101,7 +104,7 @@ pub(super) fn convert_one(
         None => None,
     };
     if args.verify {
-        verify(args, format, &done, control)?;
+        verify(args, format, &done.copy.blocks, control)?;
     }
     Ok(Outcome {
         source: args.source.display().to_string(),
@@ -219,7 +222,7 @@ fn resumption(args: &ConvertArgs) -> Resumption {
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.
-fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
+pub(super) fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Result<()> {
     if is_pipe(&args.target) {
         let Some(out) = redirected(&std::io::stdout(), "/dev/stdout")? else { return Ok(()) };
         refuse_source_file(&out.path, out.file_id, files)?;
@@ -241,17 +244,18 @@ fn destination<'a>(args: &'a ConvertArgs, archive: Option<&Archive>, size: u64) 
     Ok(Destination::File { path: &args.target, replace: args.force })
 }
 
-fn verify(
+/// Reads the target back and compares it with the `blocks` that were written.
+pub(super) fn verify(
     args: &ConvertArgs,
     format: &'static Format,
-    done: &ConvertOutcome,
+    blocks: &BlockList,
     control: Control<'_>,
 ) -> Result<()> {
     let target = open_image(&args.target, &OpenOptions::new(format_all::FORMATS, Some(format)))?;
     // A device can be larger than the disk.
-    let disk = target.disk.cut_to(done.copy.blocks.virtual_size());
+    let disk = target.disk.cut_to(blocks.virtual_size());
     let found = digest_disk(&disk, "verify", control)?;
-    if found.blocks.digest()? != done.copy.blocks.digest()? {
+    if found.blocks.digest()? != blocks.digest()? {
         let text = format!("{} does not read back as it was written", args.target.display());
         return Err(Error::new(ErrorKind::Mismatch, text).hint("do not use it; convert again"));
     }

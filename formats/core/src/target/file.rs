@@ -60,6 +60,14 @@ impl FileTarget {
         path.with_file_name(name)
     }
 
+    /// The file beside it that says: the partial file is an image whose update was interrupted, not a new one.
+    #[must_use]
+    pub fn update_marker(path: &Path) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".partial.sync");
+        path.with_file_name(name)
+    }
+
     /// Starts `path` as `path.partial`, empty and locked. What an interrupted run left there is discarded.
     ///
     /// # Errors
@@ -94,6 +102,7 @@ impl FileTarget {
             }
             _ => {}
         }
+        refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
         let file = std::fs::OpenOptions::new()
             .read(true)
@@ -104,6 +113,7 @@ impl FileTarget {
             .open(&partial)
             .map_err(|e| destination_error(&partial, e))?;
         lock(&file, &partial)?;
+        remove_update_marker(path)?;
         let (file, reflinks) = (DirectFile::new(file), Reflinks::default());
         Ok(Self {
             file,
@@ -129,7 +139,7 @@ impl FileTarget {
         let journal = Self::journal_path(&self.path);
         match std::fs::remove_file(&journal) {
             // Durable before the first new byte: the journal would vouch for what it does not know.
-            Ok(()) => self.sync_folder()?,
+            Ok(()) => sync_folder(&self.path)?,
             // A name that is too long never had a file.
             Err(e)
                 if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
@@ -165,23 +175,45 @@ impl FileTarget {
             let text = format!("{}: {} was replaced meanwhile", what(), self.partial.display());
             return Err(Error::new(ErrorKind::Destination, text));
         }
-        let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let here = rustix::fs::CWD;
-        let result = match rustix::fs::renameat_with(here, &self.partial, here, &self.path, flags) {
-            Err(Errno::INVAL) if !self.replace => rename_without_flags(&self.partial, &self.path),
-            other => other,
+        let result = match self.replace {
+            true => rustix::fs::renameat(here, &self.partial, here, &self.path),
+            false => rename_new(&self.partial, &self.path),
         };
         result.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination))
     }
+}
 
-    fn sync_folder(&self) -> Result<()> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let failed = |e| Error::io(format!("cannot make the folder {} durable", folder.display()), e);
-        File::open(folder).map_err(failed)?.sync_all().map_err(failed)
+/// An image that is half old and half new can still be completed: it is not discarded unless that was said.
+fn refuse_unfinished_update(path: &Path, replace: bool) -> Result<()> {
+    let (partial, marker) = (FileTarget::partial_path(path), FileTarget::update_marker(path));
+    if marker.symlink_metadata().is_ok() && partial.symlink_metadata().is_ok() && !replace {
+        let text = format!("{} is what an interrupted --sync left of {}", partial.display(), path.display());
+        return Err(Error::new(ErrorKind::Destination, text)
+            .hint("run that again with --sync to complete it, or --force to discard it and write it anew"));
     }
+    Ok(())
+}
+
+/// The partial file is ours and will be a new image.
+fn remove_update_marker(path: &Path) -> Result<()> {
+    let marker = FileTarget::update_marker(path);
+    match std::fs::remove_file(&marker) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("cannot remove {}", marker.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(super) fn sync_folder(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let failed = |e| Error::io(format!("cannot make the folder {} durable", folder.display()), e);
+    File::open(folder).map_err(failed)?.sync_all().map_err(failed)
 }
 
 fn destination_error(path: &Path, error: std::io::Error) -> Error {
@@ -195,7 +227,7 @@ fn destination_error(path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Two runs must not write one file; and the file locked must still be the one with that name.
-fn lock(file: &File, path: &Path) -> Result<()> {
+pub(super) fn lock(file: &File, path: &Path) -> Result<()> {
     let busy = || {
         Error::new(ErrorKind::Temporary, format!("{} is being written by another run", path.display()))
             .hint("wait for it to end, then run this again")
@@ -208,11 +240,20 @@ fn lock(file: &File, path: &Path) -> Result<()> {
 }
 
 /// Whether `path` is a name of the open file.
-fn is_named(file: &File, path: &Path) -> bool {
+pub(super) fn is_named(file: &File, path: &Path) -> bool {
     let named = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW);
     match (rustix::fs::fstat(file), named) {
         (Ok(ours), Ok(named)) => (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino),
         _ => false,
+    }
+}
+
+/// Renames to a name that nothing has.
+pub(super) fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
+    let here = rustix::fs::CWD;
+    match rustix::fs::renameat_with(here, from, here, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL) => rename_without_flags(from, to),
+        other => other,
     }
 }
 
@@ -320,7 +361,7 @@ impl TargetStorage for FileTarget {
         self.sync()?;
         self.rename()?;
         self.committed = true;
-        self.sync_folder()?;
+        sync_folder(&self.path)?;
         // Best effort: without its partial file it means nothing, and the next run that writes here removes it.
         let _ = std::fs::remove_file(Self::journal_path(&self.path));
         Ok(())

@@ -4,6 +4,7 @@ mod counting;
 mod device;
 mod direct;
 mod file;
+mod in_place;
 mod memory;
 mod pipe;
 mod reflink;
@@ -11,6 +12,7 @@ mod reflink;
 pub use counting::CountingTarget;
 pub use device::DeviceTarget;
 pub use file::FileTarget;
+pub use in_place::{DeviceInPlace, FileInPlace, MemInPlace};
 pub use memory::MemTarget;
 pub use pipe::PipeTarget;
 

@@ -3,7 +3,7 @@
 //! Counted as QEMU counts: a count that is too low is an error, one that is too high a leak.
 
 mod counts;
-mod refcounts;
+pub(crate) mod refcounts;
 mod tables;
 
 use crate::crypto::HeaderPlace;
@@ -12,13 +12,15 @@ use crate::open::{data_file, load_header};
 use crate::parse::Header;
 use crate::{bitmaps, snapshots};
 use counts::{Counts, PAGE, Use, limit};
-use format_core::{CheckReport, LayerContext, Result, Storage};
+use format_core::{CheckReport, DenyAll, Error, ErrorKind, LayerContext, Result, Severity, Storage};
 use refcounts::{Refcounts, is_hole};
 use std::sync::Arc;
 use tables::L2Tables;
 
 /// Entries of L1 and bitmap tables, those of all snapshots together.
 const MAX_ENTRIES: u64 = 64 << 20;
+/// Leaks that are remembered, 16 bytes each. Those beyond stay what they are.
+const MAX_LEAKS: usize = 4 << 20;
 /// Findings in words: more than a report keeps.
 const MAX_WORDS: usize = 100;
 
@@ -29,13 +31,36 @@ struct Check<'a> {
     counts: Counts,
     report: CheckReport,
     entries_read: u64,
+    leaks: Vec<Leak>,
+}
+
+/// A cluster whose count is too high.
+pub(crate) struct Leak {
+    pub cluster: u64,
+    /// How often it is used.
+    pub used: u64,
+}
+
+/// The leaks of an image that is going to be changed in place.
+///
+/// # Errors
+/// `Corrupt` when anything else is wrong: a change would make it worse.
+pub(crate) fn check_for_update(storage: &Arc<dyn Storage>) -> Result<Vec<Leak>> {
+    let (report, leaks) = run(storage, &LayerContext::new(Arc::new(DenyAll)))?;
+    if report.errors == 0 {
+        return Ok(leaks);
+    }
+    let first = report.findings.iter().find(|finding| finding.severity == Severity::Error);
+    let first = first.map(|finding| finding.message.as_str()).unwrap_or_default();
+    let text = format!("the image has {} errors in its structure, the first: {first}", report.errors);
+    Err(Error::new(ErrorKind::Corrupt, text).hint("convert it anew, with --force and without --sync"))
 }
 
 pub(crate) fn check(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport> {
-    run(&storage, context).map_err(|e| e.in_format(crate::FORMAT.name))
+    run(&storage, context).map(|(report, _)| report).map_err(|e| e.in_format(crate::FORMAT.name))
 }
 
-fn run(storage: &Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport> {
+fn run(storage: &Arc<dyn Storage>, context: &LayerContext) -> Result<(CheckReport, Vec<Leak>)> {
     let mut header = load_header(storage.as_ref())?;
     let mut geometry = header.geometry;
     data_file(storage, &header, &mut geometry, context)?;
@@ -47,6 +72,7 @@ fn run(storage: &Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport
         counts: Counts::default(),
         report: CheckReport::default(),
         entries_read: 0,
+        leaks: Vec::new(),
     };
     check.report.total_chunks = geometry.virtual_size.div_ceil(geometry.cluster_size());
     check.notes();
@@ -59,7 +85,7 @@ fn run(storage: &Arc<dyn Storage>, context: &LayerContext) -> Result<CheckReport
     check.crypto_header()?;
     check.bitmaps()?;
     check.compare()?;
-    Ok(check.report)
+    Ok((check.report, check.leaks))
 }
 
 impl Check<'_> {
@@ -248,6 +274,9 @@ impl Check<'_> {
             if kept < used {
                 self.error(text, at);
             } else if kept > used {
+                if self.leaks.len() < MAX_LEAKS {
+                    self.leaks.push(Leak { cluster: first + index, used });
+                }
                 let text = if self.report.findings.len() < MAX_WORDS { text() } else { String::new() };
                 self.report.leak(text, at, geometry.cluster_size());
             }

@@ -102,7 +102,7 @@ pub(super) fn is_hole(storage: &dyn Storage, at: u64, len: u64) -> Result<bool> 
 }
 
 /// Count `index`. Counts smaller than a byte start at its lowest bit, larger ones are big-endian.
-fn decode(bytes: &[u8], index: u64, order: u32) -> u64 {
+pub(crate) fn decode(bytes: &[u8], index: u64, order: u32) -> u64 {
     let index = index as usize;
     if order >= 3 {
         let width = 1 << (order - 3);
@@ -113,6 +113,22 @@ fn decode(bytes: &[u8], index: u64, order: u32) -> u64 {
     let byte = bytes.get(index / per_byte).copied().unwrap_or(0);
     let mask = (1u16 << (1 << order)) - 1;
     u64::from(u16::from(byte) >> ((index % per_byte) << order) & mask)
+}
+
+/// Sets count `index` of those that [`decode`] reads.
+pub(crate) fn encode_at(bytes: &mut [u8], index: u64, order: u32, count: u64) {
+    let index = index as usize;
+    if order >= 3 {
+        let width = 1 << (order - 3);
+        let field = bytes.get_mut(index * width..).and_then(|rest| rest.get_mut(..width)).unwrap_or_default();
+        field.iter_mut().rev().zip(count.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+        return;
+    }
+    let (per_byte, mask) = (8 >> order, (1u8 << (1 << order)) - 1);
+    let shift = (index % per_byte) << order;
+    if let Some(byte) = bytes.get_mut(index / per_byte) {
+        *byte = *byte & !(mask << shift) | (count as u8 & mask) << shift;
+    }
 }
 
 #[cfg(test)]
@@ -130,5 +146,19 @@ mod tests {
         assert_eq!(all(4, 2), [0xe412, 0x3456]);
         assert_eq!(all(5, 2), [0xe412_3456, 0x789a_bcde]);
         assert_eq!(all(6, 2), [0xe412_3456_789a_bcde, 0]);
+    }
+
+    #[test]
+    fn a_count_that_is_set_is_read_and_the_others_stay() {
+        for order in 0..=6 {
+            let mut bytes = vec![0xff; 32];
+            let counts = (8 * 32) >> order;
+            for index in 0..counts {
+                encode_at(&mut bytes, index, order, index & 1);
+            }
+            for index in 0..counts {
+                assert_eq!(decode(&bytes, index, order), index & 1, "{order} {index}");
+            }
+        }
     }
 }

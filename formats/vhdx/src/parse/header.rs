@@ -20,6 +20,9 @@ pub(crate) struct Headers {
     pub(crate) log_length: u64,
     /// Which of the two have their signature and checksum.
     pub(crate) are_valid: [bool; 2],
+    /// The current header itself, and which of the two it is.
+    pub(crate) current: Header,
+    pub(crate) place: usize,
 }
 
 /// CRC-32C over all bytes with the Checksum field taken as zero.
@@ -51,17 +54,18 @@ pub(crate) fn parse_headers(
     if ignore_checksums && are_valid == [false; 2] {
         (one, two) = (valid(first, false)?, valid(second, false)?);
     }
-    let current = match (one, two) {
+    let (current, place) = match (one, two) {
         (None, None) => return Err(VhdxError::NoHeader),
-        (Some(one), None) | (None, Some(one)) => one,
+        (Some(one), None) => (one, 0),
+        (None, Some(two)) => (two, 1),
         (Some(one), Some(two)) if one.sequence_number == two.sequence_number => {
             if first != second {
                 return Err(VhdxError::HeadersDiffer { sequence: one.sequence_number });
             }
-            one
+            (one, 0)
         }
-        (Some(one), Some(two)) if one.sequence_number > two.sequence_number => one,
-        (Some(_), Some(two)) => two,
+        (Some(one), Some(two)) if one.sequence_number > two.sequence_number => (one, 0),
+        (Some(_), Some(two)) => (two, 1),
     };
     if current.version != VERSION {
         return Err(VhdxError::Version { found: current.version });
@@ -76,6 +80,8 @@ pub(crate) fn parse_headers(
         log_offset: current.log_offset,
         log_length: current.log_length.into(),
         are_valid,
+        current,
+        place,
     })
 }
 

@@ -98,6 +98,24 @@ fn header(plan: &Plan, identity: &Identity, sequence_number: u64) -> Result<Vec<
     Ok(sealed(bytes, HEADER_LEN))
 }
 
+/// The two headers that follow `old` in an image that is about to change: higher numbers, new GUIDs, an empty log.
+pub(crate) fn next_headers(old: &Header) -> Result<[Vec<u8>; 2]> {
+    let mut header = Header {
+        checksum: 0,
+        file_write_guid: Uuid::new_v4().to_bytes_le(),
+        data_write_guid: Uuid::new_v4().to_bytes_le(),
+        log_guid: [0; 16],
+        ..old.clone()
+    };
+    let mut next = || {
+        header.sequence_number = header.sequence_number.wrapping_add(1);
+        let mut bytes = Vec::new();
+        put(&mut bytes, &header)?;
+        Ok::<_, Error>(sealed(bytes, HEADER_LEN))
+    };
+    Ok([next()?, next()?])
+}
+
 fn region_table(plan: &Plan) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let regions = [(BAT_REGION, plan.bat), (METADATA_REGION, plan.metadata)];

@@ -20,4 +20,5 @@ mod places;
 mod reflinks;
 mod rescue;
 mod several;
+mod sync;
 mod verify;
