@@ -42,9 +42,10 @@ pub fn refuse_sources<'a>(target: &Path, sources: impl IntoIterator<Item = &'a O
 /// As [`refuse_sources`].
 pub fn refuse_source_files(target: &Path, sources: &[SourceFile]) -> Result<()> {
     for path in [target.to_owned(), manifest_path(target), blocks_path(target)] {
-        // Only the image has a journal.
-        let journal = (path == target).then(|| FileTarget::journal_path(&path));
-        for path in [FileTarget::partial_path(&path), path].into_iter().chain(journal) {
+        // Only the image has a journal and a marker.
+        let own = |path| [FileTarget::journal_path(path), FileTarget::update_marker(path)];
+        let more = (path == target).then(|| own(&path)).into_iter().flatten();
+        for path in [FileTarget::partial_path(&path), path.clone()].into_iter().chain(more) {
             let found = match std::fs::metadata(&path) {
                 Ok(found) => found,
                 // Found out now, not when the copy is done and its manifest cannot be written.

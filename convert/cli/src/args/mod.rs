@@ -81,7 +81,7 @@ Examples:
 
 A copy that was interrupted (a signal, a full disk, an I/O error, a power cut) leaves NAME.partial and its journal: the
 same command goes on where it stopped, or says why it starts over. A copy of a few seconds, a copy from or to a pipe,
-and one onto a device always start over; --restart makes any other do so.
+and one from or onto a device always start over; --restart makes any other do so.
 Beside the target lies its manifest afterwards: 'rehome verify disk.vhdx' checks the image at any time.
 
 Disks that fail: a range that cannot be read is tried in smaller pieces down to a sector; the

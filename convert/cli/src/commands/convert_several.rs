@@ -83,6 +83,9 @@ fn jobs(args: &ConvertArgs) -> Result<Vec<ConvertArgs>> {
         }
         jobs.push(ConvertArgs { source: image.clone(), target, more: Vec::new(), out: None, ..args.clone() });
     }
+    if !args.options.is_empty() {
+        refuse_parts_of_others(&targets)?;
+    }
     refuse_each_others_sources(&jobs)?;
     make_folder(out)?;
     Ok(jobs)
@@ -97,6 +100,25 @@ fn target_of(image: &Path, out: &Path, format: &Format) -> Result<PathBuf> {
     name.push(".");
     name.push(format.extensions.first().copied().unwrap_or(format.name));
     Ok(out.join(name))
+}
+
+/// An image of several files names them after itself: `disk-flat.vmdk`, `disk-s001.vmdk`.
+fn refuse_parts_of_others(targets: &BTreeMap<PathBuf, &Path>) -> Result<()> {
+    let is_part = |end: &str| {
+        let number = end.strip_prefix(['s', 'f']).unwrap_or_default();
+        end == "flat" || (number.len() >= 3 && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    for target in targets.keys() {
+        let stem = target.file_stem().and_then(|stem| stem.to_str()?.rsplit_once('-'));
+        let Some((stem, _)) = stem.filter(|(_, end)| is_part(end)) else { continue };
+        let other = target.with_file_name(stem).with_added_extension(target.extension().unwrap_or_default());
+        if targets.contains_key(&other) {
+            let (target, other) = (target.display(), other.display());
+            return Err(Error::usage(format!("{target} could be a file of {other} as well"))
+                .hint("convert one of them alone, into another folder"));
+        }
+    }
+    Ok(())
 }
 
 /// No target may be a file of any source. An image that cannot be opened fails in its own run.

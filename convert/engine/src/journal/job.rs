@@ -35,7 +35,7 @@ pub(crate) struct Job {
 struct JobFile {
     path: String,
     format: String,
-    /// Device and inode numbers, and when it was last changed; zeros for a block device, where they say nothing.
+    /// Device and inode numbers, and when it was last changed.
     file_id: (u64, u64),
     modified: (i64, i64),
     size: u64,
@@ -62,7 +62,8 @@ impl Job {
     /// The job as it is now, without samples.
     ///
     /// # Errors
-    /// `Io` when a file of the source cannot be examined.
+    /// `Io` when a file of the source cannot be examined, `Unsupported` for a block device: nothing tells whether it
+    /// changed.
     pub(crate) fn new(source: &OpenedImage, wanted: &Wanted<'_>) -> Result<Self> {
         let of_link = |link: &ChainLink| {
             let parts = link.parts.iter().map(|part| (&part.path, part.file_size, part.file_id));
@@ -170,12 +171,16 @@ impl JobFile {
     fn new(path: &Path, format: &str, size: u64, file_id: (u64, u64)) -> Result<Self> {
         let failed = |e| Error::io(format!("cannot examine {}", path.display()), e);
         let found = path.metadata().map_err(failed)?;
-        let is_device = FileType::from_raw_mode(found.mode()) == FileType::BlockDevice;
+        if FileType::from_raw_mode(found.mode()) == FileType::BlockDevice {
+            // Nothing tells when a device was written last, and samples see little of it.
+            let text = format!("{} is a block device: its changes leave no trace", path.display());
+            return Err(Error::unsupported(text));
+        }
         Ok(Self {
             path: path.canonicalize().map_err(failed)?.to_string_lossy().into_owned(),
             format: format.into(),
-            file_id: if is_device { (0, 0) } else { file_id },
-            modified: if is_device { (0, 0) } else { (found.mtime(), found.mtime_nsec()) },
+            file_id,
+            modified: (found.mtime(), found.mtime_nsec()),
             size,
         })
     }

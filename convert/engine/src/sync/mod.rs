@@ -236,8 +236,9 @@ fn manifest_unless_same(
     source: SourceFacts,
 ) -> Result<Option<Manifest>> {
     let new = Manifest::new(path, format.name, blocks, source)?;
-    let same = Manifest::load(&manifest_path(path))
-        .is_ok_and(|(old, _)| old.digest == new.digest && old.image == new.image);
+    let same = Manifest::load(&manifest_path(path)).is_ok_and(|(old, _)| {
+        old.digest == new.digest && old.image == new.image && old.unreadable.is_empty()
+    });
     Ok((!same).then_some(new))
 }
 

@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -151,6 +152,29 @@ impl FileTarget {
             .file()
             .set_len(0)
             .map_err(|e| Error::io(format!("cannot empty {}", self.partial.display()), e))
+    }
+
+    /// Notes which image the file is a part of, under the name of a journal: whoever starts the file over removes the note
+    /// before the first new byte.
+    fn with_owner(self, owner: &[u8]) -> Result<Self> {
+        let note = Self::journal_path(&self.path);
+        let written = File::create_new(&note).and_then(|mut file| {
+            file.write_all(owner)?;
+            file.sync_all()
+        });
+        written.map_err(|e| Error::io(format!("cannot write {}", note.display()), e))?;
+        Ok(self)
+    }
+
+    /// The same, if it is still what an interrupted run of that image left.
+    fn owned_by(self, owner: &[u8]) -> Result<Self> {
+        // A journal of the file's own is longer than any name.
+        let note = Self::journal_path(&self.path);
+        let is_short = note.metadata().is_ok_and(|found| found.len() == owner.len() as u64);
+        if is_short && std::fs::read(&note).is_ok_and(|found| found == owner) {
+            return Ok(self);
+        }
+        Err(Error::corrupt(format!("{} is not what the interrupted run left", self.partial.display())))
     }
 
     /// Size of the partial file in bytes, and its inode number.
@@ -340,7 +364,8 @@ impl TargetStorage for FileTarget {
             return Err(Error::contract(format!("{name:?} names no file beside the image")));
         }
         let path = self.path.with_file_name(name);
-        for path in [Self::partial_path(&path), Self::journal_path(&path), path.clone()] {
+        let marker = Self::update_marker(&path);
+        for path in [Self::partial_path(&path), Self::journal_path(&path), marker, path.clone()] {
             let found = rustix::fs::stat(&path).map(|found| (found.st_dev, found.st_ino));
             if found.is_ok_and(|found| self.sources.contains(&found)) {
                 return Err(Error::usage(format!(
@@ -350,10 +375,11 @@ impl TargetStorage for FileTarget {
                 .hint("choose another name for the target, or move the source first"));
             }
         }
+        let owner = self.path.file_name().unwrap_or_default().as_bytes();
         let mut sibling = if self.resuming {
-            Self::resume(&path, self.replace)?
+            Self::resume(&path, self.replace)?.owned_by(owner)?
         } else {
-            Self::create(&path, self.replace)?
+            Self::create(&path, self.replace)?.with_owner(owner)?
         };
         sibling.kept = self.kept();
         Ok(Box::new(sibling.sparing(self.sources.clone())))
@@ -411,7 +437,7 @@ mod tests {
         first.sibling("other").unwrap().write_all_at(0, b"abc").unwrap();
         std::fs::write(FileTarget::journal_path(&path), b"told").unwrap();
         drop(first);
-        assert_eq!(names(), 3);
+        assert_eq!(names(), 4, "two files, a journal, and the note whose the second is");
 
         let second = FileTarget::resume(&path, false).unwrap();
         assert_eq!(second.resume_at(20_001).unwrap_err().kind(), ErrorKind::Corrupt);
@@ -425,7 +451,17 @@ mod tests {
         assert!(bytes[..5_000] == [7; 5_000] && bytes[5_000..20_000] == [0; 15_000], "zeros behind");
         assert_eq!(bytes.len(), 20_001);
         drop((second, other));
-        assert_eq!(names(), 3);
+        assert_eq!(names(), 4);
+
+        let others = FileTarget::create(&folder.path().join("another.raw"), false).unwrap();
+        drop(others.sibling("other").unwrap());
+        let third = FileTarget::resume(&path, false).unwrap();
+        assert_eq!(
+            third.sibling("other").err().unwrap().kind(),
+            ErrorKind::Corrupt,
+            "it is of another image"
+        );
+        drop((third, others));
 
         drop(FileTarget::create(&path, false).unwrap());
         assert_eq!(names(), 1, "a run that does not go on discards the journal too");

@@ -177,3 +177,14 @@ fn a_host_that_takes_no_more_bytes_ends_the_run_cleanly() {
         assert_eq!(bench.names(), ["disk.raw"], "{format}");
     }
 }
+
+#[test]
+fn no_file_that_a_run_would_remove_is_its_source() {
+    let bench = bench_with_source();
+    for end in ["partial", "partial.journal", "partial.sync"] {
+        let source = format!("copy.raw.{end}");
+        std::fs::copy(bench.path("disk.raw"), bench.path(&source)).unwrap();
+        bench.rehome(&["convert", "-f", "raw", "-O", "raw", &source, "copy.raw"]).ends(2);
+        assert!(bench.read(&source) == bench.read("disk.raw"), "{end}");
+    }
+}

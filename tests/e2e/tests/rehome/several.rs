@@ -92,3 +92,14 @@ fn what_several_disks_cannot_have_is_refused_before_anything_is_written() {
     bench.disk("base.raw", MIB, &[(0, 4096)]);
     refused("base.raw top.qcow2 --out . -O qcow2 --force", "is a file of the source");
 }
+
+#[test]
+fn no_disk_takes_a_file_of_another() {
+    let bench = Bench::new();
+    bench.disk("a.raw", 2 * MIB, &[(0, 4096)]);
+    bench.disk("a-flat.raw", MIB, &[(0, 4096)]);
+    let both = ["convert", "a.raw", "a-flat.raw", "-O", "vmdk", "--out", "vm"];
+    bench.rehome(&[&both[..], &["-o", "subformat=monolithicFlat", "--force"]].concat()).ends(2);
+    assert!(!bench.path("vm").exists());
+    bench.rehome(&both).ends(0);
+}

@@ -286,3 +286,19 @@ fn a_device_is_brought_up_to_date() {
         "the rest is untouched"
     );
 }
+
+#[test]
+fn other_names_of_the_target_and_strange_markers_are_refused() {
+    let bench = Bench::new();
+    bench.disk("new.raw", 9 * MIB, &[(0, 4096)]);
+    bench.disk("old.raw", 9 * MIB, &[(MIB, 4096)]);
+    std::fs::hard_link(bench.path("old.raw"), bench.path("backup.raw")).unwrap();
+    let before = bench.read("backup.raw");
+    bench.rehome(&["convert", "new.raw", "old.raw", "--sync"]).ends(73);
+    assert!(bench.read("backup.raw") == before);
+    std::fs::rename(bench.path("old.raw"), bench.path("other.raw.partial")).unwrap();
+    bench.bash("mkfifo other.raw.partial.sync").ends(0);
+    bench.bash("timeout 20 $REHOME convert new.raw other.raw --sync").ends(74);
+    bench.bash("rm other.raw.partial.sync; ln -s /dev/zero other.raw.partial.sync").ends(0);
+    bench.bash("ulimit -v 4000000; timeout 20 $REHOME convert new.raw other.raw --sync").ends(74);
+}

@@ -7,8 +7,8 @@ use crate::{Error, ErrorKind, Extent, FileStorage, FileTarget, Result, Storage, 
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -53,6 +53,12 @@ impl FileInPlace {
             let text = format!("{} is no regular file", name.display());
             return Err(Error::new(ErrorKind::Destination, text));
         }
+        // Whoever linked it wants to keep what it holds.
+        if found.nlink() > 1 {
+            let text = format!("{} has other names (hard links), which would change too", name.display());
+            return Err(Error::new(ErrorKind::Destination, text)
+                .hint("give it a copy of its own first, or convert anew with --force and without --sync"));
+        }
         lock(&file, name)?;
         refuse_in_use(&file, name)?;
         let twin = file.try_clone().map_err(|e| Error::io(format!("cannot open {}", name.display()), e))?;
@@ -89,7 +95,7 @@ impl FileInPlace {
             return in_the_way("it is what an unfinished --sync left, and another file has the image's name");
         }
         let failed = |e| Error::io(format!("cannot read {}", marker.display()), e);
-        std::fs::read_to_string(&marker).map(|text| Some(text.trim().to_owned())).map_err(failed)
+        read_marker(&marker).map(|text| Some(text.trim().to_owned())).map_err(failed)
     }
 
     /// The name that the file has until the first change.
@@ -224,6 +230,18 @@ impl Storage for FileInPlace {
     fn data_at(&self, offset: u64) -> Result<Extent> {
         self.reading.data_at(offset)
     }
+}
+
+/// Markers hold a format's name. Anything can have that file name: it must neither block nor be without end.
+fn read_marker(path: &Path) -> std::io::Result<String> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl UpdateStorage for FileInPlace {
