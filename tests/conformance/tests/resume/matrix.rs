@@ -16,7 +16,7 @@ struct Counts {
 fn check_case(case: &Case) {
     let bench = Bench::new(case);
     let steps = bench.steps_of_a_whole_run();
-    let mut resumed = 0;
+    let (mut faults, mut resumed) = (0, 0);
     for fault in Fault::ALL {
         let mut counts = Counts::default();
         for number in 0..MOMENTS {
@@ -31,12 +31,14 @@ fn check_case(case: &Case) {
             bench.clear();
         }
         eprintln!("{case:?} {fault:?}: {counts:?}");
-        // A signal in the last steps of a run is not noticed any more.
-        assert!(counts.faults >= MOMENTS / 4, "{case:?} {fault:?}: {counts:?}");
+        faults += counts.faults;
         resumed += counts.resumed;
     }
-    // How many depends on the threads; that some are is what makes this a test.
-    assert!(resumed >= MOMENTS / 2, "{case:?}: {resumed} runs went on");
+    // How many depends on the threads, and a signal in the last steps is not noticed; that many are makes this a test.
+    assert!(
+        faults >= 2 * MOMENTS && resumed >= MOMENTS / 2,
+        "{case:?}: {faults} faults, {resumed} runs went on"
+    );
 }
 
 fn one(bench: &Bench, fault: Fault, moment: u64, noise: &mut Noise, what: &str, counts: &mut Counts) {
