@@ -146,13 +146,20 @@ copies() {
     convert 1 'small: raw → streamOptimized, level 1' small.raw raw vmdk \
         '-o subformat=streamOptimized,compression_level=1' '-o subformat=streamOptimized'
     convert 1 'small: raw → qcow2 zlib' small.raw raw qcow2 '-o compressed=on' '-c'
+    convert 1 'small: raw → qcow2 zlib, level 9' small.raw raw qcow2 '-o compressed=on,compression_level=9' '-c'
     convert "$n" 'small: raw → qcow2 zstd' small.raw raw qcow2 '-o compressed=on,compression_type=zstd' '-c -o compression_type=zstd'
     convert "$n" 'small: qcow2 zlib → raw' zlib.qcow2 qcow2 raw '' ''
     convert "$n" 'small: streamOptimized → raw' stream.vmdk vmdk raw '' ''
+    prove "$n" 'raw → qcow2, proved by what the cache holds' true
+    # What is on the disk is what counts: rehome has not left it in the cache, qemu-img has.
+    prove "$n" 'raw → qcow2, proved by what is on the disk' "dd if=$work/out/disk.qcow2 iflag=nocache count=0 status=none"
+}
+
+prove() { # COUNT TITLE FORGET : FORGET is run between copy and comparison of the others
     local files="$work/root.raw $work/out/disk.qcow2"
-    row "$n" 'raw → qcow2 and prove it equal' disk.qcow2 true "$rehome convert --verify -f raw -O qcow2 $files" \
-        "qemu-img convert -f raw -O qcow2 $files && qemu-img compare -q -f raw -F qcow2 $files" \
-        "qemu-img convert -m 16 -W -f raw -O qcow2 $files && qemu-img compare -q -f raw -F qcow2 $files"
+    local compare="sync $work/out/disk.qcow2 && $3 && qemu-img compare -q -f raw -F qcow2 $files"
+    row "$1" "$2" disk.qcow2 true "$rehome convert --verify -f raw -O qcow2 $files" \
+        "qemu-img convert -f raw -O qcow2 $files && $compare" "qemu-img convert -m 16 -W -f raw -O qcow2 $files && $compare"
 }
 
 # A file system of its own, on which files can share their bytes.
@@ -195,6 +202,11 @@ main() {
         printf '\n`cp --sparse=never` of the 4 GiB disk, and sync: %.2f s. Reading it alone (`cat`): %.2f s.\n' \
             "$(seconds "$runs" true "cp --sparse=never $work/root.raw $work/out/disk.raw && sync $work/out/disk.raw")" \
             "$(seconds "$runs" true "cat $work/root.raw >/dev/null")"
+        local mib
+        mib=$(du -m "$work/root.raw" | cut -f 1)
+        printf 'What the disk allows: writing %s MiB of zeros past the cache (`dd oflag=direct`): %.2f s; reading as many (`iflag=direct`): %.2f s.\n' "$mib" \
+            "$(seconds "$runs" true "dd if=/dev/zero of=$work/out/disk.raw bs=4M count=$((mib / 4)) oflag=direct conv=fsync status=none")" \
+            "$(seconds "$runs" true "dd if=$work/root.qcow2 of=/dev/null bs=4M iflag=direct status=none")"
         printf 'Starting (`rehome --version`): %.0f ms.\n\n' "$(seconds 20 true "$rehome --version" | jq '. * 1000')"
         printf '| where files can share bytes | rehome | rehome --no-digest | digest alone |\n|---|---|---|---|\n'
         shared xfs -m reflink=1

@@ -33,6 +33,6 @@ pub use guest::{
 pub use guest_fs::{DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
 pub use plan::{Plan, apply, make_plan};
-pub use target::{Firmware, Target};
+pub use target::{Firmware, Platform, Target};
 pub use tree::GuestTree;
 pub use volume::Volume;

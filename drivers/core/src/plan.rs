@@ -107,12 +107,14 @@ mod tests {
     const TARGET: Target = Target {
         id: "t",
         name: "T",
+        platform: crate::Platform::Kvm,
         firmware: Firmware::Bios,
         boot_modules: &[],
         helpful_modules: &[],
         network_module: "net",
         first_nic: None,
         consoles: &[],
+        datasources: &["None"],
         image_format: "raw",
     };
 

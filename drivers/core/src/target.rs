@@ -12,6 +12,30 @@ pub enum Firmware {
     Uefi,
 }
 
+/// Who runs the machine. Guests carry agents and settings of the platform they come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// Microsoft Hyper-V on the customer's own hosts.
+    HyperV,
+    /// KVM with libvirt or plain QEMU; OpenStack and oVirt.
+    Kvm,
+    /// Proxmox VE.
+    Proxmox,
+    /// VMware ESXi, Workstation, Fusion.
+    Vmware,
+    /// Oracle VirtualBox.
+    VirtualBox,
+    /// Xen, XCP-ng.
+    Xen,
+    /// Microsoft Azure.
+    Azure,
+    /// Google Compute Engine.
+    Gcp,
+    /// Amazon EC2.
+    Aws,
+}
+
 /// One target platform.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Target {
@@ -19,6 +43,8 @@ pub struct Target {
     pub id: &'static str,
     /// For people.
     pub name: &'static str,
+    /// Who runs it.
+    pub platform: Platform,
     /// How it starts the guest.
     pub firmware: Firmware,
     /// Modules without which the guest cannot mount its root: in the kernel or in the initramfs.
@@ -31,6 +57,8 @@ pub struct Target {
     pub first_nic: Option<&'static str>,
     /// Kernel consoles, the one that becomes /dev/console last.
     pub consoles: &'static [&'static str],
+    /// Where cloud-init may look for the machine's data, in its own names; `None` comes last where nothing is there.
+    pub datasources: &'static [&'static str],
     /// The image format it takes (a format name).
     pub image_format: &'static str,
 }

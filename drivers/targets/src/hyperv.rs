@@ -5,7 +5,7 @@
 //! machine, because `ata_piix` leaves Hyper-V's disks to it (`prefer_ms_hyperv`); `ata_piix` itself is the way back
 //! when it is told not to.
 
-use driver_core::{Firmware, Target};
+use driver_core::{Firmware, Platform, Target};
 
 const BOOT_MODULES: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc"];
 
@@ -13,12 +13,14 @@ const BOOT_MODULES: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc"]
 pub static GENERATION_1: Target = Target {
     id: "hyperv-gen1",
     name: "Hyper-V generation 1",
+    platform: Platform::HyperV,
     firmware: Firmware::Bios,
     boot_modules: BOOT_MODULES,
     helpful_modules: &["ata_piix", "ata_generic", "hyperv_keyboard", "hid_hyperv", "hyperv_drm", "hyperv_fb"],
     network_module: "hv_netvsc",
     first_nic: Some("eth0"),
     consoles: &["ttyS0", "tty0"],
+    datasources: &["NoCloud", "None"],
     image_format: "vhdx",
 };
 
@@ -26,11 +28,13 @@ pub static GENERATION_1: Target = Target {
 pub static GENERATION_2: Target = Target {
     id: "hyperv-gen2",
     name: "Hyper-V generation 2",
+    platform: Platform::HyperV,
     firmware: Firmware::Uefi,
     boot_modules: BOOT_MODULES,
     helpful_modules: &["hyperv_keyboard", "hid_hyperv", "hyperv_drm", "hyperv_fb", "pci_hyperv"],
     network_module: "hv_netvsc",
     first_nic: Some("eth0"),
     consoles: &["ttyS0", "tty0"],
+    datasources: &["NoCloud", "None"],
     image_format: "vhdx",
 };

@@ -6,6 +6,7 @@ use rustix::fs::{FileType, OFlags, SeekFrom};
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Host bytes: a file, a device, a member of an archive. Never written through this trait.
 pub trait Storage: Send + Sync {
@@ -62,6 +63,9 @@ pub struct FileStorage {
     is_device: bool,
     sector_size: Option<u32>,
     uncached: UncachedReads,
+    /// Start and end of the run of data that was found last. Some hosts (tmpfs) walk a run page by page to find its
+    /// end, so it is asked for once. Holes are not remembered: one that is filled meanwhile must not read as zeros.
+    data_run: Mutex<(u64, u64)>,
 }
 
 impl FileStorage {
@@ -103,7 +107,7 @@ impl FileStorage {
         // What only looks like a device to us, inside a sandbox perhaps, has no sector size.
         let sector_size = is_device.then(|| rustix::fs::ioctl_blksszget(&file).ok()).flatten();
         let (path, uncached) = (path.to_owned(), UncachedReads::default());
-        Ok(Self { file, path, size, is_device, sector_size, uncached })
+        Ok(Self { file, path, size, is_device, sector_size, uncached, data_run: Mutex::default() })
     }
 
     /// What messages call it.
@@ -160,10 +164,17 @@ impl Storage for FileStorage {
             kind: ExtentKind::Zero,
             ..rest
         };
+        let mut run = self.data_run.lock().unwrap_or_else(PoisonError::into_inner);
+        if (run.0..run.1).contains(&offset) {
+            return Ok(Extent { len: run.1 - offset, ..rest });
+        }
         match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
             Ok(data) if data > offset => Ok(hole_len(data)),
             Ok(_) => match rustix::fs::seek(&self.file, SeekFrom::Hole(offset)) {
-                Ok(hole) if hole > offset => Ok(Extent { len: hole.min(self.size) - offset, ..rest }),
+                Ok(hole) if hole > offset => {
+                    *run = (offset, hole.min(self.size));
+                    Ok(Extent { len: run.1 - offset, ..rest })
+                }
                 _ => Ok(rest),
             },
             // ENXIO: no data from here to the end. Anything else: the host cannot tell, so all is data.
