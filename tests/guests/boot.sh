@@ -7,6 +7,8 @@
 #             ide        BIOS, PIIX3 IDE and a tulip NIC: looks like a Hyper-V machine of generation 1
 #             nvme-uefi  UEFI, NVMe
 #             scsi-uefi  UEFI, virtio-scsi: stands in for generation 2, whose VMBus nothing emulates
+#             virtio-blk, virtio-scsi, sata, ide-kvm, sata-uefi   what KVM and Proxmox offer, with their usual NICs
+#             pvscsi     BIOS, VMware's PVSCSI and VMXNET3
 # Exit 0: login prompt. Exit 1: it failed, or SECONDS passed; the reason and the log's last lines are printed.
 # Emulation only (tcg): it works where there is no nested virtualisation, and always the same.
 set -euo pipefail
@@ -36,11 +38,18 @@ controller_options() { # fills `options`
             -drive "if=pflash,unit=0,format=raw,readonly=on,file=$code" -drive "if=pflash,unit=1,format=raw,file=$vars")
         ;;
     ide) options+=(-machine pc -nic "user,model=tulip") ;;
+    ide-kvm) options+=(-machine pc -nic "user,model=e1000") ;;
+    virtio-blk | virtio-scsi) options+=(-machine q35 -nic "user,model=virtio-net-pci") ;;
+    sata) options+=(-machine q35 -nic "user,model=e1000e") ;;
+    pvscsi) options+=(-machine pc -nic "user,model=vmxnet3") ;;
     *) options+=(-machine pc -nic none) ;;
     esac
     case $1 in
     nvme | nvme-uefi) options+=(-device "nvme,serial=vol0123456789abcdef,drive=disk,bootindex=0") ;;
-    ide) options+=(-device "ide-hd,bus=ide.0,drive=disk,bootindex=0") ;;
+    ide | ide-kvm | sata | sata-uefi) options+=(-device "ide-hd,bus=ide.0,drive=disk,bootindex=0") ;;
+    virtio-blk) options+=(-device "virtio-blk-pci,drive=disk,bootindex=0") ;;
+    virtio-scsi) options+=(-device virtio-scsi-pci -device "scsi-hd,drive=disk,bootindex=0") ;;
+    pvscsi) options+=(-device pvscsi -device "scsi-hd,drive=disk,bootindex=0") ;;
     scsi-uefi) options+=(-device virtio-scsi-pci -device "scsi-hd,drive=disk,bootindex=0") ;;
     *)
         echo "boot: unknown controller '$1'" >&2

@@ -17,6 +17,13 @@ virtual_size=$((2 << 30))
 declare -A generation=([bios]=1 [uefi]=2)
 declare -A controller=([bios]=ide [uefi]=scsi-uefi)
 declare -A extra_modules=([bios]='' [uefi]='--add-module virtio_scsi --add-module virtio_pci')
+# Other platforms: which guest, what is asked for, which controller boots it, the image's format.
+further=(
+    'bios kvm virtio-blk virtio-blk qcow2'
+    'bios kvm virtio-scsi virtio-scsi qcow2'
+    'bios vmware pvscsi pvscsi vmdk'
+    'uefi kvm sata sata-uefi qcow2'
+)
 target_modules=(hv_vmbus hv_storvsc hv_netvsc sd_mod)
 
 fail() {
@@ -173,6 +180,30 @@ second_migrate_plans_nothing() { # FIRMWARE
         { jq '.edits' "$logs/$1-again.json" >&2; fail "$1: a second migrate plans $edits edits"; }
 }
 
+migrate_further() { # GUEST PLATFORM BUS FORMAT
+    local out=$work/$1-$2-$3
+    "$rehome" migrate "$work/$1.raw" --to "$2" --firmware "$1" --disk-bus "$3" --out "$out" \
+        >"$logs/$1-$2-$3.report" 2>"$logs/$1-$2-$3.log" ||
+        { tail -n 40 "$logs/$1-$2-$3.report" "$logs/$1-$2-$3.log" >&2; fail "migrate of the $1 guest to $2: exit $?"; }
+    mapfile -t images < <(find "$out" -maxdepth 1 -name "*.$4")
+    [[ ${#images[@]} -eq 1 ]] || fail "$1 to $2: ${#images[@]} $4 files in the output folder"
+}
+
+# Two cores: more than two machines at once take longer than one after the other.
+boot_further() {
+    local line name guest platform bus controller format number=0 started=()
+    for line in "${further[@]}"; do
+        read -r guest platform bus controller format <<<"$line"
+        stage "$guest: migrated to $platform with $bus" migrate_further "$guest" "$platform" "$bus" "$format"
+        start_boot "$guest-$platform-$bus" "${images[0]}" "$format" "$controller"
+        started+=("$guest-$platform-$bus")
+        number=$((number + 1))
+        ((${#started[@]} == 2 || number == ${#further[@]})) || continue
+        for name in "${started[@]}"; do stage "after: $name boots" expect_login "$name"; done
+        started=()
+    done
+}
+
 clean_up() {
     local pid
     for pid in "${boots[@]}"; do kill "$pid" 2>/dev/null || true; done
@@ -213,6 +244,7 @@ main() {
     for firmware in bios uefi; do
         stage "after: $firmware boots on the target" expect_login "$firmware-after"
     done
+    boot_further
     stage 'sources: unchanged' sources_unchanged
     printf 'boot test: passed in %d s\n' "$SECONDS"
 }

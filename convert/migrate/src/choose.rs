@@ -1,20 +1,18 @@
-//! Which generation of Hyper-V machine a guest fits.
+//! Which of a platform's machines a guest fits.
 
-use driver_core::{Guest, Target};
-use driver_targets::{GENERATION_1, GENERATION_2};
+use driver_core::{Firmware, Guest, Platform, Target};
 use format_core::{Error, Result};
 use serde::Serialize;
 
 /// What the operator asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Generation {
-    /// Whatever the guest can start on; UEFI where it can do both.
-    #[default]
-    Auto,
-    /// BIOS.
-    One,
-    /// UEFI.
-    Two,
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The platform to go to.
+    pub platform: Platform,
+    /// The firmware; `None` is whatever the guest can start on, UEFI where it can do both.
+    pub firmware: Option<Firmware>,
+    /// The disks' controller; `None` is what is usual there.
+    pub disk_bus: Option<String>,
 }
 
 /// The chosen target and why.
@@ -34,42 +32,47 @@ pub struct Choice {
 /// Chooses by what can start the guest.
 ///
 /// # Errors
-/// `NeedsPerson` when the guest cannot start on what was asked for, or on anything.
-pub(crate) fn choose(guest: &Guest, wanted: Generation) -> Result<Choice> {
-    let boot = &guest.boot;
-    let (target, reason) = match (wanted, &boot.uefi, &boot.bios) {
-        (Generation::Auto | Generation::Two, Some(how), _) => {
-            (&GENERATION_2, format!("starts by UEFI: {how}"))
-        }
-        (Generation::Auto | Generation::One, _, Some(how)) => {
-            (&GENERATION_1, format!("starts by BIOS: {how}"))
-        }
-        (Generation::Two, None, _) => {
-            return Err(Error::needs_person(
-                "generation 2 starts by UEFI, and no disk has \\EFI\\BOOT\\BOOTX64.EFI",
-            )
-            .hint("use --generation 1, or install a UEFI boot loader in the guest first"));
-        }
-        (Generation::One, _, None) => {
-            return Err(Error::needs_person(
-                "generation 1 starts by BIOS, and the first disk has no boot code for it",
-            )
-            .hint("use --generation 2, or install a BIOS boot loader in the guest first"));
-        }
-        (Generation::Auto, None, None) => {
-            return Err(Error::needs_person("no disk has a BIOS boot loader or \\EFI\\BOOT\\BOOTX64.EFI")
-                .hint(
-                    "choose the boot disk as the first source, or repair the boot loader in the guest first",
-                ));
-        }
-    };
+/// `NeedsPerson` when the guest cannot start on what was asked for, or on anything; `Usage` when the platform has no
+/// such controller.
+pub(crate) fn choose(guest: &Guest, wish: &Wish) -> Result<Choice> {
+    let (firmware, reason) = firmware_for(guest, wish.firmware)?;
+    let target = driver_targets::target(wish.platform, firmware, wish.disk_bus.as_deref())
+        .ok_or_else(|| no_target(wish, firmware))?;
     let (secure_boot, why) = secure_boot(guest, target);
     Ok(Choice { target, reason, secure_boot, secure_boot_reason: why.into() })
 }
 
+fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, String)> {
+    let boot = &guest.boot;
+    match (wanted, &boot.uefi, &boot.bios) {
+        (None | Some(Firmware::Uefi), Some(how), _) => Ok((Firmware::Uefi, format!("starts by UEFI: {how}"))),
+        (None | Some(Firmware::Bios), _, Some(how)) => Ok((Firmware::Bios, format!("starts by BIOS: {how}"))),
+        (Some(Firmware::Uefi), None, _) => Err(Error::needs_person(
+            "it shall start by UEFI (on Hyper-V: generation 2), and no disk has \\EFI\\BOOT\\BOOTX64.EFI",
+        )
+        .hint("use --firmware bios, or install a UEFI boot loader in the guest first")),
+        (Some(Firmware::Bios), _, None) => Err(Error::needs_person(
+            "it shall start by BIOS (on Hyper-V: generation 1), and the first disk has no boot code for it",
+        )
+        .hint("use --firmware uefi, or install a BIOS boot loader in the guest first")),
+        (None, None, None) => {
+            Err(Error::needs_person("no disk has a BIOS boot loader or \\EFI\\BOOT\\BOOTX64.EFI").hint(
+                "choose the boot disk as the first source, or repair the boot loader in the guest first",
+            ))
+        }
+    }
+}
+
+fn no_target(wish: &Wish, firmware: Firmware) -> Error {
+    let there = |target: &&Target| target.platform == wish.platform && target.firmware == firmware;
+    let buses: Vec<&str> = driver_targets::targets().filter(there).map(|target| target.disk_bus).collect();
+    let wanted = wish.disk_bus.as_deref().unwrap_or("any controller");
+    Error::usage(format!("such a machine has no {wanted}")).hint(format!("it has {}", buses.join(", ")))
+}
+
 fn secure_boot(guest: &Guest, target: &Target) -> (bool, &'static str) {
-    if target.firmware == driver_core::Firmware::Bios {
-        return (false, "generation 1 has no Secure Boot");
+    if target.firmware == Firmware::Bios {
+        return (false, "a machine that starts by BIOS has no Secure Boot");
     }
     let amazon = guest.os.as_ref().is_some_and(|os| os.id == "amzn");
     match guest.boot.secure_boot {
@@ -98,17 +101,22 @@ mod tests {
         }
     }
 
+    fn wish(platform: Platform, firmware: Option<Firmware>) -> Wish {
+        Wish { platform, firmware, disk_bus: None }
+    }
+
     #[test]
-    fn the_generation_follows_what_can_start_the_guest() {
+    fn the_firmware_follows_what_can_start_the_guest() {
+        let (one, two) = (Some(Firmware::Bios), Some(Firmware::Uefi));
         for (bios, uefi, wanted, expected) in [
-            (true, false, Generation::Auto, Some("hyperv-gen1")),
-            (true, true, Generation::Auto, Some("hyperv-gen2")),
-            (true, true, Generation::One, Some("hyperv-gen1")),
-            (false, true, Generation::One, None),
-            (true, false, Generation::Two, None),
-            (false, false, Generation::Auto, None),
+            (true, false, None, Some("hyperv-gen1")),
+            (true, true, None, Some("hyperv-gen2")),
+            (true, true, one, Some("hyperv-gen1")),
+            (false, true, one, None),
+            (true, false, two, None),
+            (false, false, None, None),
         ] {
-            let found = choose(&guest(bios, uefi), wanted);
+            let found = choose(&guest(bios, uefi), &wish(Platform::HyperV, wanted));
             assert_eq!(
                 found.as_ref().ok().map(|choice| choice.target.id),
                 expected,
@@ -121,12 +129,24 @@ mod tests {
     }
 
     #[test]
+    fn a_controller_is_one_that_the_platform_has() {
+        let asked =
+            |bus: &str| Wish { disk_bus: Some(bus.into()), ..wish(Platform::Kvm, Some(Firmware::Bios)) };
+        let found = choose(&guest(true, false), &asked("virtio-scsi")).unwrap();
+        assert_eq!(found.target.id, "kvm-bios-virtio-scsi");
+        let error = choose(&guest(true, false), &asked("pvscsi")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(format!("{error:?}").contains("virtio-blk, virtio-scsi, sata, ide"), "{error:?}");
+    }
+
+    #[test]
     fn secure_boot_is_only_on_for_what_is_known_to_be_signed() {
         let mut guest = guest(false, true);
-        assert!(!choose(&guest, Generation::Two).unwrap().secure_boot);
+        let wish = wish(Platform::HyperV, None);
+        assert!(!choose(&guest, &wish).unwrap().secure_boot);
         guest.boot.secure_boot = Some(true);
-        assert!(choose(&guest, Generation::Two).unwrap().secure_boot);
+        assert!(choose(&guest, &wish).unwrap().secure_boot);
         guest.os = Some(driver_core::OsFacts { id: "amzn".into(), ..Default::default() });
-        assert!(!choose(&guest, Generation::Two).unwrap().secure_boot);
+        assert!(!choose(&guest, &wish).unwrap().secure_boot);
     }
 }

@@ -1,6 +1,6 @@
 //! The output folder: what is written where, and how a run that did not end is told from one that did.
 
-use crate::machine::Definition;
+use crate::definition::Definition;
 use format_core::{Error, ErrorKind, Result};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ impl<'a> Folder<'a> {
         self.out.join(file)
     }
 
-    pub(crate) fn script(&self) -> PathBuf {
-        self.named("ps1")
+    pub(crate) fn machine(&self) -> PathBuf {
+        self.out.join(&self.definition.file_name)
     }
 
     pub(crate) fn report(&self) -> PathBuf {
@@ -49,10 +49,10 @@ impl<'a> Folder<'a> {
         self.named("unfinished")
     }
 
-    /// The images, the script and the report.
+    /// The images, the machine's definition and the report.
     pub(crate) fn written_files(&self) -> impl Iterator<Item = PathBuf> {
         self.definition.disk_files.iter().map(|file| self.image(file)).chain([
-            self.script(),
+            self.machine(),
             self.report(),
             self.mark(),
         ])

@@ -3,7 +3,6 @@
 use crate::boot;
 use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId};
 use driver_partitions::{Window, identify, read_table};
-use driver_targets::TARGETS;
 use format_core::{Overlay, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,8 +71,7 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
 
 /// Every module that some target asks for.
 fn interesting_modules() -> Vec<&'static str> {
-    let mut modules: Vec<_> = TARGETS
-        .iter()
+    let mut modules: Vec<_> = driver_targets::targets()
         .flat_map(|target| target.boot_modules.iter().chain(target.helpful_modules))
         .copied()
         .collect();

@@ -9,6 +9,7 @@
 
 mod boot;
 mod choose;
+mod definition;
 mod folder;
 mod inspect;
 mod locate;
@@ -20,7 +21,7 @@ mod resize;
 mod run;
 mod undo;
 
-pub use choose::{Choice, Generation};
+pub use choose::{Choice, Wish};
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
 pub use plan::{Readiness, plan_for, readiness};

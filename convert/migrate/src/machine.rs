@@ -1,8 +1,6 @@
 //! The machine around the disks: read from the operator's files, or made from what the guest says.
 
-use crate::choose::Choice;
-use driver_core::{Firmware, Guest};
-use driver_machine::hyperv::{self, HypervDisk, HypervOptions, SecureBoot};
+use driver_core::Guest;
 use driver_machine::{
     Architecture, Bus, Clock, Cpu, Disk, DiskSource, FirmwareKind, Machine, MachineErrorKind, Nic, Warning,
 };
@@ -104,91 +102,5 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
         tags: Default::default(),
         notes: None,
         provenance: Default::default(),
-    }
-}
-
-/// The target's definition of the machine.
-pub(crate) struct Definition {
-    /// The script's text.
-    pub(crate) script: String,
-    /// Name of the machine on the target; also the stem of all file names.
-    pub(crate) name: String,
-    /// File name of each disk's image, in the order of the sources.
-    pub(crate) disk_files: Vec<String>,
-    /// What the target cannot say about this machine.
-    pub(crate) warnings: Vec<Warning>,
-}
-
-/// Writes the definition. Done before anything is copied, so that a machine the target cannot have is found early.
-///
-/// # Errors
-/// `Corrupt` or `Unsupported` as the dialect says.
-pub(crate) fn define(machine: &Machine, choice: &Choice, sizes: &[u64]) -> Result<Definition> {
-    let stem = hyperv::windows_name(&machine.name);
-    let ordered = machine.disks_in_boot_order();
-    let disk_files: Vec<String> = match ordered.len() {
-        1 => vec![format!("{stem}.vhdx")],
-        count => (0..count).map(|i| format!("{stem}-disk{i}.vhdx")).collect(),
-    };
-    let disks = ordered
-        .iter()
-        .zip(disk_files.iter().zip(sizes))
-        .map(|(disk, (file, size))| HypervDisk {
-            id: disk.id.clone(),
-            file: file.clone(),
-            manifest: format!("{file}{}", convert_engine::MANIFEST_SUFFIX),
-            size_bytes: Some(*size),
-        })
-        .collect();
-    let options = HypervOptions {
-        generation: match choice.target.firmware {
-            Firmware::Bios => hyperv::Generation::One,
-            Firmware::Uefi => hyperv::Generation::Two,
-        },
-        generation_reason: choice.reason.clone(),
-        secure_boot: if choice.secure_boot { SecureBoot::MicrosoftUefiCa } else { SecureBoot::Off },
-        secure_boot_reason: choice.secure_boot_reason.clone(),
-        disks,
-    };
-    let script = hyperv::script(machine, &options).map_err(convert_error)?;
-    let mut warnings = script.warnings;
-    warnings.extend(ordered.iter().zip(sizes).filter_map(|(disk, size)| other_size(disk, *size)));
-    Ok(Definition { script: script.text, name: stem, disk_files, warnings })
-}
-
-/// Images are matched with disks by their order alone: a wrong size shows that two were given the wrong way round.
-fn other_size(disk: &Disk, size: u64) -> Option<Warning> {
-    let expected = disk.size_bytes.filter(|expected| *expected != size)?;
-    Some(Warning {
-        code: "machine-disk-size",
-        message: format!(
-            "disk {} of the machine has {expected} bytes, its image has {size}: check that the images are given in the \
-             order of the machine's disks",
-            disk.id
-        ),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_of_another_size_is_noticed() {
-        let (mut machine, _) = plain(&Guest::default(), &[]);
-        machine.disks.push(Disk {
-            id: "vol-1".into(),
-            source: DiskSource::Volume("vol-1".into()),
-            bus: Bus::Nvme,
-            order: 0,
-            boot: true,
-            size_bytes: Some(8 << 30),
-            device_name: None,
-        });
-        assert_eq!(other_size(&machine.disks[0], 8 << 30), None);
-        let warning = other_size(&machine.disks[0], 9 << 30).unwrap();
-        assert!(warning.message.starts_with("disk vol-1 of the machine has 8589934592 bytes"), "{warning:?}");
-        machine.disks[0].size_bytes = None;
-        assert_eq!(other_size(&machine.disks[0], 9 << 30), None);
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::inspect::Inspection;
 use driver_core::{Context, Firmware, Guest, Plan, Status, Target, make_plan};
-use driver_targets::TARGETS;
 use format_core::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -37,12 +36,15 @@ pub fn plan_for(inspection: &Inspection, target: &Target, extra_modules: &[Strin
     }
 }
 
-/// How ready the guest is for every target.
+/// How ready the guest is for every platform, with its usual controller.
 ///
 /// # Errors
 /// As [`plan_for`].
 pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
-    TARGETS.iter().map(|target| readiness_for(inspection, target)).collect()
+    driver_targets::targets()
+        .filter(|target| target.is_default)
+        .map(|target| readiness_for(inspection, target))
+        .collect()
 }
 
 fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {

@@ -1,19 +1,23 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
-use crate::choose::{Choice, Generation, choose};
+use crate::choose::{Choice, Wish, choose};
 use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
-use crate::machine::{self, Definition};
+use crate::definition::{self, Definition};
+use crate::machine;
 use crate::plan::{obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
 use crate::undo;
-use convert_engine::{ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources};
-use driver_core::Plan;
+use convert_engine::{
+    ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources, size_in,
+};
+use driver_core::{Plan, Target};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
     open_image,
 };
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,8 +27,8 @@ pub struct MigrateRequest {
     pub sources: Vec<PathBuf>,
     /// How to open them.
     pub open: OpenOptions,
-    /// The Hyper-V generation that is wanted.
-    pub generation: Generation,
+    /// Where to, and on what kind of machine.
+    pub wish: Wish,
     /// The folder for everything that is written.
     pub out: PathBuf,
     /// Files that describe the machine; none makes a plain one.
@@ -56,17 +60,18 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     control.observer.begin("inspect", 0);
     let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
-    let choice = choose(&inspection.guest, request.generation)?;
+    let choice = choose(&inspection.guest, &request.wish)?;
     let plan = plan_for(&inspection, choice.target, &request.extra_modules)?;
 
     let (machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
-    let definition = machine::define(&machine, &choice, &sizes)?;
+    let definition = definition::define(&machine, &choice, &sizes)?;
 
     let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
+    report.obstacles.extend(unfit_sizes(&sizes, choice.target)?);
     if request.dry_run && report.obstacles.is_empty() {
         report.obstacles.extend(rehearse(&mut inspection, &plan)?);
     }
@@ -87,11 +92,17 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let running = folder.begin(request.replace)?;
     apply(&folder, &mut inspection, &plan)?;
     let format = target_format(choice.target.image_format)?;
+    let options = image_options(choice.target);
     for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
         let file =
             definition.disk_files.get(i).ok_or_else(|| Error::contract("a disk without a file name"))?;
         let disk = report.disks.get_mut(i).ok_or_else(|| Error::contract("a disk without a report"))?;
-        let target = TargetImage { path: folder.image(file), format, replace: running.replace };
+        let target = TargetImage {
+            path: folder.image(file),
+            format,
+            options: options.clone(),
+            replace: running.replace,
+        };
         let warnings = copy_and_prove(source, overlay, &target, disk, control)?;
         report.warnings.extend(warnings.into_iter().map(to_machine_warning));
     }
@@ -118,6 +129,26 @@ fn rehearse(inspection: &mut Inspection, plan: &Plan) -> Result<Option<String>> 
 fn target_format(name: &str) -> Result<&'static Format> {
     let found = format_all::FORMATS.iter().find(|format| format.is_called(name));
     found.copied().ok_or_else(|| Error::contract(format!("the target wants {name}, which is no format")))
+}
+
+fn image_options(target: &Target) -> BTreeMap<String, String> {
+    target.image_options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+/// Disks whose size the target's images cannot have: growing them moves the end that a GPT's backup lies at.
+fn unfit_sizes(sizes: &[u64], target: &Target) -> Result<Vec<String>> {
+    let (format, options) = (target_format(target.image_format)?, image_options(target));
+    let mut unfit = Vec::new();
+    for (index, size) in sizes.iter().enumerate() {
+        let (needed, _) = size_in(format, *size, &options)?;
+        if needed != *size {
+            unfit.push(format!(
+                "disk {index} has {size} bytes, which {} does not take: grow it first with 'rehome convert --size {needed}'",
+                target.name
+            ));
+        }
+    }
+    Ok(unfit)
 }
 
 fn first_report(
@@ -180,6 +211,7 @@ fn apply(folder: &Folder<'_>, inspection: &mut Inspection, plan: &Plan) -> Resul
 struct TargetImage {
     path: PathBuf,
     format: &'static Format,
+    options: BTreeMap<String, String>,
     replace: bool,
 }
 
@@ -197,7 +229,7 @@ fn copy_and_prove(
         disk: &disk,
         target: Destination::File { path: image, replace: target.replace },
         format,
-        options: Default::default(),
+        options: target.options.clone(),
         base: None,
         proof: Proof::DIGEST,
     };
@@ -244,7 +276,7 @@ fn put_aside(image: &Path, error: Error) -> Error {
 }
 
 fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateReport) -> Result<()> {
-    let (script, report_path) = (folder.script(), folder.report());
+    let (machine, report_path) = (folder.machine(), folder.report());
     for file in &definition.disk_files {
         report.files.push(file.clone());
         report.files.extend(
@@ -252,14 +284,10 @@ fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateRepo
         );
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    report.files.extend([name(&script), name(&report_path), name(&folder.undo())]);
+    report.files.extend([name(&machine), name(&report_path), name(&folder.undo())]);
     report.outcome = "done";
-    report.next_step = format!(
-        "copy {} to the Hyper-V host and run {} there in PowerShell, first with -WhatIf",
-        report.out.display(),
-        name(&script)
-    );
-    write_file(&script, definition.script.as_bytes())?;
+    report.next_step = format!("{} ({})", definition.use_it, machine.display());
+    write_file(&machine, definition.text.as_bytes())?;
     let mut json = serde_json::to_vec_pretty(report)
         .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
     json.push(b'\n');

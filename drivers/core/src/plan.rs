@@ -109,6 +109,8 @@ mod tests {
         name: "T",
         platform: crate::Platform::Kvm,
         firmware: Firmware::Bios,
+        disk_bus: "virtio-blk",
+        is_default: true,
         boot_modules: &[],
         helpful_modules: &[],
         network_module: "net",
@@ -116,6 +118,7 @@ mod tests {
         consoles: &[],
         datasources: &["None"],
         image_format: "raw",
+        image_options: &[],
     };
 
     /// Replaces a word in one file, and leaves a mark.

@@ -47,6 +47,10 @@ pub struct Target {
     pub platform: Platform,
     /// How it starts the guest.
     pub firmware: Firmware,
+    /// The controller of its disks: `virtio-blk`, `scsi`, …
+    pub disk_bus: &'static str,
+    /// Whether it is what the platform gives a machine unless another controller is asked for.
+    pub is_default: bool,
     /// Modules without which the guest cannot mount its root: in the kernel or in the initramfs.
     pub boot_modules: &'static [&'static str],
     /// Modules that make the early boot better (console, rescue, network): added where the guest has them.
@@ -61,4 +65,6 @@ pub struct Target {
     pub datasources: &'static [&'static str],
     /// The image format it takes (a format name).
     pub image_format: &'static str,
+    /// Options of the image's writer.
+    pub image_options: &'static [(&'static str, &'static str)],
 }

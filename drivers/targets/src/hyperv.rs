@@ -7,29 +7,15 @@
 
 use driver_core::{Firmware, Platform, Target};
 
-const BOOT_MODULES: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc"];
+pub(crate) const BOOT_MODULES: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc"];
 
-/// A generation 1 machine: BIOS, boot disk on IDE 0:0.
-pub static GENERATION_1: Target = Target {
-    id: "hyperv-gen1",
-    name: "Hyper-V generation 1",
-    platform: Platform::HyperV,
-    firmware: Firmware::Bios,
-    boot_modules: BOOT_MODULES,
-    helpful_modules: &["ata_piix", "ata_generic", "hyperv_keyboard", "hid_hyperv", "hyperv_drm", "hyperv_fb"],
-    network_module: "hv_netvsc",
-    first_nic: Some("eth0"),
-    consoles: &["ttyS0", "tty0"],
-    datasources: &["NoCloud", "None"],
-    image_format: "vhdx",
-};
-
-/// A generation 2 machine: UEFI, boot disk on SCSI 0:0, no emulated devices.
-pub static GENERATION_2: Target = Target {
+pub(crate) const GENERATION_2: Target = Target {
     id: "hyperv-gen2",
     name: "Hyper-V generation 2",
     platform: Platform::HyperV,
     firmware: Firmware::Uefi,
+    disk_bus: "scsi",
+    is_default: true,
     boot_modules: BOOT_MODULES,
     helpful_modules: &["hyperv_keyboard", "hid_hyperv", "hyperv_drm", "hyperv_fb", "pci_hyperv"],
     network_module: "hv_netvsc",
@@ -37,4 +23,18 @@ pub static GENERATION_2: Target = Target {
     consoles: &["ttyS0", "tty0"],
     datasources: &["NoCloud", "None"],
     image_format: "vhdx",
+    image_options: &[],
 };
+
+pub(crate) const GENERATION_1: Target = Target {
+    id: "hyperv-gen1",
+    name: "Hyper-V generation 1",
+    firmware: Firmware::Bios,
+    disk_bus: "ide",
+    helpful_modules: &["ata_piix", "ata_generic", "hyperv_keyboard", "hid_hyperv", "hyperv_drm", "hyperv_fb"],
+    ..GENERATION_2
+};
+
+/// A generation 1 machine starts by BIOS from IDE 0:0, one of generation 2 by UEFI from SCSI 0:0 and has no emulated
+/// devices.
+pub(crate) static TARGETS: [&Target; 2] = [&GENERATION_1, &GENERATION_2];

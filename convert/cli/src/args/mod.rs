@@ -55,14 +55,17 @@ What happens:
   Otherwise DIR gets, for a machine called web:
     web.vhdx                  the disk, read back and compared with the source
     web.vhdx.rehome.json      its manifest; 'rehome verify DIR/web.vhdx' checks it at any time
-    web.ps1                   makes the machine on the Hyper-V host; try it with -WhatIf
+    web.ps1                   makes the machine on the Hyper-V host; try it with -WhatIf. Other platforms have their
+                              own: web.xml for libvirt, web.ovf for VMware, a script for Proxmox, VirtualBox, clouds
     web.report.json           what was found, planned, done and proven
     web.undo                  the originals of all files that were changed in the guest
   While it runs, or when it was interrupted, DIR also holds web.unfinished: the same command starts again.
 
 Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
-  rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm";
+  rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm
+  rehome migrate web.vmdk --machine web.vmx --to proxmox --out vm
+  rehome migrate web.vhdx --to kvm --firmware uefi --disk-bus virtio-scsi --out vm";
 
 const AFTER_CONVERT: &str = "\
 Examples:
@@ -219,14 +222,21 @@ pub(crate) struct MigrateArgs {
     /// The hypervisor to move to.
     #[arg(long, value_enum)]
     pub(crate) to: Platform,
-    /// Generation of the Hyper-V machine: 1 starts by BIOS, 2 by UEFI; auto takes 2 where the guest can.
-    #[arg(long, value_enum, default_value_t = GenerationKind::Auto)]
-    pub(crate) generation: GenerationKind,
+    /// How the machine starts; auto takes UEFI where the guest can.
+    #[arg(long, value_enum, default_value_t = FirmwareKind::Auto)]
+    pub(crate) firmware: FirmwareKind,
+    /// The same as Hyper-V and Azure call it: generation 1 starts by BIOS, 2 by UEFI.
+    #[arg(long, value_enum, conflicts_with = "firmware")]
+    pub(crate) generation: Option<GenerationKind>,
+    /// The controller of the disks, where the platform offers several: virtio-blk, virtio-scsi, sata, ide for kvm;
+    /// pvscsi, lsilogic, nvme, sata for vmware.
+    #[arg(long, value_name = "BUS")]
+    pub(crate) disk_bus: Option<String>,
     /// The folder for disks, manifests, script and report; it is created when only its last part is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// What the machine is: rehome's own JSON, or what `aws ec2 describe-instances`, `describe-volumes` and
-    /// `describe-images` printed. Repeatable.
+    /// What the machine is: rehome's own JSON, what `aws ec2 describe-instances`, `describe-volumes` and
+    /// `describe-images` printed, or the source's own definition (libvirt XML, VMX, OVF, Proxmox, xl). Repeatable.
     #[arg(long, value_name = "FILE")]
     pub(crate) machine: Vec<PathBuf>,
     /// Which instance of the machine files is meant, when they hold several.
@@ -274,8 +284,34 @@ pub(crate) enum ProgressKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Platform {
-    /// Microsoft Hyper-V.
+    /// Microsoft Hyper-V: VHDX and a PowerShell script.
     Hyperv,
+    /// KVM: qcow2 and libvirt XML.
+    Kvm,
+    /// Proxmox VE: qcow2 and a script of qm commands.
+    Proxmox,
+    /// VMware: streamOptimized VMDK and OVF.
+    Vmware,
+    /// VirtualBox: VDI and a script of VBoxManage commands.
+    Virtualbox,
+    /// Xen: raw disks and a configuration of xl.
+    Xen,
+    /// Microsoft Azure: fixed VHD and a script of az commands.
+    Azure,
+    /// Google Compute Engine: raw disks and a script of gcloud commands.
+    Gcp,
+    /// Amazon EC2: streamOptimized VMDK and a script of aws commands.
+    Aws,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FirmwareKind {
+    /// What the guest can start on, UEFI first.
+    Auto,
+    /// BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,10 +1,10 @@
 //! `rehome migrate`
 
-use crate::args::{GenerationKind, MigrateArgs, Platform};
+use crate::args::{FirmwareKind, GenerationKind, MigrateArgs, Platform};
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
-use convert_migrate::{Generation, MigrateReport, MigrateRequest, migrate};
-use driver_core::Status;
+use convert_migrate::{MigrateReport, MigrateRequest, Wish, migrate};
+use driver_core::{Firmware, Status};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
 use std::process::ExitCode;
@@ -14,15 +14,10 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
         return Err(Error::usage("a disk without its parent is no machine to migrate")
             .hint("name the parent with --parent"));
     }
-    let Platform::Hyperv = args.to;
     let request = MigrateRequest {
         sources: args.sources.clone(),
         open: args.open.options()?,
-        generation: match args.generation {
-            GenerationKind::Auto => Generation::Auto,
-            GenerationKind::One => Generation::One,
-            GenerationKind::Two => Generation::Two,
-        },
+        wish: wish(args),
         out: args.out.clone(),
         machine: args.machine.clone(),
         instance: args.instance.clone(),
@@ -34,6 +29,26 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
     printer.result(&report, human)?;
     let code = if report.outcome == "blocked" { ErrorKind::NeedsPerson.exit_code() } else { 0 };
     Ok(ExitCode::from(code))
+}
+
+fn wish(args: &MigrateArgs) -> Wish {
+    let platform = match args.to {
+        Platform::Hyperv => driver_core::Platform::HyperV,
+        Platform::Kvm => driver_core::Platform::Kvm,
+        Platform::Proxmox => driver_core::Platform::Proxmox,
+        Platform::Vmware => driver_core::Platform::Vmware,
+        Platform::Virtualbox => driver_core::Platform::VirtualBox,
+        Platform::Xen => driver_core::Platform::Xen,
+        Platform::Azure => driver_core::Platform::Azure,
+        Platform::Gcp => driver_core::Platform::Gcp,
+        Platform::Aws => driver_core::Platform::Aws,
+    };
+    let firmware = match (args.firmware, args.generation) {
+        (FirmwareKind::Bios, _) | (_, Some(GenerationKind::One)) => Some(Firmware::Bios),
+        (FirmwareKind::Uefi, _) | (_, Some(GenerationKind::Two)) => Some(Firmware::Uefi),
+        (FirmwareKind::Auto, _) => None,
+    };
+    Wish { platform, firmware, disk_bus: args.disk_bus.clone() }
 }
 
 fn human(report: &MigrateReport) -> String {
