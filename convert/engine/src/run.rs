@@ -138,6 +138,7 @@ pub fn size_in(
 /// What source, target and host report; nothing is left under the target's name then.
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let ConvertRequest { source, disk, target, format, options, base, proof } = request;
+    let mut warnings = discarded_run(&target);
     let images = std::iter::once(source).chain(base);
     let (target, path) = open_target(target, &SourceFile::of_images(images))?;
     let named = |e: Error| match path {
@@ -163,7 +164,7 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     }
     sink.finish().map_err(named)?;
     let manifest = described.map(|path| manifest_of(path, format, &copy, source)).transpose()?;
-    let warnings = size_warning(format, disk.virtual_size(), size);
+    warnings.extend(size_warning(format, disk.virtual_size(), size));
     Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
 }
 
@@ -201,13 +202,14 @@ pub struct StreamRequest<'a> {
 /// As [`convert`].
 pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let StreamRequest { stream, name, input, target, format, options, proof } = request;
+    let discarded = discarded_run(&target);
     let (target, path) = open_target(target, input)?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
         None => e,
     };
     let (virtual_size, source_format) = (stream.virtual_size(), stream.format());
-    let mut warnings = stream.warnings().to_vec();
+    let mut warnings = [stream.warnings(), &discarded].concat();
     let (sink, size) = open_sink(target, format, virtual_size, options, None).map_err(named)?;
     let copy = copy(Origin::Stream { stream, size }, sink.as_ref(), proof, control)?;
     let described = path.filter(|_| proof.digest);
@@ -241,6 +243,20 @@ pub fn create_image(
     let (sink, size) = open_sink(target, format, virtual_size, options, parent).map_err(named)?;
     sink.finish().map_err(named)?;
     Ok(size)
+}
+
+/// A run that keeps no journal starts over what another left that could have been gone on with.
+fn discarded_run(target: &Destination<'_>) -> Vec<Warning> {
+    let Destination::File { path, .. } = target else { return Vec::new() };
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    if !is_there(&FileTarget::partial_path(path)) || !is_there(&FileTarget::journal_path(path)) {
+        return Vec::new();
+    }
+    let text = format!(
+        "an unfinished run of {} is started over: a run like this one does not go on with another's",
+        path.display()
+    );
+    vec![Warning::new("started-over", text)]
 }
 
 type OpenedTarget<'a> = (Box<dyn TargetStorage>, Option<&'a Path>);

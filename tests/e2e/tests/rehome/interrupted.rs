@@ -1,6 +1,6 @@
 //! Runs that do not reach their end leave nothing that could be taken for an image.
 
-use crate::bench::{Bench, MIB, appears, signal};
+use crate::bench::{Bench, MIB, Mounted, appears, is_root, signal};
 use std::time::Duration;
 
 /// Data enough that a copy takes a while.
@@ -97,6 +97,40 @@ fn a_run_that_cannot_go_on_says_why_and_a_restart_needs_no_reason() {
     assert!(run.json()["resumed_from"].is_null(), "{run:?}");
     assert_eq!(run.json()["warnings"].as_array().unwrap().len(), 0, "{run:?}");
     assert!(!bench.names().iter().any(|name| name.contains("partial")), "{:?}", bench.names());
+}
+
+#[test]
+fn a_run_without_a_journal_says_that_it_discards_one() {
+    let bench = bench_with_source();
+    interrupted_after(&bench, 10 * MIB, "TERM");
+    let run = bench.rehome(&[&SLOW[..], &["--also", "md5"]].concat()).ends(0);
+    assert!(run.stderr.contains("disk.qcow2 is started over: a run like this one"), "{run:?}");
+    bench.qemu_img(&["compare", "-f", "raw", "disk.raw", "disk.qcow2"]);
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_with_more_room_it_goes_on() {
+    if !is_root() {
+        return;
+    }
+    let bench = bench_with_source();
+    bench.bash("mkdir small").ends(0);
+    for format in ["raw", "qcow2", "vhdx", "vhd", "vmdk", "vdi"] {
+        bench.tool("mount", "mount", &["-t", "tmpfs", "-o", "size=24m", "none", "small"]);
+        let mounted = Mounted(bench.path("small"));
+        let target = format!("small/disk.{format}");
+        let command = ["--output", "json", "convert", "disk.raw", &target];
+        let run = bench.rehome(&command).ends(75);
+        assert!(run.stderr.contains("No space left") && run.stderr.contains("make room"), "{run:?}");
+        assert!(!bench.path(&target).exists(), "{format}");
+        bench.tool("mount", "mount", &["-o", "remount,size=200m", "small"]);
+        let run = bench.rehome(&command).ends(0);
+        bench.rehome(&["compare", "--strict", "disk.raw", &target]).ends(0);
+        let name = if format == "vhd" { "vpc" } else { format };
+        bench.qemu_img(&["compare", "-f", "raw", "-F", name, "disk.raw", &target]);
+        assert!(run.json()["warnings"].as_array().unwrap().is_empty(), "{run:?}");
+        drop(mounted);
+    }
 }
 
 #[test]

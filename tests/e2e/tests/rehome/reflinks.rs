@@ -1,8 +1,6 @@
 //! File systems on which files share their bytes: a raw copy takes no space there.
 
-use crate::bench::{Bench, MIB, is_root};
-use std::path::PathBuf;
-use std::process::Command;
+use crate::bench::{Bench, MIB, Mounted, is_root};
 
 /// What these file systems may write for their own use meanwhile.
 const SLACK: u64 = 4 * MIB;
@@ -16,15 +14,6 @@ fn free(bench: &Bench, folder: &str) -> u64 {
         .split_whitespace()
         .map(|word| word.parse::<u64>().unwrap())
         .product()
-}
-
-/// Unmounts also when the test fails.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
 }
 
 fn copies_share_on(name: &str, make: &[&str]) {
