@@ -14,6 +14,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The fixups that are left to a person in the running guest.
+    pub fn left_out(&self) -> impl Iterator<Item = &PlannedFixup> {
+        self.fixups.iter().filter(|fixup| fixup.status == Status::LeftOut)
+    }
+
     /// The fixups that concern the guest and cannot be done.
     pub fn obstacles(&self) -> impl Iterator<Item = &PlannedFixup> {
         self.fixups.iter().filter(|fixup| fixup.status == Status::Cannot)
@@ -43,7 +48,13 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
         Applies::Cannot { reason, next_step } => (Status::Cannot, Some(reason), Some(next_step)),
         Applies::Yes => match fixup.plan(context, draft) {
             Ok(()) if draft.planned_edits() == before => (Status::NothingToDo, None, None),
-            Ok(()) => (Status::Planned, None, None),
+            Ok(()) => match draft.refusal()? {
+                None => (Status::Planned, None, None),
+                Some(error) => {
+                    draft.withdraw();
+                    refused(fixup, &error)
+                }
+            },
             Err(e) if e.kind() == ErrorKind::NeedsPerson => {
                 (Status::Cannot, Some(e.to_string()), e.hint_text().map(str::to_owned))
             }
@@ -58,6 +69,15 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
         Some(reason.into_iter().chain(notes).collect::<Vec<_>>().join("; "))
     };
     Ok(PlannedFixup { id: fixup.id(), title: fixup.title(), status, reason, next_step, edits })
+}
+
+/// What becomes of a fixup of which a file system refuses an edit.
+fn refused(fixup: &dyn Fixup, error: &Error) -> (Status, Option<String>, Option<String>) {
+    let reason = Some(error.to_string());
+    match fixup.by_hand() {
+        Some(step) => (Status::LeftOut, reason, Some(step.to_owned())),
+        None => (Status::Cannot, reason, error.hint_text().map(str::to_owned)),
+    }
 }
 
 /// Applies `edits` in order, and writes the file systems. The caller drops the overlay when this fails.
