@@ -1,7 +1,7 @@
 //! The plan for one target, and how ready a guest is for each.
 
 use crate::inspect::Inspection;
-use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, make_plan};
+use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, make_plan, outline};
 use driver_targets::TARGETS;
 use format_core::Result;
 use serde::Serialize;
@@ -46,7 +46,13 @@ pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
 }
 
 fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {
-    let plan = plan_for(inspection, target, &[])?;
+    let plan = match &inspection.tree {
+        Some(tree) => {
+            let context = Context { guest: &inspection.guest, target, extra_modules: &[] };
+            outline(&context, tree, driver_linux::fixups())?
+        }
+        None => Plan::default(),
+    };
     let mut blocks = obstacles(inspection, &plan);
     let boot = &inspection.guest.boot;
     let starts = match target.firmware {

@@ -16,6 +16,7 @@ pub struct Draft<'a> {
     /// What `planned` said before each of `edits`.
     before: Vec<Option<Planned>>,
     notes: Vec<String>,
+    outline: bool,
 }
 
 /// What the draft says about one path.
@@ -32,7 +33,26 @@ impl<'a> Draft<'a> {
     /// A draft without edits.
     #[must_use]
     pub fn new(tree: &'a GuestTree) -> Self {
-        Self { tree, planned: BTreeMap::new(), edits: Vec::new(), before: Vec::new(), notes: Vec::new() }
+        Self {
+            tree,
+            planned: BTreeMap::new(),
+            edits: Vec::new(),
+            before: Vec::new(),
+            notes: Vec::new(),
+            outline: false,
+        }
+    }
+
+    /// A draft for an overview: it is never applied, and content that takes long to make may be left empty in it.
+    #[must_use]
+    pub(crate) fn outline(tree: &'a GuestTree) -> Self {
+        Self { outline: true, ..Self::new(tree) }
+    }
+
+    /// Whether the edits are for an overview only.
+    #[must_use]
+    pub fn is_outline(&self) -> bool {
+        self.outline
     }
 
     /// The guest as it is, without the planned edits.

@@ -32,7 +32,7 @@ pub use guest::{
 };
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
-pub use plan::{Plan, apply, make_plan};
+pub use plan::{Plan, apply, make_plan, outline};
 pub use target::{Firmware, Platform, Target};
 pub use tree::GuestTree;
 pub use volume::Volume;

@@ -29,6 +29,28 @@ pub(crate) enum Format {
     Device,
 }
 
+impl Format {
+    /// The format with that number, where an inode with `mode` may have it.
+    fn of(mode: u16, number: u8) -> Option<Self> {
+        let format = match number {
+            0 => Self::Device,
+            1 => Self::Local,
+            2 => Self::Extents,
+            3 => Self::Btree,
+            _ => return None,
+        };
+        let fits = match mode & S_IFMT {
+            S_IFREG => matches!(format, Self::Extents | Self::Btree),
+            S_IFDIR => format != Self::Device,
+            S_IFLNK => matches!(format, Self::Local | Self::Extents),
+            // A free inode.
+            0 => false,
+            _ => format == Self::Device,
+        };
+        fits.then_some(format)
+    }
+}
+
 /// One inode in use.
 pub(crate) struct Inode {
     pub(crate) ino: u64,
@@ -74,23 +96,7 @@ impl Inode {
             return Err(wrong("di_forkoff", fork_offset as u64 / 8, "inside the inode").into());
         }
         let mode = be16(&raw, 2);
-        let kind = mode & S_IFMT;
-        let format = match byte(&raw, 5) {
-            0 => Some(Format::Device),
-            1 => Some(Format::Local),
-            2 => Some(Format::Extents),
-            3 => Some(Format::Btree),
-            _ => None,
-        };
-        let fits = |format: &Format| match kind {
-            S_IFREG => matches!(format, Format::Extents | Format::Btree),
-            S_IFDIR => *format != Format::Device,
-            S_IFLNK => matches!(format, Format::Local | Format::Extents),
-            0 => false,
-            _ => *format == Format::Device,
-        };
-        let format = format
-            .filter(fits)
+        let format = Format::of(mode, byte(&raw, 5))
             .ok_or_else(|| wrong("di_format", byte(&raw, 5).into(), &format!("one for mode {mode:#o}")))?;
         let wide = sb.has_incompat(incompat::NREXT64) && be64(&raw, 120) & DIFLAG2_NREXT64 != 0;
         let size = be64(&raw, 56);
