@@ -10,10 +10,11 @@ use crate::layout::{
 };
 use crate::volume::Medium;
 use format_core::Result;
+use std::cell::Cell;
 use std::ops::Range;
 
-/// Blocks that one question may read.
-const MAX_NODES: u32 = 1 << 14;
+/// Blocks that all questions of one edit may read.
+const MAX_NODES: u32 = 1 << 16;
 /// `XFS_REFC_COWFLAG`: a copy that is being made; such records lie behind all others.
 const COW_FLAG: u64 = 1 << 31;
 /// `XFS_INODES_PER_CHUNK`
@@ -46,9 +47,19 @@ struct Root {
     level: u32,
 }
 
+/// How many blocks may still be read.
+pub(crate) struct Budget(Cell<u32>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(MAX_NODES))
+    }
+}
+
 /// An allocation group whose headers were checked.
 pub(crate) struct Ag<'a> {
     medium: &'a Medium,
+    budget: &'a Budget,
     number: u32,
     free: Root,
     inodes: Root,
@@ -65,18 +76,25 @@ pub(crate) struct Owner {
 }
 
 impl<'a> Ag<'a> {
-    pub(crate) fn load(medium: &'a Medium, number: u32) -> Result<Self> {
+    pub(crate) fn load(medium: &'a Medium, number: u32, budget: &'a Budget) -> Result<Self> {
         let agf = header(medium, number, 1, "AGF", XFS_AGF_MAGIC, 216, 64)?;
         let agi = header(medium, number, 2, "AGI", XFS_AGI_MAGIC, 312, 296)?;
         let root = |bytes: &[u8], block, level| Root { block: be32(bytes, block), level: be32(bytes, level) };
         Ok(Self {
             medium,
+            budget,
             number,
             free: root(&agf, 16, 28),
             owners: root(&agf, 24, 36),
             shared: root(&agf, 88, 92),
             inodes: root(&agi, 20, 24),
         })
+    }
+
+    /// Whether a tree begins in one of `blocks`.
+    pub(crate) fn has_roots(&self, blocks: &Range<u64>) -> bool {
+        let used = |root: &Root| root.level > 0 && blocks.contains(&root.block.into());
+        [self.free, self.inodes, self.shared, self.owners].iter().any(used)
     }
 
     /// Whether any of `blocks` is free.
@@ -162,8 +180,7 @@ impl<'a> Ag<'a> {
                 .wrong(kind, "its level", root.level.into(), format!("1 to {MAX_LEVELS}"))
                 .into());
         }
-        let mut budget = MAX_NODES;
-        self.descend(kind, root.block.into(), level, &wanted, &mut budget, &mut visit)
+        self.descend(kind, root.block.into(), level, &wanted, &mut visit)
     }
 
     fn descend(
@@ -172,12 +189,11 @@ impl<'a> Ag<'a> {
         block: u64,
         level: u16,
         wanted: &Range<u64>,
-        budget: &mut u32,
         visit: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         let limit =
             || XfsError::Limit { what: self.name(kind), limit: MAX_NODES.into(), of: "blocks to ask" };
-        *budget = budget.checked_sub(1).ok_or_else(limit)?;
+        self.budget.0.set(self.budget.0.get().checked_sub(1).ok_or_else(limit)?);
         let sb = &self.medium.sb;
         if !sb.is_in_ag(self.number.into(), block, 1) {
             return Err(self.wrong(kind, "pointer", block, "a block of the group".into()).into());
@@ -198,7 +214,7 @@ impl<'a> Ag<'a> {
                 None => index + 1 == node.count || low(index + 1) > wanted.start,
             };
             if low(index) < wanted.end && reaches {
-                self.descend(kind, node.pointer(index, kind.key_len, 4), level - 1, wanted, budget, visit)?;
+                self.descend(kind, node.pointer(index, kind.key_len, 4), level - 1, wanted, visit)?;
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Names in one folder at most.
 const MAX_ENTRIES: usize = 1 << 20;
 /// Bytes of one folder's names at most.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 128 << 20;
 const STAMP: Stamp = Stamp { crc: 4, block: 8, uuid: 24, owner: 40, wide_owner: true };
 /// Bytes in front of the names of a block, in version 4 and 5.
 const HEADER: [usize; 2] = [16, 64];

@@ -1,6 +1,6 @@
 //! Editing: a file's content is overwritten in the blocks that the file has. Everything is checked before the first write.
 
-use crate::ag::Ag;
+use crate::ag::{Ag, Budget};
 use crate::error::XfsError;
 use crate::extents::{self, Extent};
 use crate::fs::XfsFs;
@@ -8,6 +8,7 @@ use crate::inode::Inode;
 use crate::layout::S_IFREG;
 use driver_core::Change;
 use format_core::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 /// Blocks in front of an allocation group hold four sectors of headers.
@@ -57,11 +58,13 @@ impl XfsFs {
     /// Checks that bytes `from` to `size` of the file can be written where they are, and that the file can end at `size`.
     fn prepare(&self, path: &str, from: u64, size: u64) -> Result<Overwrite> {
         self.editable()?;
-        let inode = self.find_kind(path, S_IFREG)?;
+        self.find_kind(path, S_IFREG)?;
+        let mut chain = self.chain(path)?.unwrap_or_default();
+        let inode = chain.pop().ok_or_else(|| Error::usage(format!("there is no {path:?}")))?;
         if inode.is_realtime() {
             return Err(XfsError::Realtime(path.to_owned()).into());
         }
-        self.check_all(path, inode, from, size).map_err(|error| match error.kind() {
+        self.check_all(path, &chain, inode, from, size).map_err(|error| match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Limit => {
                 XfsError::Unsafe { what: path.to_owned(), reason: error.message().to_owned() }.into()
             }
@@ -69,10 +72,17 @@ impl XfsFs {
         })
     }
 
-    fn check_all(&self, path: &str, inode: Inode, from: u64, size: u64) -> Result<Overwrite> {
+    fn check_all(
+        &self,
+        path: &str,
+        folders: &[Inode],
+        inode: Inode,
+        from: u64,
+        size: u64,
+    ) -> Result<Overwrite> {
         let sb = &self.medium.sb;
         let block_size = u64::from(sb.block_size);
-        let extents = extents::load(&self.medium, &inode)?;
+        let (extents, tree) = extents::load_with_tree(&self.medium, &inode)?;
         let (first, end) = (from / block_size, size.div_ceil(block_size));
         let room = written_until(&extents, first);
         if room < end {
@@ -81,30 +91,34 @@ impl XfsFs {
                 format!("{path} would need {needed} bytes, and {has} are allocated and written for it");
             return Err(XfsError::InPlaceOnly(text).into());
         }
-        self.check_inode(&inode)?;
-        for extent in &extents {
+        let budget = Budget::default();
+        self.check_inode(&inode, &budget)?;
+        let touched = extents.iter().filter_map(|extent| {
             let start = extent.start.max(first);
             let count = extent.end().min(end).saturating_sub(start);
-            if count > 0 {
-                let block = extent.block + (start - extent.start);
-                self.check_blocks(path, &inode, Extent { start, block, count, unwritten: false })?;
-            }
+            let block = extent.block + (start - extent.start).min(extent.count);
+            (count > 0).then_some(Extent { start, block, count, unwritten: false })
+        });
+        let touched: Vec<Extent> = touched.collect();
+        for extent in &touched {
+            self.check_blocks(path, &inode, *extent, &budget)?;
         }
+        self.check_apart(&touched, folders, &inode, &tree)?;
         Ok(Overwrite { inode, extents, from, size })
     }
 
     /// The inode must be one by the tree of inodes too.
-    fn check_inode(&self, inode: &Inode) -> Result<()> {
+    fn check_inode(&self, inode: &Inode, budget: &Budget) -> Result<()> {
         let place = self.medium.sb.inode_place(inode.ino);
         let (ag, number, _) = place.ok_or_else(|| unsafe_blocks(inode, "the inode is outside"))?;
-        match Ag::load(&self.medium, ag)?.is_inode_used(number)? {
+        match Ag::load(&self.medium, ag, budget)?.is_inode_used(number)? {
             true => Ok(()),
             false => Err(unsafe_blocks(inode, "the inode is free").into()),
         }
     }
 
     /// The blocks must be this file's, and its alone.
-    fn check_blocks(&self, path: &str, inode: &Inode, extent: Extent) -> Result<()> {
+    fn check_blocks(&self, path: &str, inode: &Inode, extent: Extent, budget: &Budget) -> Result<()> {
         let sb = &self.medium.sb;
         let (ag_number, start) = sb.split_block(extent.block);
         let blocks = start..start + extent.count;
@@ -115,7 +129,10 @@ impl XfsFs {
         if blocks.start < headers || in_log {
             return Err(unsafe_blocks(inode, "a block of it is the file system's own").into());
         }
-        let ag = Ag::load(&self.medium, ag_number as u32)?;
+        let ag = Ag::load(&self.medium, ag_number as u32, budget)?;
+        if ag.has_roots(&blocks) {
+            return Err(unsafe_blocks(inode, "a block of it is the file system's own").into());
+        }
         if ag.has_free(blocks.clone())? {
             return Err(unsafe_blocks(inode, "a block of it is free").into());
         }
@@ -140,6 +157,38 @@ impl XfsFs {
             true => Ok(()),
             false => Err(unsafe_blocks(inode, "a block of it belongs to something else").into()),
         }
+    }
+
+    /// No block may be written twice, nor be one that leads to the file: a damaged file system without a tree of owners shows
+    /// it in no other way.
+    fn check_apart(&self, touched: &[Extent], folders: &[Inode], inode: &Inode, tree: &[u64]) -> Result<()> {
+        let size = u64::from(self.medium.sb.block_size);
+        let range = |block: u64, count: u64| {
+            let start = self.medium.sb.block_offset(block);
+            start..start + count * size
+        };
+        let mut ranges: Vec<(Range<u64>, bool)> =
+            touched.iter().map(|extent| (range(extent.block, extent.count), true)).collect();
+        ranges.extend(tree.iter().map(|block| (range(*block, 1), false)));
+        for inode in folders.iter().chain([inode]) {
+            let block = inode.offset / size * size;
+            ranges.push((block..block + size, false));
+        }
+        for folder in folders {
+            let (extents, tree) = extents::load_with_tree(&self.medium, folder)?;
+            ranges.extend(extents.iter().map(|extent| (range(extent.block, extent.count), false)));
+            ranges.extend(tree.iter().map(|block| (range(*block, 1), false)));
+        }
+        ranges.sort_unstable_by_key(|(range, _)| range.start);
+        let (mut written, mut known) = (0, 0);
+        for (range, is_written) in ranges {
+            if range.start < written || (is_written && range.start < known) {
+                return Err(unsafe_blocks(inode, "a block of it is used twice").into());
+            }
+            let end = if is_written { &mut written } else { &mut known };
+            *end = range.end.max(*end);
+        }
+        Ok(())
     }
 
     /// Writes the data, zeros up to the end of the last block, then the inode.

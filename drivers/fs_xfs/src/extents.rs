@@ -10,8 +10,8 @@ use format_core::Result;
 
 /// Extents of one file at most.
 const MAX_EXTENTS: usize = 1 << 20;
-/// Blocks of one file's tree at most.
-const MAX_NODES: u32 = 1 << 15;
+/// Bytes of one file's tree at most.
+const MAX_TREE: u64 = 64 << 20;
 const RECORD: usize = 16;
 
 /// A run of a file's blocks.
@@ -34,7 +34,12 @@ impl Extent {
 
 /// All extents of `inode`'s data fork, ascending and not overlapping.
 pub(crate) fn load(medium: &Medium, inode: &Inode) -> Result<Vec<Extent>> {
-    let mut walk = Walk { medium, ino: inode.ino, extents: Vec::new(), nodes: 0 };
+    load_with_tree(medium, inode).map(|(extents, _)| extents)
+}
+
+/// The same with the blocks that the tree of extents takes.
+pub(crate) fn load_with_tree(medium: &Medium, inode: &Inode) -> Result<(Vec<Extent>, Vec<u64>)> {
+    let mut walk = Walk { medium, ino: inode.ino, extents: Vec::new(), nodes: Vec::new() };
     let fork = inode.fork();
     match inode.format {
         Format::Extents => {
@@ -48,14 +53,14 @@ pub(crate) fn load(medium: &Medium, inode: &Inode) -> Result<Vec<Extent>> {
         Format::Btree => walk.root(fork)?,
         Format::Local | Format::Device => {}
     }
-    Ok(walk.extents)
+    Ok((walk.extents, walk.nodes))
 }
 
 struct Walk<'a> {
     medium: &'a Medium,
     ino: u64,
     extents: Vec<Extent>,
-    nodes: u32,
+    nodes: Vec<u64>,
 }
 
 impl Walk<'_> {
@@ -76,10 +81,10 @@ impl Walk<'_> {
     }
 
     fn descend(&mut self, block: u64, level: u16) -> Result<()> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
+        self.nodes.push(block);
+        if self.nodes.len() as u64 * u64::from(self.medium.sb.block_size) > MAX_TREE {
             let what = format!("inode {:#x}", self.ino);
-            return Err(XfsError::Limit { what, limit: MAX_NODES.into(), of: "blocks of extents" }.into());
+            return Err(XfsError::Limit { what, limit: MAX_TREE, of: "bytes of extents" }.into());
         }
         let sb = &self.medium.sb;
         let (ag, ag_block) = sb.split_block(block);

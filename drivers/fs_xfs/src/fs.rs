@@ -106,7 +106,13 @@ impl XfsFs {
 
     /// The inode that `path` names, `None` when there is none.
     fn find(&self, path: &str) -> Result<Option<Inode>> {
+        Ok(self.chain(path)?.and_then(|mut chain| chain.pop()))
+    }
+
+    /// The inodes from the root folder to the one that `path` names.
+    pub(crate) fn chain(&self, path: &str) -> Result<Option<Vec<Inode>>> {
         self.readable()?;
+        let mut chain = Vec::new();
         let mut ino = self.medium.sb.root_inode;
         let mut inode = Inode::load(&self.medium, ino)?;
         if !inode.is(S_IFDIR) {
@@ -120,9 +126,11 @@ impl XfsFs {
                 Some(target) => ino = target.ino,
                 None => return Ok(None),
             }
+            chain.push(inode);
             inode = Inode::load(&self.medium, ino)?;
         }
-        Ok(Some(inode))
+        chain.push(inode);
+        Ok(Some(chain))
     }
 
     /// The inode that `path` names, which must be of the type `wanted` (`S_IF*`).
