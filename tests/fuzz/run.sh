@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
-all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat initramfs manifest machine linux)
+all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs initramfs manifest machine linux)
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
 corpus=$here/corpus
@@ -44,7 +44,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,xfs}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -149,6 +149,19 @@ make_file_systems() { # WORK BASE
     block=$(debugfs -R 'blocks /etc/fstab' "$base/ext4/dirty" 2>/dev/null | tr -dc '0-9 ' | awk '{print $1}')
     tail -c 1024 "$work/text" >"$work/block"
     printf 'jo\njw -b %s %s\njc\n' "$block" "$work/block" | debugfs -w -f - "$base/ext4/dirty" >/dev/null 2>&1
+    # mkfs.xfs fills it from a list: every shape of a folder up to a hash tree, links in and out of the inode.
+    {
+        printf 'boot\n0 0\nd--755 0 0\netc d--755 0 0\nfstab ---644 0 0 %s\nlink l--777 0 0 fstab\nlonglink l--777 0 0 %s\n$\n' "$tree/etc/fstab" "$(printf 'x%.0s' {1..900})"
+        printf 'many d--755 0 0\n'
+        for ((number = 0; number < 400; number++)); do printf '%040d ---644 0 0 %s\n' "$number" "$tree/etc/deep/file"; done
+        printf '$\nvmlinuz ---644 0 0 %s\n$\n' "$tree/boot/vmlinuz"
+    } >"$work/list"
+    number=0
+    for options in "-m rmapbt=1,reflink=1" "-m crc=0 -n ftype=0 -b size=1024" "-b size=1024 -i nrext64=1"; do
+        truncate -s 24M "$base/xfs/$((number))"
+        # shellcheck disable=SC2086  # several options in each
+        mkfs.xfs -q --unsupported -m uuid=11111111-2222-3333-4444-555555555555 $options -p "$work/list" "$base/xfs/$((number++))" 2>/dev/null
+    done
     for options in "-F 12 -s 1" "-F 16 -s 1" "-F 32 -s 1"; do
         local image=$base/fat/${options:3:2}
         truncate -s $((${options:3:2} == 32 ? 34 : ${options:3:2} == 16 ? 3 : 1))M "$image"

@@ -3,7 +3,7 @@
 use crate::boot;
 use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId};
 use driver_partitions::{Window, identify, read_table};
-use format_core::{Overlay, Result};
+use format_core::{Error, Overlay, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -103,6 +103,9 @@ fn open_partition(
         }
         return Ok(Some(Box::new(fs)));
     }
+    if let Some(facts) = driver_fs_xfs::probe(&window)? {
+        return open_xfs(window, &facts, partition).map(Some);
+    }
     if let Some(facts) = driver_fs_fat::probe(&window)? {
         partition.file_system = Some(FsFacts {
             kind: "vfat".into(),
@@ -115,6 +118,31 @@ fn open_partition(
     }
     partition.file_system = identify(&window)?;
     Ok(None)
+}
+
+/// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
+fn open_xfs(
+    window: Window,
+    facts: &driver_fs_xfs::XfsFacts,
+    partition: &mut PartitionFacts,
+) -> Result<Box<dyn GuestFs>> {
+    let found = partition.file_system.insert(FsFacts {
+        kind: "xfs".into(),
+        uuid: Some(facts.uuid.clone()),
+        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
+        ..FsFacts::default()
+    });
+    let fs = driver_fs_xfs::open(Arc::new(window))?;
+    let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
+    found.state = Some(state.into());
+    found.not_editable = fs.editable().err().map(with_step);
+    fs.readable().map_err(|error| Error::needs_person(with_step(error)))?;
+    Ok(Box::new(fs))
+}
+
+/// Facts and obstacles are sentences: what a person can do belongs into them.
+fn with_step(error: Error) -> String {
+    error.hint_text().map_or_else(|| error.to_string(), |step| format!("{error}; {step}"))
 }
 
 fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {

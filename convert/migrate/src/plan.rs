@@ -1,7 +1,7 @@
 //! The plan for one target, and how ready a guest is for each.
 
 use crate::inspect::Inspection;
-use driver_core::{Context, Firmware, Guest, Plan, Status, Target, make_plan};
+use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, make_plan, outline};
 use format_core::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -48,7 +48,13 @@ pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
 }
 
 fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {
-    let plan = plan_for(inspection, target, &[])?;
+    let plan = match &inspection.tree {
+        Some(tree) => {
+            let context = Context { guest: &inspection.guest, target, extra_modules: &[] };
+            outline(&context, tree, driver_linux::fixups())?
+        }
+        None => Plan::default(),
+    };
     let mut blocks = obstacles(inspection, &plan);
     let boot = &inspection.guest.boot;
     let starts = match target.firmware {
@@ -60,12 +66,20 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
         blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found"));
     }
     let planned = plan.fixups.iter().filter(|fixup| fixup.status == Status::Planned);
+    let left_out = plan.left_out().map(left_out_text);
     let (verdict, reasons) = match (blocks.is_empty(), plan.edits.is_empty()) {
         (false, _) => ("blocked", blocks),
-        (true, true) => ("ready", Vec::new()),
-        (true, false) => ("fixable", planned.map(|fixup| fixup.title.to_owned()).collect()),
+        (true, true) => ("ready", left_out.collect()),
+        (true, false) => ("fixable", planned.map(|fixup| fixup.title.to_owned()).chain(left_out).collect()),
     };
     Ok(Readiness { target: target.id, name: target.name, verdict, edits: plan.edits.len(), reasons })
+}
+
+/// What was left out, and what a person does about it, in words.
+pub(crate) fn left_out_text(fixup: &PlannedFixup) -> String {
+    let reason = fixup.reason.as_deref().unwrap_or("the file system cannot take it");
+    let step = fixup.next_step.as_deref().unwrap_or("see to it");
+    format!("not done: {} ({}): {reason}; in the running guest, {step}", fixup.title, fixup.id)
 }
 
 /// Everything that keeps a guest from being mended, in words.

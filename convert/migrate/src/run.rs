@@ -5,7 +5,7 @@ use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::definition::{self, Definition};
 use crate::machine;
-use crate::plan::{obstacles, plan_for};
+use crate::plan::{left_out_text, obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
 use crate::undo;
@@ -183,6 +183,9 @@ fn first_report(
     let image_warnings = sources.iter().flat_map(|source| &source.warnings);
     let image_warnings = image_warnings
         .map(|warning| driver_machine::Warning { code: warning.code, message: warning.message.clone() });
+    let left_out = plan
+        .left_out()
+        .map(|fixup| driver_machine::Warning { code: "left-out", message: left_out_text(fixup) });
     MigrateReport {
         tool: concat!("rehome ", env!("CARGO_PKG_VERSION")),
         outcome: "planned",
@@ -194,7 +197,7 @@ fn first_report(
         edits: plan.edits.clone(),
         machine,
         disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),
-        warnings: image_warnings.chain(definition.warnings.iter().cloned()).collect(),
+        warnings: image_warnings.chain(definition.warnings.iter().cloned()).chain(left_out).collect(),
         files: Vec::new(),
         out: request.out.clone(),
         next_step: "run the same command without --dry-run".into(),

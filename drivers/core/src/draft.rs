@@ -1,7 +1,7 @@
 //! A guest tree with planned edits on top: fixups read what earlier fixups planned.
 
-use crate::{Action, DirEntry, Edit, FileKind, FileMeta, GuestTree, Ownership};
-use format_core::{Error, Result};
+use crate::{Action, Change, DirEntry, Edit, FileKind, FileMeta, GuestTree, Ownership};
+use format_core::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
 /// Configuration files are small; larger ones are not what they claim to be.
@@ -13,7 +13,10 @@ pub struct Draft<'a> {
     tree: &'a GuestTree,
     planned: BTreeMap<String, Planned>,
     edits: Vec<Edit>,
+    /// What `planned` said before each of `edits`.
+    before: Vec<Option<Planned>>,
     notes: Vec<String>,
+    outline: bool,
 }
 
 /// What the draft says about one path.
@@ -30,7 +33,26 @@ impl<'a> Draft<'a> {
     /// A draft without edits.
     #[must_use]
     pub fn new(tree: &'a GuestTree) -> Self {
-        Self { tree, planned: BTreeMap::new(), edits: Vec::new(), notes: Vec::new() }
+        Self {
+            tree,
+            planned: BTreeMap::new(),
+            edits: Vec::new(),
+            before: Vec::new(),
+            notes: Vec::new(),
+            outline: false,
+        }
+    }
+
+    /// A draft for an overview: it is never applied, and content that takes long to make may be left empty in it.
+    #[must_use]
+    pub(crate) fn outline(tree: &'a GuestTree) -> Self {
+        Self { outline: true, ..Self::new(tree) }
+    }
+
+    /// Whether the edits are for an overview only.
+    #[must_use]
+    pub fn is_outline(&self) -> bool {
+        self.outline
     }
 
     /// The guest as it is, without the planned edits.
@@ -47,7 +69,43 @@ impl<'a> Draft<'a> {
 
     /// Takes the edits planned since the last call.
     pub fn take_edits(&mut self) -> Vec<Edit> {
+        self.before.clear();
         std::mem::take(&mut self.edits)
+    }
+
+    /// Forgets the edits planned since they were last taken.
+    pub(crate) fn withdraw(&mut self) {
+        for (edit, before) in self.edits.drain(..).zip(self.before.drain(..)).rev() {
+            match before {
+                Some(planned) => self.planned.insert(edit.path, planned),
+                None => self.planned.remove(&edit.path),
+            };
+        }
+    }
+
+    /// Why the guest's file systems cannot take one of the edits planned since they were last taken.
+    ///
+    /// # Errors
+    /// As [`GuestTree::allows`], but not `NeedsPerson`.
+    pub(crate) fn refusal(&self) -> Result<Option<Error>> {
+        for edit in &self.edits {
+            match self.tree.allows(&edit.path, edit.change()) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::NeedsPerson => {
+                    return Ok(Some(e.context(format!("{} {}", edit.verb(), edit.path))));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the file that `path` leads to can be changed so, as far as that can be told before.
+    ///
+    /// # Errors
+    /// As [`GuestTree::allows`].
+    pub fn allows(&self, path: &str, change: Change) -> Result<()> {
+        self.tree.allows(&self.follow(path)?, change)
     }
 
     /// Adds a remark for people: what a fixup leaves as it is although it may matter.
@@ -251,7 +309,7 @@ impl<'a> Draft<'a> {
     }
 
     fn record(&mut self, path: String, action: Action, planned: Planned, reason: &str) {
-        self.planned.insert(path.clone(), planned);
+        self.before.push(self.planned.insert(path.clone(), planned));
         self.edits.push(Edit { path, reason: reason.to_owned(), action });
     }
 

@@ -1,6 +1,6 @@
 //! Edits as data: printable, serialisable, undoable.
 
-use crate::Ownership;
+use crate::{Change, Ownership};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
@@ -73,6 +73,17 @@ impl Edit {
             Action::CreateLink { .. } => "link",
             Action::RemoveFile { .. } => "remove",
             Action::RemoveLink { .. } => "unlink",
+        }
+    }
+
+    /// What a file system is asked to do for it.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        match &self.action {
+            Action::Replace { after, .. } => Change::Content { size: after.len() as u64 },
+            Action::Append { bytes, .. } => Change::Append { bytes: bytes.len() as u64 },
+            Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. } => Change::Create,
+            Action::RemoveFile { .. } | Action::RemoveLink { .. } => Change::Remove,
         }
     }
 

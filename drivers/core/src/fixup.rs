@@ -59,6 +59,14 @@ pub trait Fixup: Sync {
     /// When the guest cannot be read.
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies>;
 
+    /// What a person can do in the running guest instead, where the guest starts and is reached without this fixup too.
+    ///
+    /// Then a file system that cannot take one of its edits makes the plan leave the fixup out, whole, and say so; without
+    /// an answer here it is an obstacle.
+    fn by_hand(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Plans the edits in `draft`. None planned means that all is well already.
     ///
     /// # Errors
@@ -76,6 +84,9 @@ pub enum Status {
     NothingToDo,
     /// It does not concern the guest.
     NotApplicable,
+    /// It concerns the guest, its file system cannot take the edits, and the guest starts without them: for a person,
+    /// in the running guest.
+    LeftOut,
     /// It concerns the guest and cannot be done.
     Cannot,
 }

@@ -61,6 +61,25 @@ impl Ownership {
     pub const ROOT_FOLDER: Self = Self { mode: 0o755, uid: 0, gid: 0 };
 }
 
+/// A change that may or may not be possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The content of an existing file becomes one of `size` bytes.
+    Content {
+        /// Its size in bytes afterwards.
+        size: u64,
+    },
+    /// An existing file is extended.
+    Append {
+        /// By so many bytes.
+        bytes: u64,
+    },
+    /// A new name.
+    Create,
+    /// A name goes.
+    Remove,
+}
+
 /// A file system of the guest, editable over an overlay.
 ///
 /// Paths are absolute within *this* file system, `/`-separated, without `.` and `..`. No method follows a symbolic
@@ -95,6 +114,15 @@ pub trait GuestFs {
     /// # Errors
     /// `Usage` when it is no link, `Corrupt` when the target is no UTF-8.
     fn read_link(&self, path: &str) -> Result<String>;
+
+    /// Whether `change` of `path` is one that this kind of file system can be given here, as far as that can be told
+    /// before. Most take any; one that is edited in place only does not.
+    ///
+    /// # Errors
+    /// `NeedsPerson` with the reason why not.
+    fn allows(&self, _path: &str, _change: Change) -> Result<()> {
+        Ok(())
+    }
 
     /// Replaces the content of an existing regular file.
     ///

@@ -30,9 +30,9 @@ pub use guest::{
     BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, KernelFacts, MountFacts, OsFacts,
     PartitionFacts, PartitionId, PartitionRole, TableKind,
 };
-pub use guest_fs::{DirEntry, FileKind, FileMeta, GuestFs, Ownership};
+pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
-pub use plan::{Plan, apply, make_plan};
+pub use plan::{Plan, apply, make_plan, outline};
 pub use target::{Firmware, Platform, Target};
 pub use tree::GuestTree;
 pub use volume::Volume;

@@ -14,6 +14,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The fixups that are left to a person in the running guest.
+    pub fn left_out(&self) -> impl Iterator<Item = &PlannedFixup> {
+        self.fixups.iter().filter(|fixup| fixup.status == Status::LeftOut)
+    }
+
     /// The fixups that concern the guest and cannot be done.
     pub fn obstacles(&self) -> impl Iterator<Item = &PlannedFixup> {
         self.fixups.iter().filter(|fixup| fixup.status == Status::Cannot)
@@ -25,8 +30,19 @@ impl Plan {
 /// # Errors
 /// When the guest cannot be read. What a fixup cannot do is no error but part of the plan.
 pub fn make_plan(context: &Context<'_>, tree: &GuestTree, fixups: &[&dyn Fixup]) -> Result<Plan> {
+    plan_in(Draft::new(tree), context, fixups)
+}
+
+/// The same for an overview: quick, and not to be applied, because large content may be left empty.
+///
+/// # Errors
+/// As [`make_plan`].
+pub fn outline(context: &Context<'_>, tree: &GuestTree, fixups: &[&dyn Fixup]) -> Result<Plan> {
+    plan_in(Draft::outline(tree), context, fixups)
+}
+
+fn plan_in(mut draft: Draft<'_>, context: &Context<'_>, fixups: &[&dyn Fixup]) -> Result<Plan> {
     let mut plan = Plan::default();
-    let mut draft = Draft::new(tree);
     for fixup in fixups {
         let planned =
             plan_one(context, &mut draft, *fixup).map_err(|e| e.context(format!("plan {}", fixup.id())))?;
@@ -43,7 +59,13 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
         Applies::Cannot { reason, next_step } => (Status::Cannot, Some(reason), Some(next_step)),
         Applies::Yes => match fixup.plan(context, draft) {
             Ok(()) if draft.planned_edits() == before => (Status::NothingToDo, None, None),
-            Ok(()) => (Status::Planned, None, None),
+            Ok(()) => match draft.refusal()? {
+                None => (Status::Planned, None, None),
+                Some(error) => {
+                    draft.withdraw();
+                    refused(fixup, &error)
+                }
+            },
             Err(e) if e.kind() == ErrorKind::NeedsPerson => {
                 (Status::Cannot, Some(e.to_string()), e.hint_text().map(str::to_owned))
             }
@@ -58,6 +80,15 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
         Some(reason.into_iter().chain(notes).collect::<Vec<_>>().join("; "))
     };
     Ok(PlannedFixup { id: fixup.id(), title: fixup.title(), status, reason, next_step, edits })
+}
+
+/// What becomes of a fixup of which a file system refuses an edit.
+fn refused(fixup: &dyn Fixup, error: &Error) -> (Status, Option<String>, Option<String>) {
+    let reason = Some(error.to_string());
+    match fixup.by_hand() {
+        Some(step) => (Status::LeftOut, reason, Some(step.to_owned())),
+        None => (Status::Cannot, reason, error.hint_text().map(str::to_owned)),
+    }
 }
 
 /// Applies `edits` in order, and writes the file systems. The caller drops the overlay when this fails.
@@ -102,7 +133,7 @@ fn changed() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Firmware, Guest, MemFs, Ownership, Target};
+    use crate::{Change, DirEntry, FileMeta, Firmware, Guest, GuestFs, MemFs, Ownership, Target};
 
     const TARGET: Target = Target {
         id: "t",
@@ -183,6 +214,108 @@ mod tests {
         assert_eq!(plan.fixups[0].status, Status::Planned);
         assert_eq!(plan.fixups[0].reason.as_deref(), Some("odd; very odd"));
         assert_eq!(plan.fixups[1].reason, None);
+    }
+
+    /// Files in memory that keep their names and their size.
+    struct Fixed(MemFs);
+
+    impl GuestFs for Fixed {
+        fn kind(&self) -> &'static str {
+            "fixed"
+        }
+        fn metadata(&self, path: &str) -> Result<Option<FileMeta>> {
+            self.0.metadata(path)
+        }
+        fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>> {
+            self.0.read_dir(path)
+        }
+        fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
+            self.0.read_file(path, limit)
+        }
+        fn read_link(&self, path: &str) -> Result<String> {
+            self.0.read_link(path)
+        }
+        fn allows(&self, path: &str, change: Change) -> Result<()> {
+            let size = self.metadata(path)?.map(|meta| meta.size);
+            let fits = matches!(change, Change::Content { size: new } if size.is_some_and(|old| new <= old));
+            if fits { Ok(()) } else { Err(Error::needs_person("in place only").hint("do it there")) }
+        }
+        fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {
+            self.0.replace_file(path, content)
+        }
+        fn append_file(&mut self, _: &str, _: &[u8]) -> Result<()> {
+            Err(Error::contract("not asked for"))
+        }
+        fn create_file(&mut self, _: &str, _: &[u8], _: Ownership) -> Result<()> {
+            Err(Error::contract("not asked for"))
+        }
+        fn create_folder(&mut self, _: &str, _: Ownership) -> Result<()> {
+            Err(Error::contract("not asked for"))
+        }
+        fn create_link(&mut self, _: &str, _: &str) -> Result<()> {
+            Err(Error::contract("not asked for"))
+        }
+        fn rename(&mut self, _: &str, _: &str) -> Result<()> {
+            Err(Error::contract("not asked for"))
+        }
+        fn remove(&mut self, _: &str) -> Result<()> {
+            Err(Error::contract("not asked for"))
+        }
+        fn finish(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Writes a file, and says whether a person could.
+    struct Write(&'static str, &'static str, Option<&'static str>);
+
+    impl Fixup for Write {
+        fn id(&self) -> &'static str {
+            self.0
+        }
+        fn title(&self) -> &'static str {
+            "writes a file"
+        }
+        fn applies(&self, _: &Context<'_>, _: &Draft<'_>) -> Result<Applies> {
+            Ok(Applies::Yes)
+        }
+        fn by_hand(&self) -> Option<&'static str> {
+            self.2
+        }
+        fn plan(&self, _: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
+            let seen = draft.read_text("/x")?.unwrap_or_default();
+            draft.note(format!("saw {seen}"));
+            draft.write("/x", self.1, "test")?;
+            draft.write(self.0, "", "test")
+        }
+    }
+
+    #[test]
+    fn what_a_file_system_refuses_is_left_out_whole_or_an_obstacle() {
+        let guest = Guest::default();
+        let context = Context { guest: &guest, target: &TARGET, extra_modules: &[] };
+        let mut tree = GuestTree::new();
+        let files = MemFs::new().with_file("/x", "old").with_file("/y", "why");
+        tree.mount("/", Box::new(Fixed(files)));
+        let fixups: [&dyn Fixup; 4] = [
+            &Write("/new", "one", Some("by hand")),
+            &Write("/y", "two", None),
+            &Write("/y", "four", Some("again")),
+            &Write("/other", "six", None),
+        ];
+        let plan = make_plan(&context, &tree, &fixups).unwrap();
+        let status: Vec<_> = plan.fixups.iter().map(|fixup| (fixup.status, fixup.edits)).collect();
+        let expected =
+            [(Status::LeftOut, 0), (Status::Planned, 2), (Status::LeftOut, 0), (Status::Cannot, 0)];
+        assert_eq!(status, expected);
+        assert_eq!(plan.fixups[0].reason.as_deref(), Some("create /new: in place only; saw old"));
+        assert_eq!(plan.fixups[0].next_step.as_deref(), Some("by hand"));
+        assert_eq!(plan.fixups[1].reason.as_deref(), Some("saw old"), "nothing of the first is seen");
+        assert_eq!(plan.fixups[3].reason.as_deref(), Some("create /other: in place only; saw two"));
+        assert_eq!(plan.fixups[3].next_step.as_deref(), Some("do it there"));
+        assert_eq!((plan.left_out().count(), plan.obstacles().count()), (2, 1));
+        apply(&mut tree, &plan.edits).unwrap();
+        assert_eq!(tree.read_file("/x", 9).unwrap().unwrap(), b"two");
     }
 
     #[test]

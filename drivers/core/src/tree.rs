@@ -1,6 +1,6 @@
 //! The guest's file systems mounted into one tree.
 
-use crate::{DirEntry, FileKind, FileMeta, GuestFs, Ownership};
+use crate::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 use format_core::{Error, Result};
 
 /// As many links as the Linux kernel follows in one path.
@@ -112,6 +112,15 @@ impl GuestTree {
             Some(meta) if meta.kind == FileKind::File => fs.read_file(&place.inner, limit).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// Whether `change` of `path` itself is one that its file system can be given.
+    ///
+    /// # Errors
+    /// As [`GuestFs::allows`].
+    pub fn allows(&self, path: &str, change: Change) -> Result<()> {
+        let place = self.place(path, false)?;
+        self.fs(&place)?.allows(&place.inner, change)
     }
 
     /// Replaces the content of the file that `path` leads to.

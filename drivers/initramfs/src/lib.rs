@@ -42,9 +42,11 @@ pub mod listing;
 mod lz4_legacy;
 pub mod modules;
 pub mod segment;
+pub mod shrink;
 
 pub use append::{Added, Outcome, Plan, Request, plan};
 pub use error::{Error, ErrorKind, Result};
 pub use listing::{Builder, FileKind, Listing, Maker, ModuleFile, ModuleForm};
 pub use modules::{Closure, INDEX_FILES, ModuleIndex, ModuleSource, ModuleState};
 pub use segment::{Compression, Limits, Segment};
+pub use shrink::{Packing, shrink};

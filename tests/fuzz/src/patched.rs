@@ -90,6 +90,12 @@ impl Patched {
         image
     }
 
+    /// Where the patches are.
+    #[must_use]
+    pub fn places(&self) -> Vec<u64> {
+        self.patches.iter().map(|(place, _)| *place).collect()
+    }
+
     /// Puts `bytes` at `offset`.
     pub fn patch(&mut self, offset: u64, bytes: &[u8]) {
         self.patches.push((offset, bytes.to_vec()));

@@ -95,6 +95,7 @@ fn fixup_lines(report: &MigrateReport) -> String {
             Status::Planned => "+",
             Status::NothingToDo => "=",
             Status::NotApplicable => "-",
+            Status::LeftOut => "~",
             Status::Cannot => "!",
         };
         let note = match (fixup.status, &fixup.reason) {

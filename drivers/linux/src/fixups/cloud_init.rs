@@ -28,6 +28,12 @@ impl Fixup for CloudInit {
         "cloud-init does not wait for EC2's metadata service"
     }
 
+    fn by_hand(&self) -> Option<&'static str> {
+        Some(
+            "put datasource_list: [ NoCloud, None ] into /etc/cloud/cloud.cfg.d/99-local.cfg; until then every start waits some minutes for the metadata service",
+        )
+    }
+
     fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         if !exists(draft, "/etc/cloud")? {
             return Ok(Applies::no("cloud-init is not installed"));

@@ -40,6 +40,10 @@ impl Fixup for Ec2Agents {
         "EC2's agents are disabled"
     }
 
+    fn by_hand(&self) -> Option<&'static str> {
+        Some("disable the agents with systemctl disable --now")
+    }
+
     fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         let found = !wanted_in(draft, &[SYSTEM])?.is_empty() || !wanted_in(draft, &VENDOR)?.is_empty();
         Ok(if found { Applies::Yes } else { Applies::no("no EC2 agent is enabled") })

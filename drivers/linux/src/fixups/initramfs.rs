@@ -139,12 +139,7 @@ fn plan_one(
     };
     let names: Vec<_> = outcome.modules.iter().map(|module| file_stem(&module.path)).collect();
     let reason = format!("drivers for {}: {}", context.target.name, names.join(", "));
-    match outcome.plan {
-        Plan::Nothing => {}
-        Plan::Append(bytes) => draft.append(path, bytes, &reason)?,
-        Plan::Replace(new) => draft.replace(path, image, new, &reason)?,
-    }
-    Ok(Ok(()))
+    super::initramfs_fit::place(draft, kernel, path, image, outcome.plan, &reason)
 }
 
 fn extend(

@@ -27,6 +27,12 @@ impl Fixup for InitramfsConfig {
         "later initramfs rebuilds keep the target's drivers"
     }
 
+    fn by_hand(&self) -> Option<&'static str> {
+        Some(
+            "add the modules to /etc/initramfs-tools/modules, or a file with add_drivers+=\" hv_vmbus hv_storvsc \" to /etc/dracut.conf.d",
+        )
+    }
+
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         if !exists(draft, INITRAMFS_TOOLS)? && !has_dracut(draft)? {
             return Ok(Applies::no("neither initramfs-tools nor dracut is installed"));

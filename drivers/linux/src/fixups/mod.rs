@@ -9,6 +9,7 @@ mod grub_cfg;
 mod grub_default;
 mod initramfs;
 mod initramfs_config;
+mod initramfs_fit;
 
 mod device_caches;
 mod ifcfg;

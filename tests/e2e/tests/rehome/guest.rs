@@ -27,6 +27,33 @@ pub fn build(bench: &Bench, name: &str, modules: &[&str], change: impl FnOnce(&P
     std::fs::remove_file(bench.path("part.img")).unwrap();
 }
 
+/// The same on XFS, filled by the kernel.
+pub fn build_xfs(bench: &Bench, name: &str, change: impl FnOnce(&Path)) {
+    let tree = bench.path("tree");
+    std::fs::create_dir(&tree).unwrap();
+    plant(&tree, &HYPERV_MODULES);
+    std::fs::write(tree.join("etc/fstab"), "/dev/xvda1 / xfs defaults 0 0\n").unwrap();
+    change(&tree);
+    let uuid = format!("uuid={ROOT_UUID}");
+    bench.bash(&format!("truncate -s {FS_SIZE} part.img; mkdir mnt")).ends(0);
+    bench.tool("xfsprogs", "mkfs.xfs", &["-q", "--unsupported", "-m", &uuid, "part.img"]);
+    bench.bash("mount -o loop part.img mnt && cp -a tree/. mnt/ && umount mnt && rmdir mnt").ends(0);
+    std::fs::remove_dir_all(&tree).unwrap();
+    put_on_disk(bench, "part.img", name);
+    std::fs::remove_file(bench.path("part.img")).unwrap();
+}
+
+/// All that is in the guest's XFS, by path, read by the kernel.
+pub fn xfs_content(bench: &Bench, disk: &str) -> BTreeMap<String, Entry> {
+    cut_out(bench, disk, "part.img");
+    bench.tool("xfsprogs", "xfs_repair", &["-n", "-f", "part.img"]);
+    bench.bash("mkdir dump && mount -o loop,ro,norecovery part.img dump").ends(0);
+    let mut found = BTreeMap::new();
+    collect(&bench.path("dump"), "", &mut found);
+    bench.bash("umount dump && rmdir dump && rm part.img").ends(0);
+    found
+}
+
 /// Makes a disk with the file `part` as its first partition.
 pub fn put_on_disk(bench: &Bench, part: &str, name: &str) {
     let content = bench.read(part);

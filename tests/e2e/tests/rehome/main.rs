@@ -22,3 +22,4 @@ mod rescue;
 mod several;
 mod sync;
 mod verify;
+mod xfs;

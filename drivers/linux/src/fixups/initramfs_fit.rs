@@ -1,0 +1,77 @@
+//! Where a changed initramfs goes when its file cannot grow: XFS is edited in place only.
+//!
+//! Facts: what an image unpacks to is what counts, so it may be packed with anything that the kernel can unpack. The kernel's
+//! configuration tells (`CONFIG_RD_XZ`, `CONFIG_RD_ZSTD`; distributions keep it in /boot/config-VERSION or in the module folder),
+//! and so does the old image, which it unpacks at every start.
+
+use crate::config_file::read_lossy;
+use driver_core::{Change, Draft, KernelFacts};
+use driver_initramfs::{Limits, Listing, Packing, Plan, shrink};
+use format_core::{ErrorKind, Result};
+
+/// Plans `plan` for the file `path`, which holds `image`. The inner error says why it cannot be done.
+pub(super) fn place(
+    draft: &mut Draft<'_>,
+    kernel: &KernelFacts,
+    path: &str,
+    image: Vec<u8>,
+    plan: Plan,
+    reason: &str,
+) -> Result<Result<(), String>> {
+    let change = match &plan {
+        Plan::Nothing => return Ok(Ok(())),
+        Plan::Append(bytes) => Change::Append { bytes: bytes.len() as u64 },
+        Plan::Replace(new) => Change::Content { size: new.len() as u64 },
+    };
+    let refusal = match (draft.allows(path, change), plan) {
+        (Ok(()), Plan::Append(bytes)) => return draft.append(path, bytes, reason).map(Ok),
+        (Ok(()), Plan::Replace(new)) => return draft.replace(path, image, new, reason).map(Ok),
+        (Err(e), plan) if e.kind() == ErrorKind::NeedsPerson => (e, plan),
+        (other, _) => return other.map(Ok),
+    };
+    let (error, plan) = refusal;
+    let packings = packings(draft, kernel, &image)?;
+    if packings.is_empty() || draft.allows(path, Change::Content { size: 1 }).is_err() {
+        return Ok(Err(error.to_string()));
+    }
+    if draft.is_outline() {
+        draft.note(format!(
+            "{path} has to be packed again, smaller; whether it fits then is known when it is done"
+        ));
+        return draft.replace(path, image, Vec::new(), reason).map(Ok);
+    }
+    let new = plan.into_image(image.clone());
+    for packing in packings {
+        let small = match shrink(&new, &Limits::default(), packing) {
+            Ok(small) => small,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        if draft.allows(path, Change::Content { size: small.len() as u64 }).is_ok() {
+            let name = packing.compression();
+            let reason = format!("{reason}; packed again with {name} to fit the blocks that the file has");
+            return draft.replace(path, image, small, &reason).map(Ok);
+        }
+    }
+    Ok(Err(format!("{error}; packed again it does not fit either")))
+}
+
+/// What the kernel can certainly unpack.
+fn packings(draft: &Draft<'_>, kernel: &KernelFacts, image: &[u8]) -> Result<Vec<Packing>> {
+    let mut config = String::new();
+    for path in
+        [format!("/boot/config-{}", kernel.version), format!("/lib/modules/{}/config", kernel.version)]
+    {
+        config.push_str(&read_lossy(draft, &path)?.unwrap_or_default());
+        config.push('\n');
+    }
+    let listing = Listing::from_image(image, &Limits::default());
+    let used = |packing: &Packing| {
+        let compression = packing.compression();
+        listing.as_ref().is_ok_and(|list| list.segments().iter().any(|s| s.compression == compression))
+    };
+    let configured = |packing: &Packing| {
+        let line = format!("{}=y", packing.kernel_option());
+        config.lines().any(|found| found.trim() == line)
+    };
+    Ok(Packing::ALL.into_iter().filter(|packing| configured(packing) || used(packing)).collect())
+}
