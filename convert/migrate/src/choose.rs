@@ -37,7 +37,9 @@ pub struct Choice {
 /// `NeedsPerson` when the guest cannot start on what was asked for, or on anything.
 pub(crate) fn choose(guest: &Guest, wanted: Generation) -> Result<Choice> {
     let boot = &guest.boot;
-    let (target, reason) = match (wanted, &boot.uefi, &boot.bios) {
+    // What starts as it is goes before what a fixup has to mend.
+    let mended = boot.uefi_copy.is_some() && boot.bios.is_some() && wanted == Generation::Auto;
+    let (target, reason) = match (wanted, boot.uefi.as_ref().filter(|_| !mended), &boot.bios) {
         (Generation::Auto | Generation::Two, Some(how), _) => {
             (&GENERATION_2, format!("starts by UEFI: {how}"))
         }
@@ -46,7 +48,7 @@ pub(crate) fn choose(guest: &Guest, wanted: Generation) -> Result<Choice> {
         }
         (Generation::Two, None, _) => {
             return Err(Error::needs_person(
-                "generation 2 starts by UEFI, and no disk has \\EFI\\BOOT\\BOOTX64.EFI",
+                "generation 2 starts by UEFI, and no disk has \\EFI\\BOOT\\BOOTX64.EFI or a loader that could be copied there",
             )
             .hint("use --generation 1, or install a UEFI boot loader in the guest first"));
         }
@@ -117,6 +119,19 @@ mod tests {
             if let Err(error) = found {
                 assert_eq!(error.kind(), ErrorKind::NeedsPerson);
             }
+        }
+    }
+
+    #[test]
+    fn a_loader_that_has_to_be_copied_comes_last() {
+        for (bios, wanted, expected) in [
+            (true, Generation::Auto, "hyperv-gen1"),
+            (true, Generation::Two, "hyperv-gen2"),
+            (false, Generation::Auto, "hyperv-gen2"),
+        ] {
+            let mut guest = guest(bios, true);
+            guest.boot.uefi_copy = Some("/boot/efi/EFI/debian/shimx64.efi".into());
+            assert_eq!(choose(&guest, wanted).unwrap().target.id, expected);
         }
     }
 
