@@ -9,6 +9,9 @@ const LOADER_LIMIT: u64 = 16 << 20;
 /// Likewise for a kernel.
 const KERNEL_LIMIT: u64 = 128 << 20;
 
+/// Where UEFI looks without a boot entry.
+const FALLBACKS: [&str; 2] = ["/EFI/BOOT/BOOTX64.EFI", "/EFI/BOOT/BOOTAA64.EFI"];
+
 /// What the certificates are called that Hyper-V's template "Microsoft UEFI Certificate Authority" trusts.
 const AUTHORITIES: [&[u8]; 2] = [b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023"];
 
@@ -21,16 +24,38 @@ pub(crate) fn firmware_facts(
     for (disk, facts) in guest.disks.iter().enumerate() {
         for partition in facts.partitions.iter().filter(|partition| partition.role == PartitionRole::Esp) {
             let Some(fs) = opened.get(&(disk, partition.number)) else { continue };
-            let path = "/EFI/BOOT/BOOTX64.EFI";
-            if fs.metadata(path)?.is_some_and(|meta| meta.kind == FileKind::File) {
-                let number = partition.number;
-                guest.boot.uefi = Some(format!("{path} is on disk {disk}, partition {number}"));
-                let loader = fs.read_file(path, LOADER_LIMIT)?;
-                guest.boot.secure_boot = Some(is_signed_by_microsoft(&loader));
-                return Ok(());
+            for path in FALLBACKS {
+                if fs.metadata(path)?.is_some_and(|meta| meta.kind == FileKind::File) {
+                    let number = partition.number;
+                    guest.boot.uefi = Some(format!("{path} is on disk {disk}, partition {number}"));
+                    let loader = fs.read_file(path, LOADER_LIMIT)?;
+                    guest.boot.secure_boot = Some(is_signed_by_microsoft(&loader));
+                    return Ok(());
+                }
             }
         }
     }
+    Ok(())
+}
+
+/// Without a fallback loader: whether one can be copied from the distribution's folder.
+pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    if guest.boot.uefi.is_some() {
+        return Ok(());
+    }
+    let Some(copy) = driver_linux::missing_fallback(tree, guest)? else { return Ok(()) };
+    let (disk, number) = copy.partition;
+    let loader = copy.loader;
+    let what =
+        format!("{loader} is on disk {disk}, partition {number}: after the loader was copied to \\EFI\\BOOT");
+    let content = match tree.read_file(&loader, LOADER_LIMIT) {
+        Ok(content) => content.unwrap_or_default(),
+        Err(e) if e.kind() == ErrorKind::Limit => return Ok(()),
+        Err(e) => return Err(e.context(format!("read {loader}"))),
+    };
+    guest.boot.uefi = Some(what);
+    guest.boot.secure_boot = Some(is_signed_by_microsoft(&content));
+    guest.boot.uefi_copy = Some(loader);
     Ok(())
 }
 

@@ -44,11 +44,14 @@ pub(crate) fn choose(guest: &Guest, wish: &Wish) -> Result<Choice> {
 
 fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, String)> {
     let boot = &guest.boot;
-    match (wanted, &boot.uefi, &boot.bios) {
+    // What starts as it is goes before what a fixup has to mend.
+    let mended = boot.uefi_copy.is_some() && boot.bios.is_some() && wanted.is_none();
+    match (wanted, boot.uefi.as_ref().filter(|_| !mended), &boot.bios) {
         (None | Some(Firmware::Uefi), Some(how), _) => Ok((Firmware::Uefi, format!("starts by UEFI: {how}"))),
         (None | Some(Firmware::Bios), _, Some(how)) => Ok((Firmware::Bios, format!("starts by BIOS: {how}"))),
         (Some(Firmware::Uefi), None, _) => Err(Error::needs_person(
-            "it shall start by UEFI (on Hyper-V: generation 2), and no disk has \\EFI\\BOOT\\BOOTX64.EFI",
+            "it shall start by UEFI (on Hyper-V: generation 2), and no disk has \\EFI\\BOOT\\BOOTX64.EFI or a \
+             loader that could be copied there",
         )
         .hint("use --firmware bios, or install a UEFI boot loader in the guest first")),
         (Some(Firmware::Bios), _, None) => Err(Error::needs_person(
@@ -137,6 +140,20 @@ mod tests {
         let error = choose(&guest(true, false), &asked("pvscsi")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(format!("{error:?}").contains("virtio-blk, virtio-scsi, sata, ide"), "{error:?}");
+    }
+
+    #[test]
+    fn a_loader_that_has_to_be_copied_comes_last() {
+        for (bios, wanted, expected) in [
+            (true, None, "hyperv-gen1"),
+            (true, Some(Firmware::Uefi), "hyperv-gen2"),
+            (false, None, "hyperv-gen2"),
+        ] {
+            let mut guest = guest(bios, true);
+            guest.boot.uefi_copy = Some("/boot/efi/EFI/debian/shimx64.efi".into());
+            let found = choose(&guest, &wish(Platform::HyperV, wanted)).unwrap();
+            assert_eq!(found.target.id, expected);
+        }
     }
 
     #[test]

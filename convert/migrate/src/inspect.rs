@@ -1,9 +1,12 @@
 //! From disks to facts: tables, file systems, the root, the mounts, the operating system.
 
 use crate::boot;
-use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId};
+use driver_core::{
+    FileKind, FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId, PartitionRole,
+};
+use driver_fs_fat::FatState;
 use driver_partitions::{Window, identify, read_table};
-use format_core::{Error, Overlay, Result};
+use format_core::{Error, ErrorKind, Overlay, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,6 +67,7 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
     let tree = mount_all(&mut guest, opened, &mut closed)?;
     if let Some(tree) = &tree {
         driver_linux::inspect(tree, &mut guest, &interesting_modules())?;
+        boot::fallback_facts(&mut guest, tree)?;
         boot::kernel_signature(&mut guest, tree)?;
     }
     Ok(Inspection { guest, tree, replays, closed })
@@ -107,14 +111,17 @@ fn open_partition(
         return open_xfs(window, &facts, partition).map(Some);
     }
     if let Some(facts) = driver_fs_fat::probe(&window)? {
-        partition.file_system = Some(FsFacts {
-            kind: "vfat".into(),
-            uuid: Some(facts.uuid),
-            label: facts.label,
-            not_editable: Some("FAT file systems are only read".into()),
-            ..FsFacts::default()
-        });
-        return Ok(Some(Box::new(driver_fs_fat::open(Arc::new(window))?)));
+        partition.file_system = Some(fat_facts(&facts));
+        let fs = driver_fs_fat::open(Arc::new(window))?;
+        let not_editable = match fs.editable() {
+            Err(error) if error.kind() != ErrorKind::NeedsPerson => return Err(error),
+            other => other.err().map(|error| error.to_string()),
+        };
+        if let Some(found) = &mut partition.file_system {
+            found.state = Some(fat_state(fs.state()).into());
+            found.not_editable = not_editable;
+        }
+        return Ok(Some(Box::new(fs)));
     }
     partition.file_system = identify(&window)?;
     Ok(None)
@@ -161,6 +168,23 @@ fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
     }
 }
 
+fn fat_facts(facts: &driver_fs_fat::FatFacts) -> FsFacts {
+    FsFacts {
+        kind: "vfat".into(),
+        uuid: Some(facts.uuid.clone()),
+        label: facts.label.clone(),
+        ..FsFacts::default()
+    }
+}
+
+fn fat_state(state: FatState) -> &'static str {
+    match state {
+        FatState::Clean => "clean",
+        FatState::InUse => "not cleanly unmounted",
+        FatState::Errors => "errors were found by the guest",
+    }
+}
+
 /// Mounts the root and what its fstab mounts below it.
 fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) -> Result<Option<GuestTree>> {
     let Some((root, fs)) = take_root(guest, &mut opened)? else { return Ok(None) };
@@ -195,7 +219,33 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
             None => {}
         }
     }
+    mount_esp(guest, &mut opened, &mut tree)?;
     Ok(Some(tree))
+}
+
+/// An EFI system partition that fstab does not name is mounted by systemd-gpt-auto-generator(8): at /efi, or else at /boot
+/// where that is empty. Where neither is, it gets the place that installers make for it, so that its loader can be seen.
+fn mount_esp(guest: &mut Guest, opened: &mut Opened, tree: &mut GuestTree) -> Result<()> {
+    let is_esp = |id: &PartitionId| guest.partition(*id).is_some_and(|p| p.role == PartitionRole::Esp);
+    if guest.mounts.iter().any(|mount| is_esp(&(mount.disk, mount.partition))) {
+        return Ok(());
+    }
+    let esps: Vec<_> = opened.keys().copied().filter(is_esp).collect();
+    // Which of several the firmware starts from is not written on them.
+    let [id] = esps.as_slice() else { return Ok(()) };
+    for point in ["/efi", "/boot", "/boot/efi"] {
+        let is_mounted = guest.mounts.iter().any(|mount| mount.point == point);
+        let is_folder = tree.link_metadata(point)?.is_some_and(|meta| meta.kind == FileKind::Folder);
+        if is_mounted || !is_folder || !tree.read_dir(point)?.is_empty() {
+            continue;
+        }
+        let Some(fs) = opened.remove(id) else { return Ok(()) };
+        let (point, kind) = (point.to_owned(), fs.kind().to_owned());
+        tree.mount(&point, fs);
+        guest.mounts.push(MountFacts { point, device: String::new(), disk: id.0, partition: id.1, kind });
+        return Ok(());
+    }
+    Ok(())
 }
 
 /// The file system that is the root of an installed system.
@@ -249,6 +299,32 @@ mod tests {
         assert!(mount_all(&mut guest, opened, &mut closed).unwrap().is_some());
         assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);
         assert_eq!(guest.obstacles.len(), 2);
+    }
+
+    #[test]
+    fn an_efi_system_partition_without_a_line_in_fstab_is_mounted() {
+        for (folder, point) in [("/efi", Some("/efi")), ("/boot/efi", Some("/boot/efi")), ("/mnt", None)] {
+            let partition = |number, role| PartitionFacts { number, role, ..Default::default() };
+            let partitions = vec![partition(1, PartitionRole::Data), partition(2, PartitionRole::Esp)];
+            let mut guest = Guest::default();
+            guest.disks.push(driver_core::DiskFacts { partitions, ..Default::default() });
+            let root = driver_core::MemFs::new()
+                .with_file("/etc/os-release", "ID=debian\n")
+                .with_file("/etc/fstab", "")
+                .with_file("/boot/vmlinuz", "")
+                .with_folder(folder);
+            let esp = driver_core::MemFs::new()
+                .with_file("/EFI/debian/shimx64.efi", "Microsoft UEFI CA 2023")
+                .with_file("/EFI/debian/grubx64.efi", "g");
+            let root = Box::new(root) as Box<dyn GuestFs>;
+            let opened = Opened::from([((0, 1), root), ((0, 2), Box::new(esp) as Box<dyn GuestFs>)]);
+            let tree = mount_all(&mut guest, opened, &mut Vec::new()).unwrap().unwrap();
+            assert_eq!(guest.mounts.get(1).map(|mount| mount.point.as_str()), point);
+            boot::fallback_facts(&mut guest, &tree).unwrap();
+            assert_eq!(guest.boot.uefi.is_some(), point.is_some());
+            assert_eq!(guest.boot.secure_boot, point.map(|_| true));
+            assert_eq!(guest.boot.uefi_copy, point.map(|point| format!("{point}/EFI/debian/shimx64.efi")));
+        }
     }
 
     #[test]

@@ -77,7 +77,9 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
     let name = hostname.or_else(|| sources.first().map(|path| stem(path))).unwrap_or_default();
     let name: String = name.chars().filter(|c| !c.is_control()).collect();
     let arm = guest.os.as_ref().and_then(|os| os.arch.as_deref()) == Some("aarch64");
-    let kind = if guest.boot.uefi.is_some() { FirmwareKind::Uefi } else { FirmwareKind::Bios };
+    let boot = &guest.boot;
+    let as_it_is = boot.uefi.is_some() && (boot.uefi_copy.is_none() || boot.bios.is_none());
+    let kind = if as_it_is { FirmwareKind::Uefi } else { FirmwareKind::Bios };
     let disk = |(order, (path, facts)): (u32, (&std::path::PathBuf, &driver_core::DiskFacts))| Disk {
         id: format!("disk{order}"),
         source: DiskSource::File(path.file_name().unwrap_or_default().to_string_lossy().into_owned()),

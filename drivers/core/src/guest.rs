@@ -111,8 +111,11 @@ pub struct FsFacts {
 pub struct BootFacts {
     /// It can start by BIOS, and how that was known.
     pub bios: Option<String>,
-    /// It can start by UEFI without NVRAM entries (`\EFI\BOOT\BOOTX64.EFI`), and how that was known.
+    /// It can start by UEFI without NVRAM entries (`\EFI\BOOT\BOOTX64.EFI`), and how that was known; perhaps only after
+    /// a fixup copied the loader there.
     pub uefi: Option<String>,
+    /// For that, this loader has to be copied first: `/boot/efi/EFI/debian/shimx64.efi`.
+    pub uefi_copy: Option<String>,
     /// Whether the UEFI loader is signed for the "Microsoft UEFI Certificate Authority" template, and the default kernel
     /// by anybody: `None` is unknown.
     pub secure_boot: Option<bool>,

@@ -1,15 +1,19 @@
 //! The boot sector: is it FAT, and do its numbers fit together?
+//!
+//! Names are those of `fatgen103`, "BIOS Parameter Block". What has no 16-bit FAT size is FAT32 however few clusters it
+//! has: mkfs.fat makes such volumes, and Linux, blkid, GRUB and EDK2 read them so.
 
+use crate::bytes::{byte, le16, le32};
 use driver_core::Volume;
 use format_core::Result;
 
-const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 /// `FAT: General Overview`, "FAT Type Determination".
 const MAX_FAT12_CLUSTERS: u64 = 4085;
 const MAX_FAT16_CLUSTERS: u64 = 65_525;
 const MAX_FAT32_CLUSTERS: u64 = 0x0fff_fff5;
 /// Length of a directory entry.
-const ENTRY_LEN: u64 = 32;
+pub(crate) const ENTRY_LEN: usize = 32;
 
 /// Facts of the boot sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +28,76 @@ pub struct FatFacts {
     pub size: u64,
 }
 
+/// How wide the entries of the table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    Fat12,
+    Fat16,
+    Fat32,
+}
+
+impl Width {
+    pub(crate) fn bits(self) -> u64 {
+        match self {
+            Self::Fat12 => 12,
+            Self::Fat16 => 16,
+            Self::Fat32 => 32,
+        }
+    }
+}
+
+/// Where the root folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// FAT12 and FAT16: a fixed area, in bytes.
+    Fixed { offset: u64, len: u64 },
+    /// FAT32: a chain of clusters like any folder's.
+    Cluster(u32),
+}
+
+/// Where everything is: offsets and sizes in bytes. All of it lies inside of the volume.
+#[derive(Clone, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) width: Width,
+    pub(crate) sector: u64,
+    pub(crate) cluster: u64,
+    /// Data clusters; their numbers begin with 2.
+    pub(crate) clusters: u32,
+    pub(crate) fat_start: u64,
+    /// Size of one FAT.
+    pub(crate) fat_len: u64,
+    pub(crate) fats: u64,
+    /// The only FAT that counts, where mirroring is off (`BPB_ExtFlags`).
+    pub(crate) only_fat: Option<u64>,
+    pub(crate) root: Root,
+    pub(crate) data_start: u64,
+    /// FSInfo sector.
+    pub(crate) fs_info: Option<u64>,
+    /// Linux and Windows NT keep "in use" (1) and "to be checked" (2) in `BS_Reserved1`.
+    pub(crate) in_use: u8,
+}
+
+impl Geometry {
+    /// Byte offset of a data cluster; its number has been checked.
+    pub(crate) fn offset_of(&self, cluster: u32) -> u64 {
+        self.data_start + u64::from(cluster.saturating_sub(2)) * self.cluster
+    }
+
+    pub(crate) fn is_cluster(&self, number: u32) -> bool {
+        number >= 2 && number - 2 < self.clusters
+    }
+}
+
 /// The facts of the FAT file system on `volume`, `None` when there is none.
 ///
 /// # Errors
 /// What the volume reports.
 pub fn probe(volume: &dyn Volume) -> Result<Option<FatFacts>> {
+    Ok(load(volume)?.map(|(facts, _)| facts))
+}
+
+/// The same with the geometry.
+pub(crate) fn load(volume: &dyn Volume) -> Result<Option<(FatFacts, Geometry)>> {
     if volume.size() < SECTOR as u64 {
         return Ok(None);
     }
@@ -37,67 +106,83 @@ pub fn probe(volume: &dyn Volume) -> Result<Option<FatFacts>> {
     Ok(parse(&sector, volume.size()))
 }
 
-fn le16(sector: &[u8; SECTOR], at: usize) -> u64 {
-    let bytes = sector.get(at..).and_then(|rest| rest.first_chunk()).copied();
-    u16::from_le_bytes(bytes.unwrap_or_default()).into()
-}
-
-fn le32(sector: &[u8; SECTOR], at: usize) -> u32 {
-    let bytes = sector.get(at..).and_then(|rest| rest.first_chunk()).copied();
-    u32::from_le_bytes(bytes.unwrap_or_default())
-}
-
-/// Names are those of the specification.
-fn parse(sector: &[u8; SECTOR], volume_size: u64) -> Option<FatFacts> {
-    let byte = |at: usize| sector.get(at).copied().unwrap_or_default();
-    let bytes_per_sec = le16(sector, 11);
-    let sec_per_clus = u64::from(byte(13));
-    let rsvd_sec_cnt = le16(sector, 14);
-    let num_fats = u64::from(byte(16));
-    let root_ent_cnt = le16(sector, 17);
-    let fat_sz_16 = le16(sector, 22);
+fn parse(sector: &[u8; SECTOR], volume_size: u64) -> Option<(FatFacts, Geometry)> {
+    let bytes_per_sec = u64::from(le16(sector, 11));
+    let sec_per_clus = u64::from(byte(sector, 13));
+    let rsvd_sec_cnt = u64::from(le16(sector, 14));
+    let num_fats = u64::from(byte(sector, 16));
+    let root_ent_cnt = u64::from(le16(sector, 17));
+    let fat_sz_16 = u64::from(le16(sector, 22));
     let either = |small: u64, large: u32| if small != 0 { small } else { large.into() };
-    let tot_sec = either(le16(sector, 19), le32(sector, 32));
+    let tot_sec = either(le16(sector, 19).into(), le32(sector, 32));
     let fat_sz = either(fat_sz_16, le32(sector, 36));
-    let shaped = [0xeb, 0xe9].contains(&byte(0))
-        && (byte(510), byte(511)) == (0x55, 0xaa)
+    let shaped = [0xeb, 0xe9].contains(&byte(sector, 0))
+        && (byte(sector, 510), byte(sector, 511)) == (0x55, 0xaa)
         && [512, 1024, 2048, 4096].contains(&bytes_per_sec)
         && sec_per_clus.is_power_of_two()
         && bytes_per_sec * sec_per_clus <= 64 << 10
         && rsvd_sec_cnt > 0
         && (1..=2).contains(&num_fats)
-        && (byte(21) == 0xf0 || byte(21) >= 0xf8)
+        && (byte(sector, 21) == 0xf0 || byte(sector, 21) >= 0xf8)
         && fat_sz > 0;
     if !shaped {
         return None;
     }
-    let root_sectors = (root_ent_cnt * ENTRY_LEN).div_ceil(bytes_per_sec);
-    let data_start = rsvd_sec_cnt.checked_add(fat_sz.checked_mul(num_fats)?)?.checked_add(root_sectors)?;
+    let root_len = root_ent_cnt * ENTRY_LEN as u64;
+    let root_sector = rsvd_sec_cnt.checked_add(fat_sz.checked_mul(num_fats)?)?;
+    let data_start = root_sector.checked_add(root_len.div_ceil(bytes_per_sec))?;
     let clusters = tot_sec.checked_sub(data_start)? / sec_per_clus;
-    let (version, bits, ids) = match clusters {
+    let (version, width) = match clusters {
         0 => return None,
-        n if n < MAX_FAT12_CLUSTERS => ("FAT12", 12, 39),
-        n if n < MAX_FAT16_CLUSTERS => ("FAT16", 16, 39),
-        n if n < MAX_FAT32_CLUSTERS => ("FAT32", 32, 67),
+        n if fat_sz_16 == 0 && n < MAX_FAT32_CLUSTERS => ("FAT32", Width::Fat32),
+        n if n < MAX_FAT12_CLUSTERS => ("FAT12", Width::Fat12),
+        n if n < MAX_FAT16_CLUSTERS => ("FAT16", Width::Fat16),
         _ => return None,
     };
+    let is_fat32 = width == Width::Fat32;
     let size = tot_sec.checked_mul(bytes_per_sec)?;
-    let is_fat32 = bits == 32;
-    let consistent = (fat_sz_16 == 0) == is_fat32
-        && (root_ent_cnt == 0) == is_fat32
-        && fat_sz.checked_mul(bytes_per_sec)?.checked_mul(8)? >= (clusters + 2) * bits
-        && (!is_fat32 || (2..clusters + 2).contains(&u64::from(le32(sector, 44))))
+    let flags = le16(sector, 40);
+    let only_fat = (is_fat32 && flags & 0x80 != 0).then_some(u64::from(flags & 0xf));
+    let root_clus = le32(sector, 44);
+    let consistent = (root_ent_cnt == 0) == is_fat32
+        && fat_sz.checked_mul(bytes_per_sec)?.checked_mul(8)? >= (clusters + 2) * width.bits()
+        && (!is_fat32 || (2..clusters + 2).contains(&u64::from(root_clus)))
+        && only_fat.is_none_or(|number| number < num_fats)
         && size <= volume_size;
     if !consistent {
         return None;
     }
+    let info_sector = u64::from(le16(sector, 48));
+    let has_info = is_fat32 && (1..rsvd_sec_cnt).contains(&info_sector);
+    let geometry = Geometry {
+        width,
+        sector: bytes_per_sec,
+        cluster: bytes_per_sec * sec_per_clus,
+        clusters: u32::try_from(clusters).ok()?,
+        fat_start: rsvd_sec_cnt * bytes_per_sec,
+        fat_len: fat_sz * bytes_per_sec,
+        fats: num_fats,
+        only_fat,
+        root: match is_fat32 {
+            true => Root::Cluster(root_clus),
+            false => Root::Fixed { offset: root_sector * bytes_per_sec, len: root_len },
+        },
+        data_start: data_start * bytes_per_sec,
+        fs_info: has_info.then_some(info_sector * bytes_per_sec),
+        in_use: byte(sector, if is_fat32 { 65 } else { 37 }),
+    };
+    Some((facts(sector, version, size), geometry))
+}
+
+fn facts(sector: &[u8; SECTOR], version: &'static str, size: u64) -> FatFacts {
+    let ids = if version == "FAT32" { 67 } else { 39 };
     let id = le32(sector, ids);
     let label = sector.get(ids + 4..ids + 15).map(String::from_utf8_lossy).unwrap_or_default();
     let label = label.trim_end_matches([' ', '\0']);
-    Some(FatFacts {
+    FatFacts {
         version,
         uuid: format!("{:04X}-{:04X}", id >> 16, id & 0xffff),
         label: Some(label.to_owned()).filter(|label| !label.is_empty() && label != "NO NAME"),
         size,
-    })
+    }
 }

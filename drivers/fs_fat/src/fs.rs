@@ -1,58 +1,86 @@
-//! Reading through `fatfs`.
+//! An open file system, and reading from it.
 
-use crate::boot_sector::{FatFacts, probe};
-use crate::window::Window;
+use crate::boot_sector::{FatFacts, Geometry, Root, load};
+use crate::check::check;
+use crate::entry::{Entry, Stamp};
+use crate::error::{FatError, Obstacle};
+use crate::folder::Folder;
+use crate::fs_info::FsInfo;
+use crate::path::components;
+use crate::stamp::stamp_of;
+use crate::table::{MAX_EDITED, Table};
 use driver_core::{DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
-use fatfs::{Dir, FileSystem, FsOptions};
 use format_core::{Error, ErrorKind, Result};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::OnceCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Reads of one look-up or listing at most.
-const MAX_READS: u64 = 1 << 20;
-/// Names in one folder at most: the specification allows 65536 entries.
-const MAX_ENTRIES: usize = 1 << 16;
+/// How the guest left the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FatState {
+    /// Unmounted, as far as it says.
+    Clean,
+    /// Mounted, or not cleanly unmounted. It can be edited when its chains are whole.
+    InUse,
+    /// The guest met errors.
+    Errors,
+}
 
-/// A FAT file system on a volume, for reading.
+/// A FAT file system on a volume.
 pub struct FatFs {
-    fs: FileSystem<Window>,
+    pub(crate) volume: Arc<dyn Volume>,
+    pub(crate) geometry: Geometry,
+    pub(crate) table: Table,
+    pub(crate) info: Option<FsInfo>,
     facts: FatFacts,
-    budget: Arc<AtomicU64>,
+    state: FatState,
+    /// What the check before the first edit found.
+    checked: OnceCell<Option<Obstacle>>,
+    /// An edit failed half-way: nothing may follow it.
+    pub(crate) broken: Option<Obstacle>,
+    /// Whether there is anything for `finish` to write.
+    pub(crate) edited: bool,
+    /// Where the search for free clusters begins.
+    pub(crate) hint: u32,
+    pub(crate) stamp: Stamp,
 }
 
-/// One entry, taken out of the folder it was found in.
-struct Found {
-    name: String,
-    short_name: String,
-    kind: FileKind,
-    size: u64,
+/// Where a path leads.
+pub(crate) struct Found {
+    pub(crate) folder: Folder,
+    pub(crate) entry: Entry,
+    /// The folders from the root to the one that holds it.
+    pub(crate) above: Vec<Root>,
 }
 
-/// Opens the FAT file system on `volume`.
+/// Opens the FAT file system on `volume`. New files and changes get the current time, in UTC.
 ///
 /// # Errors
-/// `Unsupported` when there is none; `Corrupt` when it contradicts itself; what the volume reports.
+/// `Unsupported` when there is none; what the volume reports.
 pub fn open(volume: Arc<dyn Volume>) -> Result<FatFs> {
-    let facts =
-        probe(volume.as_ref())?.ok_or_else(|| Error::unsupported("no FAT boot sector").in_format("vfat"))?;
-    let budget = Arc::new(AtomicU64::new(MAX_READS));
-    let window = Window::new(volume, facts.size, Arc::clone(&budget));
-    let fs = guarded(|| FileSystem::new(window, FsOptions::new()))?;
-    Ok(FatFs { fs, facts, budget })
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    open_at(volume, seconds)
 }
 
-/// Runs a call of `fatfs`, which panics where cluster numbers of a folder or table make no sense.
-fn guarded<T>(call: impl FnOnce() -> std::io::Result<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            Err(Error::io("cannot read", error).with_kind(ErrorKind::Corrupt).in_format("vfat"))
-        }
-        Err(_) => Err(Error::corrupt("a cluster number is outside the file system").in_format("vfat")),
-    }
+/// The same with the time, in seconds since 1970, that new files and changes get.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_at(volume: Arc<dyn Volume>, seconds: u64) -> Result<FatFs> {
+    let (facts, geometry) = load(volume.as_ref())?.ok_or(FatError::NoBootSector)?;
+    let table = Table::open(Arc::clone(&volume), &geometry)?;
+    let info = FsInfo::load(volume.as_ref(), &geometry)?;
+    let (unmounted, no_errors) = table.flags()?;
+    let state = match (unmounted, no_errors, geometry.in_use) {
+        (_, false, _) => FatState::Errors,
+        (_, _, flags) if flags & 2 != 0 => FatState::Errors,
+        (false, ..) => FatState::InUse,
+        (_, _, flags) if flags & 1 != 0 => FatState::InUse,
+        _ => FatState::Clean,
+    };
+    let hint = info.as_ref().map_or(2, |info| info.next);
+    let (checked, broken, edited, stamp) = (OnceCell::new(), None, false, stamp_of(seconds));
+    Ok(FatFs { volume, geometry, table, info, facts, state, checked, broken, edited, hint, stamp })
 }
 
 impl FatFs {
@@ -62,83 +90,131 @@ impl FatFs {
         &self.facts
     }
 
-    fn list(folder: &Dir<'_, Window>) -> std::io::Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for entry in folder.iter() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name == "." || name == ".." {
-                continue;
-            }
-            if found.len() >= MAX_ENTRIES {
-                return Err(std::io::Error::other("a folder with too many names"));
-            }
-            let kind = if entry.is_dir() { FileKind::Folder } else { FileKind::File };
-            let size = if entry.is_dir() { 0 } else { entry.len() };
-            found.push(Found { name, short_name: entry.short_file_name(), kind, size });
-        }
-        Ok(found)
+    /// How the guest left it.
+    #[must_use]
+    pub fn state(&self) -> FatState {
+        self.state
     }
 
-    /// The folder at the end of `names`, `None` when there is none.
-    fn folder(&self, names: &[&str]) -> Result<Option<Dir<'_, Window>>> {
-        let mut folder = self.fs.root_dir();
+    /// Whether the file system can be edited: reads all folders and chains once.
+    ///
+    /// # Errors
+    /// The reason why not, `NeedsPerson` with the next step; what the volume reports.
+    pub fn editable(&self) -> Result<()> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.to_error());
+        }
+        let obstacle = match self.checked.get() {
+            Some(known) => known,
+            None => {
+                let found = match self.find_obstacle() {
+                    Ok(()) => None,
+                    Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NeedsPerson) => {
+                        Some(error.into())
+                    }
+                    Err(error) => return Err(error),
+                };
+                self.checked.get_or_init(|| found)
+            }
+        };
+        obstacle.as_ref().map_or(Ok(()), |obstacle| Err(obstacle.to_error()))
+    }
+
+    fn find_obstacle(&self) -> Result<()> {
+        if self.state == FatState::Errors {
+            return Err(FatError::HardErrors.into());
+        }
+        if let Some(number) = self.geometry.only_fat {
+            return Err(FatError::NoMirror(number).into());
+        }
+        if !self.table.is_whole() {
+            return Err(FatError::TooLarge { clusters: self.geometry.clusters, limit: MAX_EDITED }.into());
+        }
+        check(self.volume.as_ref(), &self.table, &self.geometry)
+    }
+
+    pub(crate) fn load_folder(&self, place: Root) -> Result<Folder> {
+        Folder::load(self.volume.as_ref(), &self.table, &self.geometry, place)
+    }
+
+    /// The folder at the end of `names` and the places of all from the root to it; `None` when there is none.
+    pub(crate) fn folder(&self, names: &[&str]) -> Result<Option<(Folder, Vec<Root>)>> {
+        let mut above = vec![self.geometry.root];
+        let mut folder = self.load_folder(self.geometry.root)?;
         for name in names {
-            let next = guarded(|| {
-                let found = Self::list(&folder)?.into_iter().find(|entry| entry.is_called(name));
-                match found {
-                    Some(entry) if entry.kind == FileKind::Folder => folder.open_dir(&entry.name).map(Some),
-                    _ => Ok(None),
-                }
-            })?;
-            match next {
-                Some(next) => folder = next,
-                None => return Ok(None),
+            let entries = folder.entries(&self.geometry);
+            let found = entries.into_iter().find(|entry| entry.is_called(name));
+            let Some(entry) = found.filter(Entry::is_folder) else { return Ok(None) };
+            let place = Root::Cluster(entry.first);
+            if above.contains(&place) {
+                return Err(FatError::Shared { what: format!("{name:?}"), cluster: entry.first }.into());
+            }
+            folder = self.load_folder(place)?;
+            above.push(place);
+        }
+        Ok(Some((folder, above)))
+    }
+
+    /// What `names` lead to, `None` when there is nothing or they are the root.
+    pub(crate) fn find(&self, names: &[&str]) -> Result<Option<Found>> {
+        let Some((last, parents)) = names.split_last() else { return Ok(None) };
+        let Some((folder, above)) = self.folder(parents)? else { return Ok(None) };
+        let found = folder.entries(&self.geometry).into_iter().find(|entry| entry.is_called(last));
+        Ok(found.map(|entry| Found { folder, entry, above }))
+    }
+
+    pub(crate) fn find_file(&self, path: &str) -> Result<Found> {
+        let found = self.find(&components(path)?)?;
+        let file = found.filter(|found| !found.entry.is_folder());
+        file.ok_or_else(|| Error::usage(format!("{path:?} is no regular file")))
+    }
+
+    fn content(&self, entry: &Entry, path: &str) -> Result<Vec<u8>> {
+        let (size, cluster) = (u64::from(entry.size), self.geometry.cluster);
+        let needed = size.div_ceil(cluster);
+        let what = format!("{path:?}");
+        let short = |clusters| FatError::FileLength { what: what.clone(), size, clusters, cluster };
+        if needed > self.geometry.clusters.into() {
+            return Err(short(self.geometry.clusters.into()).into());
+        }
+        let chain = self.clusters_of(entry, needed, &what)?;
+        if (chain.len() as u64) < needed {
+            return Err(short(chain.len() as u64).into());
+        }
+        let mut sorted = chain.clone();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(FatError::Circle { what, size }.into());
+        }
+        let mut content = vec![0; entry.size as usize];
+        let mut rest = content.as_mut_slice();
+        // Clusters in a row are read at once.
+        for run in chain.chunk_by(|a, b| a + 1 == *b) {
+            let len = rest.len().min(run.len() * cluster as usize);
+            let (part, behind) = rest.split_at_mut(len);
+            let first = run.first().copied().unwrap_or(2);
+            self.volume.read_exact_at(self.geometry.offset_of(first), part)?;
+            rest = behind;
+        }
+        Ok(content)
+    }
+
+    /// At most `most` clusters of a file.
+    fn clusters_of(&self, entry: &Entry, most: u64, what: &str) -> Result<Vec<u32>> {
+        let (mut chain, mut number) = (Vec::new(), entry.first);
+        while (chain.len() as u64) < most {
+            if !self.geometry.is_cluster(number) {
+                let last = self.table.last();
+                return Err(FatError::Start { what: what.to_owned(), value: number, last }.into());
+            }
+            chain.push(number);
+            match self.table.link(number)? {
+                crate::table::Link::Next(next) => number = next,
+                _ => break,
             }
         }
-        Ok(Some(folder))
+        Ok(chain)
     }
-
-    /// The folder that holds the last of `names`, and its entry.
-    fn find(&self, names: &[&str]) -> Result<Option<(Dir<'_, Window>, Found)>> {
-        self.budget.store(MAX_READS, Ordering::Relaxed);
-        let Some((last, parents)) = names.split_last() else { return Ok(None) };
-        let Some(folder) = self.folder(parents)? else { return Ok(None) };
-        let entries = guarded(|| Self::list(&folder))?;
-        let found = entries.into_iter().find(|entry| entry.is_called(last));
-        Ok(found.map(|entry| (folder, entry)))
-    }
-}
-
-impl Found {
-    /// FAT keeps the case of long names but does not tell names apart by it.
-    fn is_called(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.name.to_lowercase() == name || self.short_name.to_lowercase() == name
-    }
-}
-
-fn components(path: &str) -> Result<Vec<&str>> {
-    let Some(inner) = path.strip_prefix('/') else {
-        return Err(Error::usage(format!("{path:?} is not an absolute path")));
-    };
-    let names: Vec<&str> = inner.split('/').filter(|name| !name.is_empty()).collect();
-    if names.iter().any(|name| *name == "." || *name == "..") {
-        return Err(Error::usage(format!("{path:?} holds \".\" or \"..\"")));
-    }
-    Ok(names)
-}
-
-/// FAT has no inode numbers; a name has no second name there, so its path can stand for it.
-fn number(names: &[&str]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    names.iter().for_each(|name| name.to_lowercase().hash(&mut hasher));
-    hasher.finish()
-}
-
-fn refuse<T>() -> Result<T> {
-    let hint = "change the EFI system partition in the guest";
-    Err(Error::unsupported("FAT file systems are only read").in_format("vfat").hint(hint))
 }
 
 impl GuestFs for FatFs {
@@ -148,80 +224,73 @@ impl GuestFs for FatFs {
 
     fn metadata(&self, path: &str) -> Result<Option<FileMeta>> {
         let names = components(path)?;
-        let (kind, size) = match self.find(&names)? {
-            _ if names.is_empty() => (FileKind::Folder, 0),
-            Some((_, entry)) => (entry.kind, entry.size),
-            None => return Ok(None),
-        };
-        // As Linux shows them with its default mask.
-        Ok(Some(FileMeta { kind, size, mode: 0o755, uid: 0, gid: 0, inode: number(&names) }))
+        // As Linux shows them with its default mask. FAT has no inode numbers: the entry's place stands for it.
+        let meta = |kind, size, inode| FileMeta { kind, size, mode: 0o755, uid: 0, gid: 0, inode };
+        if names.is_empty() {
+            return Ok(Some(meta(FileKind::Folder, 0, 1)));
+        }
+        Ok(self.find(&names)?.map(|found| {
+            let slot = found.entry.slots.end.saturating_sub(1);
+            let inode = found.folder.offset_of(slot, &self.geometry);
+            meta(kind(&found.entry), found.entry.size.into(), inode)
+        }))
     }
 
     fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>> {
-        self.budget.store(MAX_READS, Ordering::Relaxed);
         let folder = self.folder(&components(path)?)?;
-        let folder = folder.ok_or_else(|| Error::usage(format!("{path:?} is no folder")))?;
-        let entries = guarded(|| Self::list(&folder))?;
-        Ok(entries
-            .into_iter()
-            .map(|entry| DirEntry { name: entry.name.replace(['/', '\0'], "\u{fffd}"), kind: entry.kind })
-            .collect())
+        let (folder, _) = folder.ok_or_else(|| Error::usage(format!("{path:?} is no folder")))?;
+        let entries = folder.entries(&self.geometry).into_iter();
+        Ok(entries.map(|entry| DirEntry { kind: kind(&entry), name: entry.name }).collect())
     }
 
     fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
-        let missing = || Error::usage(format!("{path:?} is no regular file"));
-        let (folder, entry) = self.find(&components(path)?)?.ok_or_else(missing)?;
-        if entry.kind != FileKind::File {
-            return Err(missing());
-        }
-        if entry.size > limit {
-            let message = format!("the file has {:#x} bytes, the limit is {limit:#x}", entry.size);
+        let found = self.find_file(path)?;
+        let size = found.entry.size;
+        if u64::from(size) > limit {
+            let message = format!("the file has {size:#x} bytes, the limit is {limit:#x}");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        self.budget.store(MAX_READS + entry.size / 64, Ordering::Relaxed);
-        let mut content = Vec::new();
-        guarded(|| folder.open_file(&entry.name)?.take(entry.size).read_to_end(&mut content))?;
-        if content.len() as u64 != entry.size {
-            let message =
-                format!("{path:?} has {:#x} bytes but {:#x} in its clusters", entry.size, content.len());
-            return Err(Error::corrupt(message).in_format("vfat"));
-        }
-        Ok(content)
+        self.content(&found.entry, path)
     }
 
     fn read_link(&self, path: &str) -> Result<String> {
         Err(Error::usage(format!("{path:?} is no link: FAT has none")))
     }
 
-    fn replace_file(&mut self, _: &str, _: &[u8]) -> Result<()> {
-        refuse()
+    fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        self.replace(path, content)
     }
 
-    fn append_file(&mut self, _: &str, _: &[u8]) -> Result<()> {
-        refuse()
+    fn append_file(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.append(path, bytes)
     }
 
-    fn create_file(&mut self, _: &str, _: &[u8], _: Ownership) -> Result<()> {
-        refuse()
+    /// FAT keeps neither owner nor mode.
+    fn create_file(&mut self, path: &str, content: &[u8], _: Ownership) -> Result<()> {
+        self.new_file(path, content)
     }
 
-    fn create_folder(&mut self, _: &str, _: Ownership) -> Result<()> {
-        refuse()
+    fn create_folder(&mut self, path: &str, _: Ownership) -> Result<()> {
+        self.new_folder(path)
     }
 
-    fn create_link(&mut self, _: &str, _: &str) -> Result<()> {
-        refuse()
+    fn create_link(&mut self, path: &str, _: &str) -> Result<()> {
+        Err(FatError::NoLinks(path.to_owned()).into())
     }
 
-    fn rename(&mut self, _: &str, _: &str) -> Result<()> {
-        refuse()
+    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        self.move_name(from, to)
     }
 
-    fn remove(&mut self, _: &str) -> Result<()> {
-        refuse()
+    fn remove(&mut self, path: &str) -> Result<()> {
+        self.remove_name(path)
     }
 
     fn finish(&mut self) -> Result<()> {
-        Ok(())
+        self.write_out()
     }
+}
+
+fn kind(entry: &Entry) -> FileKind {
+    if entry.is_folder() { FileKind::Folder } else { FileKind::File }
 }

@@ -12,6 +12,10 @@ pub(crate) struct Entry {
     /// The kernel's path as the loader names it.
     pub(crate) kernel: Option<String>,
     pub(crate) initrd: Option<String>,
+    /// The kernel's version, where a loader entry names it.
+    pub(crate) version: String,
+    /// Where its paths begin in the guest's tree: the partition of the loader entry.
+    pub(crate) root: String,
     /// The entries of a submenu.
     pub(crate) children: Vec<Entry>,
 }
@@ -156,6 +160,7 @@ pub(crate) fn parse_bls_entry(id: &str, text: &str) -> Entry {
         let value = value.trim();
         match key {
             "title" => entry.title = value.to_owned(),
+            "version" => entry.version = value.to_owned(),
             "linux" => entry.kernel = Some(value.to_owned()),
             "initrd" => {
                 // Variables such as $tuned_initrd stand behind the path.

@@ -35,7 +35,11 @@ pub(crate) fn find(
         kernels.push(files_of(tree, version, &menu)?);
     }
     let chosen = menu.default_kernel(tree)?;
-    if !choose_default(&mut kernels, chosen.as_deref()) {
+    let known = choose_default(&mut kernels, chosen.as_deref());
+    if let Some(version) = menu.default_entry().map(|entry| &entry.version) {
+        put_first(&mut kernels, version);
+    }
+    if !known {
         let name = chosen.as_deref().unwrap_or_default();
         obstacles.push(format!("the menu starts {name}, which is the kernel of no folder in /lib/modules"));
     }
@@ -51,21 +55,29 @@ fn is_special(version: &str) -> bool {
 }
 
 fn files_of(tree: &GuestTree, version: String, menu: &Offers) -> Result<KernelFacts> {
-    let images = [
+    // What a loader entry names is what starts, whatever lies in /boot besides.
+    let entry = menu.entry_of_version(&version);
+    let in_entry = |path: Option<&String>| -> Vec<String> {
+        let root = entry.map(|entry| entry.root.as_str()).unwrap_or_default();
+        path.into_iter().flat_map(|path| [format!("{root}{path}"), path.clone()]).collect()
+    };
+    let mut images = in_entry(entry.and_then(|entry| entry.kernel.as_ref()));
+    images.extend([
         format!("/boot/vmlinuz-{version}"),
         format!("/boot/vmlinux-{version}"),
         format!("/boot/Image-{version}"),
         format!("/boot/kernel-{version}"),
         format!("/lib/modules/{version}/vmlinuz"),
-    ];
+    ]);
     let image = first_file(tree, &images)?;
-    let mut names = vec![
+    let mut names = in_entry(entry.and_then(|entry| entry.initrd.as_ref()));
+    names.extend([
         format!("/boot/initrd.img-{version}"),
         format!("/boot/initramfs-{version}.img"),
         format!("/boot/initrd-{version}"),
         format!("/boot/initrd-{version}.img"),
         format!("/boot/initramfs-{version}"),
-    ];
+    ]);
     // A name of its own: only the menu knows it.
     if let Some(entry) = image.as_deref().and_then(|image| menu.entry_of(image)) {
         names.extend(entry.initrd.iter().flat_map(|path| [format!("/boot{path}"), path.clone()]));
@@ -154,11 +166,16 @@ fn maker_name(maker: Maker) -> Option<String> {
     Some(name.into())
 }
 
+/// Where loader entries may be, and where the partition that holds them is mounted.
+const ENTRY_ROOTS: [&str; 3] = ["/boot", "/boot/efi", "/efi"];
+
 /// What the boot loader offers.
 struct Offers {
     menu: Menu,
     bls: Vec<Entry>,
     saved: Option<String>,
+    /// systemd-boot's pattern for the entry that it starts; `None` where the loader is another.
+    pattern: Option<String>,
 }
 
 impl Offers {
@@ -173,14 +190,23 @@ impl Offers {
         };
         let menu = first(["/boot/grub2/grub.cfg", "/boot/grub/grub.cfg"])?;
         let environment = first(["/boot/grub2/grubenv", "/boot/grub/grubenv"])?.unwrap_or_default();
-        let mut bls = Vec::new();
-        for file in tree.read_dir("/boot/loader/entries").unwrap_or_default() {
-            let Some(id) = file.name.strip_suffix(".conf") else { continue };
-            if let Some(text) = text(tree, &format!("/boot/loader/entries/{}", file.name))? {
-                bls.push(parse_bls_entry(id, &text));
+        let (mut bls, mut pattern) = (Vec::new(), None);
+        for root in ENTRY_ROOTS {
+            let folder = format!("{root}/loader/entries");
+            for file in tree.read_dir(&folder).unwrap_or_default() {
+                let Some(id) = file.name.strip_suffix(".conf") else { continue };
+                if let Some(text) = text(tree, &format!("{folder}/{}", file.name))? {
+                    bls.push(Entry { root: root.into(), ..parse_bls_entry(id, &text) });
+                }
+            }
+            let settings = text(tree, &format!("{root}/loader/loader.conf"))?;
+            if let Some(settings) = settings.filter(|_| menu.is_none()) {
+                let value = |line: &str| Some(line.trim().strip_prefix("default")?.trim().to_owned());
+                pattern.get_or_insert(settings.lines().find_map(value).unwrap_or_default());
             }
         }
         Ok(Self {
+            pattern,
             menu: menu.as_deref().map(parse_grub_cfg).unwrap_or_default(),
             bls,
             saved: grubenv_value(&environment, "saved_entry").map(str::to_owned),
@@ -207,6 +233,20 @@ impl Offers {
             chosen.or_else(|| self.menu.find("0"))
         };
         entry?.kernel.as_deref()
+    }
+
+    /// The entry that systemd-boot starts: the newest that its pattern fits (loader.conf(5), "default"), if any does.
+    fn default_entry(&self) -> Option<&Entry> {
+        let pattern = self.pattern.as_deref().filter(|pattern| !pattern.is_empty())?;
+        let pattern = pattern.strip_suffix(".conf").unwrap_or(pattern);
+        let fits = |entry: &&Entry| matches(pattern.as_bytes(), entry.id.as_bytes());
+        self.bls.iter().filter(fits).max_by(|a, b| compare_versions(&a.version, &b.version))
+    }
+
+    /// The loader entry of a kernel. kernel-install(8) puts it and its initramfs into a folder with the version's name.
+    fn entry_of_version(&self, version: &str) -> Option<&Entry> {
+        let in_path = |path: &String| path.split('/').any(|part| part == version);
+        self.bls.iter().find(|entry| entry.version == version || entry.kernel.as_ref().is_some_and(in_path))
     }
 
     fn entry_of(&self, image: &str) -> Option<&Entry> {
@@ -246,6 +286,39 @@ fn choose_default(kernels: &mut [KernelFacts], named: Option<&str>) -> bool {
     known || kernels.is_empty()
 }
 
+/// Makes the kernel with that version the default, if there is one.
+fn put_first(kernels: &mut [KernelFacts], version: &str) {
+    let Some(place) = kernels.iter().position(|kernel| kernel.version == version) else { return };
+    kernels.iter_mut().for_each(|kernel| kernel.default = false);
+    if let Some(front) = kernels.get_mut(..=place) {
+        front.rotate_right(1);
+    }
+    if let Some(first) = kernels.first_mut() {
+        first.default = first.image.is_some();
+    }
+}
+
+/// Whether `text` fits a pattern with `*` and `?`.
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut text_at, mut star) = (0, 0, None);
+    while text_at < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, text_at));
+                at += 1;
+            }
+            Some(b'?') => (at, text_at) = (at + 1, text_at + 1),
+            Some(wanted) if text.get(text_at) == Some(wanted) => (at, text_at) = (at + 1, text_at + 1),
+            _ => {
+                let Some((star_at, from)) = star else { return false };
+                star = Some((star_at, from + 1));
+                (at, text_at) = (star_at + 1, from + 1);
+            }
+        }
+    }
+    pattern.iter().skip(at).all(|&byte| byte == b'*')
+}
+
 /// Compares versions as people read them: numbers by value, everything else by letter.
 fn compare_versions(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
@@ -273,6 +346,22 @@ fn leading_part(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_fit_as_a_shell_has_them() {
+        for (pattern, text, fits) in [
+            ("abc-*", "abc-6.1", true),
+            ("*", "", true),
+            ("a*c*e", "abcde", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("", "a", false),
+            ("*b", "abab", true),
+            ("*x", "abab", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+        }
+    }
 
     #[test]
     fn versions_compare_as_people_read_them() {

@@ -24,6 +24,6 @@ mod nic_names;
 mod os_release;
 mod stable_name;
 
-pub use fixups::fixups;
+pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use fstab::{FstabEntry, read_fstab};
 pub use inspect::inspect;

@@ -9,7 +9,13 @@ use driver_targets::TARGETS;
 use phony::*;
 use proptest::prelude::*;
 
-const WORDS: [&str; 72] = [
+const WORDS: [&str; 78] = [
+    "DEVICE",
+    "ARRAY",
+    "devices=/dev/xvda1",
+    "name=a",
+    "What=",
+    "(hd0)",
     "/dev/xvda1",
     "/dev/nvme0n1p2",
     "/dev/sdf",
@@ -84,7 +90,12 @@ const WORDS: [&str; 72] = [
     "\u{1b}[31m",
 ];
 
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 23] = [
+    "/etc/mdadm.conf",
+    "/etc/kdump.conf",
+    "/etc/systemd/system/data.mount",
+    "/boot/grub/device.map",
+    "/boot/efi/loader/loader.conf",
     "/etc/fstab",
     "/etc/crypttab",
     "/etc/default/grub",
