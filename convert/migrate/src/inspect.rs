@@ -1,7 +1,7 @@
 //! From disks to facts: tables, file systems, the root, the mounts, the operating system.
 
 use crate::boot;
-use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId};
+use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId, Volume};
 use driver_partitions::{Window, identify, read_table};
 use driver_targets::TARGETS;
 use format_core::{Error, Overlay, Result};
@@ -106,7 +106,7 @@ fn open_partition(
         return Ok(Some(Box::new(fs)));
     }
     if let Some(facts) = driver_fs_xfs::probe(&window)? {
-        return open_xfs(window, &facts, partition).map(Some);
+        return open_xfs(Arc::new(window), &facts, partition).map(Some);
     }
     if let Some(facts) = driver_fs_fat::probe(&window)? {
         partition.file_system = Some(FsFacts {
@@ -124,7 +124,7 @@ fn open_partition(
 
 /// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
 fn open_xfs(
-    window: Window,
+    volume: Arc<dyn Volume>,
     facts: &driver_fs_xfs::XfsFacts,
     partition: &mut PartitionFacts,
 ) -> Result<Box<dyn GuestFs>> {
@@ -134,7 +134,7 @@ fn open_xfs(
         label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
         ..FsFacts::default()
     });
-    let fs = driver_fs_xfs::open(Arc::new(window))?;
+    let fs = driver_fs_xfs::open(volume)?;
     let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
     found.state = Some(state.into());
     found.not_editable = fs.editable().err().map(with_step);
