@@ -160,7 +160,7 @@ make_file_systems() { # WORK BASE
     for options in "-m rmapbt=1,reflink=1" "-m crc=0 -n ftype=0 -b size=1024" "-b size=1024 -i nrext64=1"; do
         truncate -s 24M "$base/xfs/$((number))"
         # shellcheck disable=SC2086  # several options in each
-        mkfs.xfs -q --unsupported -m uuid=11111111-2222-3333-4444-555555555555 $options -p "$work/list" "$base/xfs/$((number++))" 2>/dev/null
+        mkfs.xfs -q --unsupported -m uuid=11111111-2222-3333-4444-555555555555 $options -p "$work/list" "$base/xfs/$((number++))" >/dev/null 2>&1
     done
     for options in "-F 12 -s 1" "-F 16 -s 1" "-F 32 -s 1"; do
         local image=$base/fat/${options:3:2}

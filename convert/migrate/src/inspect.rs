@@ -2,7 +2,7 @@
 
 use crate::boot;
 use driver_core::{
-    FileKind, FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId, PartitionRole,
+    FileKind, FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId, PartitionRole, Volume,
 };
 use driver_fs_fat::FatState;
 use driver_partitions::{Window, identify, read_table};
@@ -108,7 +108,7 @@ fn open_partition(
         return Ok(Some(Box::new(fs)));
     }
     if let Some(facts) = driver_fs_xfs::probe(&window)? {
-        return open_xfs(window, &facts, partition).map(Some);
+        return open_xfs(Arc::new(window), &facts, partition).map(Some);
     }
     if let Some(facts) = driver_fs_fat::probe(&window)? {
         partition.file_system = Some(fat_facts(&facts));
@@ -129,7 +129,7 @@ fn open_partition(
 
 /// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
 fn open_xfs(
-    window: Window,
+    volume: Arc<dyn Volume>,
     facts: &driver_fs_xfs::XfsFacts,
     partition: &mut PartitionFacts,
 ) -> Result<Box<dyn GuestFs>> {
@@ -139,7 +139,7 @@ fn open_xfs(
         label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
         ..FsFacts::default()
     });
-    let fs = driver_fs_xfs::open(Arc::new(window))?;
+    let fs = driver_fs_xfs::open(volume)?;
     let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
     found.state = Some(state.into());
     found.not_editable = fs.editable().err().map(with_step);
