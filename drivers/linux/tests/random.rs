@@ -124,7 +124,7 @@ proptest! {
         let mut tree = tree(fs);
         let facts = inspected(&tree);
         for target in TARGETS {
-            let context = Context { guest: &facts, target, extra_modules: &[] };
+            let context = Context::new(&facts, target);
             let plan = make_plan(&context, &tree, fixups()).unwrap();
             apply(&mut tree, &plan.edits).unwrap();
             let again = make_plan(&context, &tree, fixups()).unwrap();

@@ -1,27 +1,40 @@
 //! The fixups, in the order in which they run.
 
+mod agents;
 mod bls;
 mod cloud_init;
+mod cloud_mirrors;
 mod crypttab;
-mod ec2_agents;
+mod device_caches;
+mod distribution;
+mod first_boot;
 mod fstab;
 mod grub_cfg;
 mod grub_default;
-mod initramfs;
-mod initramfs_config;
-
-mod device_caches;
+mod host_keys;
 mod ifcfg;
 mod ifupdown;
+mod initramfs;
+mod initramfs_config;
+mod inittab;
+mod keyfiles;
+mod machine_id;
+mod modprobe_aliases;
 mod netplan;
 mod networkd;
+mod selinux;
+mod time_and_names;
 mod udev_net;
+mod wicked;
+mod x11;
+
 use driver_core::Fixup;
 
 /// All fixups for Linux guests, in order: a later one sees what earlier ones planned.
 #[must_use]
 pub fn fixups() -> &'static [&'static dyn Fixup] {
     &[
+        &distribution::Distribution,
         &fstab::Fstab,
         &crypttab::Crypttab,
         &device_caches::DeviceCaches,
@@ -35,7 +48,25 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &ifupdown::Ifupdown,
         &networkd::Networkd,
         &ifcfg::Ifcfg,
+        &keyfiles::Keyfiles,
+        &wicked::Wicked,
         &udev_net::UdevNet,
-        &ec2_agents::Ec2Agents,
+        &agents::EC2,
+        &agents::AZURE,
+        &agents::HYPERV,
+        &agents::GCP,
+        &agents::VMWARE,
+        &agents::VIRTUALBOX,
+        &agents::XEN,
+        &agents::PARALLELS,
+        &cloud_mirrors::CloudMirrors,
+        &time_and_names::TimeAndNames,
+        &inittab::Inittab,
+        &modprobe_aliases::ModprobeAliases,
+        &x11::X11,
+        &machine_id::MachineId,
+        &host_keys::HostKeys,
+        &first_boot::FirstBoot,
+        &selinux::Selinux,
     ]
 }

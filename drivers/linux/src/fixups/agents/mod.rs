@@ -1,102 +1,104 @@
-//! EC2's agents: they are disabled, not removed.
+//! Agents and tools of other platforms: they are disabled, not removed.
 //!
-//! Facts: off EC2 they retry, fill the log and delay the boot, and an SSM agent with copied credentials would still
-//! speak for the old instance. `systemctl disable` removes the links in `*.wants` folders (systemctl(1)); links that a
-//! package brings in /usr/lib are overruled by masking the unit, a link to /dev/null in /etc/systemd/system
-//! (systemd.unit(5)). sshd's `AuthorizedKeysCommand` of ec2-instance-connect is left: it fails, and keys go on to work.
+//! Facts: off their platform they retry, fill the log and delay the boot, and an agent with copied credentials would still
+//! speak for the old machine. A unit whose `ConditionVirtualization=` (systemd.unit(5), values of
+//! systemd-detect-virt(1)) or bound device keeps it from starting elsewhere is left as it is. qemu-guest-agent and spice-vdagent wait
+//! for a virtio port that only QEMU has, and are left too. sshd's `AuthorizedKeysCommand` of ec2-instance-connect is left: it fails, and
+//! keys go on to work. What was disabled is enabled again only by the guest's administrator.
 
-use crate::config_file::{exists, folders, list};
-use driver_core::{Applies, Context, Draft, Fixup};
+mod table;
+
+use crate::ini::pairs;
+use crate::services::{Starter, disable, starters, unit_text};
+use driver_core::{Applies, Context, Draft, Fixup, Platform};
 use format_core::Result;
+use table::Maker;
 
-const SYSTEM: &str = "/etc/systemd/system";
-/// The second is a link to the first, except on old systems.
-const VENDOR: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
+pub(super) struct Agents(&'static Maker);
 
-/// Names of units without suffix; `@` ends a template's name.
-const AGENTS: [&str; 12] = [
-    "amazon-ssm-agent",
-    "snap.amazon-ssm-agent.amazon-ssm-agent",
-    "amazon-cloudwatch-agent",
-    "awslogsd",
-    "awslogs",
-    "codedeploy-agent",
-    "ec2-instance-connect",
-    "hibinit-agent",
-    "ec2-hibinit-agent",
-    "elastic-network-interfaces",
-    "policy-routes@",
-    "refresh-policy-routes@",
-];
+pub(super) const EC2: Agents = Agents(&table::AWS);
+pub(super) const AZURE: Agents = Agents(&table::AZURE);
+pub(super) const HYPERV: Agents = Agents(&table::HYPERV);
+pub(super) const GCP: Agents = Agents(&table::GCP);
+pub(super) const VMWARE: Agents = Agents(&table::VMWARE);
+pub(super) const VIRTUALBOX: Agents = Agents(&table::VIRTUALBOX);
+pub(super) const XEN: Agents = Agents(&table::XEN);
+pub(super) const PARALLELS: Agents = Agents(&table::PARALLELS);
 
-pub(super) struct Ec2Agents;
-
-impl Fixup for Ec2Agents {
+impl Fixup for Agents {
     fn id(&self) -> &'static str {
-        "linux-ec2-agents"
+        self.0.id
     }
 
     fn title(&self) -> &'static str {
-        "EC2's agents are disabled"
+        self.0.title
     }
 
-    fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        let found = !wanted_in(draft, &[SYSTEM])?.is_empty() || !wanted_in(draft, &VENDOR)?.is_empty();
-        Ok(if found { Applies::Yes } else { Applies::no("no EC2 agent is enabled") })
-    }
-
-    fn plan(&self, _: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
-        for link in wanted_in(draft, &[SYSTEM])? {
-            draft.remove(&link, "this agent serves EC2 only")?;
+    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        let maker = self.0;
+        if maker.platforms.contains(&context.target.platform) {
+            return Ok(Applies::no(format!("{} is where they are of use", context.target.name)));
         }
-        for link in wanted_in(draft, &VENDOR)? {
-            let unit = link.rsplit('/').next().unwrap_or_default();
-            let mask = format!("{SYSTEM}/{unit}");
-            if draft.read_link(&mask)?.is_none() && !exists(draft, &mask)? {
-                draft.link(&mask, "/dev/null", "this agent serves EC2 only")?;
+        let source = &context.guest.source;
+        if let Some(platform) =
+            source.platform.filter(|from| maker.portable && !maker.platforms.contains(from))
+            && source.recorded
+        {
+            return Ok(Applies::no(format!(
+                "the guest ran on {}: whatever of {} is enabled there was set up on purpose",
+                platform.name(),
+                maker.name
+            )));
+        }
+        let found = !starters(draft, |service| maker.has(service))?.is_empty();
+        Ok(if found { Applies::Yes } else { Applies::no(format!("nothing of {} is enabled", maker.name)) })
+    }
+
+    fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
+        let reason = format!("this agent serves {} only", self.0.name);
+        for starter in starters(draft, |service| self.0.has(service))? {
+            match harmless(&starter, context.target.platform, draft)? {
+                Some(why) => draft.note(format!("{} stays: {why}", starter.service)),
+                None => disable(draft, &starter, &reason)?,
             }
         }
         Ok(())
     }
 }
 
-/// The links in `*.wants` and `*.requires` folders that start an agent.
-fn wanted_in(draft: &Draft<'_>, bases: &[&str]) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for base in bases {
-        for folder in folders(draft, base)? {
-            if folder.ends_with(".wants") || folder.ends_with(".requires") {
-                found.extend(list(draft, &folder, "")?);
-            }
+/// Why a service does not start on `platform` although it is enabled.
+fn harmless(starter: &Starter, platform: Platform, draft: &Draft<'_>) -> Result<Option<String>> {
+    let Some(unit) = &starter.unit else { return Ok(None) };
+    let text = unit_text(draft, unit)?;
+    let values = |wanted: &'static str| {
+        pairs(&text)
+            .filter(move |(section, key, _)| *section == "Unit" && *key == wanted)
+            .map(|(.., value)| value.trim())
+    };
+    // One condition that fails keeps a unit from starting; those with | are alternatives.
+    for value in values("ConditionVirtualization") {
+        let hypervisor = HYPERVISORS.contains(&value);
+        if hypervisor && !detected(platform).contains(&value) {
+            return Ok(Some(format!("it starts only where ConditionVirtualization={value} holds")));
         }
     }
-    found.retain(|path| is_agent(path.rsplit('/').next().unwrap_or_default()));
-    Ok(found)
+    let device = values("BindsTo").flat_map(str::split_whitespace).find(|unit| unit.ends_with(".device"));
+    Ok(device.map(|device| format!("it waits for {device}")))
 }
 
-fn is_agent(unit: &str) -> bool {
-    let Some((name, kind)) = unit.rsplit_once('.') else { return false };
-    matches!(kind, "service" | "timer" | "path" | "socket")
-        && AGENTS
-            .iter()
-            .any(|agent| if agent.ends_with('@') { name.starts_with(agent) } else { name == *agent })
-}
+/// Values of systemd-detect-virt(1) that name one hypervisor.
+const HYPERVISORS: [&str; 9] =
+    ["qemu", "kvm", "amazon", "vmware", "microsoft", "oracle", "xen", "google", "parallels"];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_agents_are_agents() {
-        for unit in
-            ["amazon-ssm-agent.service", "policy-routes@ens5.service", "refresh-policy-routes@ens5.timer"]
-        {
-            assert!(is_agent(unit), "{unit}");
-        }
-        for unit in
-            ["ssh.service", "my-amazon-ssm-agent.service", "amazon-ssm-agent", "amazon-ssm-agent.target", ""]
-        {
-            assert!(!is_agent(unit), "{unit}");
-        }
+/// What systemd-detect-virt(1) may say on a platform; older versions do not know all of them.
+fn detected(platform: Platform) -> &'static [&'static str] {
+    match platform {
+        Platform::HyperV | Platform::Azure => &["microsoft"],
+        Platform::Kvm | Platform::Proxmox => &["kvm", "qemu"],
+        Platform::Vmware => &["vmware"],
+        Platform::VirtualBox => &["oracle", "kvm"],
+        Platform::Xen => &["xen"],
+        Platform::Gcp => &["google", "kvm"],
+        Platform::Aws => &["amazon", "kvm", "xen"],
     }
 }
