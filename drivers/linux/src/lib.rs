@@ -28,6 +28,7 @@ mod os_release;
 mod services;
 mod source_platform;
 mod stable_name;
+mod static_text;
 
 pub use fixups::fixups;
 pub use fstab::{FstabEntry, read_fstab};

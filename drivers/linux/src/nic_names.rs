@@ -55,6 +55,15 @@ pub(crate) fn plain_mtu(line: &str, context: &Context<'_>) -> Option<String> {
     Some(replace_words(line, &renames)).filter(|new| new != line)
 }
 
+/// What ethtool(8) calls the driver of a module, which is what `Driver=` and netplan's `driver` mean; the first is the one to write.
+pub(crate) fn driver_names(module: &str) -> Vec<&str> {
+    match module {
+        "xen_netfront" | "xen-netfront" => vec!["vif", "xen_netfront", "xen-netfront"],
+        "gve" => vec!["gve", "gvnic"],
+        other => vec![other],
+    }
+}
+
 /// A shell pattern with `*` only, as netplan and systemd use them for names; other patterns fit nothing.
 pub(crate) fn fits_pattern(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {

@@ -143,6 +143,12 @@ pub(crate) fn assign(
 fn decide(nic: Nic, place: usize, mac: Option<Mac>, naming: &Naming, alone: bool) -> Option<Change> {
     let given = naming.name(place);
     if let Some(mac) = mac {
+        if nic.pinned && nic.mac.is_none() {
+            // Bound to a slot, a driver or a pattern of the source: bound to a name instead.
+            let name = nic.name.clone().or_else(|| given.clone()).unwrap_or_else(|| format!("net{place}"));
+            let held = if given.as_ref() == Some(&name) { Held::Target } else { Held::Address(mac) };
+            return Some(Change { nic, name: Some(name), pin: Pin::Drop, held });
+        }
         let pin = if nic.pinned && nic.mac != Some(mac) { Pin::Replace(mac) } else { Pin::Keep };
         let Some(name) = nic.name.clone() else {
             return Some(Change { nic, name: None, pin, held: Held::Target });
@@ -380,6 +386,12 @@ mod tests {
         let change = decide(nic("ens5", Some(1)), 0, None, &Naming::Unknown, true).unwrap();
         assert_eq!((change.rename(), change.pin, change.held), (None, Pin::Drop, Held::Alone));
         assert_eq!(decide(nic("ens5", None), 0, None, &Naming::Unknown, false), None);
+        let by_slot = Nic { name: None, pinned: true, ..nic("x", None) };
+        let change = decide(by_slot, 1, Some(mac(1)), &Naming::Unknown, false).unwrap();
+        assert_eq!(
+            (change.name.as_deref(), change.pin, change.held),
+            (Some("net1"), Pin::Drop, Held::Address(mac(1)))
+        );
         let nameless = Nic { name: None, ..nic("x", Some(1)) };
         let change = decide(nameless, 0, None, &Naming::Unknown, true).unwrap();
         assert_eq!((change.name.as_deref(), change.held), (Some("eth0"), Held::Alone));

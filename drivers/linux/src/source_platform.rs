@@ -123,6 +123,8 @@ fn kernel_flavour(version: &str) -> Option<PlatformSign> {
         "aws" => &[Aws],
         "azure" => &[Azure],
         "gcp" | "gke" => &[Gcp],
+        // The kernel of a paravirtual guest: `2.6.18-398.el5xen`.
+        last if last.ends_with("xen") => &[Xen],
         _ => return None,
     };
     Some(sign(platforms, Strength::Installed, format!("kernel {version}")))

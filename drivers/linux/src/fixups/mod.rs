@@ -23,6 +23,7 @@ mod modprobe_aliases;
 mod netplan;
 mod networkd;
 mod selinux;
+mod static_ip;
 mod time_and_names;
 mod udev_net;
 mod wicked;
@@ -44,6 +45,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &initramfs::Initramfs,
         &initramfs_config::InitramfsConfig,
         &cloud_init::CloudInit,
+        &static_ip::StaticIp,
         &netplan::Netplan,
         &ifupdown::Ifupdown,
         &networkd::Networkd,

@@ -7,7 +7,7 @@
 use crate::config_file::{list, read};
 use crate::net_rules::hold;
 use crate::netplan_text::{Ethernet, ethernets};
-use crate::nic_names::{fits_pattern, is_wired, plain_mtu, replace_words};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, replace_words};
 use crate::nic_plan::{Change, Held, Nic, Pin, assign};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
@@ -109,9 +109,13 @@ fn rewrite(file: &File, changes: &[Change], context: &Context<'_>) -> Result<Str
     for ethernet in &file.ethernets {
         let Some(change) = changes.iter().find(|change| change.nic.key == ethernet.id) else { continue };
         match change.pin {
-            Pin::Keep if ethernet.matches.is_some() => continue,
+            Pin::Keep if ethernet.matches.is_some() => {
+                any_driver(ethernet, context, &mut lines)?;
+                continue;
+            }
             Pin::Replace(mac) => {
                 readdress(ethernet, &mac.to_string(), &mut lines);
+                any_driver(ethernet, context, &mut lines)?;
                 continue;
             }
             Pin::Keep | Pin::Drop => {}
@@ -168,6 +172,31 @@ fn readdress(ethernet: &Ethernet, mac: &str, lines: &mut [Option<String>]) {
             *line = line.replace(old, mac);
         }
     }
+}
+
+/// Takes the driver out of `match` where the target's is another: the address selects the adapter.
+fn any_driver(
+    ethernet: &Ethernet,
+    context: &Context<'_>,
+    lines: &mut [Option<String>],
+) -> Result<(), String> {
+    let wanted = driver_names(context.target.network_module);
+    let mut in_list = false;
+    for number in ethernet.matches.clone().into_iter().flatten() {
+        let Some(slot) = lines.get_mut(number) else { continue };
+        let text = slot.as_deref().unwrap_or_default().trim();
+        let value = text.strip_prefix("driver:").map(|value| value.trim().trim_matches(['"', '\'']));
+        let foreign = value.is_some_and(|value| !wanted.contains(&value));
+        if number == ethernet.matches.as_ref().map_or(0, |matches| matches.start) && text.contains("driver:")
+        {
+            return Err(format!("line {}: a match by driver in braces", number + 1));
+        }
+        in_list = (in_list && text.starts_with('-')) || (foreign && value == Some(""));
+        if foreign || in_list {
+            *slot = None;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,14 +9,28 @@
 use crate::config_file::{Line, edit_lines, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
-use crate::nic_names::{fits_pattern, is_wired, plain_mtu};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu};
 use crate::nic_plan::{Change, Nic, Pin, assign};
-use driver_core::{Applies, Context, Draft, Fixup, Platform};
+use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
 pub(super) const OWN: &str = "/etc/systemd/network";
 const VENDOR: &str = "/usr/lib/systemd/network";
-const EC2_DRIVERS: [&str; 6] = ["ena", "ixgbevf", "vif", "xen-netfront", "xen_netfront", "efa"];
+/// Drivers of network adapters that hypervisors make.
+const VIRTUAL_DRIVERS: [&str; 12] = [
+    "ena",
+    "ixgbevf",
+    "vif",
+    "xen-netfront",
+    "xen_netfront",
+    "efa",
+    "virtio_net",
+    "hv_netvsc",
+    "vmxnet3",
+    "gve",
+    "gvnic",
+    "e1000",
+];
 /// Keys of `[Match]` that name a piece of hardware.
 const HARDWARE: [&str; 4] = ["MACAddress", "PermanentMACAddress", "Path", "Driver"];
 
@@ -33,7 +47,7 @@ impl Fixup for Networkd {
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         let own = !list(draft, OWN, ".network")?.is_empty() || !list(draft, OWN, ".link")?.is_empty();
-        let found = own || !amazon_files(context, draft)?.is_empty();
+        let found = own || !driver_files(context, draft)?.is_empty();
         Ok(if found {
             Applies::Yes
         } else {
@@ -58,7 +72,11 @@ impl Fixup for Networkd {
             let Some(content) = read(draft, &path)? else { continue };
             let key = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| &nic.key);
             let change = changes.iter().find(|change| Some(&change.nic.key) == key && !change.is_none());
-            let new = change.map_or(content.clone(), |change| select(&content, change));
+            let mut new = change.map_or(content.clone(), |change| select(&content, change));
+            let nic = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| nic);
+            if nic.is_some_and(|nic| nic.mac.is_some()) {
+                new = any_driver(&new, context);
+            }
             let new = edit_lines(&new, |line| plain_mtu(line, context).map_or(Line::Keep, Line::Replace));
             draft.write(&path, new, &reason)?;
         }
@@ -73,25 +91,16 @@ impl Fixup for Networkd {
                 Pin::Drop => draft.remove(path, "names an interface by the hardware of the source")?,
             }
         }
-        for (path, jumbo) in amazon_files(context, draft)? {
+        for (path, jumbo) in driver_files(context, draft)? {
             let name = path.rsplit('/').next().unwrap_or_default();
             let mtu =
                 if jumbo && !context.wishes.network.keep_mtu { "\n[Link]\nMTUBytes=1500\n" } else { "" };
-            let driver = driver_name(context.target.network_module);
+            let driver = driver_names(context.target.network_module).join(" ");
             let content = format!("[Match]\nDriver={driver}\n{mtu}");
-            let reason = "the configuration for EC2's drivers serves the target's too";
+            let reason = "the configuration for the source's drivers serves the target's too";
             draft.write(&format!("{OWN}/{name}.d/90-rehome.conf"), content, reason)?;
         }
         hold(draft, context, changes.iter().chain(&link_changes))
-    }
-}
-
-/// What ethtool(8) calls a module's driver, which is what `Driver=` means.
-fn driver_name(module: &str) -> &str {
-    match module {
-        "xen_netfront" | "xen-netfront" => "vif",
-        "gve" => "gve gvnic",
-        other => other,
     }
 }
 
@@ -207,11 +216,28 @@ fn select_by_name(content: &[u8], name: &str) -> Vec<u8> {
     })
 }
 
-/// Files for EC2's drivers, and whether they ask for jumbo frames.
-fn amazon_files(context: &Context<'_>, draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
-    if context.target.platform == Platform::Aws {
-        return Ok(Vec::new());
-    }
+/// The content without a driver in `[Match]` that is not the target's: the address selects the adapter.
+fn any_driver(content: &[u8], context: &Context<'_>) -> Vec<u8> {
+    let wanted = driver_names(context.target.network_module);
+    let mut section = String::new();
+    edit_lines(content, |line| match item(line) {
+        Item::Section(name) => {
+            section = name.to_owned();
+            Line::Keep
+        }
+        Item::Pair("Driver", value) if section == "Match" => {
+            match value.split_whitespace().any(|driver| wanted.contains(&driver)) {
+                true => Line::Keep,
+                false => Line::Drop,
+            }
+        }
+        _ => Line::Keep,
+    })
+}
+
+/// Files for virtual drivers of which none is the target's, and whether they set an MTU.
+fn driver_files(context: &Context<'_>, draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
+    let wanted = driver_names(context.target.network_module);
     let mut files = list(draft, VENDOR, ".network")?;
     files.extend(list(draft, OWN, ".network")?);
     let mut found = Vec::new();
@@ -221,10 +247,14 @@ fn amazon_files(context: &Context<'_>, draft: &Draft<'_>) -> Result<Vec<(String,
             .filter(|(section, key, _)| *section == "Match" && *key == "Driver")
             .flat_map(|(.., value)| value.split_whitespace())
             .collect();
-        let address = pairs(&text).any(|(section, key, _)| section == "Match" && key.ends_with("MACAddress"));
-        if !address && !drivers.is_empty() && drivers.iter().all(|driver| EC2_DRIVERS.contains(driver)) {
-            let jumbo = pairs(&text).any(|(section, key, _)| section == "Link" && key == "MTUBytes");
-            found.push((path, jumbo));
+        let more = pairs(&text).any(|(section, key, _)| {
+            section == "Match" && (key.ends_with("MACAddress") || matches!(key, "Name" | "Path"))
+        });
+        let foreign =
+            drivers.iter().all(|driver| VIRTUAL_DRIVERS.contains(driver) && !wanted.contains(driver));
+        if !more && !drivers.is_empty() && foreign {
+            let mtu = pairs(&text).any(|(section, key, _)| section == "Link" && key == "MTUBytes");
+            found.push((path, mtu));
         }
     }
     Ok(found)
