@@ -76,13 +76,11 @@ pub(crate) fn ifupdown(content: &[u8], fixed: &StaticAddress) -> Vec<u8> {
         "hostname",
         "pointopoint",
     ];
-    let mut stanza = format!(
-        "iface {} {} static\n    address {}/{}",
-        fixed.interface,
-        family(fixed),
-        fixed.address,
-        fixed.prefix
-    );
+    // The length apart from the address: old versions and BusyBox's want it so.
+    let mask = fixed.netmask().map_or_else(|| fixed.prefix.to_string(), |mask| mask.to_string());
+    let (name, family) = (&fixed.interface, family(fixed));
+    let mut stanza =
+        format!("iface {name} {family} static\n    address {}\n    netmask {mask}", fixed.address);
     if let Some(gateway) = fixed.gateway {
         stanza += &format!("\n    gateway {gateway}");
     }
@@ -93,7 +91,7 @@ pub(crate) fn ifupdown(content: &[u8], fixed: &StaticAddress) -> Vec<u8> {
     let mut written = false;
     let new = edit_lines(content, |line| {
         if let Some((word, name, kind)) = stanza_of(line) {
-            inside = word == "iface" && name == Some(&fixed.interface) && kind == Some(family(fixed));
+            inside = word == "iface" && name == Some(&fixed.interface) && kind == Some(family);
             if !inside {
                 return Line::Keep;
             }
@@ -278,7 +276,7 @@ mod tests {
         let text = "auto lo\niface lo inet loopback\n\nallow-hotplug ens5\niface ens5 inet dhcp\n    mtu 1500\n    hostname x\niface ens5 inet6 auto\n";
         assert_eq!(
             twice(text, |content| ifupdown(content, &fixed())),
-            "auto lo\niface lo inet loopback\n\nallow-hotplug ens5\niface ens5 inet static\n    address 192.0.2.10/24\n    gateway 192.0.2.1\n    dns-nameservers 192.0.2.53 192.0.2.54\n    mtu 1500\niface ens5 inet6 auto\n"
+            "auto lo\niface lo inet loopback\n\nallow-hotplug ens5\niface ens5 inet static\n    address 192.0.2.10\n    netmask 255.255.255.0\n    gateway 192.0.2.1\n    dns-nameservers 192.0.2.53 192.0.2.54\n    mtu 1500\niface ens5 inet6 auto\n"
         );
     }
 
@@ -323,7 +321,7 @@ mod tests {
         let text = twice("iface ens5 inet dhcp\n", |content| ifupdown(content, &fixed));
         assert_eq!(
             text,
-            "iface ens5 inet dhcp\niface ens5 inet6 static\n    address 2001:db8::10/64\n    gateway 2001:db8::1\n"
+            "iface ens5 inet dhcp\niface ens5 inet6 static\n    address 2001:db8::10\n    netmask 64\n    gateway 2001:db8::1\n"
         );
     }
 }
