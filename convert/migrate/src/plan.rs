@@ -28,7 +28,7 @@ pub struct Readiness {
 pub fn plan_for(inspection: &Inspection, target: &Target, extra_modules: &[String]) -> Result<Plan> {
     match &inspection.tree {
         Some(tree) => make_plan(
-            &Context { guest: &inspection.guest, target, extra_modules },
+            &Context { extra_modules, ..Context::new(&inspection.guest, target) },
             tree,
             driver_linux::fixups(),
         ),

@@ -1,6 +1,6 @@
 //! One thing that is wrong with a guest on its new platform, and the edits that mend it.
 
-use crate::{Draft, Guest, Target};
+use crate::{Draft, Guest, Target, Wishes};
 use format_core::Result;
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ impl Applies {
     }
 }
 
+static NO_WISHES: Wishes = Wishes::NONE;
+
 /// What a fixup may look at besides the guest's files.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -41,6 +43,16 @@ pub struct Context<'a> {
     pub target: &'a Target,
     /// Modules that the operator wants in the initramfs besides the target's.
     pub extra_modules: &'a [String],
+    /// What the operator wants changed beyond that.
+    pub wishes: &'a Wishes,
+}
+
+impl<'a> Context<'a> {
+    /// Nothing is wished but that the guest starts on `target`.
+    #[must_use]
+    pub fn new(guest: &'a Guest, target: &'a Target) -> Self {
+        Self { guest, target, extra_modules: &[], wishes: &NO_WISHES }
+    }
 }
 
 /// One thing that is wrong with a guest on its new platform. Each lives in a file of its own.

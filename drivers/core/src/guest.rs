@@ -1,5 +1,6 @@
 //! What is known of a guest, and how it was known. Facts only; nothing here decides.
 
+use crate::SourceFacts;
 use serde::Serialize;
 
 /// Everything that inspection found.
@@ -11,6 +12,8 @@ pub struct Guest {
     pub boot: BootFacts,
     /// The operating system, if one was found.
     pub os: Option<OsFacts>,
+    /// The platform that it comes from, as far as its files say.
+    pub source: SourceFacts,
     /// Where the file systems are mounted, root first.
     pub mounts: Vec<MountFacts>,
     /// The installed Linux kernels, the one that boots by default first.

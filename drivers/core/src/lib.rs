@@ -19,9 +19,11 @@ mod guest;
 mod guest_fs;
 mod mem_fs;
 mod plan;
+mod source;
 mod target;
 mod tree;
 mod volume;
+mod wishes;
 
 pub use draft::{Draft, TEXT_LIMIT};
 pub use edit::{Action, Edit, printable};
@@ -33,6 +35,8 @@ pub use guest::{
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
 pub use plan::{Plan, apply, make_plan, outline};
+pub use source::{PlatformSign, SourceFacts, Strength};
 pub use target::{Firmware, Platform, Target};
 pub use tree::GuestTree;
 pub use volume::Volume;
+pub use wishes::{Adapter, IdentityWishes, Mac, NetworkWishes, StaticAddress, Wishes};

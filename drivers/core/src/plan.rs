@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn later_fixups_see_what_earlier_ones_planned_and_a_second_plan_is_empty() {
         let guest = Guest::default();
-        let context = Context { guest: &guest, target: &TARGET, extra_modules: &[] };
+        let context = Context::new(&guest, &TARGET);
         let fixups: [&dyn Fixup; 2] = [&Word("a", "b"), &Word("b", "c")];
         let mut tree = tree();
         let plan = make_plan(&context, &tree, &fixups).unwrap();
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn remarks_stay_with_their_fixup() {
         let guest = Guest::default();
-        let context = Context { guest: &guest, target: &TARGET, extra_modules: &[] };
+        let context = Context::new(&guest, &TARGET);
         let mut tree = GuestTree::new();
         tree.mount("/", Box::new(MemFs::new().with_file("/etc/x", "odd")));
         let plan = make_plan(&context, &tree, &[&Word("odd", "even"), &Word("a", "b")]).unwrap();
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_plan_is_refused_by_another_guest() {
         let guest = Guest::default();
-        let context = Context { guest: &guest, target: &TARGET, extra_modules: &[] };
+        let context = Context::new(&guest, &TARGET);
         let plan = make_plan(&context, &tree(), &[&Word("a", "b")]).unwrap();
         let mut other = tree();
         other.replace_file("/etc/x", b"a other").unwrap();

@@ -36,6 +36,24 @@ pub enum Platform {
     Aws,
 }
 
+impl Platform {
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HyperV => "Hyper-V",
+            Self::Kvm => "KVM",
+            Self::Proxmox => "Proxmox VE",
+            Self::Vmware => "VMware",
+            Self::VirtualBox => "VirtualBox",
+            Self::Xen => "Xen",
+            Self::Azure => "Microsoft Azure",
+            Self::Gcp => "Google Cloud",
+            Self::Aws => "Amazon EC2",
+        }
+    }
+}
+
 /// One target platform.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Target {

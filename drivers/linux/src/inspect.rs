@@ -2,6 +2,7 @@
 
 use crate::kernels;
 use crate::os_release::{OsRelease, elf_machine, parse_os_release, parse_release_line};
+use crate::source_platform;
 use driver_core::{FileKind, Guest, GuestTree, OsFacts, TEXT_LIMIT};
 use format_core::{ErrorKind, Result};
 
@@ -22,6 +23,9 @@ pub fn inspect(tree: &GuestTree, facts: &mut Guest, interesting_modules: &[&str]
         facts.boot.loader = boot_loader(tree, &mut facts.obstacles)?;
     }
     (facts.kernels, facts.boot.kernel) = kernels::find(tree, interesting_modules, &mut facts.obstacles)?;
+    let id = facts.os.as_ref().map(|os| os.id.as_str()).unwrap_or_default();
+    facts.source =
+        source_platform::find(tree, id, facts.kernels.iter().map(|kernel| kernel.version.as_str()))?;
     if facts.kernels.is_empty() {
         facts.obstacles.push("no kernel was found: /lib/modules has no folder with a modules.dep".into());
     }

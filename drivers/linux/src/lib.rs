@@ -19,10 +19,16 @@ mod inspect;
 mod kernel_cmdline;
 mod kernels;
 mod module_source;
+mod moved_files;
+mod net_rules;
 mod netplan_text;
 mod nic_names;
+mod nic_plan;
 mod os_release;
+mod services;
+mod source_platform;
 mod stable_name;
+mod static_text;
 
 pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use fstab::{FstabEntry, read_fstab};

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// One interface definition.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ethernet {
     pub(crate) id: String,
     /// The line with the id.
@@ -17,6 +17,12 @@ pub(crate) struct Ethernet {
     pub(crate) name_pattern: Option<String>,
     /// The line of `set-name`.
     pub(crate) set_name: Option<usize>,
+    /// Its value.
+    pub(crate) new_name: Option<String>,
+    /// The value of `macaddress` in `match`.
+    pub(crate) mac: Option<String>,
+    /// The line behind the definition's last one.
+    pub(crate) end: usize,
     /// It has other properties too.
     pub(crate) more: bool,
 }
@@ -63,9 +69,10 @@ pub(crate) fn ethernets(lines: &[&str]) -> Result<Vec<Ethernet>, String> {
             if !braces.is_empty() && (!whole || braces.contains("match") || braces.contains("set-name")) {
                 return Err(unclear("a definition in braces"));
             }
-            found.push(Ethernet { id: id.to_owned(), line: number, ..Ethernet::default() });
+            found.push(Ethernet { id: id.to_owned(), line: number, end: number + 1, ..Ethernet::default() });
             body = None;
         } else if let Some(ethernet) = found.last_mut() {
+            ethernet.end = number + 1;
             let at_body = indent == *body.get_or_insert(indent);
             property(ethernet, number, text, at_body).map_err(unclear)?;
         }
@@ -77,6 +84,9 @@ fn property(ethernet: &mut Ethernet, number: usize, text: &str, at_body: bool) -
     if let Some(matches) = ethernet.matches.as_mut().filter(|matches| matches.end == number && !at_body) {
         matches.end = number + 1;
         let first = matches.len() == 2;
+        if key(text) == Some("macaddress") {
+            ethernet.mac = Some(unquoted(value(text)).to_owned());
+        }
         ethernet.name_pattern =
             (key(text) == Some("name") && first).then(|| unquoted(value(text)).to_owned());
         return Ok(());
@@ -88,8 +98,15 @@ fn property(ethernet: &mut Ethernet, number: usize, text: &str, at_body: bool) -
                 return Err("a match that is not understood");
             }
             ethernet.matches = Some(number..number + 1);
+            // `{macaddress: "x"}`
+            let inside = value.trim_matches(['{', '}', ' ']);
+            let pair = inside.split(',').find_map(|part| part.trim().strip_prefix("macaddress:"));
+            ethernet.mac = pair.map(|address| unquoted(address.trim()).to_owned());
         }
-        Some("set-name") if at_body => ethernet.set_name = Some(number),
+        Some("set-name") if at_body => {
+            ethernet.set_name = Some(number);
+            ethernet.new_name = Some(unquoted(value(text)).to_owned());
+        }
         Some(_) if at_body => ethernet.more = true,
         _ => {}
     }

@@ -3,7 +3,7 @@
 //! Predictable names come from the firmware's or the bus's numbering (systemd.net-naming-scheme(7)): `ens5` is EC2's,
 //! `enX0` Xen's. Devices on Hyper-V's VMBus have neither, so they keep the kernel's `eth0`.
 
-use format_core::{Error, Result};
+use driver_core::{Context, Platform};
 
 /// Whether it is the name of a wired interface, as opposed to a bridge, a tunnel, a container's end.
 pub(crate) fn is_wired(name: &str) -> bool {
@@ -18,60 +18,50 @@ pub(crate) fn is_wired(name: &str) -> bool {
             || numbered("em"))
 }
 
-/// What to do about the interfaces that a configuration names.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Mapping {
-    /// Nothing: no interface is named, or the target's is.
-    Fits,
-    /// This one becomes the target's first interface.
-    Rename(String),
-}
-
-/// Decides which configured interface becomes `first`. `names` may repeat.
-///
-/// # Errors
-/// `NeedsPerson` when several interfaces are configured, and none is called `first`.
-pub(crate) fn map_to_first(what: &str, names: &[String], first: &str) -> Result<Mapping> {
-    let mut distinct: Vec<&String> = names.iter().collect();
-    distinct.sort();
-    distinct.dedup();
-    match distinct.as_slice() {
-        [] => Ok(Mapping::Fits),
-        names if names.iter().any(|name| *name == first) => Ok(Mapping::Fits),
-        [one] => Ok(Mapping::Rename((*one).clone())),
-        several => {
-            let list = several.iter().take(8).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-            Err(Error::needs_person(format!(
-                "{what} configures several interfaces ({list}): which becomes {first} is not known"
-            ))
-            .hint("write the names eth0, eth1, … in the order of the machine's network adapters"))
-        }
+/// `line` with each whole word that `renames` has as old replaced, all at once. `ens5.10` and `ens5:1` contain the word
+/// `ens5`, `ens55` does not.
+pub(crate) fn replace_words(line: &str, renames: &[(String, String)]) -> String {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut out = String::with_capacity(line.len() + 8);
+    let mut rest = line;
+    while let Some(start) = rest.find(in_word) {
+        let (before, word) = rest.split_at(start);
+        let (word, after) = word.split_at(word.find(|c| !in_word(c)).unwrap_or(word.len()));
+        out += before;
+        out += renames.iter().find(|(old, _)| old == word).map_or(word, |(_, new)| new.as_str());
+        rest = after;
     }
+    out + rest
 }
 
-/// `line` with each whole word `old` replaced. `ens5.10` and `ens5:1` contain the word `ens5`, `ens55` does not.
-pub(crate) fn replace_word(line: &str, old: &str, new: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut copied = 0;
-    for (at, _) in line.match_indices(old) {
-        let edge = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
-        let before = line.get(..at).unwrap_or_default();
-        let after = line.get(at + old.len()..).unwrap_or_default();
-        if edge(before.chars().next_back()) && edge(after.chars().next()) {
-            out += line.get(copied..at).unwrap_or_default();
-            out += new;
-            copied = at + old.len();
-        }
+/// Frames of EC2's and Google's networks: where the new one carries 1500 bytes, large packets vanish.
+const JUMBO: [&str; 2] = ["9001", "8896"];
+
+/// The line with a jumbo MTU of the source's cloud made the target's, `None` for other lines.
+pub(crate) fn plain_mtu(line: &str, context: &Context<'_>) -> Option<String> {
+    let mtu = match context.target.platform {
+        Platform::Aws => return None,
+        Platform::Gcp => "1460",
+        _ => "1500",
+    };
+    let text = line.trim_start();
+    if context.wishes.network.keep_mtu
+        || text.starts_with(['#', ';'])
+        || !text.to_ascii_lowercase().contains("mtu")
+    {
+        return None;
     }
-    out + line.get(copied..).unwrap_or_default()
+    let renames = JUMBO.map(|jumbo| (jumbo.to_owned(), mtu.to_owned()));
+    Some(replace_words(line, &renames)).filter(|new| new != line)
 }
 
-/// A remark for a file that asks for the jumbo frames of EC2's network: where the new one carries 1500 bytes, large packets
-/// vanish.
-pub(crate) fn jumbo_remark(path: &str, text: &str) -> Option<String> {
-    let jumbo = |line: &str| line.to_ascii_lowercase().contains("mtu") && line.contains("9001");
-    let found = text.lines().any(|line| !line.trim_start().starts_with('#') && jumbo(line));
-    found.then(|| format!("{path} sets an MTU of 9001: lower it unless the new network carries that"))
+/// What ethtool(8) calls the driver of a module, which is what `Driver=` and netplan's `driver` mean; the first is the one to write.
+pub(crate) fn driver_names(module: &str) -> Vec<&str> {
+    match module {
+        "xen_netfront" | "xen-netfront" => vec!["vif", "xen_netfront", "xen-netfront"],
+        "gve" => vec!["gve", "gvnic"],
+        other => vec![other],
+    }
 }
 
 /// A shell pattern with `*` only, as netplan and systemd use them for names; other patterns fit nothing.
@@ -86,6 +76,7 @@ pub(crate) fn fits_pattern(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::{Guest, Wishes};
 
     #[test]
     fn wired_names_are_told_from_others() {
@@ -100,35 +91,42 @@ mod tests {
     }
 
     #[test]
-    fn jumbo_frames_are_remarked() {
-        for text in ["\tmtu 9001\n", "MTU=9001", "a\n      mtu: 9001 # x"] {
-            assert!(jumbo_remark("/x", text).is_some(), "{text}");
+    fn jumbo_frames_become_plain_ones() {
+        let (guest, target) = (Guest::default(), driver_targets::GENERATION_1);
+        let context = Context::new(&guest, &target);
+        for (text, expected) in [
+            ("\tmtu 9001", Some("\tmtu 1500")),
+            ("MTU=9001", Some("MTU=1500")),
+            ("      mtu: 9001 # x", Some("      mtu: 1500 # x")),
+            ("MTUBytes=8896", Some("MTUBytes=1500")),
+            ("# mtu 9001", None),
+            ("mtu 1500", None),
+            ("port 9001", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_mtu(text, &context).as_deref(), expected, "{text}");
         }
-        for text in ["# mtu 9001", "mtu 1500", "port 9001", ""] {
-            assert_eq!(jumbo_remark("/x", text), None, "{text}");
-        }
+        let mut wishes = Wishes::NONE;
+        wishes.network.keep_mtu = true;
+        assert_eq!(plain_mtu("mtu 9001", &Context { wishes: &wishes, ..context }), None);
     }
 
     #[test]
-    fn words_are_replaced_whole() {
-        assert_eq!(replace_word("iface ens5 inet", "ens5", "eth0"), "iface eth0 inet");
+    fn words_are_replaced_whole_and_all_at_once() {
+        let pairs = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect::<Vec<_>>()
+        };
+        let one = pairs(&[("ens5", "eth0")]);
+        assert_eq!(replace_words("iface ens5 inet", &one), "iface eth0 inet");
         assert_eq!(
-            replace_word("ens5 ens55 xens5 ens5.10 ens5:1 [ens5]", "ens5", "eth0"),
+            replace_words("ens5 ens55 xens5 ens5.10 ens5:1 [ens5]", &one),
             "eth0 ens55 xens5 eth0.10 eth0:1 [eth0]"
         );
-        assert_eq!(replace_word("", "ens5", "eth0"), "");
-    }
-
-    #[test]
-    fn one_interface_is_mapped_several_are_not() {
-        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert_eq!(replace_words("", &one), "");
         assert_eq!(
-            map_to_first("x", &names(&["ens5", "ens5"]), "eth0").unwrap(),
-            Mapping::Rename("ens5".into())
+            replace_words("eth0 \u{fffd}eth1", &pairs(&[("eth0", "eth1"), ("eth1", "eth0")])),
+            "eth1 \u{fffd}eth0"
         );
-        assert_eq!(map_to_first("x", &names(&["ens5", "eth0"]), "eth0").unwrap(), Mapping::Fits);
-        assert_eq!(map_to_first("x", &[], "eth0").unwrap(), Mapping::Fits);
-        assert!(map_to_first("x", &names(&["ens5", "ens6"]), "eth0").is_err());
         assert!(fits_pattern("e*", "eth0") && fits_pattern("eth0", "eth0") && !fits_pattern("en*", "eth0"));
     }
 }

@@ -10,7 +10,7 @@ use driver_targets::{GENERATION_1, TARGETS};
 use phony::*;
 
 fn planned(tree: &GuestTree, facts: &Guest, target: &Target) -> Plan {
-    let context = Context { guest: facts, target, extra_modules: &[] };
+    let context = Context::new(facts, target);
     make_plan(&context, tree, fixups()).unwrap()
 }
 

@@ -5,11 +5,12 @@ mod phony;
 
 use driver_core::{Context, apply, make_plan};
 use driver_linux::{fixups, read_fstab};
-use driver_targets::TARGETS;
+use driver_targets::{GENERATION_1, TARGETS};
+use phony::distributions::{ALL_MODULES, AZURE, KVM, wishes};
 use phony::*;
 use proptest::prelude::*;
 
-const WORDS: [&str; 78] = [
+const WORDS: [&str; 104] = [
     "DEVICE",
     "ARRAY",
     "devices=/dev/xvda1",
@@ -86,11 +87,37 @@ const WORDS: [&str; 78] = [
     "mac-address=x",
     "interface-name=ens5",
     "type=ethernet",
+    "06:3f:9a:52:c4:1d",
+    "06:3F:9A:52:C4:2E",
+    "macaddress: 06:3f:9a:52:c4:1d",
+    "HWADDR=06:3f:9a:52:c4:2e",
+    "MACAddress=06:3f:9a:52:c4:1d",
+    "mac-address=06:3f:9a:52:c4:2e",
+    "driver: hv_netvsc",
+    "Driver=hv_netvsc",
+    "Path=pci-0000:00:05.0",
+    "name: ens*",
+    "eth1",
+    "iface eth1 inet static",
+    "address 10.0.0.5",
+    "mtu 9001",
+    "[connection]",
+    "[Network]",
+    "parent=ens5",
+    "PHYSDEV=ens5",
+    "alias eth0 xennet",
+    "alias scsi_hostadapter mptspi",
+    "co:2345:respawn:/sbin/agetty xvc0",
+    "#1:2345:respawn:/sbin/mingetty tty1",
+    "Section \"Device\"",
+    "Driver \"vmware\"",
+    "server 169.254.169.123",
+    "refclock PHC /dev/ptp_hyperv",
     "\u{fffd}",
     "\u{1b}[31m",
 ];
 
-const PATHS: [&str; 23] = [
+const PATHS: [&str; 39] = [
     "/etc/mdadm.conf",
     "/etc/kdump.conf",
     "/etc/systemd/system/data.mount",
@@ -114,6 +141,22 @@ const PATHS: [&str; 23] = [
     "/etc/sysconfig/network-scripts/ifcfg-ens5",
     "/etc/NetworkManager/system-connections/a.nmconnection",
     "/etc/udev/rules.d/70-persistent-net.rules",
+    "/etc/sysconfig/network-scripts/ifcfg-eth0",
+    "/etc/sysconfig/network-scripts/ifcfg-a",
+    "/etc/sysconfig/network-scripts/route-ens5",
+    "/etc/sysconfig/network/ifcfg-ens5",
+    "/etc/sysconfig/network/ifcfg-eth1",
+    "/etc/sysconfig/network/ifroute-ens5",
+    "/etc/NetworkManager/system-connections/b",
+    "/etc/modprobe.conf",
+    "/etc/inittab",
+    "/etc/securetty",
+    "/etc/X11/xorg.conf",
+    "/etc/chrony.conf",
+    "/etc/hosts",
+    "/etc/mkinitcpio.conf",
+    "/etc/mkinitfs/mkinitfs.conf",
+    "/etc/udev/rules.d/70-rehome-net.rules",
 ];
 
 fn soup() -> impl Strategy<Value = Vec<u8>> {
@@ -135,7 +178,32 @@ proptest! {
         let mut tree = tree(fs);
         let facts = inspected(&tree);
         for target in TARGETS {
-            let context = Context { guest: &facts, target, extra_modules: &[] };
+            let context = Context::new(&facts, target);
+            let plan = make_plan(&context, &tree, fixups()).unwrap();
+            apply(&mut tree, &plan.edits).unwrap();
+            let again = make_plan(&context, &tree, fixups()).unwrap();
+            prop_assert!(again.edits.is_empty(), "{:#?}", again.edits);
+        }
+    }
+
+    #[test]
+    fn a_second_plan_is_empty_whatever_is_wished(
+        files in prop::collection::btree_map(prop::sample::select(&PATHS[..]), soup(), 1..4),
+        adapters in 0..3_usize,
+        kept in any::<bool>(),
+        fixed in any::<bool>(),
+    ) {
+        let mut wished = wishes(kept);
+        wished.network.adapters.truncate(adapters);
+        if fixed {
+            wished.network.static_addresses = vec!["ens5=192.0.2.10/24,192.0.2.1,192.0.2.53".parse().unwrap()];
+        }
+        let fs = files.iter().fold(debian(), |fs, (path, content)| fs.with_file(path, content));
+        let fs = with_modules(fs, DEBIAN_KERNEL, &ALL_MODULES);
+        for target in [&KVM, &AZURE, &GENERATION_1] {
+            let mut tree = tree(fs.clone());
+            let facts = inspected(&tree);
+            let context = Context { wishes: &wished, ..Context::new(&facts, target) };
             let plan = make_plan(&context, &tree, fixups()).unwrap();
             apply(&mut tree, &plan.edits).unwrap();
             let again = make_plan(&context, &tree, fixups()).unwrap();

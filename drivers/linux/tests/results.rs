@@ -11,7 +11,7 @@ use phony::*;
 fn migrated(fs: MemFs) -> (GuestTree, Plan) {
     let mut tree = tree(fs);
     let facts = inspected(&tree);
-    let context = Context { guest: &facts, target: &GENERATION_2, extra_modules: &[] };
+    let context = Context::new(&facts, &GENERATION_2);
     let plan = make_plan(&context, &tree, fixups()).unwrap();
     assert_eq!(plan.obstacles().count(), 0, "{:#?}", plan.fixups);
     apply(&mut tree, &plan.edits).unwrap();
@@ -45,7 +45,7 @@ fn debian() {
     let modules = text(&tree, "/etc/initramfs-tools/modules");
     assert_eq!(modules, "# modules\nnvme\nhv_vmbus\nhv_storvsc\nsd_mod\nhv_netvsc\nhid_hyperv\n");
     let interfaces = text(&tree, "/etc/network/interfaces");
-    assert!(interfaces.ends_with("allow-hotplug eth0\niface eth0 inet dhcp\n\tmtu 9001\n"));
+    assert!(interfaces.ends_with("allow-hotplug eth0\niface eth0 inet dhcp\n\tmtu 1500\n"));
     assert!(tree.metadata("/etc/udev/rules.d/70-persistent-net.rules").unwrap().is_none());
     assert!(
         text(&tree, "/etc/cloud/cloud.cfg.d/99-rehome.cfg").contains("datasource_list: [ NoCloud, None ]\n")
@@ -59,7 +59,7 @@ fn modules_of_the_operator_are_added_once() {
     let mut tree = tree(phony::debian());
     let facts = inspected(&tree);
     let extra = ["hv-storvsc".to_owned(), "ata_piix".to_owned()];
-    let context = Context { guest: &facts, target: &GENERATION_1, extra_modules: &extra };
+    let context = Context { extra_modules: &extra, ..Context::new(&facts, &GENERATION_1) };
     let plan = make_plan(&context, &tree, fixups()).unwrap();
     apply(&mut tree, &plan.edits).unwrap();
     let modules = text(&tree, "/etc/initramfs-tools/modules");
@@ -143,7 +143,7 @@ fn other_network_files_are_freed_from_the_source() {
         .with_file("/etc/sysconfig/network-scripts/ifcfg-ens5", "TYPE=Ethernet\nDEVICE=ens5\n");
     let tree = tree(fs);
     let facts = inspected(&tree);
-    let context = Context { guest: &facts, target: &GENERATION_1, extra_modules: &[] };
+    let context = Context::new(&facts, &GENERATION_1);
     let plan = make_plan(&context, &tree, fixups()).unwrap();
     assert_eq!(plan.obstacles().map(|o| o.id).collect::<Vec<_>>(), ["linux-ifcfg"], "the bridge stays");
 
@@ -218,7 +218,7 @@ fn several_pinned_interfaces_need_a_person() {
     ] {
         let tree = tree(phony::debian().with_file(path, content));
         let facts = inspected(&tree);
-        let context = Context { guest: &facts, target: &GENERATION_1, extra_modules: &[] };
+        let context = Context::new(&facts, &GENERATION_1);
         let plan = make_plan(&context, &tree, fixups()).unwrap();
         let obstacles: Vec<_> = plan.obstacles().collect();
         assert_eq!(obstacles.len(), 1, "{path}");

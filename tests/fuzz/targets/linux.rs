@@ -54,7 +54,7 @@ fuzz_target!(init: fuzz::write_seeds(seeds), |input: &[u8]| {
     if driver_linux::inspect(&tree, &mut facts, &phony::MODULES).is_err() {
         return;
     }
-    let context = Context { guest: &facts, target, extra_modules: &[] };
+    let context = Context::new(&facts, target);
     let Ok(plan) = make_plan(&context, &tree, fixups()) else { return };
     apply(&mut tree, &plan.edits).expect("the plan was made for this guest");
     let again = make_plan(&context, &tree, fixups()).expect("the guest can still be planned");

@@ -156,7 +156,7 @@ mod tests {
         let disk = DiskFacts { partitions: vec![partition], ..DiskFacts::default() };
         let guest = Guest { disks: vec![disk], ..Guest::default() };
         let target = &driver_targets::GENERATION_1;
-        let context = Context { guest: &guest, target, extra_modules: &[] };
+        let context = Context::new(&guest, target);
         for (line, expected) in [
             ("\tlinux\t/vmlinuz-1 root=/dev/sda1 ro", Some("\tlinux\t/vmlinuz-1 root=UUID=r ro")),
             ("linuxefi (hd0,gpt1)/vmlinuz root=/dev/xvda1", Some("linuxefi (hd0,gpt1)/vmlinuz root=UUID=r")),

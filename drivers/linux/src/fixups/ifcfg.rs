@@ -1,17 +1,19 @@
-//! ifcfg files of RHEL, CentOS and Amazon Linux 2, and NetworkManager's keyfiles: no MAC address, the target's name.
+//! ifcfg files of RHEL, CentOS and Amazon Linux 2: the target's addresses and names.
 //!
-//! Facts: `HWADDR=` binds an ifcfg file to one card, `DEVICE=` names the interface (RHEL networking guide, "Interface
-//! configuration files"; nm-settings-ifcfg-rh(5)); in keyfiles these are `mac-address` and `interface-name`
-//! (nm-settings-keyfile(5)). NetworkManager takes both kinds by content, not by file name.
+//! Facts: `HWADDR=` binds an ifcfg file to one card, `DEVICE=` names the interface, `PHYSDEV=` the one below a VLAN (RHEL
+//! networking guide, "Interface configuration files"; nm-settings-ifcfg-rh(5)). The scripts of initscripts find the file, and
+//! static routes and rules, by the interface's name.
 
-use crate::config_file::{Line, edit_lines, exists, list, read, read_lossy};
+use crate::config_file::{Line, edit_lines, list, read, read_lossy};
 use crate::ini::{Item, item, pairs};
-use crate::nic_names::{Mapping, is_wired, jumbo_remark, map_to_first, replace_word};
+use crate::moved_files::{self, Move};
+use crate::net_rules::hold;
+use crate::nic_names::{is_wired, plain_mtu, replace_words};
+use crate::nic_plan::{Change, Nic, Pin, assign};
 use driver_core::{Applies, Context, Draft, Fixup};
-use format_core::{Error, Result};
+use format_core::Result;
 
-const IFCFG: &str = "/etc/sysconfig/network-scripts";
-const KEYFILES: &str = "/etc/NetworkManager/system-connections";
+pub(super) const IFCFG: &str = "/etc/sysconfig/network-scripts";
 
 pub(super) struct Ifcfg;
 
@@ -21,111 +23,131 @@ impl Fixup for Ifcfg {
     }
 
     fn title(&self) -> &'static str {
-        "NetworkManager and ifcfg files configure the target's network interface"
+        "ifcfg files configure the target's network interfaces"
     }
 
-    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        if context.target.first_nic.is_none() {
-            return Ok(Applies::no(format!("{} does not rename interfaces", context.target.name)));
-        }
+    fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         let found = !files(draft)?.is_empty();
-        Ok(if found { Applies::Yes } else { Applies::no("there are neither ifcfg files nor connections") })
+        Ok(if found { Applies::Yes } else { Applies::no("there are no ifcfg files") })
     }
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
-        let first = context.target.first_nic.unwrap_or_default();
-        let mut pinned = Vec::new();
-        let mut names = Vec::new();
-        for path in files(draft)? {
-            let text = read_lossy(draft, &path)?.unwrap_or_default();
-            let Some(nic) = Nic::of(&text) else { continue };
-            jumbo_remark(&path, &text).into_iter().for_each(|remark| draft.note(remark));
-            let fits = nic.name.is_none_or(|name| name == first) && !nic.by_address;
-            names.push(if fits { first.to_owned() } else { path.clone() });
-            pinned.extend((!fits).then_some(path));
+        let files = files(draft)?;
+        let mut nics = Vec::new();
+        for path in &files {
+            let text = read_lossy(draft, path)?.unwrap_or_default();
+            nics.extend(nic_of(path, &text));
         }
-        let Mapping::Rename(path) = map_to_first("the guest", &names, first)? else { return Ok(()) };
-        let content = read(draft, &path)?.unwrap_or_default();
-        let reason = format!("the first network interface is {first}, with another MAC address");
-        let new = edit_lines(&content, |line| edit(line, first));
-        match path.strip_prefix(IFCFG).filter(|name| *name != format!("/ifcfg-{first}")) {
-            // The scripts of initscripts find the file by the interface's name.
-            Some(_) => {
-                let renamed = format!("{IFCFG}/ifcfg-{first}");
-                if exists(draft, &renamed)? {
-                    return Err(Error::needs_person(format!(
-                        "{renamed} exists and configures something else"
-                    ))
-                    .hint(format!("give {path} the name of the interface {first} before exporting")));
-                }
-                draft.remove(&path, &reason)?;
-                draft.write(&renamed, new, &reason)?;
-                rename_routes(draft, &path, first, &reason)
-            }
-            None => draft.write(&path, new, &reason),
+        let changes = assign("the guest", nics, context, draft)?;
+        let renames: Vec<(String, String)> =
+            changes.iter().filter_map(Change::rename).map(|(old, new)| (old.into(), new.into())).collect();
+        let mut moves = Vec::new();
+        for path in &files {
+            let Some(content) = read(draft, path)? else { continue };
+            let text = String::from_utf8_lossy(&content);
+            let key = nic_of(path, &text).map(|nic| nic.key);
+            let change = changes.iter().find(|change| Some(&change.nic.key) == key.as_ref());
+            let new = edit_lines(&content, |line| edit(line, change, &renames, context));
+            let to = new_path(path, value(&text, "DEVICE"), change, &renames);
+            moves.push(Move { from: path.clone(), to, content: new });
         }
+        let routes = routes(draft, &renames)?;
+        moves.extend(routes);
+        moved_files::check(draft, &moves)?;
+        moved_files::plan(draft, moves, &format!("the network interfaces of {}", context.target.name))?;
+        hold(draft, context, &changes)
     }
 }
 
-/// Static routes and rules are found by the name of the ifcfg file too.
-fn rename_routes(draft: &mut Draft<'_>, path: &str, first: &str, reason: &str) -> Result<()> {
-    let Some((_, old)) = path.rsplit_once("/ifcfg-") else { return Ok(()) };
-    for kind in ["route", "route6", "rule", "rule6"] {
-        let (from, to) = (format!("{IFCFG}/{kind}-{old}"), format!("{IFCFG}/{kind}-{first}"));
-        let Some(content) = read(draft, &from)?.filter(|_| old != first) else { continue };
-        draft.remove(&from, reason)?;
-        draft.write(
-            &to,
-            edit_lines(&content, |line| Line::Replace(replace_word(line, old, first))),
-            reason,
-        )?;
+/// Static routes and rules of the renamed interfaces.
+fn routes(draft: &Draft<'_>, renames: &[(String, String)]) -> Result<Vec<Move>> {
+    let mut moves = Vec::new();
+    for (old, new) in renames {
+        for kind in ["route", "route6", "rule", "rule6"] {
+            let from = format!("{IFCFG}/{kind}-{old}");
+            let Some(content) = read(draft, &from)? else { continue };
+            let content = edit_lines(&content, |line| Line::Replace(replace_words(line, renames)));
+            moves.push(Move { from, to: format!("{IFCFG}/{kind}-{new}"), content });
+        }
     }
-    Ok(())
+    Ok(moves)
 }
 
-fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
+pub(super) fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
     let mut files = list(draft, IFCFG, "")?;
     files.retain(|path| {
         let name = path.rsplit('/').next().unwrap_or_default();
         name.starts_with("ifcfg-") && name != "ifcfg-lo" && !name.ends_with('~') && !name.ends_with(".bak")
     });
-    files.extend(list(draft, KEYFILES, ".nmconnection")?);
     Ok(files)
 }
 
-/// The wired interface that a file configures.
-struct Nic<'a> {
-    name: Option<&'a str>,
-    by_address: bool,
+fn value<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
+    let found = pairs(text).find(|(_, key, _)| *key == wanted);
+    found.map(|(.., value)| value.trim().trim_matches(['"', '\''])).filter(|value| !value.is_empty())
 }
 
-impl<'a> Nic<'a> {
-    /// `None` for bridges, VPNs and files that configure nothing.
-    fn of(text: &'a str) -> Option<Self> {
-        let value = |keys: [&str; 2]| {
-            let found = pairs(text).find(|(_, key, _)| keys.contains(key));
-            found.map(|(.., value)| value.trim_matches(['"', '\''])).filter(|value| !value.is_empty())
-        };
-        let wired = match value(["TYPE", "type"]) {
-            Some(kind) => matches!(kind, "Ethernet" | "ethernet" | "802-3-ethernet"),
-            None => value(["DEVICE", "HWADDR"]).is_some(),
-        };
-        let name = value(["DEVICE", "interface-name"]);
-        let by_address = value(["HWADDR", "mac-address"]).is_some();
-        (wired && name.is_none_or(is_wired)).then_some(Self { name, by_address })
+/// The wired interface that a file configures; `None` for bridges, VLANs and files that configure nothing.
+pub(super) fn nic_of(path: &str, text: &str) -> Option<Nic> {
+    let hardware = value(text, "HWADDR");
+    let name = value(text, "DEVICE");
+    let wired = match value(text, "TYPE") {
+        Some(kind) => kind.eq_ignore_ascii_case("ethernet"),
+        None => name.is_some() || hardware.is_some(),
+    };
+    if !wired || !name.is_none_or(is_wired) || name.is_none() && hardware.is_none() {
+        return None;
     }
+    let key = name.unwrap_or(path).to_owned();
+    let mac = hardware.and_then(|address| address.parse().ok());
+    Some(Nic { key, name: name.map(str::to_owned), mac, pinned: hardware.is_some() })
 }
 
-fn edit(line: &str, first: &str) -> Line {
-    match item(line) {
-        Item::Pair("HWADDR" | "mac-address", _) => Line::Drop,
-        Item::Pair(key @ ("DEVICE" | "interface-name"), value)
-            if value.trim_matches(['"', '\'']) != first =>
-        {
-            Line::Replace(format!("{key}={first}"))
+fn edit(line: &str, change: Option<&Change>, renames: &[(String, String)], context: &Context<'_>) -> Line {
+    let kept = || plain_mtu(line, context).map_or(Line::Keep, Line::Replace);
+    let Item::Pair(key, value) = item(line) else { return Line::Keep };
+    match (key, change) {
+        ("HWADDR", Some(change)) => match change.pin {
+            Pin::Keep => Line::Keep,
+            Pin::Replace(mac) => Line::Replace(format!("HWADDR={mac}")),
+            // A file without a name becomes one with it.
+            Pin::Drop if change.nic.name.is_none() => {
+                change.name.as_ref().map_or(Line::Drop, |name| Line::Replace(format!("DEVICE={name}")))
+            }
+            Pin::Drop => Line::Drop,
+        },
+        ("DEVICE", Some(change)) => match change.rename() {
+            Some((_, new)) => Line::Replace(format!("DEVICE={new}")),
+            None => kept(),
+        },
+        ("DEVICE" | "PHYSDEV", None) if !renames.is_empty() => {
+            let new = replace_words(value, renames);
+            if new == value { kept() } else { Line::Replace(format!("{key}={new}")) }
         }
-        _ => Line::Keep,
+        _ => kept(),
     }
+}
+
+/// Where the file goes: `ifcfg-NAME`, and `ifcfg-NAME.10` of a VLAN on it.
+fn new_path(
+    path: &str,
+    device: Option<&str>,
+    change: Option<&Change>,
+    renames: &[(String, String)],
+) -> String {
+    let renamed = change.is_some_and(|change| change.name != change.nic.name);
+    let name = match (change.and_then(|change| change.name.as_deref()), device) {
+        (Some(name), _) if renamed => name.to_owned(),
+        (None, Some(device)) => {
+            let new = replace_words(device, renames);
+            if new == device || new.contains('/') {
+                return path.to_owned();
+            }
+            new
+        }
+        _ => return path.to_owned(),
+    };
+    format!("{IFCFG}/ifcfg-{name}")
 }
 
 #[cfg(test)]
@@ -133,19 +155,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_lose_the_card_and_keep_the_rest() {
-        let text = b"DEVICE=\"ens5\"\nBOOTPROTO=dhcp\nHWADDR=06:3f\nONBOOT=yes\n";
-        let edited = edit_lines(text, |line| edit(line, "eth0"));
-        assert_eq!(edited, b"DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n");
-        assert_eq!(edit_lines(&edited, |line| edit(line, "eth0")), edited);
-    }
-
-    #[test]
     fn only_wired_interfaces_count() {
-        assert!(Nic::of("DEVICE=br0\nTYPE=Bridge\n").is_none());
-        assert!(Nic::of("[connection]\ntype=wireguard\ninterface-name=wg0\n").is_none());
-        assert!(Nic::of("").is_none());
-        let nic = Nic::of("[connection]\ntype=ethernet\n[ethernet]\nmac-address=06:3f\n").unwrap();
-        assert!(nic.by_address && nic.name.is_none());
+        assert!(nic_of("x", "DEVICE=br0\nTYPE=Bridge\n").is_none());
+        assert!(nic_of("x", "DEVICE=ens5.10\nVLAN=yes\n").is_none());
+        assert!(nic_of("x", "").is_none());
+        let nic = nic_of("x", "HWADDR=06:3f\n").unwrap();
+        assert!(nic.pinned && nic.name.is_none() && nic.mac.is_none());
+        let nic = nic_of("x", "DEVICE=\"ens5\"\nHWADDR=06:3F:9A:52:C4:1D\n").unwrap();
+        assert_eq!((nic.key.as_str(), nic.mac), ("ens5", "06:3f:9a:52:c4:1d".parse().ok()));
     }
 }

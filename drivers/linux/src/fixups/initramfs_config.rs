@@ -3,11 +3,14 @@
 //! Facts: initramfs-tools adds what /etc/initramfs-tools/modules lists, one module per line (initramfs-tools(7));
 //! dracut adds `add_drivers` of /etc/dracut.conf.d/*.conf also to images for one host (dracut.conf(5)). Without this the
 //! next kernel update inside the guest may build an image without drivers for its disk: Amazon Linux and RHEL configure
-//! `hostonly`, and a rebuild soon after the move may run before every device was seen.
+//! `hostonly`, and a rebuild soon after the move may run before every device was seen. mkinitcpio reads
+//! /etc/mkinitcpio.conf, a shell file, and mkinitcpio.conf.d after it (mkinitcpio.conf(5)): `MODULES`. mkinitfs has a file with patterns of
+//! modules for each of the `features` in /etc/mkinitfs/mkinitfs.conf (mkinitfs(1)).
 
 use super::initramfs::{distinct, load_index, modules_only, required};
-use crate::config_file::{exists, read, read_lossy, with_line};
+use crate::config_file::{Line, edit_lines, exists, read, read_lossy, with_line};
 use driver_core::{Applies, Context, Draft, Fixup};
+use driver_initramfs::ModuleState;
 use format_core::Result;
 
 const INITRAMFS_TOOLS: &str = "/etc/initramfs-tools";
@@ -15,6 +18,10 @@ const MODULES: &str = "/etc/initramfs-tools/modules";
 /// initramfs-tools of Debian 13 and Ubuntu 24.04 brings a program of dracut's in /usr/lib/dracut, but not its modules.
 const DRACUT: [&str; 3] = ["/etc/dracut.conf.d", "/etc/dracut.conf", "/usr/lib/dracut/modules.d"];
 const DRACUT_DROP_IN: &str = "/etc/dracut.conf.d/90-rehome.conf";
+const MKINITCPIO: &str = "/etc/mkinitcpio.conf";
+const MKINITCPIO_FOLDER: &str = "/etc/mkinitcpio.conf.d";
+const MKINITFS: &str = "/etc/mkinitfs/mkinitfs.conf";
+const MKINITFS_FEATURE: &str = "/etc/mkinitfs/features.d/rehome.modules";
 
 pub(super) struct InitramfsConfig;
 
@@ -29,13 +36,14 @@ impl Fixup for InitramfsConfig {
 
     fn by_hand(&self) -> Option<&'static str> {
         Some(
-            "add the modules to /etc/initramfs-tools/modules, or a file with add_drivers+=\" hv_vmbus hv_storvsc \" to /etc/dracut.conf.d",
+            "add the target's drivers to /etc/initramfs-tools/modules, or a file with add_drivers+=\" … \" to /etc/dracut.conf.d",
         )
     }
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        if !exists(draft, INITRAMFS_TOOLS)? && !has_dracut(draft)? {
-            return Ok(Applies::no("neither initramfs-tools nor dracut is installed"));
+        let others = exists(draft, MKINITCPIO)? || exists(draft, MKINITFS)?;
+        if !exists(draft, INITRAMFS_TOOLS)? && !has_dracut(draft)? && !others {
+            return Ok(Applies::no("no builder of initramfs images is configured"));
         }
         Ok(match wanted(context, draft).is_empty() {
             true => Applies::no("the target's drivers are part of the kernel"),
@@ -59,8 +67,56 @@ impl Fixup for InitramfsConfig {
             let content = format!("{comment}\nadd_drivers+=\" {} \"\n", wanted.join(" "));
             draft.write(DRACUT_DROP_IN, content, &reason)?;
         }
+        if exists(draft, MKINITCPIO)? {
+            mkinitcpio(draft, &wanted, &reason)?;
+        }
+        if exists(draft, MKINITFS)? {
+            mkinitfs(context, draft, &wanted, &reason)?;
+        }
         Ok(())
     }
+}
+
+fn mkinitcpio(draft: &mut Draft<'_>, wanted: &[&str], reason: &str) -> Result<()> {
+    let line = format!("MODULES+=({})", wanted.join(" "));
+    if exists(draft, MKINITCPIO_FOLDER)? {
+        return draft.write(&format!("{MKINITCPIO_FOLDER}/90-rehome.conf"), format!("{line}\n"), reason);
+    }
+    let content = read(draft, MKINITCPIO)?.unwrap_or_default();
+    if String::from_utf8_lossy(&content).lines().any(|old| old == line) {
+        return Ok(());
+    }
+    draft.write(MKINITCPIO, with_line(content, &line), reason)
+}
+
+fn mkinitfs(context: &Context<'_>, draft: &mut Draft<'_>, wanted: &[&str], reason: &str) -> Result<()> {
+    let index = context.guest.kernels.first().and_then(|kernel| load_index(draft.tree(), kernel).ok());
+    let Some(index) = index else { return Ok(()) };
+    // `kernel/drivers/hv/hv_vmbus.ko*`: the path is the same in later kernels.
+    let pattern = |module: &&str| match index.state(module) {
+        ModuleState::Module(path) => {
+            let end = path.rfind(".ko").unwrap_or(path.len());
+            Some(format!("{}.ko*\n", path.get(..end)?))
+        }
+        _ => None,
+    };
+    let patterns: String = wanted.iter().filter_map(pattern).collect();
+    draft.write(MKINITFS_FEATURE, patterns, reason)?;
+    let content = read(draft, MKINITFS)?.unwrap_or_default();
+    let mut found = false;
+    let new = edit_lines(&content, |line| {
+        let Some(value) = line.strip_prefix("features=") else { return Line::Keep };
+        found = true;
+        let list = value.trim().trim_matches(['"', '\'']);
+        match list.split_whitespace().any(|feature| feature == "rehome") {
+            true => Line::Keep,
+            false => Line::Replace(format!("features=\"{list} rehome\"")),
+        }
+    });
+    if !found {
+        draft.note(format!("{MKINITFS} has no line with features: add rehome to them for later images"));
+    }
+    draft.write(MKINITFS, new, reason)
 }
 
 fn has_dracut(draft: &Draft<'_>) -> Result<bool> {

@@ -1,28 +1,41 @@
 //! The fixups, in the order in which they run.
 
+mod agents;
 mod bls;
 mod cloud_init;
+mod cloud_mirrors;
 mod crypttab;
+mod device_caches;
 mod device_map;
-mod ec2_agents;
+mod distribution;
+mod first_boot;
 mod fstab;
 mod grub_cfg;
 mod grub_default;
+mod host_keys;
+mod ifcfg;
+mod ifupdown;
 mod initramfs;
 mod initramfs_config;
 mod initramfs_fit;
+mod inittab;
 mod kdump;
+mod keyfiles;
+mod machine_id;
 mod mdadm;
+mod modprobe_aliases;
 mod mount_units;
-
-mod device_caches;
-mod ifcfg;
-mod ifupdown;
 mod netplan;
 mod networkd;
+mod selinux;
+mod static_ip;
+mod time_and_names;
 mod udev_net;
 mod uefi_fallback;
 mod unified_kernels;
+mod wicked;
+mod x11;
+
 use driver_core::Fixup;
 
 pub use uefi_fallback::{FallbackCopy, missing_fallback};
@@ -31,6 +44,7 @@ pub use uefi_fallback::{FallbackCopy, missing_fallback};
 #[must_use]
 pub fn fixups() -> &'static [&'static dyn Fixup] {
     &[
+        &distribution::Distribution,
         &fstab::Fstab,
         &crypttab::Crypttab,
         &mount_units::MountUnits,
@@ -46,11 +60,30 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &initramfs::Initramfs,
         &initramfs_config::InitramfsConfig,
         &cloud_init::CloudInit,
+        &static_ip::StaticIp,
         &netplan::Netplan,
         &ifupdown::Ifupdown,
         &networkd::Networkd,
         &ifcfg::Ifcfg,
+        &keyfiles::Keyfiles,
+        &wicked::Wicked,
         &udev_net::UdevNet,
-        &ec2_agents::Ec2Agents,
+        &agents::EC2,
+        &agents::AZURE,
+        &agents::HYPERV,
+        &agents::GCP,
+        &agents::VMWARE,
+        &agents::VIRTUALBOX,
+        &agents::XEN,
+        &agents::PARALLELS,
+        &cloud_mirrors::CloudMirrors,
+        &time_and_names::TimeAndNames,
+        &inittab::Inittab,
+        &modprobe_aliases::ModprobeAliases,
+        &x11::X11,
+        &machine_id::MachineId,
+        &host_keys::HostKeys,
+        &first_boot::FirstBoot,
+        &selinux::Selinux,
     ]
 }

@@ -1,14 +1,18 @@
-//! netplan: the one configured interface becomes the target's first one.
+//! netplan: the configured interfaces become the target's.
 //!
-//! Facts: cloud-init pins an interface to EC2's MAC address and name (`match: macaddress`, `set-name`); both are gone on
-//! the new machine, and netplan then configures nothing. A definition without `match` applies to the interface of that
+//! Facts: cloud-init pins an interface to its MAC address and name (`match: macaddress`, `set-name`); where both are gone on
+//! the new machine, netplan configures nothing. A definition without `match` applies to the interface of that
 //! name (netplan documentation, "YAML configuration"). Addresses, routes and all else stay.
 
 use crate::config_file::{list, read};
+use crate::net_rules::hold;
 use crate::netplan_text::{Ethernet, ethernets};
-use crate::nic_names::{Mapping, fits_pattern, is_wired, jumbo_remark, map_to_first, replace_word};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, replace_words};
+use crate::nic_plan::{Change, Held, Nic, Pin, assign};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
+
+const FOLDER: &str = "/etc/netplan";
 
 pub(super) struct Netplan;
 
@@ -18,110 +22,195 @@ impl Fixup for Netplan {
     }
 
     fn title(&self) -> &'static str {
-        "netplan configures the target's network interface"
+        "netplan configures the target's network interfaces"
     }
 
-    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        if context.target.first_nic.is_none() {
-            return Ok(Applies::no(format!("{} does not rename interfaces", context.target.name)));
-        }
-        let found = !list(draft, "/etc/netplan", ".yaml")?.is_empty();
+    fn applies(&self, _: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        let found = !list(draft, FOLDER, ".yaml")?.is_empty();
         Ok(if found { Applies::Yes } else { Applies::no("there is no file in /etc/netplan") })
     }
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
-        let first = context.target.first_nic.unwrap_or_default();
-        let mut files = Vec::new();
-        let mut names = Vec::new();
-        for path in list(draft, "/etc/netplan", ".yaml")? {
-            // netplan refuses what is no UTF-8 itself.
-            let Some(text) = read(draft, &path)?.and_then(|bytes| String::from_utf8(bytes).ok()) else {
-                continue;
-            };
-            if !text.contains("ethernets") {
+        let files = files(draft)?;
+        let nics =
+            files.iter().flat_map(|file| &file.ethernets).filter_map(|one| nic_of(one, context)).collect();
+        let changes = assign("netplan", nics, context, draft)?;
+        let mut edited = Vec::new();
+        for file in files {
+            let new = rewrite(&file, &changes, context).map_err(|why| unclear(&file.path, &why))?;
+            edited.push((file.path, new));
+        }
+        let reason = format!("the network interfaces of {}", context.target.name);
+        edited.into_iter().try_for_each(|(path, new)| draft.write(&path, new, &reason))?;
+        // netplan itself gives the name of set-name to what `match` finds.
+        let own = |change: &&Change| {
+            !(change.pin != Pin::Drop && change.nic.pinned && matches!(change.held, Held::Address(_)))
+        };
+        hold(draft, context, changes.iter().filter(own))
+    }
+}
+
+/// A file with the definitions in it.
+pub(super) struct File {
+    pub(super) path: String,
+    pub(super) text: String,
+    pub(super) ethernets: Vec<Ethernet>,
+}
+
+/// The files that define interfaces, in netplan's order.
+///
+/// # Errors
+/// `NeedsPerson` for text that is not understood.
+pub(super) fn files(draft: &Draft<'_>) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for path in list(draft, FOLDER, ".yaml")? {
+        // netplan refuses what is no UTF-8 itself.
+        let Some(text) = read(draft, &path)?.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+            continue;
+        };
+        if !text.contains("ethernets") {
+            continue;
+        }
+        let ethernets =
+            ethernets(&text.split('\n').collect::<Vec<_>>()).map_err(|why| unclear(&path, &why))?;
+        files.push(File { path, text, ethernets });
+    }
+    Ok(files)
+}
+
+fn unclear(path: &str, why: &str) -> Error {
+    Error::needs_person(format!("{path}: {why}"))
+        .hint("write one plain definition in block style for each interface there")
+}
+
+/// The interface of a definition; `None` for patterns that fit the target's too.
+fn nic_of(ethernet: &Ethernet, context: &Context<'_>) -> Option<Nic> {
+    if ethernet.matches.is_none() {
+        return Some(Nic::named(&ethernet.id));
+    }
+    if let Some(pattern) = ethernet.name_pattern.as_deref().filter(|_| ethernet.set_name.is_none()) {
+        let fits = match context.target.first_nic {
+            Some(first) => fits_pattern(pattern, first),
+            None => pattern.contains('*'),
+        };
+        if fits {
+            return None;
+        }
+    }
+    let mac = ethernet.mac.as_deref().and_then(|mac| mac.parse().ok());
+    let name = ethernet.new_name.clone().or_else(|| is_wired(&ethernet.id).then(|| ethernet.id.clone()));
+    Some(Nic { key: ethernet.id.clone(), name, mac, pinned: true })
+}
+
+/// The text with the definitions changed as decided.
+fn rewrite(file: &File, changes: &[Change], context: &Context<'_>) -> Result<String, String> {
+    let mut lines: Vec<Option<String>> = file.text.split('\n').map(|line| Some(line.to_owned())).collect();
+    let mut renames: Vec<(String, String)> = Vec::new();
+    for ethernet in &file.ethernets {
+        let Some(change) = changes.iter().find(|change| change.nic.key == ethernet.id) else { continue };
+        match change.pin {
+            Pin::Keep if ethernet.matches.is_some() => {
+                any_driver(ethernet, context, &mut lines)?;
                 continue;
             }
-            let found = ethernets(&text.split('\n').collect::<Vec<_>>())
-                .map_err(|why| unclear(&path, &why, first))?;
-            names.extend(found.iter().map(|ethernet| configured_name(ethernet, first)));
-            jumbo_remark(&path, &text).into_iter().for_each(|remark| draft.note(remark));
-            files.push((path, text, found));
+            Pin::Replace(mac) => {
+                readdress(ethernet, &mac.to_string(), &mut lines);
+                any_driver(ethernet, context, &mut lines)?;
+                continue;
+            }
+            Pin::Keep | Pin::Drop => {}
         }
-        let Mapping::Rename(old) = map_to_first("netplan", &names, first)? else { return Ok(()) };
-        let reason = format!("the first network interface is {first}, with another MAC address");
-        for (path, text, found) in files {
-            let new = rewrite(&text, &found, &old, first).map_err(|why| unclear(&path, &why, first))?;
-            draft.write(&path, new, &reason)?;
+        let Some(new) = change.name.as_deref() else { continue };
+        free(ethernet, &mut lines);
+        if ethernet.id != new {
+            renames.push((ethernet.id.clone(), new.to_owned()));
         }
-        Ok(())
     }
-}
-
-fn unclear(path: &str, why: &str, first: &str) -> Error {
-    Error::needs_person(format!("{path}: {why}")).hint(format!("write a plain definition for {first} there"))
-}
-
-/// The target's name when the definition fits it already, else the definition's id.
-fn configured_name(ethernet: &Ethernet, first: &str) -> String {
-    let fits = match (&ethernet.matches, &ethernet.name_pattern) {
-        (None, _) => ethernet.id == first,
-        (Some(_), Some(pattern)) => fits_pattern(pattern, first) && ethernet.set_name.is_none(),
-        (Some(_), None) => false,
-    };
-    if fits {
-        first.to_owned()
-    } else if ethernet.id == first {
-        // Pinned by MAC address under the right name: still has to be edited, so it must not count as fitting.
-        format!("{first} ")
-    } else {
-        ethernet.id.clone()
-    }
-}
-
-/// The text with the definitions of `old` renamed and freed from `match` and `set-name`.
-fn rewrite(text: &str, found: &[Ethernet], old: &str, first: &str) -> Result<String, String> {
-    let old = old.trim_end();
-    let mut lines: Vec<Option<String>> = text.split('\n').map(|line| Some(line.to_owned())).collect();
-    let mut gone: Vec<usize> = Vec::new();
-    for ethernet in found {
-        gone.extend(ethernet.matches.clone().into_iter().flatten());
-        gone.extend(ethernet.set_name);
-        if let Some(Some(line)) = lines.get_mut(ethernet.line) {
-            *line = line.replacen(old, first, 1);
-            // netplan refuses all of its files when a definition is empty.
-            if !ethernet.more && (ethernet.matches.is_some() || ethernet.set_name.is_some()) {
-                *line = line.replacen(':', ": {}", 1);
+    // Bridges, bonds and VLANs refer to a definition by its id.
+    for (number, line) in lines.iter_mut().enumerate() {
+        let Some(text) = line.as_mut().filter(|text| !text.trim_start().starts_with('#')) else { continue };
+        let is_id = file.ethernets.iter().any(|ethernet| ethernet.line == number);
+        for rename in renames.iter().filter(|(old, _)| !is_id && !is_wired(old)) {
+            if replace_words(text, std::slice::from_ref(rename)) != *text {
+                return Err(format!(
+                    "line {}: {} may be the interface or something else",
+                    number + 1,
+                    rename.0
+                ));
             }
         }
+        let (indent, rest) = text.split_at(text.len() - text.trim_start().len());
+        // On its own line the id is a key; what follows it may be `{dhcp4: true}`.
+        let new = match rest.split_once(':').filter(|_| is_id) {
+            Some((id, value)) => format!("{indent}{}:{value}", replace_words(id, &renames)),
+            None => format!("{indent}{}", replace_words(rest, &renames)),
+        };
+        *text = plain_mtu(&new, context).unwrap_or(new);
     }
-    for number in gone {
+    Ok(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+}
+
+/// Takes `match` and `set-name` away.
+fn free(ethernet: &Ethernet, lines: &mut [Option<String>]) {
+    let pinned = ethernet.matches.is_some() || ethernet.set_name.is_some();
+    // netplan refuses all of its files when a definition is empty.
+    if let Some(Some(line)) = lines.get_mut(ethernet.line).filter(|_| pinned && !ethernet.more) {
+        *line = line.replacen(':', ": {}", 1);
+    }
+    for number in ethernet.matches.clone().into_iter().flatten().chain(ethernet.set_name) {
         if let Some(line) = lines.get_mut(number) {
             *line = None;
         }
     }
-    // Bridges, bonds and VLANs refer to the definition by its id.
-    for (number, line) in lines.iter_mut().enumerate() {
-        let Some(text) = line.as_mut().filter(|text| !text.trim_start().starts_with('#')) else { continue };
-        let new = replace_word(text, old, first);
-        if new != *text && !is_wired(old) {
-            return Err(format!("line {}: {old} may be the interface or something else", number + 1));
+}
+
+/// Puts another hardware address into `match`.
+fn readdress(ethernet: &Ethernet, mac: &str, lines: &mut [Option<String>]) {
+    let Some(old) = ethernet.mac.as_deref().filter(|old| !old.is_empty()) else { return };
+    for number in ethernet.matches.clone().into_iter().flatten() {
+        if let Some(Some(line)) = lines.get_mut(number) {
+            *line = line.replace(old, mac);
         }
-        *text = new;
     }
-    Ok(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+}
+
+/// Takes the driver out of `match` where the target's is another: the address selects the adapter.
+fn any_driver(
+    ethernet: &Ethernet,
+    context: &Context<'_>,
+    lines: &mut [Option<String>],
+) -> Result<(), String> {
+    let wanted = driver_names(context.target.network_module);
+    let mut in_list = false;
+    for number in ethernet.matches.clone().into_iter().flatten() {
+        let Some(slot) = lines.get_mut(number) else { continue };
+        let text = slot.as_deref().unwrap_or_default().trim();
+        let value = text.strip_prefix("driver:").map(|value| value.trim().trim_matches(['"', '\'']));
+        let foreign = value.is_some_and(|value| !wanted.contains(&value));
+        if number == ethernet.matches.as_ref().map_or(0, |matches| matches.start) && text.contains("driver:")
+        {
+            return Err(format!("line {}: a match by driver in braces", number + 1));
+        }
+        in_list = (in_list && text.starts_with('-')) || (foreign && value == Some(""));
+        if foreign || in_list {
+            *slot = None;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::{Guest, GuestTree, MemFs};
 
-    fn edited(text: &str) -> Result<String, String> {
-        let found = ethernets(&text.split('\n').collect::<Vec<_>>()).unwrap();
-        let names: Vec<_> = found.iter().map(|e| configured_name(e, "eth0")).collect();
-        match map_to_first("netplan", &names, "eth0").map_err(|e| e.to_string())? {
-            Mapping::Fits => Ok(text.to_owned()),
-            Mapping::Rename(old) => rewrite(text, &found, &old, "eth0"),
-        }
+    fn edited(text: &str) -> Result<String> {
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(MemFs::new().with_file("/etc/netplan/a.yaml", text)));
+        let (guest, target) = (Guest::default(), driver_targets::GENERATION_1);
+        let mut draft = Draft::new(&tree);
+        Netplan.plan(&Context::new(&guest, &target), &mut draft)?;
+        Ok(String::from_utf8(draft.read("/etc/netplan/a.yaml", 1 << 20)?.unwrap()).unwrap())
     }
 
     #[test]

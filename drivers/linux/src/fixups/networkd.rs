@@ -1,4 +1,4 @@
-//! systemd-networkd: files that match EC2's interface match the target's.
+//! systemd-networkd: files that match the source's interfaces match the target's.
 //!
 //! Facts: `[Match]` of systemd.network(5) and systemd.link(5) selects by MAC address, name, path or driver; drop-ins in
 //! NAME.network.d add to the lists of the main file. Amazon Linux 2023 configures whatever has the driver `ena`,
@@ -8,13 +8,29 @@
 
 use crate::config_file::{Line, edit_lines, list, read, read_small};
 use crate::ini::{Item, item, pairs};
-use crate::nic_names::{Mapping, fits_pattern, is_wired, map_to_first};
+use crate::net_rules::hold;
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu};
+use crate::nic_plan::{Change, Nic, Pin, assign};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
-const OWN: &str = "/etc/systemd/network";
+pub(super) const OWN: &str = "/etc/systemd/network";
 const VENDOR: &str = "/usr/lib/systemd/network";
-const EC2_DRIVERS: [&str; 6] = ["ena", "ixgbevf", "vif", "xen-netfront", "xen_netfront", "efa"];
+/// Drivers of network adapters that hypervisors make.
+const VIRTUAL_DRIVERS: [&str; 12] = [
+    "ena",
+    "ixgbevf",
+    "vif",
+    "xen-netfront",
+    "xen_netfront",
+    "efa",
+    "virtio_net",
+    "hv_netvsc",
+    "vmxnet3",
+    "gve",
+    "gvnic",
+    "e1000",
+];
 /// Keys of `[Match]` that name a piece of hardware.
 const HARDWARE: [&str; 4] = ["MACAddress", "PermanentMACAddress", "Path", "Driver"];
 
@@ -26,97 +42,162 @@ impl Fixup for Networkd {
     }
 
     fn title(&self) -> &'static str {
-        "systemd-networkd configures the target's network interface"
+        "systemd-networkd configures the target's network interfaces"
     }
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        if context.target.first_nic.is_none() {
-            return Ok(Applies::no(format!("{} does not rename interfaces", context.target.name)));
-        }
         let own = !list(draft, OWN, ".network")?.is_empty() || !list(draft, OWN, ".link")?.is_empty();
-        let found = own || !amazon_files(draft)?.is_empty();
+        let found = own || !driver_files(context, draft)?.is_empty();
         Ok(if found {
             Applies::Yes
         } else {
-            Applies::no("no file of systemd-networkd names EC2's interfaces")
+            Applies::no("no file of systemd-networkd names the source's interfaces")
         })
     }
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
-        let first = context.target.first_nic.unwrap_or_default();
-        let mut pinned = Vec::new();
-        let mut names = Vec::new();
+        let networks = bound(draft, ".network", |path, text| network_nic(path, text, context))?;
+        let links = bound(draft, ".link", |_, text| link_nic(text))?;
+        let nics = |files: &[(String, Nic)]| files.iter().map(|(_, nic)| nic.clone()).collect::<Vec<_>>();
+        // A name that a .link file gives by its address is the name that a .network file uses.
+        let mut named = nics(&networks);
+        for nic in &mut named {
+            let link = links.iter().find(|(_, link)| link.name.is_some() && link.name == nic.name);
+            nic.mac = nic.mac.or_else(|| link.and_then(|(_, link)| link.mac));
+        }
+        let changes = assign(OWN, named, context, draft)?;
+        let link_changes = assign(OWN, nics(&links), context, draft)?;
+        let reason = format!("the network interfaces of {}", context.target.name);
         for path in list(draft, OWN, ".network")? {
-            let text = read_small(draft, &path)?;
-            match selects(&text, first) {
-                Selects::Target => names.push(first.to_owned()),
-                Selects::Source => {
-                    names.push(path.clone());
-                    pinned.push(path);
+            let Some(content) = read(draft, &path)? else { continue };
+            let key = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| &nic.key);
+            let change = changes.iter().find(|change| Some(&change.nic.key) == key && !change.is_none());
+            let mut new = change.map_or(content.clone(), |change| select(&content, change));
+            let nic = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| nic);
+            if nic.is_some_and(|nic| nic.mac.is_some()) {
+                new = any_driver(&new, context);
+            }
+            let new = edit_lines(&new, |line| plain_mtu(line, context).map_or(Line::Keep, Line::Replace));
+            draft.write(&path, new, &reason)?;
+        }
+        for (path, nic) in &links {
+            let Some(change) = link_changes.iter().find(|change| change.nic.key == nic.key) else { continue };
+            match change.pin {
+                Pin::Keep => {}
+                Pin::Replace(_) => {
+                    let content = read(draft, path)?.unwrap_or_default();
+                    draft.write(path, readdress(&content, change), &reason)?;
                 }
-                Selects::Other => {}
+                Pin::Drop => draft.remove(path, "names an interface by the hardware of the source")?,
             }
         }
-        let mut links = Vec::new();
-        for path in list(draft, OWN, ".link")? {
-            if renames_by_hardware(&read_small(draft, &path)?) {
-                links.push(path);
-            }
-        }
-        map_to_first(OWN, &links, first)?;
-        if let Mapping::Rename(path) = map_to_first(OWN, &names, first)? {
-            let content = read(draft, &path)?.unwrap_or_default();
-            let reason = format!("the first network interface is {first}, with another MAC address");
-            draft.write(&path, select_by_name(&content, first), &reason)?;
-        }
-        for path in links {
-            draft.remove(&path, "names an interface by the hardware of the source")?;
-        }
-        for (path, jumbo) in amazon_files(draft)? {
+        for (path, jumbo) in driver_files(context, draft)? {
             let name = path.rsplit('/').next().unwrap_or_default();
-            let mtu = if jumbo { "\n[Link]\nMTUBytes=1500\n" } else { "" };
-            let content = format!("[Match]\nDriver={}\n{mtu}", context.target.network_module);
-            let reason = "the configuration for EC2's drivers serves the target's too";
+            let mtu =
+                if jumbo && !context.wishes.network.keep_mtu { "\n[Link]\nMTUBytes=1500\n" } else { "" };
+            let driver = driver_names(context.target.network_module).join(" ");
+            let content = format!("[Match]\nDriver={driver}\n{mtu}");
+            let reason = "the configuration for the source's drivers serves the target's too";
             draft.write(&format!("{OWN}/{name}.d/90-rehome.conf"), content, reason)?;
         }
-        Ok(())
+        hold(draft, context, changes.iter().chain(&link_changes))
     }
 }
 
-/// What a .network file selects.
-enum Selects {
-    /// The target's first interface, by its name.
-    Target,
-    /// One interface of the source.
-    Source,
-    /// Bridges, tunnels, patterns for others.
-    Other,
+/// The files that are bound to one interface.
+fn bound(
+    draft: &Draft<'_>,
+    suffix: &str,
+    nic: impl Fn(&str, &str) -> Option<Nic>,
+) -> Result<Vec<(String, Nic)>> {
+    let mut found = Vec::new();
+    for path in list(draft, OWN, suffix)? {
+        let text = read_small(draft, &path)?;
+        found.extend(nic(&path, &text).map(|nic| (path, nic)));
+    }
+    Ok(found)
 }
 
-fn selects(text: &str, first: &str) -> Selects {
+/// The interface that a .network file selects; `None` for bridges, patterns for others and what fits the target already.
+fn network_nic(path: &str, text: &str, context: &Context<'_>) -> Option<Nic> {
     let matches =
         || pairs(text).filter(|(section, ..)| *section == "Match").map(|(_, key, value)| (key, value));
     let names: Vec<&str> =
         matches().filter(|(key, _)| *key == "Name").flat_map(|(_, value)| value.split_whitespace()).collect();
-    let driver = matches().any(|(key, value)| key == "Driver" && !value.is_empty());
-    let by_address =
-        matches().any(|(key, value)| key != "Driver" && HARDWARE.contains(&key) && !value.is_empty());
-    if by_address {
-        return Selects::Source;
+    let address = matches().find(|(key, value)| key.ends_with("MACAddress") && !value.is_empty());
+    let by_path = matches().any(|(key, value)| key == "Path" && !value.is_empty());
+    let by_driver = matches().any(|(key, value)| key == "Driver" && !value.is_empty());
+    let name = match names.as_slice() {
+        [one] if is_wired(one) => Some((*one).to_owned()),
+        _ => None,
+    };
+    if address.is_some() || by_path {
+        let mac = address.and_then(|(_, value)| value.trim().parse().ok());
+        let key = name.clone().unwrap_or_else(|| path.to_owned());
+        return Some(Nic { key, name, mac, pinned: true });
     }
-    if driver {
-        return Selects::Other;
+    if by_driver || names.is_empty() {
+        return None;
     }
-    if names.iter().any(|pattern| fits_pattern(pattern, first)) {
-        return Selects::Target;
-    }
-    // `en*` is EC2's interface just as `ens5` is.
+    let first = context.target.first_nic;
+    let fits = |pattern: &&str| match first {
+        Some(first) => fits_pattern(pattern, first),
+        None => pattern.contains('*'),
+    };
+    // `en*` is the source's interface just as `ens5` is.
     let wired = |name: &&str| is_wired(name) || matches!(*name, "en*" | "ens*" | "enX*" | "enp*");
-    if names.iter().any(wired) { Selects::Source } else { Selects::Other }
+    match name {
+        Some(name) => Some(Nic::named(&name)),
+        None if names.iter().any(fits) || !names.iter().any(wired) => None,
+        // Several names or a pattern, of which none is the target's.
+        None => Some(Nic { key: path.to_owned(), pinned: true, ..Nic::default() }),
+    }
+}
+
+/// The interface that a .link file names by its hardware.
+fn link_nic(text: &str) -> Option<Nic> {
+    let hardware = |(section, key, _): (&str, &str, &str)| section == "Match" && HARDWARE.contains(&key);
+    let name = pairs(text)
+        .find(|(section, key, _)| *section == "Link" && *key == "Name")
+        .map(|(.., value)| value.trim())?;
+    let mut keys = pairs(text).filter(|pair| hardware(*pair)).peekable();
+    keys.peek()?;
+    let mac = keys
+        .find(|(_, key, _)| key.ends_with("MACAddress"))
+        .and_then(|(.., value)| value.trim().parse().ok());
+    Some(Nic { mac, pinned: true, ..Nic::named(name) })
+}
+
+/// The content with `[Match]` changed as decided.
+fn select(content: &[u8], change: &Change) -> Vec<u8> {
+    if let Pin::Replace(_) = change.pin {
+        return readdress(content, change);
+    }
+    match &change.name {
+        Some(name) => select_by_name(content, name),
+        None => content.to_vec(),
+    }
+}
+
+/// The content with another address in `[Match]`.
+fn readdress(content: &[u8], change: &Change) -> Vec<u8> {
+    let Pin::Replace(mac) = change.pin else { return content.to_vec() };
+    let mut section = String::new();
+    edit_lines(content, |line| match item(line) {
+        Item::Section(name) => {
+            section = name.to_owned();
+            Line::Keep
+        }
+        Item::Pair("Path", _) if section == "Match" => Line::Replace(format!("MACAddress={mac}")),
+        Item::Pair(key, _) if section == "Match" && key.ends_with("MACAddress") => {
+            Line::Replace(format!("{key}={mac}"))
+        }
+        _ => Line::Keep,
+    })
 }
 
 /// The content with one `Name=` as the only key of `[Match]` that selects hardware.
-fn select_by_name(content: &[u8], first: &str) -> Vec<u8> {
+fn select_by_name(content: &[u8], name: &str) -> Vec<u8> {
     let mut section = String::new();
     let mut written = false;
     edit_lines(content, |line| match item(line) {
@@ -129,19 +210,34 @@ fn select_by_name(content: &[u8], first: &str) -> Vec<u8> {
                 return Line::Drop;
             }
             written = true;
-            Line::Replace(format!("Name={first}"))
+            Line::Replace(format!("Name={name}"))
         }
         _ => Line::Keep,
     })
 }
 
-fn renames_by_hardware(text: &str) -> bool {
-    let hardware = |(section, key, _): (&str, &str, &str)| section == "Match" && HARDWARE.contains(&key);
-    pairs(text).any(hardware) && pairs(text).any(|(section, key, _)| section == "Link" && key == "Name")
+/// The content without a driver in `[Match]` that is not the target's: the address selects the adapter.
+fn any_driver(content: &[u8], context: &Context<'_>) -> Vec<u8> {
+    let wanted = driver_names(context.target.network_module);
+    let mut section = String::new();
+    edit_lines(content, |line| match item(line) {
+        Item::Section(name) => {
+            section = name.to_owned();
+            Line::Keep
+        }
+        Item::Pair("Driver", value) if section == "Match" => {
+            match value.split_whitespace().any(|driver| wanted.contains(&driver)) {
+                true => Line::Keep,
+                false => Line::Drop,
+            }
+        }
+        _ => Line::Keep,
+    })
 }
 
-/// Files for EC2's drivers, and whether they ask for jumbo frames.
-fn amazon_files(draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
+/// Files for virtual drivers of which none is the target's, and whether they set an MTU.
+fn driver_files(context: &Context<'_>, draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
+    let wanted = driver_names(context.target.network_module);
     let mut files = list(draft, VENDOR, ".network")?;
     files.extend(list(draft, OWN, ".network")?);
     let mut found = Vec::new();
@@ -151,10 +247,14 @@ fn amazon_files(draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
             .filter(|(section, key, _)| *section == "Match" && *key == "Driver")
             .flat_map(|(.., value)| value.split_whitespace())
             .collect();
-        let address = pairs(&text).any(|(section, key, _)| section == "Match" && key.ends_with("MACAddress"));
-        if !address && !drivers.is_empty() && drivers.iter().all(|driver| EC2_DRIVERS.contains(driver)) {
-            let jumbo = pairs(&text).any(|(section, key, _)| section == "Link" && key == "MTUBytes");
-            found.push((path, jumbo));
+        let more = pairs(&text).any(|(section, key, _)| {
+            section == "Match" && (key.ends_with("MACAddress") || matches!(key, "Name" | "Path"))
+        });
+        let foreign =
+            drivers.iter().all(|driver| VIRTUAL_DRIVERS.contains(driver) && !wanted.contains(driver));
+        if !more && !drivers.is_empty() && foreign {
+            let mtu = pairs(&text).any(|(section, key, _)| section == "Link" && key == "MTUBytes");
+            found.push((path, mtu));
         }
     }
     Ok(found)
@@ -163,6 +263,7 @@ fn amazon_files(draft: &Draft<'_>) -> Result<Vec<(String, bool)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::Guest;
 
     #[test]
     fn match_sections_are_rewritten() {
@@ -174,25 +275,26 @@ mod tests {
 
     #[test]
     fn files_are_told_apart() {
-        let kind = |text: &str| match selects(text, "eth0") {
-            Selects::Target => "target",
-            Selects::Source => "source",
-            Selects::Other => "other",
-        };
+        let (guest, target) = (Guest::default(), driver_targets::GENERATION_1);
+        let context = Context::new(&guest, &target);
         for (text, expected) in [
-            ("[Match]\nName=ens5\n", "source"),
-            ("[Match]\nName=en*\n", "source"),
-            ("[Match]\nMACAddress=x\nName=eth0\n", "source"),
-            ("[Match]\nName=e*\n", "target"),
-            ("[Match]\nName=eth0 ens5\n", "target"),
-            ("[Match]\nName=br0\n", "other"),
-            ("[Match]\nDriver=ena\n", "other"),
-            ("[Network]\nName=ens5\n", "other"),
-            ("", "other"),
+            ("[Match]\nName=ens5\n", Some((Some("ens5"), false))),
+            ("[Match]\nName=en*\n", Some((None, true))),
+            ("[Match]\nMACAddress=x\nName=eth0\n", Some((Some("eth0"), true))),
+            ("[Match]\nPath=pci-*\n", Some((None, true))),
+            ("[Match]\nName=eth0\n", Some((Some("eth0"), false))),
+            ("[Match]\nName=e*\n", None),
+            ("[Match]\nName=eth0 ens5\n", None),
+            ("[Match]\nName=br0\n", None),
+            ("[Match]\nDriver=ena\n", None),
+            ("[Network]\nName=ens5\n", None),
+            ("", None),
         ] {
-            assert_eq!(kind(text), expected, "{text}");
+            let nic = network_nic("x", text, &context);
+            assert_eq!(nic.as_ref().map(|nic| (nic.name.as_deref(), nic.pinned)), expected, "{text}");
         }
-        assert!(renames_by_hardware("[Match]\nMACAddress=x\n[Link]\nName=ens5\n"));
-        assert!(!renames_by_hardware("[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep\n"));
+        let link = link_nic("[Match]\nMACAddress=06:3f:9a:52:c4:1d\n[Link]\nName=ens5\n").unwrap();
+        assert_eq!((link.name.as_deref(), link.mac.is_some()), (Some("ens5"), true));
+        assert!(link_nic("[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep\n").is_none());
     }
 }

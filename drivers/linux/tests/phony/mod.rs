@@ -1,6 +1,8 @@
 //! Phony guests in memory: what the fixups look at, as the distributions write it for EC2.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod distributions;
+
 use driver_core::{
     DiskFacts, FsFacts, Guest, GuestTree, MemFs, MountFacts, PartitionFacts, PartitionRole, TableKind,
 };

@@ -1,0 +1,197 @@
+//! What the operator wants changed in the guest beyond making it start: nothing, unless asked for.
+
+use format_core::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+/// Everything that can be wished. The default wishes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The network.
+    pub network: NetworkWishes,
+    /// What tells this machine from its copies.
+    pub identity: IdentityWishes,
+    /// The running guest rebuilds its initramfs once with its own tool.
+    pub rebuild_initramfs: bool,
+}
+
+impl Wishes {
+    /// No wish at all.
+    pub const NONE: Self = Self {
+        network: NetworkWishes { adapters: Vec::new(), static_addresses: Vec::new(), keep_mtu: false },
+        identity: IdentityWishes { machine_id: false, ssh_host_keys: false },
+        rebuild_initramfs: false,
+    };
+}
+
+/// What is known and wanted of the machine's network adapters. Which virtual network an adapter is plugged into is no
+/// business of the guest's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkWishes {
+    /// The machine's adapters in order, source and target alike; empty when no description names them.
+    pub adapters: Vec<Adapter>,
+    /// Addresses that replace what the guest has for an interface (`--static-ip`).
+    pub static_addresses: Vec<StaticAddress>,
+    /// The new network carries the source's jumbo frames: an MTU of 9001 stays.
+    pub keep_mtu: bool,
+}
+
+/// One network adapter, before and after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Adapter {
+    /// The address it had.
+    pub source: Option<Mac>,
+    /// The address it will have: the same for `--mac keep`, another for `--mac MAP`, `None` where the target chooses
+    /// (`--mac new`).
+    pub target: Option<Mac>,
+}
+
+/// What tells this machine from its copies (`--regenerate`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdentityWishes {
+    /// A new machine id.
+    pub machine_id: bool,
+    /// New host keys of sshd.
+    pub ssh_host_keys: bool,
+}
+
+/// A hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl FromStr for Mac {
+    type Err = Error;
+
+    /// Reads `06:3f:9a:52:c4:1d`, with `:` or `-`, in either case.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::usage(format!("{text:?} is no hardware address such as 06:3f:9a:52:c4:1d"));
+        let mut octets = [0u8; 6];
+        let mut parts = text.split([':', '-']);
+        for octet in &mut octets {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(wrong)?;
+            *octet =
+                u8::from_str_radix(part, 16).ok().filter(|_| !part.starts_with('+')).ok_or_else(wrong)?;
+        }
+        if parts.next().is_some() {
+            return Err(wrong());
+        }
+        Ok(Self(octets))
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A fixed address for one interface: `eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticAddress {
+    /// The interface as the guest's configuration calls it *before* the move.
+    pub interface: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Bits of the network.
+    pub prefix: u8,
+    /// The default gateway.
+    pub gateway: Option<IpAddr>,
+    /// Name servers.
+    pub dns: Vec<IpAddr>,
+}
+
+impl StaticAddress {
+    /// The netmask in dots; `None` for IPv6.
+    #[must_use]
+    pub fn netmask(&self) -> Option<Ipv4Addr> {
+        let bits = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
+        self.address.is_ipv4().then(|| Ipv4Addr::from(bits))
+    }
+}
+
+impl FromStr for StaticAddress {
+    type Err = Error;
+
+    /// Reads `IFACE=ADDRESS/BITS[,GATEWAY[,DNS]…]`; an empty gateway is none.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |what: &str| {
+            Error::usage(format!("{text:?}: {what}"))
+                .hint("write it as eth0=192.0.2.10/24,192.0.2.1,192.0.2.53 (address, gateway, name servers)")
+        };
+        let (interface, rest) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+        let named = !interface.is_empty()
+            && interface.len() <= 15
+            && interface.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if !named {
+            return Err(wrong("no name of an interface"));
+        }
+        let mut parts = rest.split(',');
+        let (address, prefix) = parts
+            .next()
+            .and_then(|part| part.split_once('/'))
+            .ok_or_else(|| wrong("the address needs a length such as /24"))?;
+        let address: IpAddr = address.parse().map_err(|_| wrong("no IP address"))?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix: u8 = prefix
+            .parse()
+            .ok()
+            .filter(|p| (1..=most).contains(p))
+            .ok_or_else(|| wrong("the length does not fit"))?;
+        let gateway = match parts.next().filter(|part| !part.is_empty()) {
+            Some(part) => Some(part.parse::<IpAddr>().map_err(|_| wrong("the gateway is no IP address"))?),
+            None => None,
+        };
+        if gateway.is_some_and(|gateway| gateway.is_ipv4() != address.is_ipv4()) {
+            return Err(wrong("address and gateway are of different IP versions"));
+        }
+        let dns = parts.map(|part| part.parse().map_err(|_| wrong("a name server is no IP address")));
+        let dns = dns.collect::<Result<Vec<IpAddr>>>()?;
+        if dns.len() > 8 {
+            return Err(wrong("more than 8 name servers"));
+        }
+        Ok(Self { interface: interface.to_owned(), address, prefix, gateway, dns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_wrong_ones_are_refused() {
+        let mac: Mac = "06-3F-9a:52:c4:1d".parse().unwrap();
+        assert_eq!(mac.to_string(), "06:3f:9a:52:c4:1d");
+        for text in ["", "06:3f:9a:52:c4", "06:3f:9a:52:c4:1d:00", "06:3f:9a:52:c4:1g", "+6:3f:9a:52:c4:1d"] {
+            assert!(text.parse::<Mac>().is_err(), "{text}");
+        }
+        let fixed: StaticAddress = "ens5=192.0.2.10/24,192.0.2.1,192.0.2.53,2001:db8::53".parse().unwrap();
+        assert_eq!((fixed.interface.as_str(), fixed.prefix, fixed.dns.len()), ("ens5", 24, 2));
+        assert_eq!(fixed.netmask().unwrap().to_string(), "255.255.255.0");
+        let fixed: StaticAddress = "e=10.0.0.1/32,,10.0.0.2".parse().unwrap();
+        assert_eq!((fixed.gateway, fixed.netmask().unwrap().to_string().as_str()), (None, "255.255.255.255"));
+        assert_eq!("e=2001:db8::1/64".parse::<StaticAddress>().unwrap().netmask(), None);
+        for text in [
+            "192.0.2.1/24",
+            "=192.0.2.1/24",
+            "eth 0=192.0.2.1/24",
+            "eth0=192.0.2.1",
+            "eth0=192.0.2.1/33",
+            "eth0=192.0.2.1/0",
+            "eth0=x/24",
+            "eth0=192.0.2.1/24,x",
+            "eth0=192.0.2.1/24,2001:db8::1",
+            "eth0=192.0.2.1/24,192.0.2.1,x",
+        ] {
+            assert!(text.parse::<StaticAddress>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! SysV init: consoles of Xen become those that the target has, and logins that Xen's tools switched off come back.
+//!
+//! Facts: inittab(5): `id:runlevels:action:process`; the login on Xen's `hvc0` or `xvc0` is a getty there, and /etc/securetty lists
+//! terminals on which root may log in (securetty(5)). XenServer's installer comments out the gettys of `tty1` … (`#1:2345:respawn:/sbin/mingetty tty1`)
+//! and adds one on its own console. A getty on a console that does not exist dies at once, and init starts it again and again.
+
+use crate::config_file::{Line, edit_lines, exists, read, read_lossy};
+use driver_core::{Applies, Context, Draft, Fixup, Platform};
+use format_core::Result;
+
+const INITTAB: &str = "/etc/inittab";
+const SECURETTY: &str = "/etc/securetty";
+const XEN: [&str; 2] = ["hvc0", "xvc0"];
+
+pub(super) struct Inittab;
+
+impl Fixup for Inittab {
+    fn id(&self) -> &'static str {
+        "linux-inittab"
+    }
+
+    fn title(&self) -> &'static str {
+        "logins of SysV init are on consoles that the target has"
+    }
+
+    fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
+        if context.target.platform == Platform::Xen {
+            return Ok(Applies::no("Xen is where these consoles are"));
+        }
+        Ok(if exists(draft, INITTAB)? { Applies::Yes } else { Applies::no("there is no /etc/inittab") })
+    }
+
+    fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
+        let text = read_lossy(draft, INITTAB)?.unwrap_or_default();
+        let ours = ["ttyS0", "tty1"].into_iter().find(|console| {
+            let there = context
+                .target
+                .consoles
+                .iter()
+                .any(|have| have == console || (*have == "tty0" && *console == "tty1"));
+            there && !text.lines().any(|line| runs_getty(line) && has_word(line, console))
+        });
+        if text.lines().any(|line| runs_getty(line) && XEN.iter().any(|console| has_word(line, console))) {
+            let content = read(draft, INITTAB)?.unwrap_or_default();
+            let mut given = false;
+            let new = edit_lines(&content, |line| {
+                if let Some(restored) = switched_off(line) {
+                    return Line::Replace(restored.to_owned());
+                }
+                let Some(xen) = XEN.iter().find(|console| runs_getty(line) && has_word(line, console)) else {
+                    return Line::Keep;
+                };
+                match ours.filter(|console| *console == "ttyS0" && !given) {
+                    Some(console) => {
+                        given = true;
+                        Line::Replace(line.replace(xen, console))
+                    }
+                    None => Line::Replace(format!("#{line}")),
+                }
+            });
+            draft.write(INITTAB, new, "the target does not have Xen's consoles")?;
+        }
+        let Some(content) = read(draft, SECURETTY)? else { return Ok(()) };
+        let listed = String::from_utf8_lossy(&content).into_owned();
+        let mut serial = listed.lines().any(|line| line.trim() == "ttyS0");
+        let new = edit_lines(&content, |line| match XEN.contains(&line.trim()) {
+            true if !serial => {
+                serial = true;
+                Line::Replace("ttyS0".into())
+            }
+            true => Line::Drop,
+            false => Line::Keep,
+        });
+        draft.write(SECURETTY, new, "the target does not have Xen's consoles")
+    }
+}
+
+fn runs_getty(line: &str) -> bool {
+    !line.trim_start().starts_with('#') && line.split(':').count() >= 4 && line.contains("getty")
+}
+
+/// A commented getty on a virtual terminal.
+fn switched_off(line: &str) -> Option<&str> {
+    let bare = line.strip_prefix('#')?;
+    let terminal = bare
+        .split_whitespace()
+        .any(|word| word.strip_prefix("tty").is_some_and(|n| matches!(n, "1" | "2" | "3" | "4" | "5" | "6")));
+    let id = bare.split(':').next()?;
+    let plain = !id.is_empty() && id.len() <= 4 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    (plain && runs_getty(bare) && bare.contains(":respawn:") && terminal).then_some(bare)
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| c.is_whitespace() || c == ':' || c == '/').any(|part| part == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gettys_are_told_from_other_lines() {
+        assert!(runs_getty("co:2345:respawn:/sbin/agetty xvc0 9600 vt100"));
+        assert!(!runs_getty("#co:2345:respawn:/sbin/agetty xvc0 9600 vt100"));
+        assert_eq!(
+            switched_off("#1:2345:respawn:/sbin/mingetty tty1"),
+            Some("1:2345:respawn:/sbin/mingetty tty1")
+        );
+        for line in
+            ["# 1:2345:respawn:/sbin/mingetty tty1", "#T0:23:respawn:/sbin/getty -L ttyS0", "#1: tty1", ""]
+        {
+            assert_eq!(switched_off(line), None, "{line}");
+        }
+        assert!(has_word("h0:2345:respawn:/sbin/getty 38400 hvc0", "hvc0") && !has_word("a hvc01", "hvc0"));
+    }
+}
