@@ -40,6 +40,7 @@
 //! ```
 
 pub mod aws;
+mod definition;
 mod error;
 pub mod hyperv;
 mod mac;
@@ -47,6 +48,7 @@ mod model;
 mod text;
 mod validate;
 
+pub use definition::{Definition, DefinitionOptions, DiskBus, DiskFile, NicModel};
 pub use error::{MachineError, MachineErrorKind, Warning};
 pub use mac::MacAddress;
 pub use model::{
