@@ -1,8 +1,8 @@
-//! From the bytes of a saved file to JSON text, and which dialect it is.
+//! From the bytes of a saved file to text, and which dialect it is.
 
 use serde_json::Value;
 
-use crate::{Machine, MachineError, Warning, aws};
+use crate::{Machine, MachineError, Warning, aws, libvirt, proxmox, xen};
 
 /// Larger than the images of a whole account; small enough to hold in memory.
 const MAX_DOCUMENT: usize = 64 << 20;
@@ -14,21 +14,49 @@ pub enum Dialect {
     Own,
     /// Saved output of the AWS command line.
     Aws,
+    /// Domain XML of libvirt.
+    Libvirt,
+    /// `VMID.conf` of Proxmox VE.
+    Proxmox,
+    /// Configuration of `xl`.
+    Xen,
 }
 
-/// Tells which dialect a JSON text is.
+/// A dialect that is no JSON, with what recognises and what reads it.
+struct Plain {
+    dialect: Dialect,
+    recognises: fn(&str) -> bool,
+    read: fn(&str) -> Result<(Machine, Vec<Warning>), MachineError>,
+}
+
+/// Asked in this order. A text is of one of them at most: XML begins with `<`, and `key: value` is not `key = value`.
+const PLAIN: &[Plain] = &[
+    Plain { dialect: Dialect::Libvirt, recognises: libvirt::looks_like, read: libvirt::machine_from_xml },
+    Plain { dialect: Dialect::Proxmox, recognises: proxmox::looks_like, read: proxmox::machine_from_conf },
+    Plain { dialect: Dialect::Xen, recognises: xen::looks_like, read: xen::machine_from_cfg },
+];
+
+fn plain_dialect(text: &str) -> Option<&'static Plain> {
+    PLAIN.iter().find(|plain| (plain.recognises)(text))
+}
+
+/// Tells which dialect a text is.
 ///
 /// # Errors
-/// [`MachineError::Json`] when it is no JSON, [`MachineError::UnknownDialect`] when it is something else.
+/// [`MachineError::Json`] when it is of no other dialect and no JSON, [`MachineError::UnknownDialect`] when it is JSON
+/// of something else.
 pub fn detect(text: &str) -> Result<Dialect, MachineError> {
     check_length(text.len())?;
-    dialect_of(&parse(text, 1)?)
+    match plain_dialect(text) {
+        Some(plain) => Ok(plain.dialect),
+        None => dialect_of(&parse(text, 1)?),
+    }
 }
 
-/// Reads a machine from the contents of one or more saved files, of either dialect.
+/// Reads a machine from the contents of one or more saved files, of any dialect; only AWS has several.
 ///
 /// Understands UTF-8 with or without a byte order mark, and the UTF-16 that a redirection in Windows PowerShell
-/// writes. `instance` chooses among several AWS instances and is ignored for our own schema.
+/// writes. `instance` chooses among several AWS instances and is ignored otherwise.
 ///
 /// # Errors
 /// [`crate::MachineErrorKind::Invalid`] for what cannot be understood or contradicts itself,
@@ -42,6 +70,11 @@ pub fn read_documents(
         .enumerate()
         .map(|(index, bytes)| decode(bytes, index + 1))
         .collect::<Result<_, _>>()?;
+    if let [text] = texts.as_slice()
+        && let Some(plain) = plain_dialect(text)
+    {
+        return (plain.read)(text);
+    }
     let values: Vec<Value> =
         texts.iter().enumerate().map(|(index, text)| parse(text, index + 1)).collect::<Result<_, _>>()?;
     let dialects: Vec<Dialect> = values.iter().map(dialect_of).collect::<Result<_, _>>()?;
