@@ -61,6 +61,14 @@ pub enum MachineError {
         /// What is missing or contradictory.
         reason: String,
     },
+    /// A description in another language than JSON cannot be read, or lacks something a machine needs.
+    #[error("{dialect}: {reason}")]
+    Dialect {
+        /// Whose description: `vmx` or `ovf`.
+        dialect: &'static str,
+        /// What was read, what was expected, and the line where it is known.
+        reason: String,
+    },
     /// The files given for the target do not fit the machine.
     #[error("hyper-v: {reason}")]
     Files {
@@ -70,7 +78,7 @@ pub enum MachineError {
     /// Valid, but cannot be expressed or run there.
     #[error("{what}: {reason}")]
     Unsupported {
-        /// Who cannot: `aws` or `hyper-v`.
+        /// Who cannot: `aws`, `hyper-v` or another dialect.
         what: &'static str,
         /// What was asked for and what is possible.
         reason: String,

@@ -15,6 +15,10 @@
 //! | own JSON ([`SCHEMA`]) | yes | yes |
 //! | [`aws`]: `describe-instances`, `-volumes`, `-images`, `-instance-types` | yes | no |
 //! | [`hyperv`]: PowerShell 5.1 script | no | yes |
+//! | [`vmx`]: VMware's configuration file | yes | yes |
+//! | [`ovf`]: envelopes of VMware and VirtualBox, and their manifest | yes | yes |
+//! | [`virtualbox`]: script for VBoxManage | no | yes |
+//! | [`clouds`]: scripts for Azure, Google Cloud and EC2, `import-image` JSON | no | yes |
 //!
 //! Names come from strangers. The model refuses control characters and characters that reorder text; a writer quotes
 //! every foreign value by its target's rules and never puts one into a comment.
@@ -40,13 +44,23 @@
 //! ```
 
 pub mod aws;
+mod bash;
+pub mod clouds;
 mod definition;
 mod error;
+mod guest_ids;
 pub mod hyperv;
 mod mac;
 mod model;
+mod notes;
+pub mod ovf;
 mod text;
 mod validate;
+pub mod virtualbox;
+mod vmware;
+pub mod vmx;
+mod writing;
+mod xml;
 
 pub use definition::{Definition, DefinitionOptions, DiskBus, DiskFile, NicModel};
 pub use error::{MachineError, MachineErrorKind, Warning};

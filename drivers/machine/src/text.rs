@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Machine, MachineError, Warning, aws};
+use crate::{Machine, MachineError, Warning, aws, ovf, vmx, xml};
 
 /// Larger than the images of a whole account; small enough to hold in memory.
 const MAX_DOCUMENT: usize = 64 << 20;
@@ -14,21 +14,30 @@ pub enum Dialect {
     Own,
     /// Saved output of the AWS command line.
     Aws,
+    /// A VMX file of VMware.
+    Vmx,
+    /// An OVF envelope.
+    Ovf,
 }
 
-/// Tells which dialect a JSON text is.
+/// Tells which dialect a text is.
 ///
 /// # Errors
-/// [`MachineError::Json`] when it is no JSON, [`MachineError::UnknownDialect`] when it is something else.
+/// [`MachineError::Json`] when it is of no dialect in another language and no JSON, [`MachineError::UnknownDialect`]
+/// when it is JSON of something else.
 pub fn detect(text: &str) -> Result<Dialect, MachineError> {
     check_length(text.len())?;
-    dialect_of(&parse(text, 1)?)
+    match unstructured(text.as_bytes()) {
+        Some(dialect) => Ok(dialect),
+        None => dialect_of(&parse(text, 1)?),
+    }
 }
 
 /// Reads a machine from the contents of one or more saved files, of either dialect.
 ///
 /// Understands UTF-8 with or without a byte order mark, and the UTF-16 that a redirection in Windows PowerShell
-/// writes. `instance` chooses among several AWS instances and is ignored for our own schema.
+/// writes; a VMX file names its own character set. `instance` chooses among several AWS instances or machines of an
+/// envelope and is ignored where there is one only.
 ///
 /// # Errors
 /// [`crate::MachineErrorKind::Invalid`] for what cannot be understood or contradicts itself,
@@ -37,6 +46,9 @@ pub fn read_documents(
     documents: &[&[u8]],
     instance: Option<&str>,
 ) -> Result<(Machine, Vec<Warning>), MachineError> {
+    if let Some(found) = read_alone(documents, instance)? {
+        return Ok(found);
+    }
     let texts: Vec<String> = documents
         .iter()
         .enumerate()
@@ -53,6 +65,37 @@ pub fn read_documents(
             Err(MachineError::Json { document: "machine JSON".into(), reason })
         }
         _ => aws::machine_from_describe(&values, instance),
+    }
+}
+
+/// The dialects that are no JSON.
+fn unstructured(bytes: &[u8]) -> Option<Dialect> {
+    if vmx::is_vmx(bytes) {
+        return Some(Dialect::Vmx);
+    }
+    let text = decode(bytes, 1).ok()?;
+    ovf::is_envelope(&text).then_some(Dialect::Ovf)
+}
+
+/// Reads a document of a dialect that describes a machine in one file; `None` when there is none.
+fn read_alone(
+    documents: &[&[u8]],
+    instance: Option<&str>,
+) -> Result<Option<(Machine, Vec<Warning>)>, MachineError> {
+    let found =
+        documents.iter().enumerate().find_map(|(index, bytes)| Some((index, bytes, unstructured(bytes)?)));
+    let Some((index, bytes, dialect)) = found else { return Ok(None) };
+    if documents.len() > 1 {
+        let others = documents.len() - 1;
+        let reason = format!("document {} is given together with {others} other documents", index + 1);
+        return Err(MachineError::Dialect {
+            dialect: if dialect == Dialect::Vmx { "vmx" } else { "ovf" },
+            reason,
+        });
+    }
+    match dialect {
+        Dialect::Vmx => vmx::machine_from_vmx(bytes).map(Some),
+        _ => ovf::machine_from_ovf(&decode(bytes, index + 1)?, instance).map(Some),
     }
 }
 
@@ -78,6 +121,10 @@ fn dialect_of(value: &Value) -> Result<Dialect, MachineError> {
 }
 
 fn parse(text: &str, number: usize) -> Result<Value, MachineError> {
+    if let Some(name) = xml::root_name(text) {
+        let found = format!("XML with the root element {}", crate::error::shown(name));
+        return Err(MachineError::UnknownDialect { found, expected: "`Envelope`" });
+    }
     serde_json::from_str(text).map_err(|error| MachineError::Json {
         document: format!("document {number}"),
         reason: error.to_string().chars().flat_map(char::escape_debug).take(400).collect(),
