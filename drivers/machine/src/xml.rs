@@ -8,7 +8,8 @@ use crate::MachineError;
 
 /// Descriptions with translated licence texts have a few hundred KiB.
 const MAX_BYTES: usize = 8 << 20;
-const MAX_NODES: u32 = 500_000;
+const MAX_NODES: u32 = 200_000;
+const MAX_TAGS: usize = 200_000;
 /// The parser compares each attribute of a tag with the ones before it.
 const MAX_ATTRIBUTES: usize = 256;
 /// The parser carries every namespace in scope from element to element.
@@ -32,6 +33,9 @@ pub(crate) fn parse<'a>(text: &'a str, what: &'static str) -> Result<Document<'a
 /// Refuses documents on which the parser would work for more than a second.
 fn check_effort(text: &str, what: &'static str) -> Result<(), MachineError> {
     let refuse = |reason: String| Err(MachineError::Dialect { dialect: what, reason });
+    if text.bytes().filter(|&byte| byte == b'<').count() > MAX_TAGS {
+        return refuse(format!("more than {MAX_TAGS} tags"));
+    }
     let (mut declarations, mut prefixes) = (0_usize, BTreeSet::new());
     // No `<` stands in an attribute: one tag at most lies between two of them.
     for tag in text.split('<') {
