@@ -10,8 +10,9 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-
 
 # What judges the product in the tests, and what the boot test makes and starts its guests with.
 test_packages=(
+    libvirt-clients libxml2-utils
     b3sum btrfs-progs bzip2 cpio debootstrap dosfstools e2fsprogs fdisk g++ gddrescue gdisk gzip grub-common
-    grub-efi-amd64-bin grub-pc-bin hyperfine initramfs-tools-core jq kmod libarchive-tools libxml2-utils lz4 mtools ovmf procps
+    grub-efi-amd64-bin grub-pc-bin hyperfine initramfs-tools-core jq kmod libarchive-tools lz4 mtools ovmf procps
     python3-libvhdi shellcheck time util-linux xfsprogs xz-utils zstd
 )
 

@@ -4,8 +4,8 @@ use super::dictionary::encode_value;
 use crate::definition::definition_file;
 use crate::vmware::{self, Controller};
 use crate::{
-    Clock, Definition, DefinitionOptions, Disk, DiskFile, MacAddress, Machine, MachineError, Nic, Warning,
-    guest_ids, writing,
+    Clock, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, MacAddress, Machine, MachineError,
+    Nic, Warning, guest_ids, writing,
 };
 
 const WHAT: &str = "vmx";
@@ -62,7 +62,10 @@ fn head(lines: &mut Lines, machine: &Machine, options: &DefinitionOptions, file_
     lines.add("displayName", &machine.name);
     lines.add("annotation", machine.notes.as_deref().unwrap_or("Migrated by rehome"));
     lines.add("guestOS", guest_ids::guest_id(machine).vmx);
-    lines.add("firmware", vmware::firmware_word(options));
+    // BIOS is what no entry means; libvirt knows no other word than efi.
+    if options.firmware == FirmwareKind::Uefi {
+        lines.add("firmware", "efi");
+    }
     if options.secure_boot {
         lines.add("uefi.secureBoot.enabled", "TRUE");
     }
