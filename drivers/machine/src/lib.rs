@@ -60,7 +60,6 @@ pub mod virtualbox;
 mod vmware;
 pub mod vmx;
 mod writing;
-mod xml;
 
 pub use definition::{Definition, DefinitionOptions, DiskBus, DiskFile, NicModel};
 pub use error::{MachineError, MachineErrorKind, Warning};

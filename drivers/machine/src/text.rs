@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Machine, MachineError, Warning, aws, ovf, vmx, xml};
+use crate::{Machine, MachineError, Warning, aws, ovf, vmx};
 
 /// Larger than the images of a whole account; small enough to hold in memory.
 const MAX_DOCUMENT: usize = 64 << 20;
@@ -121,7 +121,7 @@ fn dialect_of(value: &Value) -> Result<Dialect, MachineError> {
 }
 
 fn parse(text: &str, number: usize) -> Result<Value, MachineError> {
-    if let Some(name) = xml::root_name(text) {
+    if let Some(name) = ovf::xml_root(text) {
         let found = format!("XML with the root element {}", crate::error::shown(name));
         return Err(MachineError::UnknownDialect { found, expected: "`Envelope`" });
     }

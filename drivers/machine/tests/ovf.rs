@@ -374,6 +374,16 @@ fn what_is_written_is_well_formed_and_read_again() {
 }
 
 #[test]
+fn what_xml_cannot_hold_is_unsupported() {
+    for name in ["a\u{ffff}b", "a\u{fffe}b"] {
+        let source = machine(name, 1);
+        let error =
+            definition(&source, &options(&source, "vmdk", DiskBus::Sata, NicModel::E1000)).unwrap_err();
+        assert_eq!(error.kind(), MachineErrorKind::Unsupported);
+    }
+}
+
+#[test]
 fn a_manifest_lists_the_digests() {
     let files = [
         Digested { file: "web.ovf".into(), sha256: [0xab; 32] },

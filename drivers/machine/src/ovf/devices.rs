@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::envelope::{DiskEntry, File, Item, disks as disk_entries, files};
+use super::xml::{attribute, child, children};
 use super::{Notes, Source};
 use crate::error::shown;
 use crate::validate::plain_text_fault;
-use crate::xml::{attribute, child, children};
 use crate::{Bus, Disk, DiskSource, MacAddress, MachineError, Nic};
 
 pub(super) const IDE: u32 = 5;
@@ -65,13 +65,16 @@ pub(super) fn disks(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Vec<Di
     Ok((0..).zip(found).map(|(order, (_, disk))| Disk { order, boot: order == 0, ..disk }).collect())
 }
 
-/// Id, size and image name of a disk item; `None` for a disk without content, which is a warning.
+/// Id, size in bytes and image name.
+type Content<'a> = (&'a str, Option<u64>, String);
+
+/// What a disk item holds; `None` for a disk without content, which is a warning.
 fn content<'a>(
     item: &Item<'a, '_>,
     entries: &BTreeMap<&'a str, DiskEntry<'a>>,
     files: &BTreeMap<&'a str, File<'a>>,
     notes: &mut Notes,
-) -> Result<Option<(&'a str, Option<u64>, String)>, MachineError> {
+) -> Result<Option<Content<'a>>, MachineError> {
     let empty = |notes: &mut Notes| {
         let message =
             format!("disk {} has no image, it is left out: make an empty one on the target", item.title());

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::Node;
 
+use super::xml::{attribute, child, children, text};
 use super::{Notes, units};
 use crate::MachineError;
 use crate::error::shown;
-use crate::xml::{attribute, child, children, text};
 
 /// `File` of the References.
 pub(super) struct File<'a> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::devices::{DISK, ETHERNET, IDE, LOGICAL_DISK, OTHER_STORAGE, SCSI};
+use super::xml::{attribute, child, children};
 use super::{Notes, Source};
 use crate::error::shown;
-use crate::xml::{attribute, child, children};
 
 /// Items by their ResourceType (CIM_ResourceAllocationSettingData): code, and what is lost.
 const ITEMS: &[(u32, &str, &str)] = &[
@@ -62,7 +62,7 @@ fn items(source: &Source<'_, '_>, notes: &mut Notes) {
             notes.warn("ovf-nvdimm", format!("{} is not taken over", item.title()));
         } else if let Some((_, code, what)) = ITEMS.iter().find(|(kind, ..)| *kind == item.kind) {
             notes.warn(code, format!("the {what} {} is not taken over", item.title()));
-        } else if !SILENT.contains(&item.kind) && !(item.kind == 1 && is_plumbing(&sub_type)) {
+        } else if !(SILENT.contains(&item.kind) || item.kind == 1 && is_plumbing(&sub_type)) {
             *unknown.entry(item.kind).or_default() += 1;
         }
     }

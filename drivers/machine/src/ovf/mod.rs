@@ -20,6 +20,7 @@ mod manifest;
 mod system;
 mod units;
 mod write;
+mod xml;
 
 pub use manifest::{Digested, manifest};
 pub use write::definition;
@@ -30,9 +31,9 @@ use roxmltree::Node;
 
 use crate::error::shown;
 use crate::notes::Notes;
-use crate::xml::{attribute, child, children, text};
-use crate::{Machine, MachineError, SchemaVersion, Warning, xml};
+use crate::{Machine, MachineError, SchemaVersion, Warning};
 use envelope::Item;
+use xml::{attribute, child, children, text};
 
 const ENVELOPE_0_9: &str = "http://www.vmware.com/schema/ovf/1/envelope";
 const ENVELOPES: [&str; 2] =
@@ -50,7 +51,12 @@ struct Source<'a, 'i> {
 
 /// Whether a text is an envelope, by its root element.
 pub(crate) fn is_envelope(text: &str) -> bool {
-    xml::root_name(text) == Some("Envelope")
+    xml_root(text) == Some("Envelope")
+}
+
+/// Local name of the root element of a text that begins like XML, whatever it describes.
+pub(crate) fn xml_root(text: &str) -> Option<&str> {
+    xml::root_name(text)
 }
 
 /// Makes the machine of an OVF envelope, at most 8 MiB. `instance` is the id of a VirtualSystem, needed only when the

@@ -1,10 +1,10 @@
 //! What the machine is: name, firmware, processors, memory, operating system.
 
 use super::envelope::config;
+use super::xml::{attribute, child, text};
 use super::{Notes, Source, units};
 use crate::error::shown;
 use crate::validate::{name_fault, plain_text_fault};
-use crate::xml::{attribute, child, text};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, MachineError, OsFamily, OsHint, Topology, guest_ids,
 };
@@ -88,7 +88,7 @@ pub(super) fn cpu(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Cpu, Mac
     let cores =
         item.field("CoresPerSocket").and_then(|text| text.parse::<u32>().ok()).filter(|cores| *cores > 0);
     let Some(cores) = cores else { return Ok(Cpu { count, topology: None }) };
-    if count == 0 || count % cores != 0 {
+    if count == 0 || !count.is_multiple_of(cores) {
         let message = format!("{count} processors cannot be divided into sockets of {cores} cores");
         notes.warn("ovf-topology", message);
         return Ok(Cpu { count, topology: None });

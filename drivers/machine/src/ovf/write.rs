@@ -105,11 +105,23 @@ struct Xml {
 }
 
 impl Xml {
+    /// Two characters of Unicode are no characters of XML 1.0 (section 2.2).
+    fn check(text: &str) -> Result<(), MachineError> {
+        match text.chars().find(|c| matches!(c, '\u{fffe}' | '\u{ffff}')) {
+            Some(bad) => Err(MachineError::Unsupported {
+                what: WHAT,
+                reason: format!("the character U+{:04X} cannot stand in XML", u32::from(bad)),
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn event(&mut self, event: Event<'_>) -> Result<(), MachineError> {
         self.writer.write_event(event).map_err(failed)
     }
 
     fn open(&mut self, name: &str, attributes: &[(&str, &str)]) -> Result<(), MachineError> {
+        attributes.iter().try_for_each(|(_, value)| Self::check(value))?;
         self.event(Event::Start(BytesStart::new(name).with_attributes(attributes.iter().copied())))
     }
 
@@ -122,6 +134,7 @@ impl Xml {
     }
 
     fn text(&mut self, name: &str, attributes: &[(&str, &str)], text: &str) -> Result<(), MachineError> {
+        Self::check(text)?;
         self.open(name, attributes)?;
         self.event(Event::Text(BytesText::new(text)))?;
         self.close(name)

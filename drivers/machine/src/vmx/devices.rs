@@ -87,7 +87,8 @@ fn disk_at<'a>(
     let title = title(place);
     let controller = title.split(':').next().unwrap_or_default();
     let kind = device.get("devicetype").copied().unwrap_or_default().to_ascii_lowercase();
-    if kind.contains("cdrom") {
+    let image = device.get("filename").copied().unwrap_or_default().to_ascii_lowercase();
+    if kind.contains("cdrom") || image.ends_with(".iso") {
         notes.warn("vmx-cdrom", format!("the CD-ROM drive {title} is not taken over"));
         return Ok(None);
     }
@@ -195,5 +196,5 @@ fn nic(file: &Dictionary, number: u32, notes: &mut Notes) -> Result<Nic, Machine
         Some(value.to_owned())
     };
     let network = text(&["networkname", "vnet", "dvs.portgroupid", "connectiontype"]);
-    Ok(Nic { mac, network, model: text(&["virtualdev"]), addresses: Vec::new(), ..Nic::default() })
+    Ok(Nic { mac, network, model: text(&["virtualdev"]), addresses: Vec::new() })
 }

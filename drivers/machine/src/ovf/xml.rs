@@ -17,7 +17,7 @@ const MAX_NAMESPACES: usize = 128;
 const MAX_DECLARATIONS: usize = 20_000;
 
 /// Parses a document of the dialect `what`. A document type is refused: it is what entities are declared in.
-pub(crate) fn parse<'a>(text: &'a str, what: &'static str) -> Result<Document<'a>, MachineError> {
+pub(super) fn parse<'a>(text: &'a str, what: &'static str) -> Result<Document<'a>, MachineError> {
     if text.len() > MAX_BYTES {
         return Err(MachineError::TooLarge { actual: text.len(), limit: MAX_BYTES });
     }
@@ -66,7 +66,7 @@ fn check_effort(text: &str, what: &'static str) -> Result<(), MachineError> {
 }
 
 /// Local name of the root element, without parsing the document; `None` when the text does not begin like XML.
-pub(crate) fn root_name(text: &str) -> Option<&str> {
+pub(super) fn root_name(text: &str) -> Option<&str> {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {
         rest = match rest.strip_prefix('<')? {
@@ -83,7 +83,7 @@ pub(crate) fn root_name(text: &str) -> Option<&str> {
 }
 
 /// The child elements with a local name.
-pub(crate) fn children<'a, 'i>(
+pub(super) fn children<'a, 'i>(
     node: Node<'a, 'i>,
     name: &'static str,
 ) -> impl Iterator<Item = Node<'a, 'i>> + use<'a, 'i> {
@@ -91,16 +91,16 @@ pub(crate) fn children<'a, 'i>(
 }
 
 /// The first child element with a local name.
-pub(crate) fn child<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> Option<Node<'a, 'i>> {
+pub(super) fn child<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> Option<Node<'a, 'i>> {
     children(node, name).next()
 }
 
 /// The text of a child element, trimmed; `None` when there is none, or nothing in it.
-pub(crate) fn text<'a>(node: Node<'a, '_>, name: &'static str) -> Option<&'a str> {
+pub(super) fn text<'a>(node: Node<'a, '_>, name: &'static str) -> Option<&'a str> {
     child(node, name).and_then(|child| child.text()).map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// An attribute by its local name.
-pub(crate) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+pub(super) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
     node.attributes().find(|attribute| attribute.name() == name).map(|attribute| attribute.value())
 }
