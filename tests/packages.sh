@@ -12,8 +12,8 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-
 test_packages=(
     libvirt-clients libxml2-utils
     b3sum btrfs-progs bzip2 cpio debootstrap dosfstools e2fsprogs fdisk g++ gddrescue gdisk gzip grub-common
-    grub-efi-amd64-bin grub-pc-bin hyperfine initramfs-tools-core jq kmod libarchive-tools lz4 mtools ovmf procps
-    python3-libvhdi shellcheck time util-linux xfsprogs xz-utils zstd
+    grub-efi-amd64-bin grub-pc-bin hyperfine initramfs-tools-core jq kmod libarchive-tools libvirt-clients libxenmisc4.17
+    libxml2-utils lz4 mtools ovmf perl procps python3-libvhdi python3-yaml shellcheck time util-linux xfsprogs xz-utils zstd
 )
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.

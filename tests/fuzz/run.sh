@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
-all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat initramfs manifest machine linux)
+all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat initramfs manifest machine dialects linux)
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
 corpus=$here/corpus
@@ -177,6 +177,10 @@ make_seeds() { # TARGET
         find "$here/../../drivers/machine" "$here/../../samples" -size -40k -not -name '*schema*' \
             \( -name '*.json' -o -name '*.vmx' -o -name '*.ovf' \) 2>/dev/null |
             while read -r name; do cp "$name" "$folder/$(sha256sum "$name" | cut -c 1-16)"; done
+        ;;
+    dialects)
+        find "$here/../../drivers/machine/tests" \( -name '*.xml' -o -name '*.cfg' -o -name '*.conf' \) |
+            while read -r name; do cp "$name" "$folder/$(basename "$name")"; done
         ;;
     *)
         # Base number and no patch yet; with and without checksums put right.

@@ -98,6 +98,7 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
         cpu: Cpu { count: DEFAULT_CPUS, topology: None },
         memory_mib: DEFAULT_MEMORY_MIB,
         clock: Clock::Utc,
+        tpm: None,
         disks: (0..).zip(sources.iter().zip(&guest.disks)).map(disk).collect(),
         nics: vec![Nic::default()],
         os: None,

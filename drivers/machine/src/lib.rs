@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  machine JSON (own schema) ──▶ Machine::from_json ──────────┐
-//!                                                            ├─▶ Machine ─▶ hyperv::script ─▶ NAME.ps1
-//!  aws ec2 describe-… JSON ────▶ aws::machine_from_describe ─┘   (+ warnings)   (+ warnings)
+//!  aws ec2 describe-… JSON ────▶ aws::machine_from_describe ──┤                ┌─▶ hyperv::script ───────▶ NAME.ps1
+//!  virsh dumpxml ──────────────▶ libvirt::machine_from_xml ───┼─▶ Machine ─────┤
+//!  VMID.conf ──────────────────▶ proxmox::machine_from_conf ──┤   (+ warnings) └─▶ libvirt, proxmox, xen, kubevirt
+//!  xl.cfg ─────────────────────▶ xen::machine_from_cfg ───────┘                    ::definition ─────────▶ NAME.xml …
 //! ```
 //!
 //! A [`Machine`] says what every hypervisor calls by another name: firmware, processors, memory, disks with their
@@ -15,10 +17,17 @@
 //! | own JSON ([`SCHEMA`]) | yes | yes |
 //! | [`aws`]: `describe-instances`, `-volumes`, `-images`, `-instance-types` | yes | no |
 //! | [`hyperv`]: PowerShell 5.1 script | no | yes |
+//! | [`libvirt`]: domain XML for KVM | yes | yes |
+//! | [`proxmox`]: `VMID.conf` in, `qm` script out | yes | yes |
+//! | [`xen`]: configuration of `xl`, HVM and PVH | yes | yes |
+//! | [`kubevirt`]: `VirtualMachine` and `DataVolume` manifest | no | yes |
 //! | [`vmx`]: VMware's configuration file | yes | yes |
 //! | [`ovf`]: envelopes of VMware and VirtualBox, and their manifest | yes | yes |
 //! | [`virtualbox`]: script for VBoxManage | no | yes |
 //! | [`clouds`]: scripts for Azure, Google Cloud and EC2, `import-image` JSON | no | yes |
+//!
+//! A reader tells where each value came from in [`Machine::provenance`]. The newer writers share what they are told
+//! ([`DefinitionOptions`]) and what they give back ([`Definition`]).
 //!
 //! Names come from strangers. The model refuses control characters and characters that reorder text; a writer quotes
 //! every foreign value by its target's rules and never puts one into a comment.
@@ -47,26 +56,33 @@ pub mod aws;
 mod bash;
 pub mod clouds;
 mod definition;
+mod disk_names;
 mod error;
+mod findings;
 mod guest_ids;
 pub mod hyperv;
+pub mod kubevirt;
+pub mod libvirt;
 mod mac;
 mod model;
 mod notes;
 pub mod ovf;
+pub mod proxmox;
 mod text;
 mod validate;
 pub mod virtualbox;
 mod vmware;
 pub mod vmx;
 mod writing;
+pub mod xen;
+mod xml;
 
 pub use definition::{Definition, DefinitionOptions, DiskBus, DiskFile, NicModel};
 pub use error::{MachineError, MachineErrorKind, Warning};
 pub use mac::MacAddress;
 pub use model::{
     Architecture, Bus, Clock, Cpu, Disk, DiskSource, Firmware, FirmwareKind, Machine, Nic, OsFamily, OsHint,
-    SchemaVersion, Topology,
+    SchemaVersion, Topology, Tpm,
 };
 pub use text::{Dialect, detect, read_documents};
 

@@ -31,6 +31,9 @@ pub struct Machine {
     /// What the guest expects of the real-time clock.
     #[serde(default)]
     pub clock: Clock,
+    /// The machine's Trusted Platform Module; absent when it has none, or none is known. Its keys never move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<Tpm>,
     /// 1 to 256 disks; their order is in [`Disk::order`], not in the list.
     pub disks: Vec<Disk>,
     /// Network adapters in the guest's order, at most 64.
@@ -139,6 +142,16 @@ pub enum Clock {
     Utc,
     /// Local time of the host.
     Local,
+}
+
+/// Version of a Trusted Platform Module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the numbers say it all")]
+pub enum Tpm {
+    #[serde(rename = "1.2")]
+    V1_2,
+    #[serde(rename = "2.0")]
+    V2_0,
 }
 
 /// One disk.

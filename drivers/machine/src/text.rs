@@ -1,8 +1,8 @@
-//! From the bytes of a saved file to JSON text, and which dialect it is.
+//! From the bytes of a saved file to text, and which dialect it is.
 
 use serde_json::Value;
 
-use crate::{Machine, MachineError, Warning, aws, ovf, vmx};
+use crate::{Machine, MachineError, Warning, aws, libvirt, ovf, proxmox, vmx, xen};
 
 /// Larger than the images of a whole account; small enough to hold in memory.
 const MAX_DOCUMENT: usize = 64 << 20;
@@ -14,26 +14,53 @@ pub enum Dialect {
     Own,
     /// Saved output of the AWS command line.
     Aws,
+    /// Domain XML of libvirt.
+    Libvirt,
+    /// `VMID.conf` of Proxmox VE.
+    Proxmox,
+    /// Configuration of `xl`.
+    Xen,
     /// A VMX file of VMware.
     Vmx,
     /// An OVF envelope.
     Ovf,
 }
 
+/// A dialect that is no JSON, with what recognises and what reads it.
+struct Plain {
+    dialect: Dialect,
+    recognises: fn(&str) -> bool,
+    read: fn(&str) -> Result<(Machine, Vec<Warning>), MachineError>,
+}
+
+/// Asked in this order. A text is of one of them at most: XML begins with `<`, and `key: value` is not `key = value`.
+const PLAIN: &[Plain] = &[
+    Plain { dialect: Dialect::Libvirt, recognises: libvirt::looks_like, read: libvirt::machine_from_xml },
+    Plain { dialect: Dialect::Proxmox, recognises: proxmox::looks_like, read: proxmox::machine_from_conf },
+    Plain { dialect: Dialect::Xen, recognises: xen::looks_like, read: xen::machine_from_cfg },
+];
+
+fn plain_dialect(text: &str) -> Option<&'static Plain> {
+    PLAIN.iter().find(|plain| (plain.recognises)(text))
+}
+
 /// Tells which dialect a text is.
 ///
 /// # Errors
-/// [`MachineError::Json`] when it is of no dialect in another language and no JSON, [`MachineError::UnknownDialect`]
-/// when it is JSON of something else.
+/// [`MachineError::Json`] when it is of no other dialect and no JSON, [`MachineError::UnknownDialect`] when it is JSON
+/// of something else.
 pub fn detect(text: &str) -> Result<Dialect, MachineError> {
     check_length(text.len())?;
-    match unstructured(text.as_bytes()) {
-        Some(dialect) => Ok(dialect),
+    if let Some(dialect) = vmware_dialect(text.as_bytes()) {
+        return Ok(dialect);
+    }
+    match plain_dialect(text) {
+        Some(plain) => Ok(plain.dialect),
         None => dialect_of(&parse(text, 1)?),
     }
 }
 
-/// Reads a machine from the contents of one or more saved files, of either dialect.
+/// Reads a machine from the contents of one or more saved files, of any dialect; only AWS has several.
 ///
 /// Understands UTF-8 with or without a byte order mark, and the UTF-16 that a redirection in Windows PowerShell
 /// writes; a VMX file names its own character set. `instance` chooses among several AWS instances or machines of an
@@ -46,7 +73,7 @@ pub fn read_documents(
     documents: &[&[u8]],
     instance: Option<&str>,
 ) -> Result<(Machine, Vec<Warning>), MachineError> {
-    if let Some(found) = read_alone(documents, instance)? {
+    if let Some(found) = read_vmware(documents, instance)? {
         return Ok(found);
     }
     let texts: Vec<String> = documents
@@ -54,6 +81,11 @@ pub fn read_documents(
         .enumerate()
         .map(|(index, bytes)| decode(bytes, index + 1))
         .collect::<Result<_, _>>()?;
+    if let [text] = texts.as_slice()
+        && let Some(plain) = plain_dialect(text)
+    {
+        return (plain.read)(text);
+    }
     let values: Vec<Value> =
         texts.iter().enumerate().map(|(index, text)| parse(text, index + 1)).collect::<Result<_, _>>()?;
     let dialects: Vec<Dialect> = values.iter().map(dialect_of).collect::<Result<_, _>>()?;
@@ -68,8 +100,8 @@ pub fn read_documents(
     }
 }
 
-/// The dialects that are no JSON.
-fn unstructured(bytes: &[u8]) -> Option<Dialect> {
+/// VMware's dialects: a VMX file names its own character set, an envelope may hold several machines.
+fn vmware_dialect(bytes: &[u8]) -> Option<Dialect> {
     if vmx::is_vmx(bytes) {
         return Some(Dialect::Vmx);
     }
@@ -77,13 +109,13 @@ fn unstructured(bytes: &[u8]) -> Option<Dialect> {
     ovf::is_envelope(&text).then_some(Dialect::Ovf)
 }
 
-/// Reads a document of a dialect that describes a machine in one file; `None` when there is none.
-fn read_alone(
+/// Reads the one document of a dialect of VMware; `None` when there is none.
+fn read_vmware(
     documents: &[&[u8]],
     instance: Option<&str>,
 ) -> Result<Option<(Machine, Vec<Warning>)>, MachineError> {
     let found =
-        documents.iter().enumerate().find_map(|(index, bytes)| Some((index, bytes, unstructured(bytes)?)));
+        documents.iter().enumerate().find_map(|(index, bytes)| Some((index, bytes, vmware_dialect(bytes)?)));
     let Some((index, bytes, dialect)) = found else { return Ok(None) };
     if documents.len() > 1 {
         let others = documents.len() - 1;
@@ -123,7 +155,7 @@ fn dialect_of(value: &Value) -> Result<Dialect, MachineError> {
 fn parse(text: &str, number: usize) -> Result<Value, MachineError> {
     if let Some(name) = ovf::xml_root(text) {
         let found = format!("XML with the root element {}", crate::error::shown(name));
-        return Err(MachineError::UnknownDialect { found, expected: "`Envelope`" });
+        return Err(MachineError::UnknownDialect { found, expected: "`Envelope` or `domain`" });
     }
     serde_json::from_str(text).map_err(|error| MachineError::Json {
         document: format!("document {number}"),

@@ -158,6 +158,7 @@ pub(crate) struct Codes {
     pub(crate) memory: &'static str,
     pub(crate) topology: &'static str,
     pub(crate) clock: &'static str,
+    pub(crate) tpm: &'static str,
 }
 
 /// Warnings about what VMware's hardware has no field for.
@@ -176,6 +177,13 @@ pub(crate) fn losses(machine: &Machine, codes: &Codes, warnings: &mut Vec<Warnin
             topology.threads
         );
         warnings.push(Warning::new(codes.topology, message));
+    }
+    if machine.tpm.is_some() {
+        warnings.push(Warning::new(
+            codes.tpm,
+            "the machine had a TPM: VMware makes a new one only where it has a key to encrypt with, add it there; what is \
+             sealed to the keys of the old one needs its recovery key",
+        ));
     }
     if machine.clock == crate::Clock::Local {
         warnings.push(Warning::new(

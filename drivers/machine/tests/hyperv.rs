@@ -22,6 +22,7 @@ fn machine(name: &str, disks: usize) -> Machine {
         cpu: Cpu { count: 2, topology: None },
         memory_mib: 4096,
         clock: Clock::Utc,
+        tpm: None,
         disks: (0..disks)
             .map(|index| Disk {
                 id: format!("vol-{index}"),

@@ -9,7 +9,7 @@ use std::process::Command;
 use driver_machine::ovf::{Digested, definition, machine_from_ovf, manifest};
 use driver_machine::{
     Architecture, Bus, Clock, Dialect, DiskBus, DiskSource, FirmwareKind, Machine, MachineErrorKind,
-    NicModel, OsFamily, Warning, detect, read_documents,
+    NicModel, OsFamily, Tpm, Warning, detect, read_documents,
 };
 use machines::{HOSTILE, codes, golden, hostile, hostile_files, kept, machine, options};
 use proptest::prelude::*;
@@ -255,6 +255,17 @@ fn what_is_not_taken_over_is_a_warning() {
         ("uuid=\"{0cc", "uuid=\"{zcc", "ovf-uuid"),
     ] {
         assert_eq!(codes(&read(&VIRTUALBOX.replacen(from, to, 1)).1), [code], "{to}");
+    }
+}
+
+#[test]
+fn a_tpm_is_seen_in_both_flavours() {
+    let item = "<Item><rasd:InstanceID>77</rasd:InstanceID><rasd:ResourceSubType>vmware.vtpm</rasd:ResourceSubType>\
+                <rasd:ResourceType>1</rasd:ResourceType></Item>";
+    assert_eq!(read(&VMWARE.replace("<!-- more -->", item)).0.tpm, Some(Tpm::V2_0));
+    for (kind, tpm) in [("v1_2", Some(Tpm::V1_2)), ("v2_0", Some(Tpm::V2_0)), ("None", None)] {
+        let element = format!("<TrustedPlatformModule type=\"{kind}\"/><RTC");
+        assert_eq!(read(&VIRTUALBOX.replace("<RTC", &element)).0.tpm, tpm);
     }
 }
 

@@ -27,6 +27,7 @@ fn full() -> Value {
         "cpu": { "count": 8, "topology": { "sockets": 2, "cores": 2, "threads": 2 } },
         "memory_mib": 4096,
         "clock": "local",
+        "tpm": "2.0",
         "disks": [
             { "id": "a", "source": { "file": "a.vmdk" }, "bus": "scsi", "order": 0, "boot": true, "size_bytes": 512,
               "device_name": "sda" },

@@ -11,7 +11,7 @@ use driver_machine::clouds::ec2::{S3Place, import_image};
 use driver_machine::clouds::{azure, ec2, gcp};
 use driver_machine::{
     Architecture, Cpu, DefinitionOptions, DiskBus, FirmwareKind, Machine, MachineErrorKind, Nic, NicModel,
-    virtualbox,
+    Tpm, virtualbox,
 };
 use machines::{HOSTILE, Writer, codes, golden, hostile, hostile_files, machine, options};
 use stand_ins::{Workplace, variables};
@@ -268,6 +268,35 @@ fn what_the_targets_have_not_is_unsupported() {
         given.firmware = FirmwareKind::Bios;
         given.secure_boot = false;
         assert_eq!((target.write)(&arm, &given).unwrap_err().kind(), MachineErrorKind::Unsupported);
+    }
+}
+
+#[test]
+fn a_tpm_becomes_a_new_one() {
+    let mut source = machine("web", 1);
+    source.tpm = Some(Tpm::V2_0);
+    source.nics.clear();
+    source.firmware.secure_boot = None;
+    for (target, wanted) in TARGETS.iter().zip([
+        "modifyvm | web | --tpm-type | 2.0",
+        "--security-type | TrustedLaunch | --enable-secure-boot | false | --enable-vtpm | true",
+        " | --shielded-vtpm\n",
+        "--tpm-support | v2.0",
+    ]) {
+        let mut given = given(&source, target);
+        let made = (target.write)(&source, &given).unwrap();
+        assert!(codes(&made.warnings).contains(&format!("{}-tpm-new", target.name).as_str()));
+        let one_network: Vec<(&str, &str)> =
+            target.filled.iter().map(|(name, value)| (*name, value.split(' ').next().unwrap())).collect();
+        let place = Workplace::new(&made.text, &given);
+        let run = place.run(&one_network);
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        assert!(place.calls_as_text().contains(wanted), "{}", place.calls_as_text());
+        given.firmware = FirmwareKind::Bios;
+        if target.name != "virtualbox" {
+            let text = (target.write)(&source, &given).unwrap().text;
+            assert!(text.contains("\nTPM='off'\n"), "{}", target.name);
+        }
     }
 }
 

@@ -201,6 +201,8 @@ fn contradictions_are_refused_with_the_line() {
         refused(&SAMPLE.replace("present = \"TRUE\"", "present = \"FALSE\""))
             .contains("disks: has 0 entries")
     );
+    let tpm = |line: &str| read(&format!("{SAMPLE}{line}\n")).0.tpm;
+    assert_eq!((tpm(""), tpm("vtpm.present = TRUE")), (None, Some(driver_machine::Tpm::V2_0)));
     let encrypted = machine_from_vmx(format!("{SAMPLE}encryption.data = \"AAAA\"\n").as_bytes()).unwrap_err();
     assert_eq!(encrypted.kind(), MachineErrorKind::Unsupported);
 }

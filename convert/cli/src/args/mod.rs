@@ -225,8 +225,8 @@ pub(crate) struct MigrateArgs {
     /// The folder for disks, manifests, script and report; it is created when only its last part is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// What the machine is: rehome's own JSON, or what `aws ec2 describe-instances`, `describe-volumes` and
-    /// `describe-images` printed. Repeatable.
+    /// What the machine is: rehome's own JSON, what `aws ec2 describe-instances`, `describe-volumes` and
+    /// `describe-images` printed (repeatable), a domain of libvirt (XML), a VMID.conf of Proxmox VE, or an xl.cfg of Xen.
     #[arg(long, value_name = "FILE")]
     pub(crate) machine: Vec<PathBuf>,
     /// Which instance of the machine files is meant, when they hold several.

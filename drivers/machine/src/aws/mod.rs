@@ -31,7 +31,7 @@ use crate::notes::Notes;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, Machine, MachineError, OsFamily, OsHint, SchemaVersion,
-    Topology, Warning,
+    Topology, Tpm, Warning,
 };
 use describe::{Document, Image, Instance, InstanceType, Volume};
 
@@ -102,6 +102,7 @@ fn machine_of(source: &Source<'_>, notes: &mut Notes) -> Result<Machine, Machine
         memory_mib,
         // EC2 sets RealTimeIsUniversal in its Windows images; every guest there sees a UTC clock.
         clock: Clock::Utc,
+        tpm: tpm(source),
         disks: devices::disks(source, notes)?,
         nics: devices::nics(source, notes),
         os: os_hint(source),
@@ -244,6 +245,13 @@ fn firmware(source: &Source<'_>, architecture: Architecture, notes: &mut Notes) 
         format!("the documents hold no boot mode; {default} is EC2's default for this architecture"),
     );
     Firmware { kind, secure_boot: None }
+}
+
+/// NitroTPM has version 2.0 only.
+fn tpm(source: &Source<'_>) -> Option<Tpm> {
+    let image = source.image.and_then(|image| image.tpm_support.as_deref());
+    let stated = source.instance.tpm_support.as_deref().or(image)?;
+    (stated == "v2.0").then_some(Tpm::V2_0)
 }
 
 fn capacity(source: &Source<'_>, notes: &mut Notes) -> (Cpu, u64) {

@@ -22,6 +22,9 @@ tool() { # COMMAND
     command -v "$1" >/dev/null || die "$1 is not installed"
 }
 
+# Older ones take an empty array for an unset variable.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || die "this is bash $BASH_VERSION, 4.4 or later is needed"
+
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 # The disks lie whole beside this script, with the manifests that show it.

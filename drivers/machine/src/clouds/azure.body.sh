@@ -37,7 +37,7 @@ for index in "${!DISK_FILES[@]}"; do
     settings=()
     if ((index == 0)); then
         settings=(--os-type "$OS_TYPE" --hyper-v-generation "$GENERATION" --architecture "$ARCHITECTURE")
-        if [[ $SECURE_BOOT == on ]]; then
+        if [[ $SECURE_BOOT == on || $TPM == on ]]; then
             settings+=(--security-type TrustedLaunch)
         fi
     fi
@@ -65,6 +65,8 @@ if ((${#DISK_NAMES[@]} > 1)); then
 fi
 if [[ $SECURE_BOOT == on ]]; then
     settings+=(--security-type TrustedLaunch --enable-secure-boot true --enable-vtpm true)
+elif [[ $TPM == on ]]; then
+    settings+=(--security-type TrustedLaunch --enable-secure-boot false --enable-vtpm true)
 fi
 run az vm create --resource-group "$RESOURCE_GROUP" --location "$LOCATION" --name "$MACHINE" --size "$VM_SIZE" \
     --os-type "$OS_TYPE" --attach-os-disk "${DISK_NAMES[0]}" --nics "${NICS[@]}" "${settings[@]}" --output none

@@ -3,7 +3,7 @@
 //! Facts: "Prepare a Windows VHD" and "Upload a VHD to Azure" of Microsoft's documentation: fixed VHD, a whole number of
 //! MiB before the footer, operating system disks up to 4,095 GiB, data disks up to 32 TiB; and the reference of `az`.
 
-use super::{Codes, check_format, is_windows, losses, plain_name};
+use super::{Codes, check_format, has_tpm, is_windows, losses, plain_name};
 use crate::bash::Data;
 use crate::definition::definition_file;
 use crate::error::shown;
@@ -49,6 +49,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.text("FIRMWARE_REASON", &options.firmware_reason);
     data.text("SECURE_BOOT", if options.secure_boot { "on" } else { "off" });
     data.text("OS_TYPE", if is_windows(machine) { "Windows" } else { "Linux" });
+    data.text("TPM", if has_tpm(machine, options) { "on" } else { "off" });
     data.text("ARCHITECTURE", if machine.architecture == Architecture::Arm64 { "Arm64" } else { "x64" });
     data.disks(&disks, |file| file.size_bytes.checked_add(FOOTER));
     data.list(
@@ -64,7 +65,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.list("SOURCE_NETWORKS", machine.nics.iter().map(|nic| nic.network.as_deref().unwrap_or_default()));
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
-    let codes = Codes { mac: "azure-mac", uuid: "azure-uuid", size: "azure-size" };
+    let codes = Codes { mac: "azure-mac", uuid: "azure-uuid", size: "azure-size", tpm: "azure-tpm-new" };
     losses(machine, &codes, &mut warnings);
     own_losses(machine, &mut warnings);
     let file_name = definition_file(machine, ".azure.sh");

@@ -49,8 +49,12 @@ for index in "${!DISK_FILES[@]}"; do
     mappings+=("DeviceName=${DISK_DEVICES[index]},Ebs={SnapshotId=$snapshot,VolumeType=$VOLUME_TYPE,DeleteOnTermination=false}")
 done
 
+settings=()
+if [[ $TPM == on ]]; then
+    settings+=(--tpm-support v2.0)
+fi
 image=$(run aws ec2 register-image --region "$REGION" --name "$IMAGE_NAME" --description "$DESCRIPTION" \
-    --architecture "$ARCHITECTURE" --virtualization-type hvm --boot-mode "$BOOT_MODE" --ena-support \
+    --architecture "$ARCHITECTURE" --virtualization-type hvm "${settings[@]}" --boot-mode "$BOOT_MODE" --ena-support \
     --root-device-name "${DISK_DEVICES[0]}" --block-device-mappings "${mappings[@]}" --query ImageId --output text)
 for index in "${!SOURCE_NETWORKS[@]}"; do
     say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}"

@@ -9,7 +9,7 @@
 
 use serde_json::json;
 
-use super::{Codes, check_format, is_windows, losses, plain_name};
+use super::{Codes, check_format, has_tpm, is_windows, losses, plain_name};
 use crate::bash::Data;
 use crate::definition::definition_file;
 use crate::error::shown;
@@ -62,6 +62,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.text("MEMORY_MIB", &machine.memory_mib.to_string());
     data.text("BOOT_MODE", if options.firmware == FirmwareKind::Uefi { "uefi" } else { "legacy-bios" });
     data.text("FIRMWARE_REASON", &options.firmware_reason);
+    data.text("TPM", if has_tpm(machine, options) { "on" } else { "off" });
     data.text("ARCHITECTURE", architecture(machine));
     data.disks(&disks, |file| (file.format == "raw").then_some(file.size_bytes));
     data.list("DISK_KEYS", keys(&name, &disks));
@@ -188,7 +189,7 @@ fn check(
 }
 
 fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<Warning>) {
-    let codes = Codes { mac: "ec2-mac", uuid: "ec2-uuid", size: "ec2-size" };
+    let codes = Codes { mac: "ec2-mac", uuid: "ec2-uuid", size: "ec2-size", tpm: "ec2-tpm-new" };
     losses(machine, &codes, warnings);
     if machine.nics.len() > 1 {
         let message =

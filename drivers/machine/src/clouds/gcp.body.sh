@@ -69,6 +69,8 @@ for subnetwork in "${subnetworks[@]}"; do
 done
 if [[ $SECURE_BOOT == on ]]; then
     settings+=(--shielded-secure-boot --shielded-vtpm)
+elif [[ $TPM == on ]]; then
+    settings+=(--shielded-vtpm)
 fi
 run gcloud compute instances create "$MACHINE" --project="$PROJECT" --zone="$ZONE" --machine-type="$MACHINE_TYPE" \
     "${settings[@]}"

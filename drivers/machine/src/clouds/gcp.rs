@@ -3,7 +3,7 @@
 //! Facts: "Manually import boot disks" of the Compute Engine documentation: a tar file of the format oldgnu, packed with
 //! gzip, that holds `disk.raw` of a whole number of GiB; guest OS features; and the reference of `gcloud`.
 
-use super::{Codes, check_format, is_windows, label, losses};
+use super::{Codes, check_format, has_tpm, is_windows, label, losses};
 use crate::bash::Data;
 use crate::definition::definition_file;
 use crate::error::shown;
@@ -49,6 +49,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.text("FIRMWARE", if options.firmware == FirmwareKind::Uefi { "UEFI" } else { "BIOS" });
     data.text("FIRMWARE_REASON", &options.firmware_reason);
     data.text("SECURE_BOOT", if options.secure_boot { "on" } else { "off" });
+    data.text("TPM", if has_tpm(machine, options) { "on" } else { "off" });
     data.text("ARCHITECTURE", if machine.architecture == Architecture::Arm64 { "ARM64" } else { "X86_64" });
     data.text("FEATURES", &features(machine, options));
     data.disks(&disks, |file| Some(file.size_bytes));
@@ -63,7 +64,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.list("SOURCE_NETWORKS", networks);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
-    let codes = Codes { mac: "gcp-mac", uuid: "gcp-uuid", size: "gcp-size" };
+    let codes = Codes { mac: "gcp-mac", uuid: "gcp-uuid", size: "gcp-size", tpm: "gcp-tpm-new" };
     losses(machine, &codes, &mut warnings);
     own_losses(machine, &disks, &rounded, &mut warnings);
     let file_name = definition_file(machine, ".gcp.sh");

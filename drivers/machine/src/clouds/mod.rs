@@ -14,7 +14,16 @@ pub mod azure;
 pub mod ec2;
 pub mod gcp;
 
-use crate::{DiskFile, Machine, MachineError, OsFamily, Warning};
+use crate::{DefinitionOptions, DiskFile, FirmwareKind, Machine, MachineError, OsFamily, Warning};
+
+/// What becomes of a TPM.
+pub(crate) const TPM_NEW: &str =
+    "the TPM is a new one: what is sealed to the keys of the old one needs its recovery key";
+
+/// Whether the machine gets a TPM: of version 2.0, and with UEFI only.
+fn has_tpm(machine: &Machine, options: &DefinitionOptions) -> bool {
+    machine.tpm.is_some() && options.firmware == FirmwareKind::Uefi
+}
 
 /// Whether the guest is Windows.
 fn is_windows(machine: &Machine) -> bool {
@@ -68,6 +77,7 @@ struct Codes {
     mac: &'static str,
     uuid: &'static str,
     size: &'static str,
+    tpm: &'static str,
 }
 
 fn losses(machine: &Machine, codes: &Codes, warnings: &mut Vec<Warning>) {
@@ -77,6 +87,10 @@ fn losses(machine: &Machine, codes: &Codes, warnings: &mut Vec<Warning>) {
     }
     if machine.uuid.is_some() {
         warn(codes.uuid, "the SMBIOS UUID of the source is not kept: the cloud makes a new one".into());
+    }
+    if machine.tpm.is_some() {
+        let message = format!("{TPM_NEW}; there is one with UEFI only");
+        warn(codes.tpm, message);
     }
     warn(
         codes.size,

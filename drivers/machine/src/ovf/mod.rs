@@ -8,6 +8,7 @@
 //! | disks | items of type 17 and 31, by bus, controller and place; sizes from the DiskSection, names from References |
 //! | nics | items of type 10; VirtualBox's own section has their hardware addresses |
 //! | os | `vmw:osType`, `vbox:OSType`, else the description |
+//! | TPM | an item `vmware.vtpm`, or VirtualBox's own section; its keys stay behind |
 //! | uuid, clock | VirtualBox's own section only |
 //!
 //! An envelope with several machines needs the id of one. Elements are told by their local names: the namespaces of the
@@ -90,6 +91,7 @@ pub fn machine_from_ovf(text: &str, instance: Option<&str>) -> Result<(Machine, 
         cpu: system::cpu(&source, &mut notes)?,
         memory_mib: system::memory(&source, &mut notes)?,
         clock: system::clock(&source, os.as_ref(), &mut notes),
+        tpm: system::tpm(&source),
         disks: devices::disks(&source, &mut notes)?,
         nics: devices::nics(&source, &mut notes),
         os,

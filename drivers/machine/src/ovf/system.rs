@@ -6,7 +6,8 @@ use super::{Notes, Source, units};
 use crate::error::shown;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
-    Architecture, Clock, Cpu, Firmware, FirmwareKind, MachineError, OsFamily, OsHint, Topology, guest_ids,
+    Architecture, Clock, Cpu, Firmware, FirmwareKind, MachineError, OsFamily, OsHint, Topology, Tpm,
+    guest_ids,
 };
 
 /// Resource types of DSP0243 and CIM_ResourceAllocationSettingData.
@@ -168,6 +169,20 @@ pub(super) fn clock(source: &Source<'_, '_>, os: Option<&OsHint>, notes: &mut No
         Some(_) => Clock::Local,
         None if os.is_some_and(|os| os.family == OsFamily::Windows) => Clock::Local,
         None => Clock::Utc,
+    }
+}
+
+/// The TPM that VMware lists as an item and VirtualBox in its own section.
+pub(super) fn tpm(source: &Source<'_, '_>) -> Option<Tpm> {
+    if source.items.iter().any(|item| item.sub_type().contains("vtpm")) {
+        return Some(Tpm::V2_0);
+    }
+    let hardware = source.vbox.and_then(|machine| child(machine, "Hardware"))?;
+    let kind = child(hardware, "TrustedPlatformModule").and_then(|node| attribute(node, "type"))?;
+    match kind.to_ascii_lowercase().as_str() {
+        "none" => None,
+        "v1_2" => Some(Tpm::V1_2),
+        _ => Some(Tpm::V2_0),
     }
 }
 

@@ -22,8 +22,12 @@ const CODES: writing::Codes = writing::Codes {
     name: "ovf-name-changed",
 };
 
-const HARDWARE_CODES: vmware::Codes =
-    vmware::Codes { memory: "ovf-memory-rounded", topology: "ovf-topology", clock: "ovf-clock" };
+const HARDWARE_CODES: vmware::Codes = vmware::Codes {
+    memory: "ovf-memory-rounded",
+    topology: "ovf-topology",
+    clock: "ovf-clock",
+    tpm: "ovf-tpm-left-out",
+};
 
 const NAMESPACES: [(&str, &str); 5] = [
     ("xmlns", "http://schemas.dmtf.org/ovf/envelope/1"),

@@ -35,6 +35,9 @@ run VBoxManage modifyvm "$MACHINE" --cpus "$PROCESSORS" --memory "$MEMORY_MIB" -
 if [[ -n $UUID ]]; then
     run VBoxManage modifyvm "$MACHINE" --hardwareuuid "$UUID"
 fi
+if [[ -n $TPM ]]; then
+    run VBoxManage modifyvm "$MACHINE" --tpm-type "$TPM"
+fi
 if [[ $SECURE_BOOT == on ]]; then
     run VBoxManage modifynvram "$MACHINE" inituefivarstore
     run VBoxManage modifynvram "$MACHINE" enrollmssignatures

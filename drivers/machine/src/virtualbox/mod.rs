@@ -11,7 +11,7 @@ use crate::error::shown;
 use crate::hyperv::windows_name;
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, DiskBus, FirmwareKind, MacAddress, Machine,
-    MachineError, NicModel, Warning, guest_ids, writing,
+    MachineError, NicModel, Tpm, Warning, guest_ids, writing,
 };
 
 const HEAD: &str = include_str!("head.sh");
@@ -67,6 +67,14 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.text("CHIPSET", if machine.nics.len() > FEW_NICS { "ich9" } else { "piix3" });
     data.text("UTC", if machine.clock == Clock::Utc { "on" } else { "off" });
     data.text("UUID", &machine.uuid.map(|uuid| uuid.to_string()).unwrap_or_default());
+    data.text(
+        "TPM",
+        match machine.tpm {
+            None => "",
+            Some(Tpm::V1_2) => "1.2",
+            Some(Tpm::V2_0) => "2.0",
+        },
+    );
     let mut arguments = vec!["--add", controller.kind, "--controller", controller.chip];
     let count = disks.len().to_string();
     if controller.ports {
@@ -171,10 +179,16 @@ fn losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<War
             "hardware addresses of the source are kept: it must never run in the same network again".into(),
         );
     }
-    if options.secure_boot || matches!(options.disk_bus, DiskBus::Nvme | DiskBus::VirtioScsi) {
+    if machine.tpm.is_some() {
+        warn("virtualbox-tpm-new", crate::clouds::TPM_NEW.into());
+    }
+    if options.secure_boot
+        || machine.tpm.is_some()
+        || matches!(options.disk_bus, DiskBus::Nvme | DiskBus::VirtioScsi)
+    {
         warn(
             "virtualbox-needs-7",
-            "Secure Boot, NVMe without the extension pack, and a boot from virtio-scsi need VirtualBox 7"
+            "Secure Boot, a TPM, NVMe without the extension pack, and a boot from virtio-scsi need VirtualBox 7"
                 .into(),
         );
     }

@@ -7,6 +7,7 @@
 //! | architecture, os | `guestOS` |
 //! | firmware | `firmware`, `uefi.secureBoot.enabled` |
 //! | cpu, memory | `numvcpus`, `cpuid.coresPerSocket`, `memSize` |
+//! | TPM | `vtpm.present`, `managedvm.autoAddVTPM`; its keys stay behind |
 //! | clock | `rtc.diffFromUTC`, else local time for Windows |
 //! | disks | `scsiX:Y`, `sataX:Y`, `nvmeX:Y`, `ideX:Y`; those of `bios.hddOrder` first |
 //! | nics | `ethernetN` |
@@ -29,7 +30,7 @@ use crate::notes::Notes;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, Machine, MachineError, OsFamily, OsHint, SchemaVersion,
-    Topology, Warning, guest_ids,
+    Topology, Tpm, Warning, guest_ids,
 };
 use dictionary::Dictionary;
 
@@ -58,6 +59,7 @@ pub fn machine_from_vmx(bytes: &[u8]) -> Result<(Machine, Vec<Warning>), Machine
         cpu: cpu(&file, &mut notes)?,
         memory_mib: memory(&file, &mut notes)?,
         clock: clock(&file, os.as_ref(), &mut notes),
+        tpm: tpm(&file),
         disks: devices::disks(&file, &mut notes)?,
         nics: devices::nics(&file, &mut notes)?,
         os,
@@ -144,6 +146,12 @@ fn cpu(file: &Dictionary, notes: &mut Notes) -> Result<Cpu, MachineError> {
 fn memory(file: &Dictionary, notes: &mut Notes) -> Result<u64, MachineError> {
     notes.known("memory_mib", "memSize");
     file.number("memsize")?.ok_or_else(|| file.fault("memsize", "expected the memory in MiB"))
+}
+
+/// VMware's TPM is of version 2.0.
+fn tpm(file: &Dictionary) -> Option<Tpm> {
+    let has = file.is_true("vtpm.present") || file.get("managedvm.autoaddvtpm").is_some();
+    has.then_some(Tpm::V2_0)
 }
 
 fn clock(file: &Dictionary, os: Option<&OsHint>, notes: &mut Notes) -> Clock {

@@ -18,8 +18,12 @@ const CODES: writing::Codes = writing::Codes {
     name: "vmx-name-changed",
 };
 
-const HARDWARE_CODES: vmware::Codes =
-    vmware::Codes { memory: "vmx-memory-rounded", topology: "vmx-topology", clock: "vmx-clock" };
+const HARDWARE_CODES: vmware::Codes = vmware::Codes {
+    memory: "vmx-memory-rounded",
+    topology: "vmx-topology",
+    clock: "vmx-clock",
+    tpm: "vmx-tpm-left-out",
+};
 
 /// The PCI bridges that every machine of this hardware version has; PCIe devices hang on the last four.
 const BRIDGES: [u32; 4] = [4, 5, 6, 7];

@@ -25,6 +25,7 @@ GENERATION='V2'
 FIRMWARE_REASON='the disk has this loader'
 SECURE_BOOT='on'
 OS_TYPE='Linux'
+TPM='off'
 ARCHITECTURE='x64'
 DISK_FILES=(
     'web-0.vhd'
@@ -73,6 +74,9 @@ filled() { # NAME WHAT
 tool() { # COMMAND
     command -v "$1" >/dev/null || die "$1 is not installed"
 }
+
+# Older ones take an empty array for an unset variable.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || die "this is bash $BASH_VERSION, 4.4 or later is needed"
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
@@ -128,7 +132,7 @@ for index in "${!DISK_FILES[@]}"; do
     settings=()
     if ((index == 0)); then
         settings=(--os-type "$OS_TYPE" --hyper-v-generation "$GENERATION" --architecture "$ARCHITECTURE")
-        if [[ $SECURE_BOOT == on ]]; then
+        if [[ $SECURE_BOOT == on || $TPM == on ]]; then
             settings+=(--security-type TrustedLaunch)
         fi
     fi
@@ -156,6 +160,8 @@ if ((${#DISK_NAMES[@]} > 1)); then
 fi
 if [[ $SECURE_BOOT == on ]]; then
     settings+=(--security-type TrustedLaunch --enable-secure-boot true --enable-vtpm true)
+elif [[ $TPM == on ]]; then
+    settings+=(--security-type TrustedLaunch --enable-secure-boot false --enable-vtpm true)
 fi
 run az vm create --resource-group "$RESOURCE_GROUP" --location "$LOCATION" --name "$MACHINE" --size "$VM_SIZE" \
     --os-type "$OS_TYPE" --attach-os-disk "${DISK_NAMES[0]}" --nics "${NICS[@]}" "${settings[@]}" --output none

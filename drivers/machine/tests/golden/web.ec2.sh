@@ -24,6 +24,7 @@ PROCESSORS='4'
 MEMORY_MIB='4096'
 BOOT_MODE='uefi'
 FIRMWARE_REASON='the disk has this loader'
+TPM='off'
 ARCHITECTURE='x86_64'
 DISK_FILES=(
     'web-0.raw'
@@ -76,6 +77,9 @@ filled() { # NAME WHAT
 tool() { # COMMAND
     command -v "$1" >/dev/null || die "$1 is not installed"
 }
+
+# Older ones take an empty array for an unset variable.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || die "this is bash $BASH_VERSION, 4.4 or later is needed"
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
@@ -143,8 +147,12 @@ for index in "${!DISK_FILES[@]}"; do
     mappings+=("DeviceName=${DISK_DEVICES[index]},Ebs={SnapshotId=$snapshot,VolumeType=$VOLUME_TYPE,DeleteOnTermination=false}")
 done
 
+settings=()
+if [[ $TPM == on ]]; then
+    settings+=(--tpm-support v2.0)
+fi
 image=$(run aws ec2 register-image --region "$REGION" --name "$IMAGE_NAME" --description "$DESCRIPTION" \
-    --architecture "$ARCHITECTURE" --virtualization-type hvm --boot-mode "$BOOT_MODE" --ena-support \
+    --architecture "$ARCHITECTURE" --virtualization-type hvm "${settings[@]}" --boot-mode "$BOOT_MODE" --ena-support \
     --root-device-name "${DISK_DEVICES[0]}" --block-device-mappings "${mappings[@]}" --query ImageId --output text)
 for index in "${!SOURCE_NETWORKS[@]}"; do
     say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}"

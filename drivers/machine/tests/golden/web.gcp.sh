@@ -27,6 +27,7 @@ MEMORY_MIB='4096'
 FIRMWARE='UEFI'
 FIRMWARE_REASON='the disk has this loader'
 SECURE_BOOT='on'
+TPM='off'
 ARCHITECTURE='X86_64'
 FEATURES='UEFI_COMPATIBLE'
 DISK_FILES=(
@@ -76,6 +77,9 @@ filled() { # NAME WHAT
 tool() { # COMMAND
     command -v "$1" >/dev/null || die "$1 is not installed"
 }
+
+# Older ones take an empty array for an unset variable.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || die "this is bash $BASH_VERSION, 4.4 or later is needed"
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
@@ -163,6 +167,8 @@ for subnetwork in "${subnetworks[@]}"; do
 done
 if [[ $SECURE_BOOT == on ]]; then
     settings+=(--shielded-secure-boot --shielded-vtpm)
+elif [[ $TPM == on ]]; then
+    settings+=(--shielded-vtpm)
 fi
 run gcloud compute instances create "$MACHINE" --project="$PROJECT" --zone="$ZONE" --machine-type="$MACHINE_TYPE" \
     "${settings[@]}"

@@ -20,6 +20,7 @@ SECURE_BOOT='on'
 CHIPSET='piix3'
 UTC='on'
 UUID='564d96af-e646-bd86-5c4d-654e7736ef31'
+TPM=''
 CONTROLLER=(
     '--add'
     'sata'
@@ -81,6 +82,9 @@ tool() { # COMMAND
     command -v "$1" >/dev/null || die "$1 is not installed"
 }
 
+# Older ones take an empty array for an unset variable.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || die "this is bash $BASH_VERSION, 4.4 or later is needed"
+
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 # The disks lie whole beside this script, with the manifests that show it.
@@ -132,6 +136,9 @@ run VBoxManage modifyvm "$MACHINE" --cpus "$PROCESSORS" --memory "$MEMORY_MIB" -
     --boot1 disk --boot2 none --boot3 none --boot4 none
 if [[ -n $UUID ]]; then
     run VBoxManage modifyvm "$MACHINE" --hardwareuuid "$UUID"
+fi
+if [[ -n $TPM ]]; then
+    run VBoxManage modifyvm "$MACHINE" --tpm-type "$TPM"
 fi
 if [[ $SECURE_BOOT == on ]]; then
     run VBoxManage modifynvram "$MACHINE" inituefivarstore

@@ -31,6 +31,7 @@ pub fn machine(name: &str, disks: u32) -> Machine {
         cpu: Cpu { count: 4, topology: Some(Topology { sockets: 2, cores: 2, threads: 1 }) },
         memory_mib: 4096,
         clock: Clock::Utc,
+        tpm: None,
         disks: (0..disks)
             .map(|order| Disk {
                 id: format!("disk-{order}"),
