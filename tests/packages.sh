@@ -10,6 +10,7 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-
 
 # What judges the product in the tests, and what the boot test makes and starts its guests with.
 test_packages=(
+    libvirt-clients libxml2-utils
     b3sum btrfs-progs bzip2 cpio debootstrap dosfstools e2fsprogs fdisk g++ gddrescue gdisk gzip grub-common
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
     libxenmisc4.17 libxml2-utils lz4 mtools netplan.io ovmf perl procps python3-libvhdi python3-yaml shellcheck systemd time

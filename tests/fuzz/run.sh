@@ -187,8 +187,9 @@ make_seeds() { # TARGET
         done
         ;;
     machine)
-        find "$here/../../drivers/machine" "$here/../../samples" -name '*.json' -size -40k -not -name '*schema*' 2>/dev/null |
-            while read -r name; do cp "$name" "$folder/$(sha256sum "$name" | cut -c 1-16).json"; done
+        find "$here/../../drivers/machine" "$here/../../samples" -size -40k -not -name '*schema*' \
+            \( -name '*.json' -o -name '*.vmx' -o -name '*.ovf' \) 2>/dev/null |
+            while read -r name; do cp "$name" "$folder/$(sha256sum "$name" | cut -c 1-16)"; done
         ;;
     dialects)
         find "$here/../../drivers/machine/tests" \( -name '*.xml' -o -name '*.cfg' -o -name '*.conf' \) |

@@ -64,7 +64,7 @@ pub enum MachineError {
     /// A description in another language than JSON cannot be read, or lacks something a machine needs.
     #[error("{dialect}: {reason}")]
     Dialect {
-        /// Whose description: `libvirt`, `proxmox` or `xen`.
+        /// Whose description: `libvirt`, `proxmox`, `xen`, `vmx` or `ovf`.
         dialect: &'static str,
         /// What was read, what was expected, and the line where it is known.
         reason: String,

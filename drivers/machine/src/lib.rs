@@ -21,6 +21,10 @@
 //! | [`proxmox`]: `VMID.conf` in, `qm` script out | yes | yes |
 //! | [`xen`]: configuration of `xl`, HVM and PVH | yes | yes |
 //! | [`kubevirt`]: `VirtualMachine` and `DataVolume` manifest | no | yes |
+//! | [`vmx`]: VMware's configuration file | yes | yes |
+//! | [`ovf`]: envelopes of VMware and VirtualBox, and their manifest | yes | yes |
+//! | [`virtualbox`]: script for VBoxManage | no | yes |
+//! | [`clouds`]: scripts for Azure, Google Cloud and EC2, `import-image` JSON | no | yes |
 //!
 //! A reader tells where each value came from in [`Machine::provenance`]. The newer writers share what they are told
 //! ([`DefinitionOptions`]) and what they give back ([`Definition`]).
@@ -49,18 +53,26 @@
 //! ```
 
 pub mod aws;
+mod bash;
+pub mod clouds;
 mod definition;
 mod disk_names;
 mod error;
 mod findings;
+mod guest_ids;
 pub mod hyperv;
 pub mod kubevirt;
 pub mod libvirt;
 mod mac;
 mod model;
+mod notes;
+pub mod ovf;
 pub mod proxmox;
 mod text;
 mod validate;
+pub mod virtualbox;
+mod vmware;
+pub mod vmx;
 mod writing;
 pub mod xen;
 mod xml;

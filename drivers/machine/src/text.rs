@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Machine, MachineError, Warning, aws, libvirt, proxmox, xen};
+use crate::{Machine, MachineError, Warning, aws, libvirt, ovf, proxmox, vmx, xen};
 
 /// Larger than the images of a whole account; small enough to hold in memory.
 const MAX_DOCUMENT: usize = 64 << 20;
@@ -20,6 +20,10 @@ pub enum Dialect {
     Proxmox,
     /// Configuration of `xl`.
     Xen,
+    /// A VMX file of VMware.
+    Vmx,
+    /// An OVF envelope.
+    Ovf,
 }
 
 /// A dialect that is no JSON, with what recognises and what reads it.
@@ -47,6 +51,9 @@ fn plain_dialect(text: &str) -> Option<&'static Plain> {
 /// of something else.
 pub fn detect(text: &str) -> Result<Dialect, MachineError> {
     check_length(text.len())?;
+    if let Some(dialect) = vmware_dialect(text.as_bytes()) {
+        return Ok(dialect);
+    }
     match plain_dialect(text) {
         Some(plain) => Ok(plain.dialect),
         None => dialect_of(&parse(text, 1)?),
@@ -56,7 +63,8 @@ pub fn detect(text: &str) -> Result<Dialect, MachineError> {
 /// Reads a machine from the contents of one or more saved files, of any dialect; only AWS has several.
 ///
 /// Understands UTF-8 with or without a byte order mark, and the UTF-16 that a redirection in Windows PowerShell
-/// writes. `instance` chooses among several AWS instances and is ignored otherwise.
+/// writes; a VMX file names its own character set. `instance` chooses among several AWS instances or machines of an
+/// envelope and is ignored where there is one only.
 ///
 /// # Errors
 /// [`crate::MachineErrorKind::Invalid`] for what cannot be understood or contradicts itself,
@@ -65,6 +73,9 @@ pub fn read_documents(
     documents: &[&[u8]],
     instance: Option<&str>,
 ) -> Result<(Machine, Vec<Warning>), MachineError> {
+    if let Some(found) = read_vmware(documents, instance)? {
+        return Ok(found);
+    }
     let texts: Vec<String> = documents
         .iter()
         .enumerate()
@@ -86,6 +97,37 @@ pub fn read_documents(
             Err(MachineError::Json { document: "machine JSON".into(), reason })
         }
         _ => aws::machine_from_describe(&values, instance),
+    }
+}
+
+/// VMware's dialects: a VMX file names its own character set, an envelope may hold several machines.
+fn vmware_dialect(bytes: &[u8]) -> Option<Dialect> {
+    if vmx::is_vmx(bytes) {
+        return Some(Dialect::Vmx);
+    }
+    let text = decode(bytes, 1).ok()?;
+    ovf::is_envelope(&text).then_some(Dialect::Ovf)
+}
+
+/// Reads the one document of a dialect of VMware; `None` when there is none.
+fn read_vmware(
+    documents: &[&[u8]],
+    instance: Option<&str>,
+) -> Result<Option<(Machine, Vec<Warning>)>, MachineError> {
+    let found =
+        documents.iter().enumerate().find_map(|(index, bytes)| Some((index, bytes, vmware_dialect(bytes)?)));
+    let Some((index, bytes, dialect)) = found else { return Ok(None) };
+    if documents.len() > 1 {
+        let others = documents.len() - 1;
+        let reason = format!("document {} is given together with {others} other documents", index + 1);
+        return Err(MachineError::Dialect {
+            dialect: if dialect == Dialect::Vmx { "vmx" } else { "ovf" },
+            reason,
+        });
+    }
+    match dialect {
+        Dialect::Vmx => vmx::machine_from_vmx(bytes).map(Some),
+        _ => ovf::machine_from_ovf(&decode(bytes, index + 1)?, instance).map(Some),
     }
 }
 
@@ -111,6 +153,10 @@ fn dialect_of(value: &Value) -> Result<Dialect, MachineError> {
 }
 
 fn parse(text: &str, number: usize) -> Result<Value, MachineError> {
+    if let Some(name) = ovf::xml_root(text) {
+        let found = format!("XML with the root element {}", crate::error::shown(name));
+        return Err(MachineError::UnknownDialect { found, expected: "`Envelope` or `domain`" });
+    }
     serde_json::from_str(text).map_err(|error| MachineError::Json {
         document: format!("document {number}"),
         reason: error.to_string().chars().flat_map(char::escape_debug).take(400).collect(),

@@ -27,6 +27,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::shown;
+use crate::notes::Notes;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, Machine, MachineError, OsFamily, OsHint, SchemaVersion,
@@ -47,24 +48,6 @@ struct Source<'a> {
     image: Option<&'a Image>,
     instance_type: Option<&'a InstanceType>,
     volumes: BTreeMap<&'a str, &'a Volume>,
-}
-
-/// What is gathered on the way.
-#[derive(Default)]
-struct Notes {
-    warnings: Vec<Warning>,
-    provenance: BTreeMap<String, String>,
-}
-
-impl Notes {
-    fn warn(&mut self, code: &'static str, message: impl Into<String>) {
-        self.warnings.push(Warning::new(code, message));
-    }
-
-    fn known(&mut self, field: &str, from: impl Into<String>) {
-        let from: String = from.into();
-        self.provenance.insert(field.into(), from.chars().flat_map(char::escape_debug).take(200).collect());
-    }
 }
 
 /// Makes the machine of one EC2 instance from saved describe output.

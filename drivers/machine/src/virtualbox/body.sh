@@ -1,0 +1,72 @@
+# ---- Checks. Nothing is changed before all of them have passed. ----
+tool VBoxManage
+filled NETWORK 'nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE'
+case $NETWORK in
+nat) network=(nat) ;;
+none) network=(null) ;;
+bridged:?*) network=(bridged bridgeadapter "${NETWORK#*:}") ;;
+intnet:?*) network=(intnet intnet "${NETWORK#*:}") ;;
+hostonly:?*) network=(hostonly hostonlyadapter "${NETWORK#*:}") ;;
+*) die "NETWORK is $NETWORK, possible are nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE" ;;
+esac
+check_files
+if VBoxManage showvminfo "$MACHINE" >/dev/null 2>&1; then
+    die "a machine with this name exists already: $MACHINE"
+fi
+
+# ---- Changes. ----
+made=
+undo() {
+    [[ -n $made ]] || return 0
+    say "not finished: the half-made machine is unregistered again, its disks stay: $MACHINE"
+    # Without --delete: that would delete the disks.
+    VBoxManage unregistervm "$MACHINE" >/dev/null || say "that failed: unregister $MACHINE by hand"
+    say 'its settings file stays as well, remove it before the next attempt'
+}
+trap undo EXIT
+
+say "making $MACHINE: $PROCESSORS processors, $MEMORY_MIB MiB, firmware $FIRMWARE ($FIRMWARE_REASON)"
+run VBoxManage createvm --name "$MACHINE" --ostype "$OS_TYPE" --register
+made=yes
+run VBoxManage modifyvm "$MACHINE" --description "$NOTES"
+run VBoxManage modifyvm "$MACHINE" --cpus "$PROCESSORS" --memory "$MEMORY_MIB" --ioapic on --firmware "$FIRMWARE" \
+    --chipset "$CHIPSET" --rtcuseutc "$UTC" --graphicscontroller vmsvga --vram 16 \
+    --boot1 disk --boot2 none --boot3 none --boot4 none
+if [[ -n $UUID ]]; then
+    run VBoxManage modifyvm "$MACHINE" --hardwareuuid "$UUID"
+fi
+if [[ -n $TPM ]]; then
+    run VBoxManage modifyvm "$MACHINE" --tpm-type "$TPM"
+fi
+if [[ $SECURE_BOOT == on ]]; then
+    run VBoxManage modifynvram "$MACHINE" inituefivarstore
+    run VBoxManage modifynvram "$MACHINE" enrollmssignatures
+    run VBoxManage modifynvram "$MACHINE" enrollorclpk
+    run VBoxManage modifynvram "$MACHINE" secureboot --enable
+fi
+
+run VBoxManage storagectl "$MACHINE" --name Disks "${CONTROLLER[@]}" --bootable on
+for index in "${!DISK_FILES[@]}"; do
+    run VBoxManage storageattach "$MACHINE" --storagectl Disks --port "${DISK_PORTS[index]}" \
+        --device "${DISK_DEVICES[index]}" --type hdd --medium "$here/${DISK_FILES[index]}"
+done
+
+for index in "${!MACS[@]}"; do
+    slot=$((index + 1))
+    say "adapter $slot: network of the source: ${SOURCE_NETWORKS[index]:-none}"
+    settings=("--nic$slot" "${network[0]}" "--nictype$slot" "$NIC_TYPE")
+    if ((${#network[@]} > 1)); then
+        settings+=("--${network[1]}$slot" "${network[2]}")
+    fi
+    if [[ -n ${MACS[index]} ]]; then
+        settings+=("--macaddress$slot" "${MACS[index]}")
+    fi
+    run VBoxManage modifyvm "$MACHINE" "${settings[@]}"
+done
+if ((${#MACS[@]} == 0)); then
+    # A new machine has one adapter.
+    run VBoxManage modifyvm "$MACHINE" --nic1 none
+fi
+
+made=
+say "done. Next: check the settings, take a snapshot if you want a way back, and start $MACHINE"

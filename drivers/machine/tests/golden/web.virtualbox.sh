@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Makes the VirtualBox machine for disks converted by rehome. Run it on the VirtualBox host as the user who will own
+# the machine. The disks lie beside this script and are attached there; they are never copied, changed or deleted.
+# Everything is checked before anything is made.
+set -euo pipefail
+
+# ---- Fill this in, or set it in the environment. ----
+# How the network adapters are connected: nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE.
+NETWORK=${NETWORK:-}
+
+# ---- The machine. Every value is a single-quoted literal. ----
+MACHINE='web'
+NOTES='one line'
+OS_TYPE='Debian_64'
+PROCESSORS='4'
+MEMORY_MIB='4096'
+FIRMWARE='efi'
+FIRMWARE_REASON='the disk has this loader'
+SECURE_BOOT='on'
+CHIPSET='piix3'
+UTC='on'
+UUID='564d96af-e646-bd86-5c4d-654e7736ef31'
+TPM=''
+CONTROLLER=(
+    '--add'
+    'sata'
+    '--controller'
+    'IntelAhci'
+    '--portcount'
+    '2'
+)
+DISK_FILES=(
+    'web-0.vmdk'
+    'web-1.vmdk'
+)
+DISK_MANIFESTS=(
+    'web-0.vmdk.rehome.json'
+    'web-1.vmdk.rehome.json'
+)
+DISK_LENGTHS=(
+    ''
+    ''
+)
+DISK_PORTS=(
+    '0'
+    '1'
+)
+DISK_DEVICES=(
+    '0'
+    '0'
+)
+NIC_TYPE='82540EM'
+MACS=(
+    '005056010203'
+    '525400AABBCC'
+)
+SOURCE_NETWORKS=(
+    'VM Network'
+    'backup & "storage"'
+)
+
+# ---- Functions. ----
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Shows a command as it can be typed, then runs it.
+run() {
+    printf '+' >&2
+    printf ' %q' "$@" >&2
+    printf '\n' >&2
+    "$@"
+}
+
+filled() { # NAME WHAT
+    [[ -n ${!1} ]] || die "$1 is empty: set it at the top of this script or in the environment ($2)"
+}
+
+tool() { # COMMAND
+    command -v "$1" >/dev/null || die "$1 is not installed"
+}
+
+# Older ones take an empty array for an unset variable.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || die "this is bash $BASH_VERSION, 4.4 or later is needed"
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+
+# The disks lie whole beside this script, with the manifests that show it.
+check_files() {
+    local index file length
+    for index in "${!DISK_FILES[@]}"; do
+        file=$here/${DISK_FILES[index]}
+        [[ -f $file ]] || die "disk file not found: $file"
+        [[ -f $here/${DISK_MANIFESTS[index]} ]] ||
+            die "manifest not found: $here/${DISK_MANIFESTS[index]}. Without it nothing shows that the disk is whole"
+        length=${DISK_LENGTHS[index]}
+        [[ -z $length || $(wc -c <"$file") -eq $length ]] || die "$file has not $length bytes: the copy is not whole"
+    done
+}
+
+# ---- Checks. Nothing is changed before all of them have passed. ----
+tool VBoxManage
+filled NETWORK 'nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE'
+case $NETWORK in
+nat) network=(nat) ;;
+none) network=(null) ;;
+bridged:?*) network=(bridged bridgeadapter "${NETWORK#*:}") ;;
+intnet:?*) network=(intnet intnet "${NETWORK#*:}") ;;
+hostonly:?*) network=(hostonly hostonlyadapter "${NETWORK#*:}") ;;
+*) die "NETWORK is $NETWORK, possible are nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE" ;;
+esac
+check_files
+if VBoxManage showvminfo "$MACHINE" >/dev/null 2>&1; then
+    die "a machine with this name exists already: $MACHINE"
+fi
+
+# ---- Changes. ----
+made=
+undo() {
+    [[ -n $made ]] || return 0
+    say "not finished: the half-made machine is unregistered again, its disks stay: $MACHINE"
+    # Without --delete: that would delete the disks.
+    VBoxManage unregistervm "$MACHINE" >/dev/null || say "that failed: unregister $MACHINE by hand"
+    say 'its settings file stays as well, remove it before the next attempt'
+}
+trap undo EXIT
+
+say "making $MACHINE: $PROCESSORS processors, $MEMORY_MIB MiB, firmware $FIRMWARE ($FIRMWARE_REASON)"
+run VBoxManage createvm --name "$MACHINE" --ostype "$OS_TYPE" --register
+made=yes
+run VBoxManage modifyvm "$MACHINE" --description "$NOTES"
+run VBoxManage modifyvm "$MACHINE" --cpus "$PROCESSORS" --memory "$MEMORY_MIB" --ioapic on --firmware "$FIRMWARE" \
+    --chipset "$CHIPSET" --rtcuseutc "$UTC" --graphicscontroller vmsvga --vram 16 \
+    --boot1 disk --boot2 none --boot3 none --boot4 none
+if [[ -n $UUID ]]; then
+    run VBoxManage modifyvm "$MACHINE" --hardwareuuid "$UUID"
+fi
+if [[ -n $TPM ]]; then
+    run VBoxManage modifyvm "$MACHINE" --tpm-type "$TPM"
+fi
+if [[ $SECURE_BOOT == on ]]; then
+    run VBoxManage modifynvram "$MACHINE" inituefivarstore
+    run VBoxManage modifynvram "$MACHINE" enrollmssignatures
+    run VBoxManage modifynvram "$MACHINE" enrollorclpk
+    run VBoxManage modifynvram "$MACHINE" secureboot --enable
+fi
+
+run VBoxManage storagectl "$MACHINE" --name Disks "${CONTROLLER[@]}" --bootable on
+for index in "${!DISK_FILES[@]}"; do
+    run VBoxManage storageattach "$MACHINE" --storagectl Disks --port "${DISK_PORTS[index]}" \
+        --device "${DISK_DEVICES[index]}" --type hdd --medium "$here/${DISK_FILES[index]}"
+done
+
+for index in "${!MACS[@]}"; do
+    slot=$((index + 1))
+    say "adapter $slot: network of the source: ${SOURCE_NETWORKS[index]:-none}"
+    settings=("--nic$slot" "${network[0]}" "--nictype$slot" "$NIC_TYPE")
+    if ((${#network[@]} > 1)); then
+        settings+=("--${network[1]}$slot" "${network[2]}")
+    fi
+    if [[ -n ${MACS[index]} ]]; then
+        settings+=("--macaddress$slot" "${MACS[index]}")
+    fi
+    run VBoxManage modifyvm "$MACHINE" "${settings[@]}"
+done
+if ((${#MACS[@]} == 0)); then
+    # A new machine has one adapter.
+    run VBoxManage modifyvm "$MACHINE" --nic1 none
+fi
+
+made=
+say "done. Next: check the settings, take a snapshot if you want a way back, and start $MACHINE"
