@@ -8,6 +8,8 @@ use driver_core::{GuestFs, Ownership};
 use driver_fs_fat::{FatFs, open};
 use format_core::ErrorKind;
 use images::{Image, KINDS, Kind, MemoryVolume, pattern};
+use proptest::prelude::*;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 /// As small as each width can be.
@@ -209,4 +211,54 @@ fn entries_behind_the_end_of_a_folder_stop_editing() {
     let fs = fat.open();
     assert_eq!(fs.editable().unwrap_err().kind(), ErrorKind::NeedsPerson);
     assert_eq!(fs.read_dir("/").unwrap().len(), 1);
+}
+
+/// Edits in every way; says whether all were done.
+fn edit_all(fs: &mut FatFs) -> bool {
+    let owner = Ownership::ROOT_FILE;
+    let made = fs.create_folder("/a new folder", owner).is_ok()
+        && fs.create_file("/a new folder/a new file", &pattern(9_000), owner).is_ok()
+        && fs.append_file("/a new folder/a new file", b"more").is_ok()
+        && fs.rename("/a new folder/a new file", "/A.NEW").is_ok();
+    for path in ["/EFI/debian/GRUB.CFG", "/EFI/debian", "/a new folder"] {
+        let _ = fs.remove(path);
+    }
+    made
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What was found whole stays whole, and what was written is there.
+    #[test]
+    fn random_damage_is_found_or_harmless(
+        width in 0usize..3,
+        flips in prop::collection::vec((0usize..1 << 16, any::<u8>()), 1..8),
+    ) {
+        static IMAGES: LazyLock<Vec<(Vec<u8>, Vec<usize>)>> = LazyLock::new(|| {
+            SMALL.iter().map(|kind| {
+                let bytes = filled(*kind);
+                let places = (0..bytes.len().min(150_000)).filter(|&at| bytes[at] != 0).collect();
+                (bytes, places)
+            }).collect()
+        });
+        let (good, places) = &IMAGES[width];
+        let mut bytes = good.clone();
+        for (at, value) in flips {
+            bytes[places[at % places.len()]] = value;
+        }
+        let volume = MemoryVolume::new(bytes);
+        let started = Instant::now();
+        if let Ok(mut fs) = open(volume.clone()) && fs.editable().is_ok() {
+            let made = edit_all(&mut fs);
+            fs.finish().unwrap();
+            let fs = open(volume).unwrap();
+            prop_assert!(fs.editable().is_ok(), "{}", fs.editable().unwrap_err());
+            if made {
+                let content = fs.read_file("/A.NEW", 1 << 20).unwrap();
+                prop_assert!(content == [&pattern(9_000)[..], b"more"].concat());
+            }
+        }
+        prop_assert!(started.elapsed().as_secs_f32() < 1.0);
+    }
 }

@@ -19,7 +19,7 @@ pub struct DiskFile {
     pub file: String,
     /// Name of its digest manifest, beside the definition.
     pub manifest: String,
-    /// `qcow2`, `raw`, `vmdk`, `vhd` or `vhdx`.
+    /// `qcow2`, `raw`, `vmdk`, `vhd`, `vhdx` or `vdi`.
     pub format: &'static str,
     /// Virtual size in bytes, as found in the image.
     pub size_bytes: u64,
@@ -132,7 +132,7 @@ impl DefinitionOptions {
             if !names.insert(&file.file) {
                 return Err(fault_of(format!("file {} is given for two disks", shown(&file.file))));
             }
-            if !matches!(file.format, "qcow2" | "raw" | "vmdk" | "vhd" | "vhdx") {
+            if !matches!(file.format, "qcow2" | "raw" | "vmdk" | "vhd" | "vhdx" | "vdi") {
                 return Err(fault_of(format!("format {} is not known", shown(file.format))));
             }
         }

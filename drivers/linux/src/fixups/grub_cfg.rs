@@ -77,8 +77,10 @@ fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
         }
     }
     // Up to RHEL 8 the whole menu of a UEFI system is here.
-    for vendor in folders(draft, "/boot/efi/EFI")? {
-        files.extend(list(draft, &vendor, "grub.cfg")?);
+    for esp in ["/boot/efi/EFI", "/efi/EFI"] {
+        for vendor in folders(draft, esp)? {
+            files.extend(list(draft, &vendor, "grub.cfg")?);
+        }
     }
     Ok(files)
 }
