@@ -9,7 +9,7 @@
 use crate::config_file::{Line, edit_lines, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
-use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, usual_mtu};
 use crate::nic_plan::{Change, Nic, Pin, assign};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
@@ -93,8 +93,10 @@ impl Fixup for Networkd {
         }
         for (path, jumbo) in driver_files(context, draft)? {
             let name = path.rsplit('/').next().unwrap_or_default();
-            let mtu =
-                if jumbo && !context.wishes.network.keep_mtu { "\n[Link]\nMTUBytes=1500\n" } else { "" };
+            let mtu = match jumbo && !context.wishes.network.keep_mtu {
+                true => format!("\n[Link]\nMTUBytes={}\n", usual_mtu(context.target.platform)),
+                false => String::new(),
+            };
             let driver = driver_names(context.target.network_module).join(" ");
             let content = format!("[Match]\nDriver={driver}\n{mtu}");
             let reason = "the configuration for the source's drivers serves the target's too";
