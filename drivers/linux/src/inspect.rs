@@ -1,7 +1,9 @@
 //! Looks at a Linux guest: facts only.
 
 use crate::kernels;
-use crate::os_release::{OsRelease, elf_machine, parse_os_release, parse_release_line};
+use crate::os_release::{
+    OsRelease, elf_machine, parse_lsb_release, parse_os_release, parse_release_line, parse_version_file,
+};
 use crate::source_platform;
 use driver_core::{FileKind, Guest, GuestTree, OsFacts, TEXT_LIMIT};
 use format_core::{ErrorKind, Result};
@@ -74,6 +76,17 @@ fn release(tree: &GuestTree) -> Result<Option<(OsRelease, &'static str)>> {
     for path in ["/etc/redhat-release", "/etc/system-release", "/etc/SuSE-release"] {
         if let Some(found) = text(tree, path)?.as_deref().and_then(parse_release_line) {
             return Ok(Some((found, path)));
+        }
+    }
+    let path = "/etc/lsb-release";
+    if let Some(found) = text(tree, path)?.as_deref().and_then(parse_lsb_release) {
+        return Ok(Some((found, path)));
+    }
+    for (path, id) in
+        [("/etc/alpine-release", "alpine"), ("/etc/arch-release", "arch"), ("/etc/debian_version", "debian")]
+    {
+        if let Some(content) = text(tree, path)? {
+            return Ok(Some((parse_version_file(id, &content), path)));
         }
     }
     Ok(None)

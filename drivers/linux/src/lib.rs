@@ -1,14 +1,15 @@
 //! Linux guests: what is in them, and what has to change before they start somewhere else.
 //!
 //! ```text
-//!  GuestTree ──inspect──▶ Guest: os, kernels, drivers per kernel and initramfs, boot loader
-//!  Guest × Target ──fixups()──▶ edits:  fstab crypttab │ grub default, grub.cfg, BLS │ initramfs and its configuration
-//!                                       cloud-init │ netplan ifupdown networkd ifcfg udev │ EC2 agents
+//!  GuestTree ──inspect──▶ Guest: os, source platform, kernels, drivers per kernel and initramfs, boot loader
+//!  Guest × Target × Wishes ──fixups()──▶ edits:
+//!      fstab crypttab │ grub default, grub.cfg, BLS │ initramfs and its configuration │ cloud-init
+//!      netplan ifupdown networkd ifcfg keyfiles wicked udev │ agents │ consoles, aliases │ identity
 //! ```
 //!
 //! A fixup is one file in `fixups/`. It edits the fewest bytes that make the guest start: formatting, comments, quoting,
 //! line ends and bytes that are no UTF-8 stay as they are. What is ambiguous is left alone and reported with a next
-//! step. README.md of this folder lists what is done, refused, and not done yet.
+//! step. README.md of this folder lists what is done and what is refused.
 
 mod boot_menu;
 mod config_file;

@@ -37,13 +37,18 @@ pub(crate) fn replace_words(line: &str, renames: &[(String, String)]) -> String 
 /// Frames of EC2's and Google's networks: where the new one carries 1500 bytes, large packets vanish.
 const JUMBO: [&str; 2] = ["9001", "8896"];
 
+/// What every network of the target carries.
+pub(crate) fn usual_mtu(target: Platform) -> &'static str {
+    if target == Platform::Gcp { "1460" } else { "1500" }
+}
+
 /// The line with a jumbo MTU of the source's cloud made the target's, `None` for other lines.
 pub(crate) fn plain_mtu(line: &str, context: &Context<'_>) -> Option<String> {
-    let mtu = match context.target.platform {
-        Platform::Aws => return None,
-        Platform::Gcp => "1460",
-        _ => "1500",
-    };
+    let target = context.target.platform;
+    if target == Platform::Aws {
+        return None;
+    }
+    let mtu = usual_mtu(target);
     let text = line.trim_start();
     if context.wishes.network.keep_mtu
         || text.starts_with(['#', ';'])

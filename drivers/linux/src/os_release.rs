@@ -40,8 +40,32 @@ pub(crate) fn parse_os_release(text: &str) -> Option<OsRelease> {
 pub(crate) fn parse_release_line(text: &str) -> Option<OsRelease> {
     let name = text.lines().next()?.trim();
     let id: String = name.split_whitespace().next()?.to_ascii_lowercase();
+    // As os-release of later versions spells them.
+    let id = match id.as_str() {
+        "red" => "rhel".into(),
+        "oracle" => "ol".into(),
+        "suse" => "sles".into(),
+        _ => id,
+    };
     let version = name.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     Some(OsRelease { id, version: version.unwrap_or_default().to_owned(), name: name.to_owned() })
+}
+
+/// Parses lsb-release of Ubuntu before 12.04: `DISTRIB_ID=Ubuntu`, `DISTRIB_RELEASE=10.04`.
+pub(crate) fn parse_lsb_release(text: &str) -> Option<OsRelease> {
+    let value = |key: &str| {
+        text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('=')).map(unquote)
+    };
+    let id = value("DISTRIB_ID")?.to_ascii_lowercase();
+    let version = value("DISTRIB_RELEASE").unwrap_or_default();
+    let name = value("DISTRIB_DESCRIPTION").unwrap_or_else(|| format!("{id} {version}"));
+    (!id.is_empty()).then_some(OsRelease { id, version, name })
+}
+
+/// A file that only one distribution has, with its version as the only word: `/etc/debian_version`, `/etc/alpine-release`.
+pub(crate) fn parse_version_file(id: &str, text: &str) -> OsRelease {
+    let version = text.split_whitespace().next().unwrap_or_default().to_owned();
+    OsRelease { id: id.to_owned(), name: format!("{id} {version}").trim_end().to_owned(), version }
 }
 
 /// The machine type of an ELF file as `uname -m` spells it (ELF specification, `e_machine`).
@@ -106,6 +130,22 @@ mod tests {
         let found = parse_release_line("CentOS release 6.10 (Final)\n").unwrap();
         assert_eq!((found.id.as_str(), found.version.as_str()), ("centos", "6.10"));
         assert_eq!(parse_release_line("\n"), None);
+        for (line, id) in [
+            ("Red Hat Enterprise Linux Server release 5.11 (Tikanga)", "rhel"),
+            ("Oracle Linux Server release 6.10", "ol"),
+            ("SUSE Linux Enterprise Server 11 (x86_64)", "sles"),
+            ("Fedora release 14 (Laughlin)", "fedora"),
+        ] {
+            assert_eq!(parse_release_line(line).unwrap().id, id);
+        }
+        let found = parse_lsb_release("DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\n").unwrap();
+        assert_eq!(
+            (found.id.as_str(), found.version.as_str(), found.name.as_str()),
+            ("ubuntu", "10.04", "ubuntu 10.04")
+        );
+        assert_eq!(parse_lsb_release("x"), None);
+        assert_eq!(parse_version_file("debian", "6.0.10\n").name, "debian 6.0.10");
+        assert_eq!(parse_version_file("arch", "").name, "arch");
     }
 
     #[test]

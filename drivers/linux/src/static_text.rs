@@ -45,6 +45,15 @@ pub(crate) fn netplan(text: &str, ethernet: &Ethernet, fixed: &StaticAddress) ->
     out.join("\n")
 }
 
+/// The content with a line end behind its last line: several lines may take the place of that one.
+fn ended(content: &[u8]) -> Vec<u8> {
+    let mut content = content.to_vec();
+    if content.last().is_some_and(|&byte| byte != b'\n') {
+        content.push(b'\n');
+    }
+    content
+}
+
 fn stanza_of(line: &str) -> Option<(&str, Option<&str>, Option<&str>)> {
     let mut words = line.split_whitespace();
     let word = words.next()?;
@@ -89,7 +98,7 @@ pub(crate) fn ifupdown(content: &[u8], fixed: &StaticAddress) -> Vec<u8> {
     }
     let mut inside = false;
     let mut written = false;
-    let new = edit_lines(content, |line| {
+    let new = edit_lines(&ended(content), |line| {
         if let Some((word, name, kind)) = stanza_of(line) {
             inside = word == "iface" && name == Some(&fixed.interface) && kind == Some(family);
             if !inside {
@@ -187,7 +196,7 @@ fn replace_in_section(
 ) -> Vec<u8> {
     let mut inside = false;
     let mut written = false;
-    let new = edit_lines(content, |line| match item(line) {
+    let new = edit_lines(&ended(content), |line| match item(line) {
         Item::Section(name) => {
             inside = name == section;
             if !inside || written {
@@ -309,6 +318,18 @@ mod tests {
         );
         let dns = twice("A=b\nNETCONFIG_DNS_STATIC_SERVERS=\"\"\n", |content| wicked_dns(content, &fixed()));
         assert_eq!(dns, "A=b\nNETCONFIG_DNS_STATIC_SERVERS=\"192.0.2.53 192.0.2.54\"\n");
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_gets_one() {
+        assert!(
+            twice("iface ens5 inet dhcp", |content| ifupdown(content, &fixed())).ends_with("192.0.2.54\n")
+        );
+        assert!(
+            twice("[Match]\nName=ens5\n[Network]", |content| networkd(content, &fixed()))
+                .ends_with("192.0.2.54\n")
+        );
+        assert!(twice("[ipv4]", |content| keyfile(content, &fixed())).ends_with("192.0.2.54;\n"));
     }
 
     #[test]

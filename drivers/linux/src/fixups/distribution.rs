@@ -7,7 +7,7 @@ use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
 /// Those whose files were looked at when the fixups were written.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 22] = [
     "debian",
     "ubuntu",
     "linuxmint",
@@ -29,9 +29,7 @@ const KNOWN: [&str; 24] = [
     "suse",
     "arch",
     "alpine",
-    "red",
     "scientific",
-    "oracle",
 ];
 
 pub(super) struct Distribution;

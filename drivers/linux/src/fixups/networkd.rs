@@ -9,7 +9,7 @@
 use crate::config_file::{Line, edit_lines, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
-use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, usual_mtu};
 use crate::nic_plan::{Change, Nic, Pin, assign};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
@@ -71,12 +71,12 @@ impl Fixup for Networkd {
         for path in list(draft, OWN, ".network")? {
             let Some(content) = read(draft, &path)? else { continue };
             let key = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| &nic.key);
-            let change = changes.iter().find(|change| Some(&change.nic.key) == key && !change.is_none());
-            let mut new = change.map_or(content.clone(), |change| select(&content, change));
-            let nic = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| nic);
-            if nic.is_some_and(|nic| nic.mac.is_some()) {
-                new = any_driver(&new, context);
-            }
+            let new = match changes.iter().find(|change| Some(&change.nic.key) == key) {
+                Some(change) if change.pin == Pin::Drop => select(&content, change),
+                Some(change) if change.is_none() => any_driver(&content, context),
+                Some(change) => any_driver(&select(&content, change), context),
+                None => content,
+            };
             let new = edit_lines(&new, |line| plain_mtu(line, context).map_or(Line::Keep, Line::Replace));
             draft.write(&path, new, &reason)?;
         }
@@ -93,8 +93,10 @@ impl Fixup for Networkd {
         }
         for (path, jumbo) in driver_files(context, draft)? {
             let name = path.rsplit('/').next().unwrap_or_default();
-            let mtu =
-                if jumbo && !context.wishes.network.keep_mtu { "\n[Link]\nMTUBytes=1500\n" } else { "" };
+            let mtu = match jumbo && !context.wishes.network.keep_mtu {
+                true => format!("\n[Link]\nMTUBytes={}\n", usual_mtu(context.target.platform)),
+                false => String::new(),
+            };
             let driver = driver_names(context.target.network_module).join(" ");
             let content = format!("[Match]\nDriver={driver}\n{mtu}");
             let reason = "the configuration for the source's drivers serves the target's too";
@@ -126,7 +128,10 @@ fn network_nic(path: &str, text: &str, context: &Context<'_>) -> Option<Nic> {
         matches().filter(|(key, _)| *key == "Name").flat_map(|(_, value)| value.split_whitespace()).collect();
     let address = matches().find(|(key, value)| key.ends_with("MACAddress") && !value.is_empty());
     let by_path = matches().any(|(key, value)| key == "Path" && !value.is_empty());
-    let by_driver = matches().any(|(key, value)| key == "Driver" && !value.is_empty());
+    let drivers: Vec<&str> = matches()
+        .filter(|(key, _)| *key == "Driver")
+        .flat_map(|(_, value)| value.split_whitespace())
+        .collect();
     let name = match names.as_slice() {
         [one] if is_wired(one) => Some((*one).to_owned()),
         _ => None,
@@ -136,8 +141,14 @@ fn network_nic(path: &str, text: &str, context: &Context<'_>) -> Option<Nic> {
         let key = name.clone().unwrap_or_else(|| path.to_owned());
         return Some(Nic { key, name, mac, pinned: true });
     }
-    if by_driver || names.is_empty() {
+    // Drivers alone are served by a drop-in.
+    if names.is_empty() {
         return None;
+    }
+    let wanted = driver_names(context.target.network_module);
+    if !drivers.is_empty() && !drivers.iter().any(|driver| wanted.contains(driver)) {
+        let key = name.clone().unwrap_or_else(|| path.to_owned());
+        return Some(Nic { key, name, mac: None, pinned: true });
     }
     let first = context.target.first_nic;
     let fits = |pattern: &&str| match first {
@@ -287,6 +298,8 @@ mod tests {
             ("[Match]\nName=eth0 ens5\n", None),
             ("[Match]\nName=br0\n", None),
             ("[Match]\nDriver=ena\n", None),
+            ("[Match]\nName=ens5\nDriver=ena\n", Some((Some("ens5"), true))),
+            ("[Match]\nName=eth0\nDriver=hv_netvsc\n", Some((Some("eth0"), false))),
             ("[Network]\nName=ens5\n", None),
             ("", None),
         ] {

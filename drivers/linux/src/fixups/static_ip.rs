@@ -61,12 +61,15 @@ type NewFile = (String, Vec<u8>);
 /// `NeedsPerson` when nothing configures the interface.
 fn places(fixed: &StaticAddress, draft: &Draft<'_>) -> Result<Option<Vec<NewFile>>> {
     let name = fixed.interface.as_str();
+    // Which system is in use does not show in its files: every one that configures the interface gets the address.
+    let mut found: Vec<NewFile> = Vec::new();
     for file in netplan::files(draft)? {
         let is_it =
             |one: &&crate::netplan_text::Ethernet| one.id == name || one.new_name.as_deref() == Some(name);
         if let Some(ethernet) = file.ethernets.iter().find(is_it) {
             let new = static_text::netplan(&file.text, ethernet, fixed);
-            return Ok(Some(vec![(file.path, new.into_bytes())]));
+            found.push((file.path, new.into_bytes()));
+            break;
         }
     }
     let named = |nic: Option<Nic>| nic.is_some_and(|nic| nic.name.as_deref() == Some(name));
@@ -77,16 +80,13 @@ fn places(fixed: &StaticAddress, draft: &Draft<'_>) -> Result<Option<Vec<NewFile
         pairs(text).any(|(section, key, value)| section == "Match" && key == "Name" && value.trim() == name)
     };
     let networks = list(draft, networkd::OWN, ".network")?;
-    let found = first(draft, ifupdown::files(draft)?, stanza, |old| static_text::ifupdown(old, fixed))?
-        .or(first(draft, ifcfg::files(draft)?, ifcfg_is, |old| static_text::ifcfg(old, fixed))?)
-        .or(first(draft, keyfiles::files(draft)?, keyfile_is, |old| static_text::keyfile(old, fixed))?)
-        .or(first(draft, networks, network_is, |old| static_text::networkd(old, fixed))?);
-    if let Some(found) = found {
-        return Ok(Some(vec![found]));
-    }
-    let of_suse = wicked_places(fixed, draft)?;
-    if !of_suse.is_empty() {
-        return Ok(Some(of_suse));
+    found.extend(first(draft, ifupdown::files(draft)?, stanza, |old| static_text::ifupdown(old, fixed))?);
+    found.extend(first(draft, ifcfg::files(draft)?, ifcfg_is, |old| static_text::ifcfg(old, fixed))?);
+    found.extend(first(draft, keyfiles::files(draft)?, keyfile_is, |old| static_text::keyfile(old, fixed))?);
+    found.extend(first(draft, networks, network_is, |old| static_text::networkd(old, fixed))?);
+    found.extend(wicked_places(fixed, draft)?);
+    if !found.is_empty() {
+        return Ok(Some(found));
     }
     if is_given(fixed, draft)? {
         return Ok(None);
