@@ -22,11 +22,14 @@ pub enum Dialect {
     Xen,
 }
 
+/// What a reader gives: the machine, and what it could not carry over.
+type Read = Result<(Machine, Vec<Warning>), MachineError>;
+
 /// A dialect that is no JSON, with what recognises and what reads it.
 struct Plain {
     dialect: Dialect,
     recognises: fn(&str) -> bool,
-    read: fn(&str) -> Result<(Machine, Vec<Warning>), MachineError>,
+    read: fn(&str) -> Read,
 }
 
 /// Asked in this order. A text is of one of them at most: XML begins with `<`, and `key: value` is not `key = value`.
