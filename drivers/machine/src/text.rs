@@ -73,9 +73,12 @@ pub fn read_documents(
         .enumerate()
         .map(|(index, bytes)| decode(bytes, index + 1))
         .collect::<Result<_, _>>()?;
-    if let [text] = texts.as_slice()
-        && let Some(plain) = plain_dialect(text)
-    {
+    let plain = texts.iter().enumerate().find_map(|(index, text)| Some((index, text, plain_dialect(text)?)));
+    if let Some((index, text, plain)) = plain {
+        if texts.len() > 1 {
+            let reason = format!("is given together with {} other documents", texts.len() - 1);
+            return Err(MachineError::Json { document: format!("document {}", index + 1), reason });
+        }
         return (plain.read)(text);
     }
     let values: Vec<Value> =
