@@ -11,7 +11,7 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-
 # What judges the product in the tests, and what the boot test makes and starts its guests with.
 test_packages=(
     b3sum btrfs-progs bzip2 cpio debootstrap dosfstools e2fsprogs fdisk g++ gddrescue gdisk gzip grub-common
-    grub-efi-amd64-bin grub-pc-bin hyperfine initramfs-tools-core jq kmod libarchive-tools lz4 mtools ovmf procps
+    grub-efi-amd64-bin grub-pc-bin hyperfine initramfs-tools-core jq kmod libarchive-tools lvm2 lz4 mdadm mtools ovmf procps
     python3-libvhdi shellcheck time util-linux xfsprogs xz-utils zstd
 )
 

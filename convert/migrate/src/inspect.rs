@@ -1,8 +1,9 @@
-//! From disks to facts: tables, file systems, the root, the mounts, the operating system.
+//! From disks to facts: tables, arrays and volume groups, file systems, the root, the mounts, the operating system.
 
 use crate::boot;
-use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId};
-use driver_partitions::{Window, identify, read_table};
+use crate::stack::{self, Candidate};
+use driver_core::{FsFacts, Guest, GuestFs, GuestTree, MountFacts, VolumeId};
+use driver_partitions::{has_table, identify, read_table};
 use driver_targets::TARGETS;
 use format_core::{Overlay, Result};
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ pub struct Inspection {
 }
 
 /// File systems that were opened and not mounted yet.
-type Opened = BTreeMap<PartitionId, Box<dyn GuestFs>>;
+type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
 
 /// Folders without which the guest cannot be understood.
 const ESSENTIAL: &[&str] = &["/boot", "/etc", "/usr", "/lib", "/var"];
@@ -48,17 +49,25 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
         let (mut facts, obstacles) = read_table(overlay)?;
         facts.device_name = names.get(index).cloned().flatten();
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
-        for partition in &mut facts.partitions {
-            let place = format!("disk {index}, partition {}", partition.number);
-            match open_partition(overlay, partition, &place, &mut replays) {
-                Ok(Some(fs)) => {
-                    opened.insert((index, partition.number), fs);
-                }
-                Ok(None) => {}
-                Err(error) => guest.obstacles.push(format!("{place}: {error}")),
-            }
-        }
         guest.disks.push(facts);
+    }
+    for candidate in stack::stack(&mut guest, overlays)? {
+        let place = guest.place_name(candidate.id);
+        let mut file_system = None;
+        match open_volume(&candidate, &mut file_system, &place, &mut replays) {
+            Ok(Some(fs)) => {
+                opened.insert(candidate.id, fs);
+            }
+            Ok(None) => {}
+            Err(error) => guest.obstacles.push(format!("{place}: {error}")),
+        }
+        if let Some(facts) = file_system {
+            stack::mark(&mut guest, candidate.id, facts);
+        } else if matches!(candidate.id, VolumeId::Mapped { .. }) && has_table(candidate.volume.as_ref())? {
+            guest.obstacles.push(format!(
+                "{place}: it holds a partition table; partitions in volumes are not mapped here"
+            ));
+        }
     }
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
@@ -82,17 +91,17 @@ fn interesting_modules() -> Vec<&'static str> {
     modules
 }
 
-/// Recognises what lies in the partition and opens it when it is a file system that can be read.
-fn open_partition(
-    overlay: &Arc<Overlay>,
-    partition: &mut PartitionFacts,
+/// Recognises what lies in the volume and opens it when it is a file system that can be read.
+fn open_volume(
+    candidate: &Candidate,
+    file_system: &mut Option<FsFacts>,
     place: &str,
     replays: &mut Vec<String>,
 ) -> Result<Option<Box<dyn GuestFs>>> {
-    let window = Window::of_partition(overlay, partition)?;
-    if let Some(facts) = driver_fs_ext::probe(&window)? {
-        partition.file_system = Some(ext_facts(&facts));
-        let fs = driver_fs_ext::open(Arc::new(window))?;
+    let volume = &candidate.volume;
+    if let Some(facts) = driver_fs_ext::probe(volume.as_ref())? {
+        *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
+        let fs = driver_fs_ext::open(Arc::clone(volume))?;
         let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
         if opening != driver_fs_ext::Opening::default() {
             replays.push(format!(
@@ -100,22 +109,22 @@ fn open_partition(
                 opening.transactions, opening.blocks, opening.orphans_deleted, opening.orphans_cut
             ));
         }
-        if let Some(found) = &mut partition.file_system {
-            found.not_editable = not_editable;
+        if let Some(found) = file_system {
+            found.not_editable = found.not_editable.take().or(not_editable);
         }
         return Ok(Some(Box::new(fs)));
     }
-    if let Some(facts) = driver_fs_fat::probe(&window)? {
-        partition.file_system = Some(FsFacts {
+    if let Some(facts) = driver_fs_fat::probe(volume.as_ref())? {
+        *file_system = Some(FsFacts {
             kind: "vfat".into(),
             uuid: Some(facts.uuid),
             label: facts.label,
             not_editable: Some("FAT file systems are only read".into()),
             ..FsFacts::default()
         });
-        return Ok(Some(Box::new(driver_fs_fat::open(Arc::new(window))?)));
+        return Ok(Some(Box::new(driver_fs_fat::open(Arc::clone(volume))?)));
     }
-    partition.file_system = identify(&window)?;
+    *file_system = identify(volume.as_ref())?;
     Ok(None)
 }
 
@@ -145,7 +154,12 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
     let entries = driver_linux::read_fstab(&String::from_utf8_lossy(&text));
     let root_device = entries.iter().find(|entry| entry.point == "/").map(|entry| entry.device.clone());
     let device = root_device.unwrap_or_default();
-    guest.mounts.push(MountFacts { point: "/".into(), device, disk: root.0, partition: root.1, kind });
+    guest.mounts.push(MountFacts { point: "/".into(), device, place: root, kind });
+    for path in ["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"] {
+        if let Some(text) = tree.read_file(path, 1 << 20)? {
+            stack::name_arrays(guest, &String::from_utf8_lossy(&text));
+        }
+    }
     let mut below: Vec<_> =
         entries.iter().filter(|entry| entry.point.starts_with('/') && entry.point != "/").collect();
     below.sort_by_key(|entry| entry.point.len());
@@ -154,12 +168,11 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
         match found.and_then(|id| Some((id, opened.remove(&id)?))) {
             Some((id, fs)) => {
                 let (point, device, kind) = (entry.point.clone(), entry.device.clone(), fs.kind().to_owned());
-                guest.mounts.push(MountFacts { point, device, disk: id.0, partition: id.1, kind });
+                guest.mounts.push(MountFacts { point, device, place: id, kind });
                 tree.mount(&entry.point, fs);
             }
             None if ESSENTIAL.contains(&entry.point.as_str()) => {
-                let kind =
-                    found.and_then(|id| guest.partition(id)?.file_system.as_ref().map(|fs| fs.kind.clone()));
+                let kind = found.and_then(|id| what_is_at(guest, id));
                 let kind = kind.unwrap_or_else(|| "an unknown device".into());
                 let text = format!("{} is on {} ({kind}), which cannot be opened", entry.point, entry.device);
                 // What lies below the mount point in the root is not what the machine uses.
@@ -172,8 +185,17 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
     Ok(Some(tree))
 }
 
+/// The file system's kind, or why the volume could not be mapped.
+fn what_is_at(guest: &Guest, id: VolumeId) -> Option<String> {
+    let obstacle = match id {
+        VolumeId::Mapped { volume } => guest.volumes.get(volume).and_then(|volume| volume.obstacle.clone()),
+        VolumeId::Partition { .. } => None,
+    };
+    obstacle.or_else(|| guest.file_system(id).map(|fs| fs.kind.clone()))
+}
+
 /// The file system that is the root of an installed system.
-fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(PartitionId, Box<dyn GuestFs>)>> {
+fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(VolumeId, Box<dyn GuestFs>)>> {
     let mut candidates = Vec::new();
     for (&id, fs) in opened.iter() {
         if looks_like_root(fs.as_ref())? {
@@ -184,7 +206,7 @@ fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(Partition
         let text = if candidates.is_empty() {
             "no root file system that can be read was found".to_owned()
         } else {
-            let places: Vec<_> = candidates.iter().map(|(d, p)| format!("disk {d} partition {p}")).collect();
+            let places: Vec<_> = candidates.iter().map(|id| guest.place_name(*id)).collect();
             format!(
                 "several installed systems were found ({}); one at a time can be migrated",
                 places.join(", ")
@@ -205,6 +227,7 @@ fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::PartitionFacts;
     use format_core::{OpenOptions, open_image};
 
     #[test]
@@ -218,7 +241,7 @@ mod tests {
             .with_file("/etc/os-release", "ID=x\n")
             .with_file("/etc/fstab", "UUID=b /boot xfs defaults 0 0\nUUID=c /var xfs defaults 0 0\n")
             .with_file("/boot/grub/grub.cfg", "of an earlier time");
-        let opened = Opened::from([((0, 1), Box::new(root) as Box<dyn GuestFs>)]);
+        let opened = Opened::from([((0, 1).into(), Box::new(root) as Box<dyn GuestFs>)]);
         let mut closed = Vec::new();
         assert!(mount_all(&mut guest, opened, &mut closed).unwrap().is_some());
         assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);

@@ -18,6 +18,7 @@ mod prove;
 mod report;
 mod resize;
 mod run;
+mod stack;
 mod undo;
 
 pub use choose::{Choice, Generation};

@@ -152,6 +152,12 @@ fn first_report(
     let image_warnings = sources.iter().flat_map(|source| &source.warnings);
     let image_warnings = image_warnings
         .map(|warning| driver_machine::Warning { code: warning.code, message: warning.message.clone() });
+    let group_warnings = inspection.guest.groups.iter().flat_map(|group| {
+        group.warnings.iter().map(|warning| driver_machine::Warning {
+            code: "volume-group",
+            message: format!("{} ({}): {warning}", group.name, group.layout),
+        })
+    });
     MigrateReport {
         tool: concat!("rehome ", env!("CARGO_PKG_VERSION")),
         outcome: "planned",
@@ -163,7 +169,7 @@ fn first_report(
         edits: plan.edits.clone(),
         machine,
         disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),
-        warnings: image_warnings.chain(definition.warnings.iter().cloned()).collect(),
+        warnings: image_warnings.chain(definition.warnings.iter().cloned()).chain(group_warnings).collect(),
         files: Vec::new(),
         out: request.out.clone(),
         next_step: "run the same command without --dry-run".into(),
