@@ -4,7 +4,7 @@ use crate::label::printed;
 use crate::layouts;
 use crate::load::PhysicalVolume;
 use crate::map::{Mapped, Segment, Stripe};
-use crate::metadata::{GroupText, LogicalText, PhysicalText, SegmentKind};
+use crate::metadata::{GroupText, LogicalText, PhysicalText, SegmentKind, SegmentText};
 use driver_core::Volume;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub struct LogicalVolume {
 }
 
 type Member = (PhysicalVolume, Arc<dyn Volume>);
+/// Physical volumes that can be used, by the name that segments use.
+type Parts<'a> = BTreeMap<&'a str, (&'a PhysicalText, Arc<dyn Volume>)>;
 
 /// Puts the groups of these physical volumes together. The second value says why members belong to no group that is
 /// known; an unused physical volume is not mentioned.
@@ -253,7 +255,7 @@ impl Assembly<'_> {
     fn logical(
         &self,
         logical: &LogicalText,
-        volumes: &BTreeMap<&str, (&PhysicalText, Arc<dyn Volume>)>,
+        volumes: &Parts<'_>,
         obstacle: Option<&String>,
     ) -> LogicalVolume {
         let read_only = self.read_only(logical);
@@ -308,11 +310,7 @@ impl Assembly<'_> {
         })
     }
 
-    fn segments(
-        &self,
-        logical: &LogicalText,
-        volumes: &BTreeMap<&str, (&PhysicalText, Arc<dyn Volume>)>,
-    ) -> Result<Vec<Segment>, String> {
+    fn segments(&self, logical: &LogicalText, volumes: &Parts<'_>) -> Result<Vec<Segment>, String> {
         if let Some(origin) = self.snapshots.by_store.get(logical.name.as_str()) {
             return Err(format!("it is a snapshot of {origin}, which is not mapped here"));
         }
@@ -324,48 +322,39 @@ impl Assembly<'_> {
         if logical.has("PVMOVE") || logical.has("CONVERTING") {
             return Err("it is being moved or converted; let that end in the guest before exporting".into());
         }
+        logical.segments.iter().map(|segment| self.segment(segment, volumes)).collect()
+    }
+
+    fn segment(&self, segment: &SegmentText, volumes: &Parts<'_>) -> Result<Segment, String> {
+        let (stripe_size, list) = match &segment.kind {
+            SegmentKind::Striped { stripe_size, stripes } => (*stripe_size, stripes),
+            SegmentKind::Other(kind) => return Err(layouts::obstacle(kind)),
+            SegmentKind::Snapshot { .. } => return Err(layouts::obstacle("snapshot")),
+        };
+        // The end of every physical volume was checked: no product of an extent on it overflows.
         let extent = self.text.extent_size;
-        let mut segments = Vec::with_capacity(logical.segments.len());
-        for segment in &logical.segments {
-            let (stripe_size, list) = match &segment.kind {
-                SegmentKind::Striped { stripe_size, stripes } => (*stripe_size, stripes),
-                SegmentKind::Other(kind) => return Err(layouts::obstacle(kind)),
-                SegmentKind::Snapshot { .. } => return Err(layouts::obstacle("snapshot")),
-            };
-            // Below 2^32 extents of below 2^41 bytes: no product of an extent on a volume overflows, its end was checked.
-            let count = segment.count / list.len() as u64;
-            let mut stripes = Vec::with_capacity(list.len());
-            for (name, first) in list {
-                let Some((physical, volume)) = volumes.get(name.as_str()) else {
-                    return Err(format!(
-                        "a part of it is on {name}, which is no physical volume; if extents are being moved, let pvmove end \
-                         in the guest before exporting"
-                    ));
-                };
-                if first + count > physical.count {
-                    let (from, to) = (first, first + count);
-                    return Err(format!(
-                        "extents {from} to {to} of {name} are used, it has {}",
-                        physical.count
-                    ));
-                }
-                let start = physical.start + first * extent;
-                stripes.push(Stripe { volume: Arc::clone(volume), start });
-            }
-            let Some(end) = (segment.start + segment.count).checked_mul(extent) else {
-                return Err("it is larger than all disks".into());
-            };
-            let len = segment.count * extent;
-            let start = end - len;
-            let stripe_size = if list.len() == 1 { len } else { stripe_size };
-            if (count * extent) % stripe_size != 0 && list.len() > 1 {
+        let count = segment.count / list.len() as u64;
+        let mut stripes = Vec::with_capacity(list.len());
+        for (name, first) in list {
+            let Some((physical, volume)) = volumes.get(name.as_str()) else {
                 return Err(format!(
-                    "stripes of {stripe_size:#x} bytes do not fit extents of {extent:#x} bytes"
+                    "a part of it is on {name}, which is no physical volume; if extents are being moved, let pvmove end in \
+                     the guest before exporting"
                 ));
+            };
+            if first + count > physical.count {
+                let (end, has) = (first + count, physical.count);
+                return Err(format!("extents {first} to {end} of {name} are used, it has {has}"));
             }
-            segments.push(Segment { start, len, stripe_size, stripes });
+            stripes.push(Stripe { volume: Arc::clone(volume), start: physical.start + first * extent });
         }
-        Ok(segments)
+        let end = (segment.start + segment.count).checked_mul(extent).ok_or("it is larger than all disks")?;
+        let len = segment.count * extent;
+        if list.len() > 1 && (count * extent) % stripe_size != 0 {
+            return Err(format!("stripes of {stripe_size:#x} bytes do not fit extents of {extent:#x} bytes"));
+        }
+        let stripe_size = if list.len() == 1 { len } else { stripe_size };
+        Ok(Segment { start: end - len, len, stripe_size, stripes })
     }
 }
 

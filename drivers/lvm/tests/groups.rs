@@ -80,12 +80,12 @@ fn volumes_are_read_and_written_where_lvm_says() {
 #[test]
 fn the_text_is_found_after_the_ring_went_round() {
     let Some(disks) = Disks::blank(1, 8) else { return };
-    disks.lvm("pvcreate --dataalignment 16k --metadatasize 8k @0");
+    disks.lvm("pvcreate --dataalignment 64k --metadatasize 32k @0");
     disks.lvm("vgcreate -s 256k vg @0");
     disks.lvm("lvcreate -an -Zn -Wn -l 3 -n lv vg");
     let mut wrapped = false;
     for round in 0..24 {
-        disks.lvm(&format!("lvchange --addtag a_tag_with_quite_a_long_name_number_{round} vg/lv"));
+        disks.lvm(&format!("lvchange --addtag a_tag_with_quite_a_long_name_so_that_the_text_grows_and_the_ring_goes_round_number_{round} vg/lv"));
         let image = &disks.contents()[0];
         let word = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
         wrapped |= word(4096 + 40) + word(4096 + 48) > word(4096 + 32);
