@@ -1,6 +1,8 @@
 //! How the machine can be started: by BIOS, by UEFI, and whether Secure Boot would allow it.
 
-use driver_core::{FileKind, Guest, GuestFs, GuestTree, PartitionId, PartitionRole, TableKind};
+use driver_core::{
+    FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionRole, TableKind, VolumeId,
+};
 use format_core::{ErrorKind, Result};
 use std::collections::BTreeMap;
 
@@ -16,14 +18,12 @@ const FALLBACKS: [&str; 2] = ["/EFI/BOOT/BOOTX64.EFI", "/EFI/BOOT/BOOTAA64.EFI"]
 const AUTHORITIES: [&[u8]; 2] = [b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023"];
 
 /// Fills in [`Guest::boot`] from the tables, the boot code and the EFI system partition.
-pub(crate) fn firmware_facts(
-    guest: &mut Guest,
-    opened: &BTreeMap<PartitionId, Box<dyn GuestFs>>,
-) -> Result<()> {
+pub(crate) fn firmware_facts(guest: &mut Guest, opened: &BTreeMap<VolumeId, Box<dyn GuestFs>>) -> Result<()> {
     guest.boot.bios = bios(guest);
     for (disk, facts) in guest.disks.iter().enumerate() {
         for partition in facts.partitions.iter().filter(|partition| partition.role == PartitionRole::Esp) {
-            let Some(fs) = opened.get(&(disk, partition.number)) else { continue };
+            let id = content_of(guest, (disk, partition.number).into());
+            let Some(fs) = opened.get(&id) else { continue };
             for path in FALLBACKS {
                 if fs.metadata(path)?.is_some_and(|meta| meta.kind == FileKind::File) {
                     let number = partition.number;
@@ -57,6 +57,20 @@ pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> 
     guest.boot.secure_boot = Some(is_signed_by_microsoft(&content));
     guest.boot.uefi_copy = Some(loader);
     Ok(())
+}
+
+/// Where the file system of a partition is opened: a mirrored one in its array. Firmware reads the halves by themselves,
+/// which works with superblocks at the end.
+fn content_of(guest: &Guest, partition: VolumeId) -> VolumeId {
+    let has = |group: &GroupFacts| {
+        group.kind == GroupKind::Md && group.parts.iter().any(|part| part.place == Some(partition))
+    };
+    let at_end = |group: &GroupFacts| {
+        ["metadata 1.0", "metadata 0.90"].iter().any(|version| group.layout.ends_with(version))
+    };
+    let group = guest.groups.iter().position(|group| has(group) && at_end(group));
+    let volume = group.and_then(|group| guest.volumes.iter().position(|volume| volume.group == group));
+    volume.map_or(partition, |volume| VolumeId::Mapped { volume })
 }
 
 /// A signed loader starts signed kernels only: with a default kernel that is not signed, [`Guest::boot`] says so.

@@ -93,15 +93,15 @@ fn write(
             "put the disks where the configuration says, then: xl create FILE",
         ),
         Platform::Azure => (
-            clouds::azure_script(machine, options),
+            clouds::azure::definition(machine, options),
             "fill in the variables at the top of the script and run it with bash where az is logged in",
         ),
         Platform::Gcp => (
-            clouds::gcp_script(machine, options),
+            clouds::gcp::definition(machine, options),
             "fill in the variables at the top of the script and run it with bash where gcloud is logged in",
         ),
         Platform::Aws => (
-            clouds::aws_script(machine, options),
+            clouds::ec2::definition(machine, options),
             "fill in the variables at the top of the script and run it with bash where aws is configured",
         ),
     };

@@ -1,12 +1,11 @@
-//! From disks to facts: tables, file systems, the root, the mounts, the operating system.
+//! From disks to facts: tables, arrays and volume groups, file systems, the root, the mounts, the operating system.
 
 use crate::boot;
-use driver_core::{
-    FileKind, FsFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionFacts, PartitionId, PartitionRole, Volume,
-};
-use driver_fs_fat::FatState;
-use driver_partitions::{Window, identify, read_table};
-use format_core::{Error, ErrorKind, Overlay, Result};
+use crate::filesystems::open_volume;
+use crate::stack;
+use driver_core::{FileKind, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
+use driver_partitions::{has_table, read_table};
+use format_core::{Overlay, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ pub struct Inspection {
 }
 
 /// File systems that were opened and not mounted yet.
-type Opened = BTreeMap<PartitionId, Box<dyn GuestFs>>;
+type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
 
 /// Folders without which the guest cannot be understood.
 const ESSENTIAL: &[&str] = &["/boot", "/etc", "/usr", "/lib", "/var"];
@@ -50,17 +49,25 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
         let (mut facts, obstacles) = read_table(overlay)?;
         facts.device_name = names.get(index).cloned().flatten();
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
-        for partition in &mut facts.partitions {
-            let place = format!("disk {index}, partition {}", partition.number);
-            match open_partition(overlay, partition, &place, &mut replays) {
-                Ok(Some(fs)) => {
-                    opened.insert((index, partition.number), fs);
-                }
-                Ok(None) => {}
-                Err(error) => guest.obstacles.push(format!("{place}: {error}")),
-            }
-        }
         guest.disks.push(facts);
+    }
+    for candidate in stack::stack(&mut guest, overlays)? {
+        let place = guest.place_name(candidate.id);
+        let mut file_system = None;
+        match open_volume(&candidate, &mut file_system, &place, &mut replays) {
+            Ok(Some(fs)) => {
+                opened.insert(candidate.id, fs);
+            }
+            Ok(None) => {}
+            Err(error) => guest.obstacles.push(format!("{place}: {error}")),
+        }
+        if let Some(facts) = file_system {
+            stack::mark(&mut guest, candidate.id, facts);
+        } else if matches!(candidate.id, VolumeId::Mapped { .. }) && has_table(candidate.volume.as_ref())? {
+            guest.obstacles.push(format!(
+                "{place}: it holds a partition table; partitions in volumes are not mapped here"
+            ));
+        }
     }
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
@@ -84,107 +91,6 @@ fn interesting_modules() -> Vec<&'static str> {
     modules
 }
 
-/// Recognises what lies in the partition and opens it when it is a file system that can be read.
-fn open_partition(
-    overlay: &Arc<Overlay>,
-    partition: &mut PartitionFacts,
-    place: &str,
-    replays: &mut Vec<String>,
-) -> Result<Option<Box<dyn GuestFs>>> {
-    let window = Window::of_partition(overlay, partition)?;
-    if let Some(facts) = driver_fs_ext::probe(&window)? {
-        partition.file_system = Some(ext_facts(&facts));
-        let fs = driver_fs_ext::open(Arc::new(window))?;
-        let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
-        if opening != driver_fs_ext::Opening::default() {
-            replays.push(format!(
-                "{place}: replayed {} transactions ({} blocks), freed {} deleted files, completed {} cut files",
-                opening.transactions, opening.blocks, opening.orphans_deleted, opening.orphans_cut
-            ));
-        }
-        if let Some(found) = &mut partition.file_system {
-            found.not_editable = not_editable;
-        }
-        return Ok(Some(Box::new(fs)));
-    }
-    if let Some(facts) = driver_fs_xfs::probe(&window)? {
-        return open_xfs(Arc::new(window), &facts, partition).map(Some);
-    }
-    if let Some(facts) = driver_fs_fat::probe(&window)? {
-        partition.file_system = Some(fat_facts(&facts));
-        let fs = driver_fs_fat::open(Arc::new(window))?;
-        let not_editable = match fs.editable() {
-            Err(error) if error.kind() != ErrorKind::NeedsPerson => return Err(error),
-            other => other.err().map(|error| error.to_string()),
-        };
-        if let Some(found) = &mut partition.file_system {
-            found.state = Some(fat_state(fs.state()).into());
-            found.not_editable = not_editable;
-        }
-        return Ok(Some(Box::new(fs)));
-    }
-    partition.file_system = identify(&window)?;
-    Ok(None)
-}
-
-/// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
-fn open_xfs(
-    volume: Arc<dyn Volume>,
-    facts: &driver_fs_xfs::XfsFacts,
-    partition: &mut PartitionFacts,
-) -> Result<Box<dyn GuestFs>> {
-    let found = partition.file_system.insert(FsFacts {
-        kind: "xfs".into(),
-        uuid: Some(facts.uuid.clone()),
-        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
-        ..FsFacts::default()
-    });
-    let fs = driver_fs_xfs::open(volume)?;
-    let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
-    found.state = Some(state.into());
-    found.not_editable = fs.editable().err().map(with_step);
-    fs.readable().map_err(|error| Error::needs_person(with_step(error)))?;
-    Ok(Box::new(fs))
-}
-
-/// Facts and obstacles are sentences: what a person can do belongs into them.
-fn with_step(error: Error) -> String {
-    error.hint_text().map_or_else(|| error.to_string(), |step| format!("{error}; {step}"))
-}
-
-fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
-    let state = match (facts.has_errors, facts.needs_recovery, facts.clean) {
-        (true, ..) => "errors were found by the guest",
-        (_, true, _) => "journal to be replayed",
-        (.., true) => "clean",
-        _ => "not cleanly unmounted",
-    };
-    FsFacts {
-        kind: facts.kind.into(),
-        uuid: Some(facts.uuid.clone()),
-        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
-        state: Some(state.into()),
-        not_editable: None,
-    }
-}
-
-fn fat_facts(facts: &driver_fs_fat::FatFacts) -> FsFacts {
-    FsFacts {
-        kind: "vfat".into(),
-        uuid: Some(facts.uuid.clone()),
-        label: facts.label.clone(),
-        ..FsFacts::default()
-    }
-}
-
-fn fat_state(state: FatState) -> &'static str {
-    match state {
-        FatState::Clean => "clean",
-        FatState::InUse => "not cleanly unmounted",
-        FatState::Errors => "errors were found by the guest",
-    }
-}
-
 /// Mounts the root and what its fstab mounts below it.
 fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) -> Result<Option<GuestTree>> {
     let Some((root, fs)) = take_root(guest, &mut opened)? else { return Ok(None) };
@@ -195,7 +101,12 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
     let entries = driver_linux::read_fstab(&String::from_utf8_lossy(&text));
     let root_device = entries.iter().find(|entry| entry.point == "/").map(|entry| entry.device.clone());
     let device = root_device.unwrap_or_default();
-    guest.mounts.push(MountFacts { point: "/".into(), device, disk: root.0, partition: root.1, kind });
+    guest.mounts.push(MountFacts { point: "/".into(), device, place: root, kind });
+    for path in ["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"] {
+        if let Some(text) = tree.read_file(path, 1 << 20)? {
+            stack::name_arrays(guest, &String::from_utf8_lossy(&text));
+        }
+    }
     let mut below: Vec<_> =
         entries.iter().filter(|entry| entry.point.starts_with('/') && entry.point != "/").collect();
     below.sort_by_key(|entry| entry.point.len());
@@ -204,12 +115,11 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
         match found.and_then(|id| Some((id, opened.remove(&id)?))) {
             Some((id, fs)) => {
                 let (point, device, kind) = (entry.point.clone(), entry.device.clone(), fs.kind().to_owned());
-                guest.mounts.push(MountFacts { point, device, disk: id.0, partition: id.1, kind });
+                guest.mounts.push(MountFacts { point, device, place: id, kind });
                 tree.mount(&entry.point, fs);
             }
             None if ESSENTIAL.contains(&entry.point.as_str()) => {
-                let kind =
-                    found.and_then(|id| guest.partition(id)?.file_system.as_ref().map(|fs| fs.kind.clone()));
+                let kind = found.and_then(|id| what_is_at(guest, id));
                 let kind = kind.unwrap_or_else(|| "an unknown device".into());
                 let text = format!("{} is on {} ({kind}), which cannot be opened", entry.point, entry.device);
                 // What lies below the mount point in the root is not what the machine uses.
@@ -226,8 +136,13 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
 /// An EFI system partition that fstab does not name is mounted by systemd-gpt-auto-generator(8): at /efi, or else at /boot
 /// where that is empty. Where neither is, it gets the place that installers make for it, so that its loader can be seen.
 fn mount_esp(guest: &mut Guest, opened: &mut Opened, tree: &mut GuestTree) -> Result<()> {
-    let is_esp = |id: &PartitionId| guest.partition(*id).is_some_and(|p| p.role == PartitionRole::Esp);
-    if guest.mounts.iter().any(|mount| is_esp(&(mount.disk, mount.partition))) {
+    let is_esp = |id: &VolumeId| match *id {
+        VolumeId::Partition { disk, partition } => {
+            guest.partition((disk, partition)).is_some_and(|facts| facts.role == PartitionRole::Esp)
+        }
+        VolumeId::Mapped { .. } => false,
+    };
+    if guest.mounts.iter().any(|mount| is_esp(&mount.place)) {
         return Ok(());
     }
     let esps: Vec<_> = opened.keys().copied().filter(is_esp).collect();
@@ -242,14 +157,23 @@ fn mount_esp(guest: &mut Guest, opened: &mut Opened, tree: &mut GuestTree) -> Re
         let Some(fs) = opened.remove(id) else { return Ok(()) };
         let (point, kind) = (point.to_owned(), fs.kind().to_owned());
         tree.mount(&point, fs);
-        guest.mounts.push(MountFacts { point, device: String::new(), disk: id.0, partition: id.1, kind });
+        guest.mounts.push(MountFacts { point, device: String::new(), place: *id, kind });
         return Ok(());
     }
     Ok(())
 }
 
+/// The file system's kind, or why the volume could not be mapped.
+fn what_is_at(guest: &Guest, id: VolumeId) -> Option<String> {
+    let obstacle = match id {
+        VolumeId::Mapped { volume } => guest.volumes.get(volume).and_then(|volume| volume.obstacle.clone()),
+        VolumeId::Partition { .. } => None,
+    };
+    obstacle.or_else(|| guest.file_system(id).map(|fs| fs.kind.clone()))
+}
+
 /// The file system that is the root of an installed system.
-fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(PartitionId, Box<dyn GuestFs>)>> {
+fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(VolumeId, Box<dyn GuestFs>)>> {
     let mut candidates = Vec::new();
     for (&id, fs) in opened.iter() {
         if looks_like_root(fs.as_ref())? {
@@ -260,7 +184,7 @@ fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(Partition
         let text = if candidates.is_empty() {
             "no root file system that can be read was found".to_owned()
         } else {
-            let places: Vec<_> = candidates.iter().map(|(d, p)| format!("disk {d} partition {p}")).collect();
+            let places: Vec<_> = candidates.iter().map(|id| guest.place_name(*id)).collect();
             format!(
                 "several installed systems were found ({}); one at a time can be migrated",
                 places.join(", ")
@@ -281,6 +205,7 @@ fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::{FsFacts, PartitionFacts};
     use format_core::{OpenOptions, open_image};
 
     #[test]
@@ -294,7 +219,7 @@ mod tests {
             .with_file("/etc/os-release", "ID=x\n")
             .with_file("/etc/fstab", "UUID=b /boot xfs defaults 0 0\nUUID=c /var xfs defaults 0 0\n")
             .with_file("/boot/grub/grub.cfg", "of an earlier time");
-        let opened = Opened::from([((0, 1), Box::new(root) as Box<dyn GuestFs>)]);
+        let opened = Opened::from([((0, 1).into(), Box::new(root) as Box<dyn GuestFs>)]);
         let mut closed = Vec::new();
         assert!(mount_all(&mut guest, opened, &mut closed).unwrap().is_some());
         assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);
@@ -317,7 +242,7 @@ mod tests {
                 .with_file("/EFI/debian/shimx64.efi", "Microsoft UEFI CA 2023")
                 .with_file("/EFI/debian/grubx64.efi", "g");
             let root = Box::new(root) as Box<dyn GuestFs>;
-            let opened = Opened::from([((0, 1), root), ((0, 2), Box::new(esp) as Box<dyn GuestFs>)]);
+            let opened = Opened::from([((0, 1).into(), root), ((0, 2).into(), Box::new(esp) as Box<dyn GuestFs>)]);
             let tree = mount_all(&mut guest, opened, &mut Vec::new()).unwrap().unwrap();
             assert_eq!(guest.mounts.get(1).map(|mount| mount.point.as_str()), point);
             boot::fallback_facts(&mut guest, &tree).unwrap();

@@ -10,6 +10,7 @@
 mod boot;
 mod choose;
 mod definition;
+mod filesystems;
 mod folder;
 mod inspect;
 mod locate;
@@ -19,6 +20,7 @@ mod prove;
 mod report;
 mod resize;
 mod run;
+mod stack;
 mod undo;
 
 pub use choose::{Choice, Wish};

@@ -98,8 +98,7 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
     let edited: BTreeSet<&str> =
         plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
     for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {
-        let fs =
-            inspection.guest.partition((mount.disk, mount.partition)).and_then(|p| p.file_system.as_ref());
+        let fs = inspection.guest.file_system(mount.place);
         if let Some(reason) = fs.and_then(|fs| fs.not_editable.as_ref()) {
             found.push(format!("{} cannot be edited: {reason}", mount.point));
         }
@@ -127,8 +126,7 @@ mod tests {
         let mount = |point: &str| MountFacts {
             point: point.into(),
             device: String::new(),
-            disk: 0,
-            partition: 1,
+            place: (0, 1).into(),
             kind: "ext4".into(),
         };
         let mounts = ["/", "/boot", "/boot/efi"].map(mount).to_vec();

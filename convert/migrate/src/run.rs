@@ -186,6 +186,12 @@ fn first_report(
     let left_out = plan
         .left_out()
         .map(|fixup| driver_machine::Warning { code: "left-out", message: left_out_text(fixup) });
+    let group_warnings = inspection.guest.groups.iter().flat_map(|group| {
+        group.warnings.iter().map(|warning| driver_machine::Warning {
+            code: "volume-group",
+            message: format!("{} ({}): {warning}", group.name, group.layout),
+        })
+    });
     MigrateReport {
         tool: concat!("rehome ", env!("CARGO_PKG_VERSION")),
         outcome: "planned",
@@ -197,7 +203,11 @@ fn first_report(
         edits: plan.edits.clone(),
         machine,
         disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),
-        warnings: image_warnings.chain(definition.warnings.iter().cloned()).chain(left_out).collect(),
+        warnings: image_warnings
+            .chain(definition.warnings.iter().cloned())
+            .chain(left_out)
+            .chain(group_warnings)
+            .collect(),
         files: Vec::new(),
         out: request.out.clone(),
         next_step: "run the same command without --dry-run".into(),

@@ -1,6 +1,7 @@
 //! Device names as guests spell them.
 
-use crate::guest::{DiskFacts, Guest, PartitionFacts, PartitionId};
+use crate::group::{VolumeFacts, VolumeId};
+use crate::guest::{DiskFacts, FsFacts, Guest, PartitionFacts};
 
 /// A kernel's name of a disk or partition, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ fn letters_to_number(letters: &str) -> Option<usize> {
     Some(value - 1)
 }
 
-pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<PartitionId> {
+pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<VolumeId> {
     let spec = spec.trim().trim_matches('"');
     if let Some((key, value)) = spec.split_once('=') {
         return by_tag(guest, key, value.trim_matches('"'));
@@ -82,9 +83,14 @@ pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<PartitionId> {
             return by_tag(guest, key, value);
         }
     }
+    let named = |volume: &VolumeFacts| volume.devices.iter().any(|device| device == spec);
+    if spec.starts_with("/dev/") && guest.volumes.iter().any(named) {
+        let found = (0..).zip(&guest.volumes).filter(|(_, volume)| named(volume));
+        return only(found.map(|(volume, _)| VolumeId::Mapped { volume }));
+    }
     let name = parse_kernel_name(spec)?;
     let id = (place_of(guest, &name)?, name.partition);
-    guest.partition(id).map(|_| id)
+    guest.partition(id).map(|_| id.into())
 }
 
 /// The disk that a kernel name means. A paravirtual `xvdf` and the `sdf` of a machine's description are the same disk;
@@ -100,34 +106,37 @@ fn place_of(guest: &Guest, name: &KernelName) -> Option<usize> {
     }
 }
 
-fn by_tag(guest: &Guest, key: &str, value: &str) -> Option<PartitionId> {
+fn by_tag(guest: &Guest, key: &str, value: &str) -> Option<VolumeId> {
     let same = |found: Option<&String>| found.is_some_and(|found| found.eq_ignore_ascii_case(value));
     let exact = |found: Option<&String>| found.is_some_and(|found| found == value);
-    let fits = |partition: &PartitionFacts| {
-        let fs = partition.file_system.as_ref();
-        match key.to_ascii_uppercase().as_str() {
-            "UUID" => same(fs.and_then(|fs| fs.uuid.as_ref())),
-            "LABEL" => exact(fs.and_then(|fs| fs.label.as_ref())),
-            "PARTUUID" => same(partition.part_uuid.as_ref()),
-            "PARTLABEL" => exact(partition.name.as_ref()),
-            _ => false,
-        }
+    let key = key.to_ascii_uppercase();
+    let by_fs = |fs: Option<&FsFacts>| match key.as_str() {
+        "UUID" => same(fs.and_then(|fs| fs.uuid.as_ref())),
+        "LABEL" => exact(fs.and_then(|fs| fs.label.as_ref())),
+        _ => false,
     };
-    let mut found = guest.disks.iter().enumerate().flat_map(|(disk, facts)| {
-        facts
-            .partitions
-            .iter()
-            .filter(|partition| fits(partition))
-            .map(move |partition| (disk, partition.number))
+    let by_entry = |partition: &PartitionFacts| match key.as_str() {
+        "PARTUUID" => same(partition.part_uuid.as_ref()),
+        "PARTLABEL" => exact(partition.name.as_ref()),
+        _ => by_fs(partition.file_system.as_ref()),
+    };
+    let on_disks = guest.disks.iter().enumerate().flat_map(|(disk, facts)| {
+        let found = facts.partitions.iter().filter(|partition| by_entry(partition));
+        found.map(move |partition| VolumeId::from((disk, partition.number)))
     });
-    // A tag that two partitions share names neither.
+    let volumes = (0..).zip(&guest.volumes).filter(|(_, volume)| by_fs(volume.file_system.as_ref()));
+    only(on_disks.chain(volumes.map(|(volume, _)| VolumeId::Mapped { volume })))
+}
+
+/// A name that two places share names neither.
+fn only(mut found: impl Iterator<Item = VolumeId>) -> Option<VolumeId> {
     found.next().filter(|_| found.next().is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::FsFacts;
+    use crate::guest::PartitionId;
 
     #[test]
     fn kernel_names_say_disk_and_partition() {
@@ -173,10 +182,10 @@ mod tests {
             ("/dev/xvdb", None),
             ("/dev/nvme1n1", Some((1, 0))),
         ] {
-            assert_eq!(named.resolve_device(spec), expected, "{spec}");
+            assert_eq!(named.resolve_device(spec), expected.map(PartitionId::into), "{spec}");
         }
         let half = guest([None, Some("/dev/sdf")]);
-        assert_eq!(half.resolve_device("/dev/xvdb"), Some((1, 0)));
+        assert_eq!(half.resolve_device("/dev/xvdb"), Some((1, 0).into()));
     }
 
     #[test]
@@ -189,11 +198,47 @@ mod tests {
         let partitions = vec![partition(1, "aa"), partition(2, "bb"), partition(3, "bb")];
         let guest =
             Guest { disks: vec![DiskFacts { partitions, ..DiskFacts::default() }], ..Guest::default() };
-        assert_eq!(guest.resolve_device("UUID=AA"), Some((0, 1)));
-        assert_eq!(guest.resolve_device("/dev/disk/by-uuid/aa"), Some((0, 1)));
-        assert_eq!(guest.resolve_device("UUID=\"aa\""), Some((0, 1)));
+        assert_eq!(guest.resolve_device("UUID=AA"), Some((0, 1).into()));
+        assert_eq!(guest.resolve_device("/dev/disk/by-uuid/aa"), Some((0, 1).into()));
+        assert_eq!(guest.resolve_device("UUID=\"aa\""), Some((0, 1).into()));
         assert_eq!(guest.resolve_device("UUID=bb"), None);
-        assert_eq!(guest.resolve_device("/dev/xvda3"), Some((0, 3)));
+        assert_eq!(guest.resolve_device("/dev/xvda3"), Some((0, 3).into()));
         assert_eq!(guest.resolve_device("/dev/xvdb3"), None);
+    }
+
+    #[test]
+    fn volumes_are_named_by_their_devices_and_by_tags() {
+        let volume = |devices: &[&str], uuid: &str| VolumeFacts {
+            group: 0,
+            devices: devices.iter().map(|&device| device.to_owned()).collect(),
+            size: 1,
+            layout: "linear".into(),
+            file_system: Some(FsFacts { uuid: Some(uuid.into()), ..FsFacts::default() }),
+            obstacle: None,
+        };
+        let volumes = vec![
+            volume(&["/dev/mapper/vg-a--b", "/dev/vg/a-b"], "aa"),
+            volume(&["/dev/md0", "/dev/md/twice"], "bb"),
+            volume(&["/dev/md1", "/dev/md/twice"], "bb"),
+        ];
+        let guest = Guest { volumes, ..Guest::default() };
+        for (spec, expected) in [
+            ("/dev/vg/a-b", Some(0)),
+            ("/dev/mapper/vg-a--b", Some(0)),
+            ("/dev/mapper/vg-a-b", None),
+            ("UUID=AA", Some(0)),
+            ("UUID=bb", None),
+            ("/dev/md1", Some(2)),
+            ("/dev/md/twice", None),
+            ("md1", None),
+        ] {
+            assert_eq!(
+                guest.resolve_device(spec),
+                expected.map(|volume| VolumeId::Mapped { volume }),
+                "{spec}"
+            );
+        }
+        let json = serde_json::to_value([VolumeId::from((1, 2)), VolumeId::Mapped { volume: 3 }]).unwrap();
+        assert_eq!(json, serde_json::json!([{ "disk": 1, "partition": 2 }, { "volume": 3 }]));
     }
 }

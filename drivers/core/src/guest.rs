@@ -1,6 +1,7 @@
 //! What is known of a guest, and how it was known. Facts only; nothing here decides.
 
 use crate::SourceFacts;
+use crate::group::{GroupFacts, VolumeFacts, VolumeId};
 use serde::Serialize;
 
 /// Everything that inspection found.
@@ -8,6 +9,10 @@ use serde::Serialize;
 pub struct Guest {
     /// The disks in the machine's order.
     pub disks: Vec<DiskFacts>,
+    /// Arrays and volume groups that partitions belong to.
+    pub groups: Vec<GroupFacts>,
+    /// The volumes of the groups.
+    pub volumes: Vec<VolumeFacts>,
     /// How the machine starts.
     pub boot: BootFacts,
     /// The operating system, if one was found.
@@ -154,10 +159,9 @@ pub struct MountFacts {
     pub point: String,
     /// How the guest's fstab calls the device; empty for a root that fstab does not name.
     pub device: String,
-    /// The disk's place in [`Guest::disks`].
-    pub disk: usize,
-    /// The partition's number.
-    pub partition: u32,
+    /// Where the file system lies.
+    #[serde(flatten)]
+    pub place: VolumeId,
     /// File system kind.
     pub kind: String,
 }
@@ -212,14 +216,15 @@ impl Guest {
         self.disks.get(id.0)?.partitions.iter().find(|partition| partition.number == id.1)
     }
 
-    /// Which partition a device specification of fstab, crypttab or a kernel command line means.
+    /// Which partition or volume a device specification of fstab, crypttab or a kernel command line means.
     ///
-    /// Understands `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/disk/by-*` and kernel names: the letter or
+    /// Understands `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/disk/by-*`, the names of
+    /// [`VolumeFacts::devices`] and kernel names: the letter or
     /// number of a kernel name is the disk's place in the machine (`sdb2`, `xvdb2`, `nvme1n1p2` are disk 1). The
     /// letters of `sd` and `xvd` are those of [`DiskFacts::device_name`] where every disk has one: EC2 begins its
     /// data volumes at `sdf`.
     #[must_use]
-    pub fn resolve_device(&self, spec: &str) -> Option<PartitionId> {
+    pub fn resolve_device(&self, spec: &str) -> Option<VolumeId> {
         crate::device::resolve(self, spec)
     }
 }

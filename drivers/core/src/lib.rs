@@ -15,6 +15,7 @@ pub mod device;
 mod draft;
 mod edit;
 mod fixup;
+mod group;
 mod guest;
 mod guest_fs;
 mod mem_fs;
@@ -28,6 +29,7 @@ mod wishes;
 pub use draft::{Draft, TEXT_LIMIT};
 pub use edit::{Action, Edit, printable};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
+pub use group::{GroupFacts, GroupKind, GroupPart, VolumeFacts, VolumeId};
 pub use guest::{
     BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, KernelFacts, MountFacts, OsFacts,
     PartitionFacts, PartitionId, PartitionRole, TableKind,

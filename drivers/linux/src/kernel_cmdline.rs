@@ -168,8 +168,7 @@ mod tests {
         let mount = MountFacts {
             point: "/".into(),
             device: String::new(),
-            disk: 0,
-            partition: 1,
+            place: (0, 1).into(),
             kind: "ext4".into(),
         };
         Guest {

@@ -1,7 +1,7 @@
 //! Names of block devices that do not survive a move to other hardware, and what to write instead.
 
 use driver_core::device::parse_kernel_name;
-use driver_core::{Guest, PartitionFacts, PartitionId, PartitionRole};
+use driver_core::{FsFacts, Guest, PartitionFacts, PartitionRole, VolumeId};
 
 /// What becomes of a device name.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) fn stable_name(guest: &Guest, spec: &str, kind: Option<&str>) -> Name
     let Some(id) = guest.resolve_device(spec) else {
         return Name::Lost(format!("{spec} is on none of the disks"));
     };
-    let found = guest.partition(id).and_then(|partition| partition.file_system.as_ref());
+    let found = guest.file_system(id);
     match (found.map(|fs| fs.kind.as_str()), kind) {
         (Some(found), Some(kind)) if !same_kind(found, kind) => {
             Name::Lost(format!("{spec} should hold {kind}, but there is {found}"))
@@ -39,7 +39,7 @@ pub(crate) fn stable_name(guest: &Guest, spec: &str, kind: Option<&str>) -> Name
 pub(crate) fn stable_name_of_mount(guest: &Guest, spec: &str, point: &str) -> Name {
     let mounted = guest.mounts.iter().find(|mount| mount.point == point);
     match mounted {
-        Some(mount) if depends_on_hardware(spec) => name_of(guest, (mount.disk, mount.partition)),
+        Some(mount) if depends_on_hardware(spec) => name_of(guest, mount.place),
         _ => stable_name(guest, spec, None),
     }
 }
@@ -47,10 +47,10 @@ pub(crate) fn stable_name_of_mount(guest: &Guest, spec: &str, point: &str) -> Na
 /// `PARTUUID=…` of what is mounted at `point`: the only name that a kernel without initramfs understands.
 pub(crate) fn partition_name_of_mount(guest: &Guest, point: &str) -> Name {
     let mounted = guest.mounts.iter().find(|mount| mount.point == point);
-    let Some(id) = mounted.map(|mount| (mount.disk, mount.partition)) else {
+    let Some(id) = mounted.map(|mount| mount.place) else {
         return Name::Lost(format!("what is mounted at {point} is not known"));
     };
-    let uuid = guest.partition(id).and_then(|partition| partition.part_uuid.as_ref());
+    let uuid = partition_of(guest, id).and_then(|partition| partition.part_uuid.as_ref());
     match uuid.map(|uuid| format!("PARTUUID={uuid}")).filter(|name| guest.resolve_device(name) == Some(id)) {
         Some(name) => Name::New(name),
         None => {
@@ -84,53 +84,81 @@ fn same_kind(found: &str, wanted: &str) -> bool {
     matches!(wanted, "auto" | "none" | "") || family(found) == family(wanted)
 }
 
-/// `UUID=…` where it is unique, else `PARTUUID=…`.
-fn name_of(guest: &Guest, id: PartitionId) -> Name {
-    let Some(partition) = guest.partition(id) else {
-        return Name::Lost("the partition is not there".into());
+/// `UUID=…` where it is unique, else `PARTUUID=…` or the name of a volume: those are no hardware's.
+fn name_of(guest: &Guest, id: VolumeId) -> Name {
+    let uuid = guest.file_system(id).and_then(|fs| fs.uuid.as_ref()).map(|uuid| format!("UUID={uuid}"));
+    let other = match id {
+        VolumeId::Mapped { volume } => {
+            guest.volumes.get(volume).and_then(|volume| volume.devices.first().cloned())
+        }
+        VolumeId::Partition { .. } => {
+            partition_of(guest, id).and_then(|p| p.part_uuid.as_ref()).map(|uuid| format!("PARTUUID={uuid}"))
+        }
     };
-    let uuid =
-        partition.file_system.as_ref().and_then(|fs| fs.uuid.as_ref()).map(|uuid| format!("UUID={uuid}"));
-    let part_uuid = partition.part_uuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
     // Written into shell files too: nothing that a shell or GRUB would look at.
-    let writable = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || "=-_.:".contains(c));
+    let writable = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || "=-_.:/+".contains(c));
     let unique = |name: &String| writable(name) && guest.resolve_device(name) == Some(id);
-    match [uuid, part_uuid].into_iter().flatten().find(unique) {
+    match [uuid, other].into_iter().flatten().find(unique) {
         Some(name) => Name::New(name),
-        None => Name::Lost(format!("partition {} of disk {} has no UUID of its own", id.1, id.0)),
+        None => Name::Lost(format!("{} has no UUID of its own", guest.place_name(id))),
     }
 }
 
-/// `true` only when it is certain: the content of every partition is known, and none is a container for others.
+fn partition_of(guest: &Guest, id: VolumeId) -> Option<&PartitionFacts> {
+    match id {
+        VolumeId::Partition { disk, partition } => guest.partition((disk, partition)),
+        VolumeId::Mapped { .. } => None,
+    }
+}
+
+/// `true` only when it is certain: the content of every partition and volume is known, and so is that of every group.
 fn is_lost_uuid(guest: &Guest, spec: &str) -> bool {
     let uuid = spec.strip_prefix("UUID=").or_else(|| spec.strip_prefix("/dev/disk/by-uuid/"));
     let Some(uuid) = uuid.map(|uuid| uuid.trim_matches('"')) else { return false };
-    let partitions = || guest.disks.iter().flat_map(|disk| &disk.partitions);
-    let own = |partition: &PartitionFacts| {
-        let fs = partition.file_system.as_ref();
-        fs.and_then(|fs| fs.uuid.as_ref()).is_some_and(|own| own.eq_ignore_ascii_case(uuid))
+    let partitions = || {
+        guest.disks.iter().enumerate().flat_map(|(disk, facts)| {
+            facts
+                .partitions
+                .iter()
+                .filter(|p| !never_holds_any(p))
+                .map(move |p| ((disk, p.number).into(), &p.file_system))
+        })
+    };
+    let volumes =
+        || (0..).zip(&guest.volumes).map(|(volume, v)| (VolumeId::Mapped { volume }, &v.file_system));
+    let own = |fs: &FsFacts| fs.uuid.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(uuid));
+    let known = |(id, fs): (VolumeId, &Option<FsFacts>)| {
+        fs.as_ref().is_some_and(|fs| !own(fs) && (is_plain(fs) || is_used_by_a_group(guest, id)))
     };
     !guest.disks.is_empty()
         && guest.disks.iter().all(|disk| !disk.partitions.is_empty())
-        && partitions().all(is_plain)
-        && !partitions().any(own)
+        && partitions().all(known)
+        && volumes().all(known)
 }
 
-/// Holds one known file system with a UUID, or never any.
-fn is_plain(partition: &PartitionFacts) -> bool {
+/// One known file system with a UUID.
+fn is_plain(fs: &FsFacts) -> bool {
+    fs.uuid.is_some()
+        && matches!(fs.kind.as_str(), "ext2" | "ext3" | "ext4" | "vfat" | "xfs" | "ntfs" | "swap")
+}
+
+fn never_holds_any(partition: &PartitionFacts) -> bool {
     let extended = matches!(partition.type_id.as_str(), "0x05" | "0x5" | "0x0f" | "0xf" | "0x85");
-    partition.role == PartitionRole::BiosBoot
-        || extended
-        || partition.file_system.as_ref().is_some_and(|fs| {
-            fs.uuid.is_some()
-                && matches!(fs.kind.as_str(), "ext2" | "ext3" | "ext4" | "vfat" | "xfs" | "ntfs" | "swap")
-        })
+    partition.role == PartitionRole::BiosBoot || extended
+}
+
+/// A part of a group that was put together: what it holds is among the volumes.
+fn is_used_by_a_group(guest: &Guest, id: VolumeId) -> bool {
+    guest
+        .groups
+        .iter()
+        .any(|group| group.obstacle.is_none() && group.parts.iter().any(|part| part.place == Some(id)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::{DiskFacts, FsFacts, MountFacts};
+    use driver_core::{DiskFacts, MountFacts};
 
     fn guest() -> Guest {
         let partition = |number, kind: &str, uuid: Option<&str>| PartitionFacts {
@@ -212,13 +240,87 @@ mod tests {
         let mount = |partition| MountFacts {
             point: "/".into(),
             device: String::new(),
-            disk: 0,
-            partition,
+            place: (0, partition).into(),
             kind: "xfs".into(),
         };
         guest.mounts.push(mount(3));
         assert_eq!(stable_name_of_mount(&guest, "/dev/nvme1n1p1", "/"), Name::New("UUID=cc".into()));
         assert_eq!(stable_name_of_mount(&guest, "/dev/xvda1", "/var"), Name::New("UUID=aa".into()));
         assert_eq!(stable_name_of_mount(&guest, "LABEL=root", "/"), Name::Stable);
+    }
+
+    #[test]
+    fn names_of_volumes_survive_and_stand_in_for_what_does_not() {
+        let mut guest = guest();
+        guest.volumes.push(driver_core::VolumeFacts {
+            group: 0,
+            devices: vec!["/dev/mapper/vg-root".into(), "/dev/vg/root".into()],
+            size: 1,
+            layout: "linear".into(),
+            file_system: Some(FsFacts { kind: "ext4".into(), uuid: Some("vv".into()), ..FsFacts::default() }),
+            obstacle: None,
+        });
+        let place = VolumeId::Mapped { volume: 0 };
+        guest.mounts.push(MountFacts {
+            point: "/".into(),
+            device: String::new(),
+            place,
+            kind: "ext4".into(),
+        });
+        for spec in ["/dev/mapper/vg-root", "/dev/vg/root", "UUID=vv"] {
+            assert_eq!(stable_name_of_mount(&guest, spec, "/"), Name::Stable, "{spec}");
+        }
+        assert_eq!(stable_name_of_mount(&guest, "/dev/xvda9", "/"), Name::New("UUID=vv".into()));
+        assert!(
+            matches!(partition_name_of_mount(&guest, "/"), Name::Lost(_)),
+            "no kernel finds it without initramfs"
+        );
+        guest.disks[0].partitions[0].file_system.as_mut().unwrap().uuid = Some("vv".into());
+        assert_eq!(stable_name_of_mount(&guest, "/dev/xvda9", "/"), Name::New("/dev/mapper/vg-root".into()));
+    }
+
+    #[test]
+    fn a_uuid_is_lost_only_when_every_group_is_known() {
+        let mut guest = guest();
+        let fs = |kind: &str, uuid: &str| FsFacts {
+            kind: kind.into(),
+            uuid: Some(uuid.into()),
+            ..FsFacts::default()
+        };
+        guest.disks[0].partitions[1].file_system = Some(fs("LVM2_member", "pv"));
+        assert_eq!(
+            stable_name(&guest, "UUID=ff", None),
+            Name::Stable,
+            "a group that is not known may hold it"
+        );
+        guest.groups.push(driver_core::GroupFacts {
+            kind: driver_core::GroupKind::Lvm,
+            name: "vg".into(),
+            uuid: "u".into(),
+            layout: "lvm2".into(),
+            parts: vec![driver_core::GroupPart {
+                place: Some((0, 2).into()),
+                uuid: None,
+                state: "in use".into(),
+            }],
+            warnings: Vec::new(),
+            obstacle: None,
+        });
+        let volume = |file_system| driver_core::VolumeFacts {
+            group: 0,
+            devices: vec!["/dev/vg/x".into()],
+            size: 1,
+            layout: "linear".into(),
+            file_system,
+            obstacle: None,
+        };
+        guest.volumes.push(volume(Some(fs("ext4", "vv"))));
+        assert!(matches!(stable_name(&guest, "UUID=ff", None), Name::Lost(_)));
+        assert_eq!(stable_name(&guest, "UUID=vv", None), Name::Stable);
+        guest.volumes.push(volume(None));
+        assert_eq!(stable_name(&guest, "UUID=ff", None), Name::Stable, "a volume whose content is not known");
+        guest.volumes.pop();
+        guest.groups[0].obstacle = Some("why".into());
+        assert_eq!(stable_name(&guest, "UUID=ff", None), Name::Stable);
     }
 }

@@ -18,7 +18,7 @@ fn with_esp(root: MemFs, point: &str, esp: &MemFs) -> GuestTree {
 fn facts_of(tree: &GuestTree, point: &str) -> Guest {
     let mut facts = facts();
     let (device, kind) = (String::new(), "vfat".into());
-    facts.mounts.push(MountFacts { point: point.into(), device, disk: 0, partition: 15, kind });
+    facts.mounts.push(MountFacts { point: point.into(), device, place: (0, 15).into(), kind });
     driver_linux::inspect(tree, &mut facts, &MODULES).unwrap();
     facts
 }

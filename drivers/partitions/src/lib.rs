@@ -10,7 +10,7 @@ mod resize;
 mod signature;
 mod window;
 
-use driver_core::{DiskFacts, TableKind};
+use driver_core::{DiskFacts, TableKind, Volume};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
 
@@ -54,4 +54,17 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
         _ => Ok(false),
     })?;
     Ok((facts, obstacles))
+}
+
+/// Whether `volume` begins with a partition table that has entries.
+///
+/// # Errors
+/// What the volume reports.
+pub fn has_table(volume: &dyn Volume) -> Result<bool> {
+    let mut sector = [0; 512];
+    if volume.size() < 512 {
+        return Ok(false);
+    }
+    volume.read_exact_at(0, &mut sector)?;
+    Ok(mbr::parse(&sector).is_some_and(|mbr| mbr.is_used()))
 }

@@ -31,6 +31,11 @@ impl Entry {
 }
 
 impl Mbr {
+    /// Whether it has an entry.
+    pub(crate) fn is_used(&self) -> bool {
+        self.entries.iter().any(|entry| entry.is_used())
+    }
+
     /// Whether it only guards a GPT.
     pub(crate) fn is_protective(&self) -> bool {
         self.entries.iter().any(|entry| entry.kind == 0xee)

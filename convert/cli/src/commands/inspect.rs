@@ -3,7 +3,7 @@
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
 use convert_migrate::{ChainFile, Readiness, inspect_disks, readiness};
-use driver_core::{DriverState, Guest, KernelFacts, PartitionFacts, TableKind};
+use driver_core::{DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
 use format_core::units::format_size;
 use format_core::{OpenedImage, Overlay, Result, Warning, open_image};
 use serde::Serialize;
@@ -63,6 +63,9 @@ fn human(o: &Outcome) -> String {
         text.push_str(&format!("\nPartitions ({})\n", table_name(disk.table)));
         text.push_str(&table(&disk.partitions.iter().map(partition_row).collect::<Vec<_>>()));
     }
+    for (number, group) in o.guest.groups.iter().enumerate() {
+        text.push_str(&group_lines(&o.guest, number, group));
+    }
     text.push_str(&guest_lines(&o.guest));
     if !o.guest.kernels.is_empty() {
         text.push_str("\nKernels\n");
@@ -111,6 +114,37 @@ fn partition_row(partition: &PartitionFacts) -> Vec<String> {
         .to_vec()
 }
 
+/// An array or volume group with its parts and volumes.
+fn group_lines(guest: &Guest, number: usize, group: &GroupFacts) -> String {
+    let title = match group.kind {
+        driver_core::GroupKind::Lvm => "Volume group",
+        driver_core::GroupKind::Md => "Array",
+    };
+    let mut text = format!("\n{title} {} ({})\n", safe(&group.name), safe(&group.layout));
+    let mut rows = Vec::new();
+    for part in &group.parts {
+        let place = part.place.map_or_else(|| "on none of the disks".into(), |id| guest.place_name(id));
+        let uuid = part.uuid.clone().unwrap_or_default();
+        rows.push(["part".into(), place, part.state.clone(), uuid].map(|cell| safe(&cell)).to_vec());
+    }
+    text.push_str(&table(&rows));
+    let mut rows = Vec::new();
+    for volume in guest.volumes.iter().filter(|volume| volume.group == number) {
+        let name = volume.devices.first().cloned().unwrap_or_default();
+        let fs = volume.file_system.as_ref();
+        let kind = fs.map_or("-", |fs| fs.kind.as_str());
+        let uuid = fs.and_then(|fs| fs.uuid.as_deref()).unwrap_or("");
+        let label = fs.and_then(|fs| fs.label.as_deref()).unwrap_or("");
+        let state =
+            volume.obstacle.as_ref().map(|_| "not mapped").or_else(|| fs?.state.as_deref()).unwrap_or("");
+        let cells = [name.as_str(), &format_size(volume.size), &volume.layout, kind, uuid, label, state];
+        rows.push(cells.map(safe).to_vec());
+    }
+    text.push_str(&table(&rows));
+    group.warnings.iter().for_each(|warning| text.push_str(&format!("  note: {}\n", safe(warning))));
+    text
+}
+
 fn guest_lines(guest: &Guest) -> String {
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), safe(&value)]);
@@ -131,7 +165,7 @@ fn guest_lines(guest: &Guest) -> String {
         row("loader", loader.clone());
     }
     for mount in &guest.mounts {
-        let partition = format!("disk {}, partition {} ({})", mount.disk, mount.partition, mount.kind);
+        let partition = format!("{} ({})", guest.place_name(mount.place), mount.kind);
         row("mount", format!("{} from {partition}, fstab says {:?}", mount.point, mount.device));
     }
     format!("\nGuest\n{}", table(&rows))

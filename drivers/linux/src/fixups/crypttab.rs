@@ -53,8 +53,7 @@ fn would_erase(guest: &Guest, line: &str) -> Option<String> {
     let options = line.get(fields(line).nth(3)?)?;
     let erasing = options.split(',').any(|o| ERASING.contains(&o.split('=').next().unwrap_or(o)));
     let id = Some(device).filter(|device| erasing && depends_on_hardware(device))?;
-    let partition = guest.partition(guest.resolve_device(id)?)?;
-    let kind = &partition.file_system.as_ref()?.kind;
+    let kind = &guest.file_system(guest.resolve_device(id)?)?.kind;
     (kind != "swap").then(|| format!("{device} is made anew at every start, and that disk holds {kind} now"))
 }
 

@@ -19,7 +19,7 @@
 use crate::config_file::exists;
 use crate::inspect::kind_of;
 use driver_core::{
-    Applies, Context, Draft, FileKind, Firmware, Fixup, Guest, GuestTree, Ownership, PartitionId,
+    Applies, Context, Draft, FileKind, Firmware, Fixup, Guest, GuestTree, Ownership, PartitionId, VolumeId,
     PartitionRole,
 };
 use format_core::{Error, ErrorKind, Result};
@@ -113,7 +113,8 @@ pub fn missing_fallback(tree: &GuestTree, guest: &Guest) -> Result<Option<Fallba
     let suffix = if arm { "aa64" } else { "x64" };
     let mut found = None;
     for mount in &guest.mounts {
-        let partition = (mount.disk, mount.partition);
+        let VolumeId::Partition { disk, partition } = mount.place else { continue };
+        let partition = (disk, partition);
         if guest.partition(partition).is_none_or(|facts| facts.role != PartitionRole::Esp) {
             continue;
         }

@@ -30,8 +30,7 @@ pub fn facts() -> Guest {
     let mount = MountFacts {
         point: "/".into(),
         device: "/dev/xvda1".into(),
-        disk: 0,
-        partition: 1,
+        place: (0, 1).into(),
         kind: "ext4".into(),
     };
     Guest {

@@ -1,0 +1,107 @@
+//! What lies in a volume, and opening it when it is a file system that can be read.
+
+use crate::stack::Candidate;
+use driver_core::{FsFacts, GuestFs};
+use driver_fs_fat::FatState;
+use driver_partitions::identify;
+use format_core::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+/// Recognises what lies in the volume and opens it when it is a file system that can be read.
+pub(crate) fn open_volume(
+    candidate: &Candidate,
+    file_system: &mut Option<FsFacts>,
+    place: &str,
+    replays: &mut Vec<String>,
+) -> Result<Option<Box<dyn GuestFs>>> {
+    let volume = &candidate.volume;
+    if let Some(facts) = driver_fs_ext::probe(volume.as_ref())? {
+        *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
+        let fs = driver_fs_ext::open(Arc::clone(volume))?;
+        let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
+        if opening != driver_fs_ext::Opening::default() {
+            replays.push(format!(
+                "{place}: replayed {} transactions ({} blocks), freed {} deleted files, completed {} cut files",
+                opening.transactions, opening.blocks, opening.orphans_deleted, opening.orphans_cut
+            ));
+        }
+        if let Some(found) = file_system {
+            found.not_editable = found.not_editable.take().or(not_editable);
+        }
+        return Ok(Some(Box::new(fs)));
+    }
+    if let Some(facts) = driver_fs_xfs::probe(volume.as_ref())? {
+        return open_xfs(candidate, &facts, file_system).map(Some);
+    }
+    if let Some(facts) = driver_fs_fat::probe(volume.as_ref())? {
+        let found = file_system.insert(fat_facts(&facts));
+        let fs = driver_fs_fat::open(Arc::clone(volume))?;
+        let not_editable = match fs.editable() {
+            Err(error) if error.kind() != ErrorKind::NeedsPerson => return Err(error),
+            other => other.err().map(|error| error.to_string()),
+        };
+        found.state = Some(fat_state(fs.state()).into());
+        found.not_editable = candidate.read_only.clone().or(not_editable);
+        return Ok(Some(Box::new(fs)));
+    }
+    *file_system = identify(volume.as_ref())?;
+    Ok(None)
+}
+
+/// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
+fn open_xfs(
+    candidate: &Candidate,
+    facts: &driver_fs_xfs::XfsFacts,
+    file_system: &mut Option<FsFacts>,
+) -> Result<Box<dyn GuestFs>> {
+    let found = file_system.insert(FsFacts {
+        kind: "xfs".into(),
+        uuid: Some(facts.uuid.clone()),
+        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
+        ..FsFacts::default()
+    });
+    let fs = driver_fs_xfs::open(Arc::clone(&candidate.volume))?;
+    let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
+    found.state = Some(state.into());
+    found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().map(with_step));
+    fs.readable().map_err(|error| Error::needs_person(with_step(error)))?;
+    Ok(Box::new(fs))
+}
+
+/// Facts and obstacles are sentences: what a person can do belongs into them.
+fn with_step(error: Error) -> String {
+    error.hint_text().map_or_else(|| error.to_string(), |step| format!("{error}; {step}"))
+}
+
+fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
+    let state = match (facts.has_errors, facts.needs_recovery, facts.clean) {
+        (true, ..) => "errors were found by the guest",
+        (_, true, _) => "journal to be replayed",
+        (.., true) => "clean",
+        _ => "not cleanly unmounted",
+    };
+    FsFacts {
+        kind: facts.kind.into(),
+        uuid: Some(facts.uuid.clone()),
+        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
+        state: Some(state.into()),
+        not_editable: None,
+    }
+}
+
+fn fat_facts(facts: &driver_fs_fat::FatFacts) -> FsFacts {
+    FsFacts {
+        kind: "vfat".into(),
+        uuid: Some(facts.uuid.clone()),
+        label: facts.label.clone(),
+        ..FsFacts::default()
+    }
+}
+
+fn fat_state(state: FatState) -> &'static str {
+    match state {
+        FatState::Clean => "clean",
+        FatState::InUse => "not cleanly unmounted",
+        FatState::Errors => "errors were found by the guest",
+    }
+}
