@@ -50,7 +50,7 @@ pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
 fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {
     let plan = match &inspection.tree {
         Some(tree) => {
-            let context = Context { guest: &inspection.guest, target, extra_modules: &[] };
+            let context = Context::new(&inspection.guest, target);
             outline(&context, tree, driver_linux::fixups())?
         }
         None => Plan::default(),
