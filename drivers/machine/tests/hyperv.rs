@@ -275,6 +275,7 @@ fn losses_are_warned_of() {
     machine.cpu.topology = Some(Topology { sockets: 1, cores: 1, threads: 2 });
     machine.os = Some(OsHint { family: OsFamily::Windows, description: "Windows".into() });
     machine.uuid = Some(uuid::Uuid::from_u128(7));
+    machine.tpm = Some(driver_machine::Tpm::V1_2);
     machine.tags.insert("team".into(), "a".into());
     machine.disks[0].size_bytes = Some(3 << 40);
     let made = script(&machine, &options(&machine, Generation::One)).unwrap();
@@ -292,6 +293,7 @@ fn losses_are_warned_of() {
             "hyperv-secure-boot-off",
             "hyperv-tags",
             "hyperv-topology",
+            "hyperv-tpm",
             "hyperv-uuid",
         ]
     );

@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+mod qm;
 mod sample;
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use driver_machine::proxmox::{definition, machine_from_conf};
@@ -16,6 +14,7 @@ use driver_machine::{
     Machine, MachineErrorKind, NicModel, OsFamily, OsHint, Topology, Tpm, detect, read_documents,
 };
 use proptest::prelude::*;
+use qm::{Host, settings, text};
 use sample::{HOSTILE, codes, config, data, golden, machine, modern, options, printable, run};
 
 #[test]
@@ -93,80 +92,6 @@ fn an_old_configuration_is_read() {
     let boot: Vec<_> = machine.disks.iter().map(|disk| disk.boot).collect();
     assert_eq!(boot, [false, true]);
     assert_eq!(codes(&warnings), ["proxmox-cdrom"]);
-}
-
-/// A folder with a difficult name, the script, its disks and their manifests, and tools that stand in.
-struct Host {
-    folder: tempfile::TempDir,
-}
-
-impl Host {
-    fn new(made: &Definition, options: &DefinitionOptions) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Self { folder };
-        std::fs::create_dir(host.images()).unwrap();
-        std::fs::create_dir(host.path("bin")).unwrap();
-        std::fs::write(host.images().join("make.sh"), &made.text).unwrap();
-        for disk in &options.disks {
-            std::fs::write(host.images().join(&disk.file), "12345").unwrap();
-            let manifest = r#"{"parents": [{"file_size": 9}], "image": {"name": "x", "file_size": 5}}"#;
-            std::fs::write(host.images().join(&disk.manifest), manifest).unwrap();
-        }
-        host.tool("qm", include_str!("proxmox/qm.sh"));
-        host.tool("pvesh", "#!/bin/sh\n[ \"$*\" = 'get /cluster/nextid' ] && echo 105\n");
-        host
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn images(&self) -> std::path::PathBuf {
-        self.path("it's a $(folder), really")
-    }
-
-    fn tool(&self, name: &str, text: &str) {
-        let path = self.path("bin").join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn run(&self, arguments: &[&str], fail: &str) -> Output {
-        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        Command::new("timeout")
-            .args(["60", "bash"])
-            .arg(self.images().join("make.sh"))
-            .args(arguments)
-            .current_dir(Path::new("/"))
-            .envs([("PATH", path.as_str()), ("QM_FAIL", fail)])
-            .env("QM_STATE", self.folder.path())
-            .output()
-            .unwrap()
-    }
-
-    /// The calls of `qm`, each with its arguments.
-    fn calls(&self) -> Vec<Vec<String>> {
-        let log = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
-        let mut items = log.split_terminator('\0').map(str::to_owned);
-        let mut calls = Vec::new();
-        while let Some(count) = items.next() {
-            calls.push(items.by_ref().take(count.parse().unwrap()).collect());
-        }
-        calls
-    }
-
-    fn configuration(&self, vmid: &str) -> Option<String> {
-        std::fs::read_to_string(self.path(&format!("{vmid}.conf"))).ok()
-    }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// The options of a call of `qm` by name.
-fn settings(call: &[String]) -> BTreeMap<&str, &str> {
-    call[2..].chunks(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect()
 }
 
 fn made(machine: &Machine, bus: DiskBus, nic: NicModel) -> (Definition, DefinitionOptions) {

@@ -70,7 +70,8 @@ fn hardware(machine: &Machine, warnings: &mut Vec<Warning>) {
             "the guest expects a UTC clock, Hyper-V gives Windows local time: reset RealTimeIsUniversal in the guest".into());
     }
     if machine.tpm.is_some() {
-        warn("hyperv-tpm", "the machine had a TPM, whose keys do not move: give it a new one with Enable-VMTPM if the guest needs one".into());
+        let message = "the machine had a TPM, whose keys do not move: Enable-VMTPM gives it a new one if the guest needs one";
+        warn("hyperv-tpm", message.into());
     }
     if machine.uuid.is_some() {
         warn("hyperv-uuid", "the SMBIOS UUID of the source is not kept: Hyper-V makes a new one".into());
