@@ -26,11 +26,14 @@ pub enum Dialect {
     Ovf,
 }
 
+/// What a reader gives: the machine, and what it could not carry over.
+type Read = Result<(Machine, Vec<Warning>), MachineError>;
+
 /// A dialect that is no JSON, with what recognises and what reads it.
 struct Plain {
     dialect: Dialect,
     recognises: fn(&str) -> bool,
-    read: fn(&str) -> Result<(Machine, Vec<Warning>), MachineError>,
+    read: fn(&str) -> Read,
 }
 
 /// Asked in this order. A text is of one of them at most: XML begins with `<`, and `key: value` is not `key = value`.
@@ -81,9 +84,12 @@ pub fn read_documents(
         .enumerate()
         .map(|(index, bytes)| decode(bytes, index + 1))
         .collect::<Result<_, _>>()?;
-    if let [text] = texts.as_slice()
-        && let Some(plain) = plain_dialect(text)
-    {
+    let plain = texts.iter().enumerate().find_map(|(index, text)| Some((index, text, plain_dialect(text)?)));
+    if let Some((index, text, plain)) = plain {
+        if texts.len() > 1 {
+            let reason = format!("is given together with {} other documents", texts.len() - 1);
+            return Err(MachineError::Json { document: format!("document {}", index + 1), reason });
+        }
         return (plain.read)(text);
     }
     let values: Vec<Value> =

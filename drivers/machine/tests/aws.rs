@@ -138,11 +138,13 @@ fn the_dialect_is_told_by_the_keys() {
     let own = machine.to_json().unwrap();
     assert_eq!(detect(&own).unwrap(), Dialect::Own);
     assert_eq!(detect(r#"{"Volumes": []}"#).unwrap(), Dialect::Aws);
-    for text in ["{}", "[]", "3", r#"{"domain": 1}"#, "", "<domain/>"] {
+    for text in ["{}", "[]", "3", r#"{"domain": 1}"#, "", "<html/>", "name = 'x'", "a: b"] {
         assert_eq!(detect(text).unwrap_err().kind(), MachineErrorKind::Invalid, "{text}");
     }
     assert_eq!(read_documents(&[own.as_bytes()], None).unwrap(), (machine, vec![]));
     assert!(read_documents(&[own.as_bytes(), &data("volumes.json")], None).is_err());
+    let two = read_documents(&[b"<domain/>", &data("volumes.json")], None).unwrap_err();
+    assert!(two.to_string().contains("document 1: is given together with 1 other"), "{two}");
     assert!(read_documents(&[], None).is_err());
 }
 

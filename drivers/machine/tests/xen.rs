@@ -72,6 +72,7 @@ fn an_hvm_guest_is_read() {
             "xen-efi-variables",
             "xen-nic-limits",
             "xen-nic-script",
+            "xen-numa",
             "xen-pass-through",
             "xen-unknown",
             "xen-vcpu-hotplug",
@@ -292,7 +293,7 @@ proptest! {
     /// Both parsers agree on what is of the language, as far as ours is not stricter.
     #[test]
     fn we_read_nothing_that_xl_refuses(pieces in proptest::collection::vec(
-        proptest::sample::select(&["a", "name", "=", "+=", "'x'", "\"y\\n\"", "[", "]", ",", "\n", ";", "12", "0x1f", "#c\n", " ", "'", "\\", "'\\''"][..]), 1..12)) {
+        proptest::sample::select(&["a", "name", "=", "+=", "'x'", "\"y\\n\"", "[", "]", ",", "[[", "]]", "\n", ";", "12", "0x1f", "#c\n", " ", "'", "\\", "'\\''"][..]), 1..12)) {
         let text = format!("name='x'\nmemory=1\ndisk=['/a,raw,xvda']\n{}\n", pieces.concat());
         if let Ok((machine, warnings)) = machine_from_cfg(&text) {
             let judged = judged(&text);

@@ -80,7 +80,7 @@ fn named_or_placed<'a>(spec: &mut Spec<'a>, part: &'a str, place: &mut usize) {
 
 pub(super) fn disks(config: &Config, findings: &mut Findings) -> Result<Vec<Disk>, MachineError> {
     let mut disks: Vec<Disk> = Vec::new();
-    for text in config.list("disk") {
+    for text in config.list("disk")? {
         let spec = spec(text);
         let which = shown(spec.vdev);
         if spec.cdrom {
@@ -188,9 +188,9 @@ const NIC_OPTIONS: &[(&str, &str, &str)] = &[
     ("backend", "xen-backend", "comes from another domain"),
 ];
 
-pub(super) fn nics(config: &Config, findings: &mut Findings) -> Vec<Nic> {
+pub(super) fn nics(config: &Config, findings: &mut Findings) -> Result<Vec<Nic>, MachineError> {
     let mut nics: Vec<Nic> = Vec::new();
-    for (index, text) in config.list("vif").into_iter().enumerate() {
+    for (index, text) in config.list("vif")?.into_iter().enumerate() {
         let parts: Vec<(&str, &str)> = text
             .split(',')
             .take(64)
@@ -228,7 +228,7 @@ pub(super) fn nics(config: &Config, findings: &mut Findings) -> Vec<Nic> {
     if !nics.is_empty() {
         findings.known("nics", "vif as listed");
     }
-    nics
+    Ok(nics)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn machine_of(config: &Config, findings: &mut Findings) -> Result<Machine, Machi
         // xl gives virtual TPMs to the domains of its own vTPM manager only; that is a warning.
         tpm: None,
         disks: devices::disks(config, findings)?,
-        nics: devices::nics(config, findings),
+        nics: devices::nics(config, findings)?,
         os: None,
         tags: std::collections::BTreeMap::new(),
         notes: None,

@@ -1,6 +1,6 @@
 //! The language of xl.cfg(5): `key = value`, values being strings, numbers and lists of them.
 //!
-//! It looks like Python and is none: no names, no operators but `=` and `+=`, no nesting that anyone uses. What the
+//! It looks like Python and is none: no names, no operators but `=` and `+=`. What the
 //! language has not is refused with its line, as xl does.
 
 use std::collections::BTreeMap;
@@ -12,13 +12,15 @@ use crate::error::shown;
 /// Larger than any configuration xl was ever given.
 const MAX_BYTES: usize = 1 << 20;
 const MAX_VALUES: usize = 4096;
+/// `vnuma`, a list of lists, is the deepest there is.
+const MAX_DEPTH: usize = 4;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     /// A string or a number; numbers are kept as written.
     Atom(String),
-    List(Vec<String>),
+    List(Vec<Self>),
 }
 
 /// The keys of a configuration; of a key that appears twice the last value counts.
@@ -51,12 +53,25 @@ impl Config {
         }))
     }
 
-    /// The items of a list; a single string is a list of one, as xl takes it.
-    pub(super) fn list(&self, key: &str) -> Vec<&str> {
+    /// The items of a list of strings; a single string is a list of one, as xl takes it.
+    ///
+    /// # Errors
+    /// [`MachineError::Dialect`] when there is a list in the list.
+    pub(super) fn list(&self, key: &str) -> Result<Vec<&str>, MachineError> {
         match self.values.get(key) {
-            None => Vec::new(),
-            Some(Value::Atom(text)) => vec![text],
-            Some(Value::List(items)) => items.iter().map(String::as_str).collect(),
+            None => Ok(Vec::new()),
+            Some(Value::List(items)) => items.iter().map(|item| item_text(key, item)).collect(),
+            Some(atom) => Ok(vec![item_text(key, atom)?]),
+        }
+    }
+}
+
+fn item_text<'a>(key: &str, value: &'a Value) -> Result<&'a str, MachineError> {
+    match value {
+        Value::Atom(text) => Ok(text),
+        Value::List(_) => {
+            let reason = format!("{key} holds a list, expected strings");
+            Err(MachineError::Dialect { dialect: DIALECT, reason })
         }
     }
 }
@@ -78,9 +93,8 @@ pub(super) fn parse(text: &str) -> Result<Config, MachineError> {
     if text.len() > MAX_BYTES {
         return Err(MachineError::TooLarge { actual: text.len(), limit: MAX_BYTES });
     }
-    let mut lexer = Lexer { rest: text, line: 1 };
+    let mut lexer = Lexer { rest: text, line: 1, values: 0 };
     let mut config = Config::default();
-    let mut count = 0;
     while let Some(token) = lexer.next()? {
         let key = match token {
             Token::End(_) => continue,
@@ -97,11 +111,8 @@ pub(super) fn parse(text: &str) -> Result<Config, MachineError> {
             }
             _ => return Err(lexer.bad("expected `=` behind a key")),
         };
-        let value = lexer.value()?;
-        count += if let Value::List(items) = &value { items.len() + 1 } else { 1 };
-        if count > MAX_VALUES {
-            return Err(lexer.bad("there are too many values"));
-        }
+        let token = lexer.next()?;
+        let value = lexer.value(token, 0)?;
         if !matches!(lexer.next()?, None | Some(Token::End(_))) {
             return Err(lexer.bad("expected the end of the line behind a value"));
         }
@@ -128,6 +139,8 @@ fn store(config: &mut Config, key: String, value: Value, adds: bool) -> bool {
 struct Lexer<'a> {
     rest: &'a str,
     line: usize,
+    /// Values so far, for the limit.
+    values: usize,
 }
 
 impl Lexer<'_> {
@@ -135,26 +148,28 @@ impl Lexer<'_> {
         MachineError::Dialect { dialect: DIALECT, reason: format!("line {}: {what}", self.line) }
     }
 
-    fn value(&mut self) -> Result<Value, MachineError> {
-        match self.next()? {
+    /// The value that begins with `token`, inside of `depth` lists.
+    fn value(&mut self, token: Option<Token>, depth: usize) -> Result<Value, MachineError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.bad("there are too many values"));
+        }
+        match token {
             Some(Token::Atom(text)) => Ok(Value::Atom(text)),
-            Some(Token::Sign('[')) => self.list(),
+            Some(Token::Sign('[')) if depth < MAX_DEPTH => self.list(depth + 1),
+            Some(Token::Sign('[')) => Err(self.bad("lists are too deep")),
             _ => Err(self.bad("expected a string, a number or a list")),
         }
     }
 
-    fn list(&mut self) -> Result<Value, MachineError> {
+    fn list(&mut self, depth: usize) -> Result<Value, MachineError> {
         let mut items = Vec::new();
         loop {
-            match self.next_in_list()? {
-                Some(Token::Sign(']')) => return Ok(Value::List(items)),
-                Some(Token::Atom(text)) => items.push(text),
-                Some(Token::Sign('[')) => return Err(self.bad("a list inside of a list is not read")),
-                _ => return Err(self.bad("expected a string, a number or `]` in a list")),
+            let token = self.next_in_list()?;
+            if token == Some(Token::Sign(']')) {
+                return Ok(Value::List(items));
             }
-            if items.len() > MAX_VALUES {
-                return Err(self.bad("the list is too long"));
-            }
+            items.push(self.value(token, depth)?);
             match self.next_in_list()? {
                 Some(Token::Sign(',')) => {}
                 Some(Token::Sign(']')) => return Ok(Value::List(items)),
@@ -282,9 +297,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.text("name"), Some("a\"b"));
         assert_eq!(config.number("memory").unwrap().unwrap(), 16);
-        assert_eq!(config.list("disk"), ["x,y", "z"]);
-        assert_eq!(config.list("vif"), ["", "1"]);
-        assert_eq!(config.list("extra"), ["q"]);
+        assert_eq!(config.list("disk").unwrap(), ["x,y", "z"]);
+        assert_eq!(config.list("vif").unwrap(), ["", "1"]);
+        assert_eq!(config.list("extra").unwrap(), ["q"]);
+        assert!(parse("a = [[1, 2], [], 3]").unwrap().list("a").is_err());
         assert_eq!(config.number("vcpus").unwrap().unwrap(), 2);
     }
 
@@ -295,7 +311,7 @@ mod tests {
             ("name = os", 1),
             ("name = 'a", 1),
             ("name = 'a\n'", 1),
-            ("a = [[1]]", 1),
+            ("a = [[[[[1]]]]]", 1),
             ("a = (1)", 1),
             ("a = 1 2", 1),
             ("a\n=1", 2),
