@@ -226,7 +226,8 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// What the machine is: rehome's own JSON, what `aws ec2 describe-instances`, `describe-volumes` and
-    /// `describe-images` printed (repeatable), a domain of libvirt (XML), a VMID.conf of Proxmox VE, or an xl.cfg of Xen.
+    /// `describe-images` printed (repeatable), a domain of libvirt (XML), a VMID.conf of Proxmox VE, an xl.cfg of Xen,
+    /// a VMX file of VMware, or an OVF envelope.
     #[arg(long, value_name = "FILE")]
     pub(crate) machine: Vec<PathBuf>,
     /// Which instance of the machine files is meant, when they hold several.
