@@ -207,9 +207,8 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> String {
         "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata:\n  name: {name}\n  annotations:\n"
     );
     let mut line = |indent: usize, line: String| {
-        text.push_str(&" ".repeat(indent));
-        text.push_str(&line);
-        text.push('\n');
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:indent$}{line}", "");
     };
     line(4, format!("rehome-source-name: {}", scalar(&machine.name)));
     if let Some(notes) = &machine.notes {

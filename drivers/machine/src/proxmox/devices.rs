@@ -82,19 +82,10 @@ fn disk(key: &str, value: &str, bus: Bus, findings: &mut Findings) -> Result<Opt
             format!("disk {which} has limits of throughput, which are not kept"),
         );
     }
-    let size_bytes = match property(&parts, "size") {
-        Some(text) => {
-            let size = size_of(text);
-            if size.is_none() {
-                findings.warn(
-                    "proxmox-disk-size",
-                    format!("the size of {which} is {}, which is none", shown(text)),
-                );
-            }
-            size
-        }
-        None => None,
-    };
+    let size_bytes = property(&parts, "size").and_then(size_of);
+    if let Some(text) = property(&parts, "size").filter(|_| size_bytes.is_none()) {
+        findings.warn("proxmox-disk-size", format!("the size of {which} is {}, which is none", shown(text)));
+    }
     Ok(Some(Found { key: key.to_owned(), bus, volume: volume.to_owned(), size_bytes }))
 }
 

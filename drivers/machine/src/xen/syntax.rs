@@ -1,7 +1,7 @@
 //! The language of xl.cfg(5): `key = value`, values being strings, numbers and lists of them.
 //!
-//! It looks like Python and is none: no names, no operators but `=` and `+=`. What the
-//! language has not is refused with its line, as xl does.
+//! It looks like Python and is none: no names, no operators but `=` and `+=`. What the language has not is refused with
+//! its line, as xl does.
 
 use std::collections::BTreeMap;
 
