@@ -5,7 +5,9 @@
 //!  aws ec2 describe-… JSON ────▶ aws::machine_from_describe ──┤                ┌─▶ hyperv::script ───────▶ NAME.ps1
 //!  virsh dumpxml ──────────────▶ libvirt::machine_from_xml ───┼─▶ Machine ─────┤
 //!  VMID.conf ──────────────────▶ proxmox::machine_from_conf ──┤   (+ warnings) └─▶ libvirt, proxmox, xen, kubevirt
-//!  xl.cfg ─────────────────────▶ xen::machine_from_cfg ───────┘                    ::definition ─────────▶ NAME.xml …
+//!  xl.cfg ─────────────────────▶ xen::machine_from_cfg ───────┤                    vmx, ovf, virtualbox, clouds
+//!  NAME.vmx ───────────────────▶ vmx::machine_from_vmx ───────┤                    ::definition ─────────▶ NAME.xml …
+//!  NAME.ovf ───────────────────▶ ovf::machine_from_ovf ───────┘
 //! ```
 //!
 //! A [`Machine`] says what every hypervisor calls by another name: firmware, processors, memory, disks with their

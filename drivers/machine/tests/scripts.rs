@@ -128,7 +128,7 @@ fn hostile_texts_are_values_and_nothing_else() {
             ];
             assert_eq!(found, wanted, "{} {index}", target.name);
             let name = variables(data, &[if target.name == "ec2" { "IMAGE_NAME" } else { "MACHINE" }]);
-            assert_eq!(name, [made.machine_name.clone()]);
+            assert_eq!(name.concat(), made.machine_name);
             let place = Workplace::new(&made.text, &given);
             let run = place.run(target.filled);
             assert!(run.status.success(), "{}: {}", target.name, String::from_utf8_lossy(&run.stderr));

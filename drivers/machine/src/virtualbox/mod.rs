@@ -1,7 +1,7 @@
 //! VirtualBox as a target: a bash script for VBoxManage that makes the machine, on VirtualBox 6.1 and later.
 //!
 //! Written with the names of options that every version since 5 knows. Secure Boot needs VirtualBox 7. The images are
-//! VMDK or VHD and are attached where they lie.
+//! VMDK or VHD and are attached where they lie; a stream-optimized VMDK is of no use, VirtualBox cannot write to it.
 //!
 //! Facts: the chapter "VBoxManage" of the VirtualBox manual.
 
@@ -67,14 +67,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.text("CHIPSET", if machine.nics.len() > FEW_NICS { "ich9" } else { "piix3" });
     data.text("UTC", if machine.clock == Clock::Utc { "on" } else { "off" });
     data.text("UUID", &machine.uuid.map(|uuid| uuid.to_string()).unwrap_or_default());
-    data.text(
-        "TPM",
-        match machine.tpm {
-            None => "",
-            Some(Tpm::V1_2) => "1.2",
-            Some(Tpm::V2_0) => "2.0",
-        },
-    );
+    data.text("TPM", tpm(machine));
     let mut arguments = vec!["--add", controller.kind, "--controller", controller.chip];
     let count = disks.len().to_string();
     if controller.ports {
@@ -97,6 +90,14 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     losses(machine, options, &mut warnings);
     let file_name = definition_file(machine, ".virtualbox.sh");
     Ok(Definition { text: data.script(HEAD, BODY), file_name, machine_name: name, warnings })
+}
+
+fn tpm(machine: &Machine) -> &'static str {
+    match machine.tpm {
+        None => "",
+        Some(Tpm::V1_2) => "1.2",
+        Some(Tpm::V2_0) => "2.0",
+    }
 }
 
 fn unsupported(reason: String) -> MachineError {

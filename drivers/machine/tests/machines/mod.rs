@@ -124,17 +124,27 @@ pub fn golden(name: &str, text: &str) {
     assert_eq!(text, wanted.replace("\r\n", "\n"), "{name}: REHOME_WRITE_GOLDEN=1 renews it");
 }
 
-/// Every field that a dialect keeps, for comparing a machine with what was read again.
-pub fn kept(
-    machine: &Machine,
-) -> (String, Firmware, Cpu, u64, Vec<(u32, bool)>, Vec<Option<String>>, Option<String>) {
-    (
-        machine.name.clone(),
-        machine.firmware,
-        machine.cpu,
-        machine.memory_mib,
-        machine.disks.iter().map(|disk| (disk.order, disk.boot)).collect(),
-        machine.nics.iter().map(|nic| nic.network.clone()).collect(),
-        machine.notes.clone(),
-    )
+/// What a dialect keeps of a machine.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kept {
+    name: String,
+    firmware: Firmware,
+    cpu: Cpu,
+    memory_mib: u64,
+    disks: Vec<(u32, bool)>,
+    networks: Vec<Option<String>>,
+    notes: Option<String>,
+}
+
+/// For comparing a machine with what was read again.
+pub fn kept(machine: &Machine) -> Kept {
+    Kept {
+        name: machine.name.clone(),
+        firmware: machine.firmware,
+        cpu: machine.cpu,
+        memory_mib: machine.memory_mib,
+        disks: machine.disks.iter().map(|disk| (disk.order, disk.boot)).collect(),
+        networks: machine.nics.iter().map(|nic| nic.network.clone()).collect(),
+        notes: machine.notes.clone(),
+    }
 }
