@@ -68,7 +68,7 @@ fn paths(draft: &Draft<'_>, folder: &str, kinds: &[FileKind]) -> Result<Vec<Stri
 pub(crate) enum Line {
     /// It stays as it is.
     Keep,
-    /// It becomes this; its line end stays.
+    /// It becomes this; its line end stays, and is that of each line where several take its place.
     Replace(String),
     /// It goes, with its line end.
     Drop,
@@ -83,7 +83,12 @@ pub(crate) fn edit_lines(content: &[u8], mut edit: impl FnMut(&str) -> Line) -> 
         let end = raw.get(line.len()..).unwrap_or_default();
         match std::str::from_utf8(line).map(&mut edit) {
             Ok(Line::Replace(new)) => {
-                edited.extend_from_slice(new.as_bytes());
+                for (number, part) in new.split('\n').enumerate() {
+                    if number > 0 {
+                        edited.extend_from_slice(if end.is_empty() { b"\n" } else { end });
+                    }
+                    edited.extend_from_slice(part.as_bytes());
+                }
                 edited.extend_from_slice(end);
             }
             Ok(Line::Drop) => {}
@@ -117,6 +122,7 @@ mod tests {
             _ => Line::Keep,
         });
         assert_eq!(edited, b"1\r\n\xff two\n3");
+        assert_eq!(edit_lines(b"a\r\nb", |line| Line::Replace(format!("{line}\nx"))), b"a\r\nx\r\nb\nx");
         assert_eq!(edit_lines(b"", |_| Line::Drop), b"");
         assert_eq!(edit_lines(b"\n\n", |_| Line::Keep), b"\n\n");
         assert_eq!(with_line(b"a".to_vec(), "b"), b"a\nb\n");

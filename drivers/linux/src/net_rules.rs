@@ -49,7 +49,7 @@ pub(crate) fn hold<'a>(
         old.lines().filter_map(|line| Some((name_of(line)?.to_owned(), line.to_owned()))).collect();
     let before = lines.clone();
     for change in changes {
-        let Some(name) = change.name.as_deref() else { continue };
+        let Some(name) = change.name.as_deref().filter(|name| is_plain(name)) else { continue };
         let selects = match change.held {
             Held::Target => continue,
             Held::Address(mac) => format!("ATTR{{address}}==\"{mac}\""),
@@ -67,6 +67,12 @@ pub(crate) fn hold<'a>(
     }
     let text: String = lines.values().map(|line| format!("{line}\n")).collect();
     draft.write(OURS, format!("{HEADER}\n{text}"), "keeps the name that the network configuration uses")
+}
+
+/// A name that cannot end the quotes of a rule: guests are input from strangers.
+fn is_plain(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn name_of(line: &str) -> Option<&str> {
@@ -87,5 +93,6 @@ mod tests {
         assert_eq!(named("NAME=\"eth0\""), None);
         assert_eq!(name_of("a, NAME=\"ens5\""), Some("ens5"));
         assert_eq!(name_of(HEADER), None);
+        assert!(is_plain("ens5.10") && !is_plain("a\", RUN+=\"x") && !is_plain("") && !is_plain("a b"));
     }
 }

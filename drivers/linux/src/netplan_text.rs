@@ -92,6 +92,8 @@ fn property(ethernet: &mut Ethernet, number: usize, text: &str, at_body: bool) -
         return Ok(());
     }
     match key(text) {
+        Some("match") if at_body && ethernet.matches.is_some() => return Err("a second match"),
+        Some("set-name") if at_body && ethernet.set_name.is_some() => return Err("a second set-name"),
         Some("match") if at_body => {
             let value = value(text);
             if value.starts_with('{') != value.ends_with('}') || value.starts_with(['&', '*']) {
@@ -167,6 +169,7 @@ mod tests {
             "network:\n  ethernets:\n    ens5: {match: {macaddress: x}}\n",
             "network:\n  ethernets:\n    ens5: {dhcp4:\n      true}\n",
             "network:\n  ethernets:\n    ens5:\n      match: *a\n",
+            "network:\n  ethernets:\n    ens5:\n      match:\n        a: b\n      match:\n        name: x\n",
             "network:\n\tethernets:\n\t\tens5:\n",
             "network:\n  ethernets:\n    - ens5\n",
         ] {

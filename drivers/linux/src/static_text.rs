@@ -329,6 +329,9 @@ mod tests {
             twice("[Match]\nName=ens5\n[Network]", |content| networkd(content, &fixed()))
                 .ends_with("192.0.2.54\n")
         );
+        assert!(
+            twice("iface ens5 inet dhcp\r\n", |content| ifupdown(content, &fixed())).contains("static\r\n")
+        );
         assert!(twice("[ipv4]", |content| keyfile(content, &fixed())).ends_with("192.0.2.54;\n"));
     }
 

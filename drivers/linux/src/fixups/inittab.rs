@@ -87,7 +87,8 @@ fn switched_off(line: &str) -> Option<&str> {
         .any(|word| word.strip_prefix("tty").is_some_and(|n| matches!(n, "1" | "2" | "3" | "4" | "5" | "6")));
     let id = bare.split(':').next()?;
     let plain = !id.is_empty() && id.len() <= 4 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    (plain && runs_getty(bare) && bare.contains(":respawn:") && terminal).then_some(bare)
+    let xen = XEN.iter().any(|console| has_word(bare, console));
+    (plain && !xen && runs_getty(bare) && bare.contains(":respawn:") && terminal).then_some(bare)
 }
 
 fn has_word(line: &str, word: &str) -> bool {

@@ -123,6 +123,13 @@ fn rewrite(file: &File, changes: &[Change], context: &Context<'_>) -> Result<Str
         let Some(new) = change.name.as_deref() else { continue };
         free(ethernet, &mut lines);
         if ethernet.id != new {
+            let word = ethernet.id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+            if !word {
+                return Err(format!(
+                    "line {}: the name of the definition is no plain word",
+                    ethernet.line + 1
+                ));
+            }
             renames.push((ethernet.id.clone(), new.to_owned()));
         }
     }
