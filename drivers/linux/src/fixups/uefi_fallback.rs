@@ -5,7 +5,7 @@
 //!
 //! shim loads `grubx64.efi` (SUSE's: `grub.efi`) and `mmx64.efi` from the folder it was itself started from (rhboot/shim,
 //! README and `DEFAULT_LOADER`). The distributions' signed GRUB has its prefix built in (`/EFI/debian`, `/EFI/redhat`) and
-//! reads its configuration there, wherever it was started from; an unsigned one has the file system's UUID built in. SUSE's
+//! reads its configuration there, wherever it was started from (tried with OVMF and grub-mkimage -p /EFI/debian); an unsigned one has the file system's UUID built in. SUSE's
 //! reads the `grub.cfg` that lies beside it: that stub is copied, too. Copying both is what `grub-install
 //! --force-extra-removable` of Debian and `shim-install --removable` of SUSE do, and virt-v2v does the same.
 //!
