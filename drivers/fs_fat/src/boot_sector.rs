@@ -106,69 +106,91 @@ pub(crate) fn load(volume: &dyn Volume) -> Result<Option<(FatFacts, Geometry)>> 
     Ok(parse(&sector, volume.size()))
 }
 
-fn parse(sector: &[u8; SECTOR], volume_size: u64) -> Option<(FatFacts, Geometry)> {
-    let bytes_per_sec = u64::from(le16(sector, 11));
-    let sec_per_clus = u64::from(byte(sector, 13));
-    let rsvd_sec_cnt = u64::from(le16(sector, 14));
-    let num_fats = u64::from(byte(sector, 16));
-    let root_ent_cnt = u64::from(le16(sector, 17));
-    let fat_sz_16 = u64::from(le16(sector, 22));
-    let either = |small: u64, large: u32| if small != 0 { small } else { large.into() };
-    let tot_sec = either(le16(sector, 19).into(), le32(sector, 32));
-    let fat_sz = either(fat_sz_16, le32(sector, 36));
-    let shaped = [0xeb, 0xe9].contains(&byte(sector, 0))
-        && (byte(sector, 510), byte(sector, 511)) == (0x55, 0xaa)
-        && [512, 1024, 2048, 4096].contains(&bytes_per_sec)
-        && sec_per_clus.is_power_of_two()
-        && bytes_per_sec * sec_per_clus <= 64 << 10
-        && rsvd_sec_cnt > 0
-        && (1..=2).contains(&num_fats)
-        && (byte(sector, 21) == 0xf0 || byte(sector, 21) >= 0xf8)
-        && fat_sz > 0;
-    if !shaped {
-        return None;
+/// The numbers of the BIOS Parameter Block.
+struct Bpb {
+    bytes_per_sec: u64,
+    sec_per_clus: u64,
+    rsvd_sec_cnt: u64,
+    num_fats: u64,
+    root_ent_cnt: u64,
+    fat_sz_16: u64,
+    fat_sz: u64,
+    tot_sec: u64,
+}
+
+impl Bpb {
+    /// The numbers, `None` when one alone shows that this is no FAT.
+    fn read(sector: &[u8; SECTOR]) -> Option<Self> {
+        let either = |small: u16, large: u32| if small != 0 { small.into() } else { u64::from(large) };
+        let bpb = Self {
+            bytes_per_sec: le16(sector, 11).into(),
+            sec_per_clus: byte(sector, 13).into(),
+            rsvd_sec_cnt: le16(sector, 14).into(),
+            num_fats: byte(sector, 16).into(),
+            root_ent_cnt: le16(sector, 17).into(),
+            fat_sz_16: le16(sector, 22).into(),
+            fat_sz: either(le16(sector, 22), le32(sector, 36)),
+            tot_sec: either(le16(sector, 19), le32(sector, 32)),
+        };
+        let shaped = [0xeb, 0xe9].contains(&byte(sector, 0))
+            && (byte(sector, 510), byte(sector, 511)) == (0x55, 0xaa)
+            && [512, 1024, 2048, 4096].contains(&bpb.bytes_per_sec)
+            && bpb.sec_per_clus.is_power_of_two()
+            && bpb.bytes_per_sec * bpb.sec_per_clus <= 64 << 10
+            && bpb.rsvd_sec_cnt > 0
+            && (1..=2).contains(&bpb.num_fats)
+            && (byte(sector, 21) == 0xf0 || byte(sector, 21) >= 0xf8)
+            && bpb.fat_sz > 0;
+        shaped.then_some(bpb)
     }
-    let root_len = root_ent_cnt * ENTRY_LEN as u64;
-    let root_sector = rsvd_sec_cnt.checked_add(fat_sz.checked_mul(num_fats)?)?;
-    let data_start = root_sector.checked_add(root_len.div_ceil(bytes_per_sec))?;
-    let clusters = tot_sec.checked_sub(data_start)? / sec_per_clus;
-    let (version, width) = match clusters {
-        0 => return None,
-        n if fat_sz_16 == 0 && n < MAX_FAT32_CLUSTERS => ("FAT32", Width::Fat32),
-        n if n < MAX_FAT12_CLUSTERS => ("FAT12", Width::Fat12),
-        n if n < MAX_FAT16_CLUSTERS => ("FAT16", Width::Fat16),
-        _ => return None,
-    };
+
+    fn width(&self, clusters: u64) -> Option<(&'static str, Width)> {
+        match clusters {
+            0 => None,
+            n if self.fat_sz_16 == 0 && n < MAX_FAT32_CLUSTERS => Some(("FAT32", Width::Fat32)),
+            n if n < MAX_FAT12_CLUSTERS => Some(("FAT12", Width::Fat12)),
+            n if n < MAX_FAT16_CLUSTERS => Some(("FAT16", Width::Fat16)),
+            _ => None,
+        }
+    }
+}
+
+fn parse(sector: &[u8; SECTOR], volume_size: u64) -> Option<(FatFacts, Geometry)> {
+    let bpb = Bpb::read(sector)?;
+    let root_len = bpb.root_ent_cnt * ENTRY_LEN as u64;
+    let root_sector = bpb.rsvd_sec_cnt.checked_add(bpb.fat_sz.checked_mul(bpb.num_fats)?)?;
+    let data_sector = root_sector.checked_add(root_len.div_ceil(bpb.bytes_per_sec))?;
+    let clusters = bpb.tot_sec.checked_sub(data_sector)? / bpb.sec_per_clus;
+    let (version, width) = bpb.width(clusters)?;
     let is_fat32 = width == Width::Fat32;
-    let size = tot_sec.checked_mul(bytes_per_sec)?;
+    let size = bpb.tot_sec.checked_mul(bpb.bytes_per_sec)?;
+    let fat_len = bpb.fat_sz.checked_mul(bpb.bytes_per_sec)?;
     let flags = le16(sector, 40);
     let only_fat = (is_fat32 && flags & 0x80 != 0).then_some(u64::from(flags & 0xf));
     let root_clus = le32(sector, 44);
-    let consistent = (root_ent_cnt == 0) == is_fat32
-        && fat_sz.checked_mul(bytes_per_sec)?.checked_mul(8)? >= (clusters + 2) * width.bits()
+    let consistent = (bpb.root_ent_cnt == 0) == is_fat32
+        && fat_len.checked_mul(8)? >= (clusters + 2) * width.bits()
         && (!is_fat32 || (2..clusters + 2).contains(&u64::from(root_clus)))
-        && only_fat.is_none_or(|number| number < num_fats)
+        && only_fat.is_none_or(|number| number < bpb.num_fats)
         && size <= volume_size;
     if !consistent {
         return None;
     }
     let info_sector = u64::from(le16(sector, 48));
-    let has_info = is_fat32 && (1..rsvd_sec_cnt).contains(&info_sector);
+    let has_info = is_fat32 && (1..bpb.rsvd_sec_cnt).contains(&info_sector);
+    let fixed = Root::Fixed { offset: root_sector * bpb.bytes_per_sec, len: root_len };
     let geometry = Geometry {
         width,
-        sector: bytes_per_sec,
-        cluster: bytes_per_sec * sec_per_clus,
+        sector: bpb.bytes_per_sec,
+        cluster: bpb.bytes_per_sec * bpb.sec_per_clus,
         clusters: u32::try_from(clusters).ok()?,
-        fat_start: rsvd_sec_cnt * bytes_per_sec,
-        fat_len: fat_sz * bytes_per_sec,
-        fats: num_fats,
+        fat_start: bpb.rsvd_sec_cnt * bpb.bytes_per_sec,
+        fat_len,
+        fats: bpb.num_fats,
         only_fat,
-        root: match is_fat32 {
-            true => Root::Cluster(root_clus),
-            false => Root::Fixed { offset: root_sector * bytes_per_sec, len: root_len },
-        },
-        data_start: data_start * bytes_per_sec,
-        fs_info: has_info.then_some(info_sector * bytes_per_sec),
+        root: if is_fat32 { Root::Cluster(root_clus) } else { fixed },
+        data_start: data_sector * bpb.bytes_per_sec,
+        fs_info: has_info.then_some(info_sector * bpb.bytes_per_sec),
         in_use: byte(sector, if is_fat32 { 65 } else { 37 }),
     };
     Some((facts(sector, version, size), geometry))

@@ -76,3 +76,17 @@ fn a_volume_in_use_says_so_and_can_be_edited() {
         assert!(errors.read_dir("/").unwrap().is_empty());
     }
 }
+
+/// A table that is not kept in memory as a whole.
+#[test]
+fn a_large_file_system_is_read_and_not_edited() {
+    let image = Image::make(("32", 2300 << 10, "512", "1"));
+    image.mmd("/EFI");
+    image.mcopy_in("/EFI/a long name.bin", &pattern(3_000_000));
+    let mut fs = open(image.volume()).unwrap();
+    assert_eq!(fs.state(), FatState::Clean);
+    assert!(fs.read_file("/efi/A LONG name.bin", 1 << 23).unwrap() == pattern(3_000_000));
+    assert_eq!(fs.editable().unwrap_err().kind(), ErrorKind::NeedsPerson);
+    let refused = fs.create_file("/x", b"", driver_core::Ownership::ROOT_FILE).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NeedsPerson);
+}

@@ -5,9 +5,10 @@
 //!
 //! shim loads `grubx64.efi` (SUSE's: `grub.efi`) and `mmx64.efi` from the folder it was itself started from (rhboot/shim,
 //! README and `DEFAULT_LOADER`). The distributions' signed GRUB has its prefix built in (`/EFI/debian`, `/EFI/redhat`) and
-//! reads its configuration there, wherever it was started from; an unsigned one has the file system's UUID built in. SUSE's
-//! reads the `grub.cfg` that lies beside it: that stub is copied, too. Copying both is what `grub-install
-//! --force-extra-removable` of Debian and `shim-install --removable` of SUSE do, and virt-v2v does the same.
+//! reads its configuration there, wherever it was started from (tried: OVMF with an image of grub-mkimage -p
+//! /EFI/debian); an unsigned one has the file system's UUID built in. SUSE's reads the `grub.cfg` that lies beside it
+//! (shim-install(8) writes one there; not tried), so that stub is copied, too. Copying shim and GRUB is what Debian's
+//! `grub-install --force-extra-removable` and SUSE's `shim-install --removable` are for.
 //!
 //! `fbx64.efi` is never added: where it lies beside shim in `\EFI\BOOT`, shim starts it instead of GRUB; it writes a boot
 //! entry for every `BOOTX64.CSV` and resets machines with a TPM, for ever where NVRAM does not keep the entry
