@@ -115,6 +115,9 @@ impl Walk<'_> {
             let possible = "blocks inside one allocation group".into();
             return Err(self.wrong("br_startblock", extent.block, possible).into());
         }
+        if extent.end().checked_mul(sb.block_size.into()).is_none_or(|end| end > 1 << 63) {
+            return Err(self.wrong("br_startoff", extent.start, "up to 8 EiB".into()).into());
+        }
         let least = self.extents.last().map_or(0, Extent::end);
         if extent.start < least {
             return Err(self.wrong("br_startoff", extent.start, format!("{least:#x} or more")).into());

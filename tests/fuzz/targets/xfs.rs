@@ -24,7 +24,8 @@ fn sealed(magic: &[u8], block: usize, folder: usize, inode: usize) -> Option<(us
 
 /// Puts the checksums of the patched metadata right, so that what was patched gets past them.
 fn seal(image: &mut Patched) {
-    let number = |at, len| image.bytes(at, len).iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+    let number =
+        |at, len| image.bytes(at, len).iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
     let (block, inode) = (number(4, 4).min(65536), number(104, 2));
     let folder = block << number(192, 1).min(4);
     for place in image.places() {

@@ -37,7 +37,7 @@ pub fn build_xfs(bench: &Bench, name: &str, change: impl FnOnce(&Path)) {
     let uuid = format!("uuid={ROOT_UUID}");
     bench.bash(&format!("truncate -s {FS_SIZE} part.img; mkdir mnt")).ends(0);
     bench.tool("xfsprogs", "mkfs.xfs", &["-q", "--unsupported", "-m", &uuid, "part.img"]);
-    bench.bash("mount -o loop part.img mnt && cp -a tree/. mnt/ && umount mnt && rmdir mnt").ends(0);
+    bench.bash("mount -o loop,nouuid part.img mnt && cp -a tree/. mnt/ && umount mnt && rmdir mnt").ends(0);
     std::fs::remove_dir_all(&tree).unwrap();
     put_on_disk(bench, "part.img", name);
     std::fs::remove_file(bench.path("part.img")).unwrap();
@@ -46,8 +46,8 @@ pub fn build_xfs(bench: &Bench, name: &str, change: impl FnOnce(&Path)) {
 /// All that is in the guest's XFS, by path, read by the kernel.
 pub fn xfs_content(bench: &Bench, disk: &str) -> BTreeMap<String, Entry> {
     cut_out(bench, disk, "part.img");
-    bench.tool("xfsprogs", "xfs_repair", &["-n", "-f", "part.img"]);
-    bench.bash("mkdir dump && mount -o loop,ro,norecovery part.img dump").ends(0);
+    bench.tool("xfsprogs", "xfs_repair", &["-n", "-f", "-o", "force_geometry", "part.img"]);
+    bench.bash("mkdir dump && mount -o loop,nouuid,ro,norecovery part.img dump").ends(0);
     let mut found = BTreeMap::new();
     collect(&bench.path("dump"), "", &mut found);
     bench.bash("umount dump && rmdir dump && rm part.img").ends(0);

@@ -121,7 +121,7 @@ fn a_dirty_log_is_told_with_the_next_step() {
     let bench = Bench::new();
     guest::build_xfs(&bench, "server.raw", |tree| prepare(tree, ""));
     guest::cut_out(&bench, "server.raw", "part.img");
-    let line = "mkdir mnt && mount -o loop part.img mnt && touch mnt/new && xfs_io -x -c 'shutdown -f' mnt && umount mnt && rmdir mnt";
+    let line = "mkdir mnt && mount -o loop,nouuid part.img mnt && touch mnt/new && xfs_io -x -c 'shutdown -f' mnt && umount mnt && rmdir mnt";
     bench.bash(line).ends(0);
     guest::put_on_disk(&bench, "part.img", "server.raw");
     let inspected = bench.rehome(&["inspect", "server.raw", "--output", "json"]).ends(0).json();
