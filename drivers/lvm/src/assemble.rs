@@ -350,7 +350,7 @@ impl Assembly<'_> {
         }
         let end = (segment.start + segment.count).checked_mul(extent).ok_or("it is larger than all disks")?;
         let len = segment.count * extent;
-        if list.len() > 1 && (count * extent) % stripe_size != 0 {
+        if list.len() > 1 && !(count * extent).is_multiple_of(stripe_size) {
             return Err(format!("stripes of {stripe_size:#x} bytes do not fit extents of {extent:#x} bytes"));
         }
         let stripe_size = if list.len() == 1 { len } else { stripe_size };

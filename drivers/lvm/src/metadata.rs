@@ -224,7 +224,7 @@ fn read_striped(segment: &Section, count: u64) -> Result<SegmentKind> {
         stripes.push((name.clone(), u64::from(extent)));
     }
     let number = stripes.len() as u64;
-    if number == 0 || written != number || count % number != 0 {
+    if number == 0 || written != number || !count.is_multiple_of(number) {
         let text = format!("{count} extents in {written} stripes, of which {number} are listed");
         return Err(Error::corrupt(text));
     }

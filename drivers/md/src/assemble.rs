@@ -282,7 +282,7 @@ impl<'a> Assembly<'a> {
             _ => false,
         };
         // The kernel wants whole pages (`md_run` of these levels).
-        if in_chunks && (fresh.chunk == 0 || fresh.chunk % 4096 != 0) {
+        if in_chunks && (fresh.chunk == 0 || !fresh.chunk.is_multiple_of(4096)) {
             return Err(format!("its chunk size is {:#x} bytes", fresh.chunk));
         }
         let mut lens = Vec::with_capacity(self.roles.len());

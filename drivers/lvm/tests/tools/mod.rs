@@ -205,7 +205,9 @@ pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
     (0..len).map(next).collect()
 }
 
-pub fn members(disks: &[Vec<u8>]) -> (Vec<Arc<Memory>>, Vec<(PhysicalVolume, Arc<dyn Volume>)>) {
+type Found = Vec<(PhysicalVolume, Arc<dyn Volume>)>;
+
+pub fn members(disks: &[Vec<u8>]) -> (Vec<Arc<Memory>>, Found) {
     let devices: Vec<_> = disks.iter().map(|disk| Memory::new(disk.clone())).collect();
     let found = devices
         .iter()
