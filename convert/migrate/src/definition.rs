@@ -5,8 +5,8 @@ use crate::machine::convert_error;
 use driver_core::{Firmware, Platform};
 use driver_machine::hyperv::{self, HypervDisk, HypervOptions, SecureBoot};
 use driver_machine::{
-    DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, Warning, clouds, libvirt, ovf, proxmox,
-    virtualbox, xen,
+    DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, Warning, clouds, libvirt,
+    ovf, proxmox, virtualbox, xen,
 };
 use format_core::{Error, Result};
 
@@ -73,7 +73,7 @@ fn write(
             "copy the folder to the Hyper-V host and run the script there in PowerShell, first with -WhatIf",
         ),
         Platform::Kvm => (
-            libvirt::definition(machine, options),
+            libvirt::definition(machine, options, libvirt::IMAGE_FOLDER),
             "put the disks where the XML says, then: virsh define FILE, virsh start NAME",
         ),
         Platform::Proxmox => (
@@ -84,12 +84,11 @@ fn write(
             ovf::definition(machine, options),
             "import the OVF: Deploy OVF Template in vCenter or ESXi, or ovftool",
         ),
-        Platform::VirtualBox => (
-            virtualbox::definition(machine, options),
-            "run the script with bash on the host of VirtualBox",
-        ),
+        Platform::VirtualBox => {
+            (virtualbox::definition(machine, options), "run the script with bash on the host of VirtualBox")
+        }
         Platform::Xen => (
-            xen::definition(machine, options),
+            xen::definition(machine, options, &xen::Guest::Hvm, xen::IMAGE_FOLDER),
             "put the disks where the configuration says, then: xl create FILE",
         ),
         Platform::Azure => (
@@ -193,9 +192,14 @@ mod tests {
         let guest = Guest { disks: vec![Default::default(); 2], ..Guest::default() };
         let (machine, _) = plain(&guest, &["a.raw".into(), "b.raw".into()]);
         for target in driver_targets::targets() {
-            let choice =
-                Choice { target, reason: "test".into(), secure_boot: false, secure_boot_reason: "test".into() };
-            let found = define(&machine, &choice, &[4 << 30, 1 << 30]).unwrap_or_else(|e| panic!("{}: {e}", target.id));
+            let choice = Choice {
+                target,
+                reason: "test".into(),
+                secure_boot: false,
+                secure_boot_reason: "test".into(),
+            };
+            let found = define(&machine, &choice, &[4 << 30, 1 << 30])
+                .unwrap_or_else(|e| panic!("{}: {e}", target.id));
             assert_eq!(found.disk_files.len(), 2);
             for file in &found.disk_files {
                 assert!(found.text.contains(file.as_str()), "{}: {}", target.id, found.text);

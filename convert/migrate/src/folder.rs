@@ -150,7 +150,9 @@ mod tests {
 
     fn definition() -> Definition {
         Definition {
-            script: String::new(),
+            text: String::new(),
+            file_name: "web.ps1".into(),
+            use_it: "",
             name: "vm".into(),
             disk_files: vec!["vm.vhdx".into()],
             warnings: vec![],

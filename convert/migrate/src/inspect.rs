@@ -242,7 +242,8 @@ mod tests {
                 .with_file("/EFI/debian/shimx64.efi", "Microsoft UEFI CA 2023")
                 .with_file("/EFI/debian/grubx64.efi", "g");
             let root = Box::new(root) as Box<dyn GuestFs>;
-            let opened = Opened::from([((0, 1).into(), root), ((0, 2).into(), Box::new(esp) as Box<dyn GuestFs>)]);
+            let opened =
+                Opened::from([((0, 1).into(), root), ((0, 2).into(), Box::new(esp) as Box<dyn GuestFs>)]);
             let tree = mount_all(&mut guest, opened, &mut Vec::new()).unwrap().unwrap();
             assert_eq!(guest.mounts.get(1).map(|mount| mount.point.as_str()), point);
             boot::fallback_facts(&mut guest, &tree).unwrap();

@@ -1,7 +1,7 @@
 //! The plan for one target, and how ready a guest is for each.
 
 use crate::inspect::Inspection;
-use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, make_plan, outline};
+use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, Wishes, make_plan, outline};
 use format_core::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -25,10 +25,15 @@ pub struct Readiness {
 ///
 /// # Errors
 /// When the guest's files cannot be read.
-pub fn plan_for(inspection: &Inspection, target: &Target, extra_modules: &[String]) -> Result<Plan> {
+pub fn plan_for(
+    inspection: &Inspection,
+    target: &Target,
+    extra_modules: &[String],
+    wishes: &Wishes,
+) -> Result<Plan> {
     match &inspection.tree {
         Some(tree) => make_plan(
-            &Context { extra_modules, ..Context::new(&inspection.guest, target) },
+            &Context { extra_modules, wishes, ..Context::new(&inspection.guest, target) },
             tree,
             driver_linux::fixups(),
         ),

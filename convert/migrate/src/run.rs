@@ -1,10 +1,11 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
 use crate::choose::{Choice, Wish, choose};
+use crate::definition::{self, Definition};
 use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
-use crate::definition::{self, Definition};
 use crate::machine;
+use crate::network::{self, NicWishes};
 use crate::plan::{left_out_text, obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
@@ -12,7 +13,7 @@ use crate::undo;
 use convert_engine::{
     ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources, size_in,
 };
-use driver_core::{Plan, Target};
+use driver_core::{Plan, Target, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
     open_image,
@@ -37,6 +38,10 @@ pub struct MigrateRequest {
     pub instance: Option<String>,
     /// Modules to put into the initramfs besides the target's.
     pub extra_modules: Vec<String>,
+    /// What is wanted of the machine's adapters.
+    pub nics: NicWishes,
+    /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
+    pub wishes: Wishes,
     /// Plan only.
     pub dry_run: bool,
     /// Whether files of an earlier run are replaced.
@@ -61,10 +66,12 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
     let choice = choose(&inspection.guest, &request.wish)?;
-    let plan = plan_for(&inspection, choice.target, &request.extra_modules)?;
-
-    let (machine, warnings) =
+    let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
+    let mut wishes = request.wishes.clone();
+    wishes.network.adapters = network::adapters(&machine.nics, choice.target.platform, &request.nics);
+    network::apply(&mut machine, &request.nics)?;
+    let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
     let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
     let definition = definition::define(&machine, &choice, &sizes)?;
 

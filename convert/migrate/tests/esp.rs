@@ -4,7 +4,6 @@
 
 use convert_migrate::{inspect_disks, plan_for, readiness};
 use driver_core::apply;
-use driver_targets::GENERATION_2;
 use format_core::{OpenOptions, Overlay, open_image};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -81,11 +80,11 @@ fn the_menu_on_the_esp_is_edited_and_its_loader_becomes_the_fallback() {
         uefi.contains("/EFI/redhat/shimx64.efi") && uefi.contains("after the loader was copied"),
         "{uefi}"
     );
-    let generation_2 = &readiness(&inspection).unwrap()[1];
-    let reasons = generation_2.reasons.join("; ");
+    let for_generation_2 = &readiness(&inspection).unwrap()[1];
+    let reasons = for_generation_2.reasons.join("; ");
     assert!(!reasons.contains("cannot be edited") && !reasons.contains("boot loader"), "{reasons}");
 
-    let plan = plan_for(&inspection, &GENERATION_2, &[]).unwrap();
+    let plan = plan_for(&inspection, generation_2(), &[], &driver_core::Wishes::NONE).unwrap();
     apply(inspection.tree.as_mut().unwrap(), &plan.edits).unwrap();
     drop(inspection);
     let mut bytes = vec![0; ESP.1];
@@ -103,5 +102,9 @@ fn the_menu_on_the_esp_is_edited_and_its_loader_becomes_the_fallback() {
     let again = inspect_disks(&[overlay]).unwrap();
     assert!(again.guest.boot.uefi.as_deref().unwrap().contains("/EFI/BOOT/BOOTX64.EFI"));
     assert_eq!(again.guest.boot.uefi_copy, None);
-    assert!(plan_for(&again, &GENERATION_2, &[]).unwrap().edits.is_empty());
+    assert!(plan_for(&again, generation_2(), &[], &driver_core::Wishes::NONE).unwrap().edits.is_empty());
+}
+
+fn generation_2() -> &'static driver_core::Target {
+    driver_targets::target(driver_core::Platform::HyperV, driver_core::Firmware::Uefi, None).unwrap()
 }

@@ -114,7 +114,13 @@ impl Machine {
     /// Plans and applies what fits a target; the disks as they are then.
     fn edited(&self) -> Vec<Vec<u8>> {
         let mut inspection = self.inspect();
-        let plan = plan_for(&inspection, driver_targets::TARGETS[0], &[]).unwrap();
+        let plan = plan_for(
+            &inspection,
+            driver_targets::target(driver_core::Platform::HyperV, driver_core::Firmware::Bios, None).unwrap(),
+            &[],
+            &driver_core::Wishes::NONE,
+        )
+        .unwrap();
         let edits: Vec<_> = plan.edits.iter().map(|edit| edit.path.as_str()).collect();
         assert!(edits.contains(&SYSTEM_DEVICES), "{edits:?}");
         driver_core::apply(inspection.tree.as_mut().unwrap(), &plan.edits).unwrap();

@@ -24,7 +24,7 @@ fn facts_of(tree: &GuestTree, point: &str) -> Guest {
 }
 
 fn planned(tree: &GuestTree, facts: &Guest, target: &Target) -> Plan {
-    make_plan(&Context { guest: facts, target, extra_modules: &[] }, tree, fixups()).unwrap()
+    make_plan(&Context::new(facts, target), tree, fixups()).unwrap()
 }
 
 /// Plans, applies, and checks that a second plan is empty.

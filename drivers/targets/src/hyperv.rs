@@ -9,7 +9,7 @@ use driver_core::{Firmware, Platform, Target};
 
 pub(crate) const BOOT_MODULES: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc"];
 
-pub(crate) const GENERATION_2: Target = Target {
+const UEFI: Target = Target {
     id: "hyperv-gen2",
     name: "Hyper-V generation 2",
     platform: Platform::HyperV,
@@ -26,15 +26,19 @@ pub(crate) const GENERATION_2: Target = Target {
     image_options: &[],
 };
 
-pub(crate) const GENERATION_1: Target = Target {
+const BIOS: Target = Target {
     id: "hyperv-gen1",
     name: "Hyper-V generation 1",
     firmware: Firmware::Bios,
     disk_bus: "ide",
     helpful_modules: &["ata_piix", "ata_generic", "hyperv_keyboard", "hid_hyperv", "hyperv_drm", "hyperv_fb"],
-    ..GENERATION_2
+    ..UEFI
 };
 
-/// A generation 1 machine starts by BIOS from IDE 0:0, one of generation 2 by UEFI from SCSI 0:0 and has no emulated
-/// devices.
+/// A generation 1 machine: BIOS, boot disk on IDE 0:0.
+pub static GENERATION_1: Target = BIOS;
+
+/// A generation 2 machine: UEFI, boot disk on SCSI 0:0, no emulated devices.
+pub static GENERATION_2: Target = UEFI;
+
 pub(crate) static TARGETS: [&Target; 2] = [&GENERATION_1, &GENERATION_2];

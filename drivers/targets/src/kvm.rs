@@ -8,7 +8,8 @@
 
 use driver_core::{Firmware, Platform, Target};
 
-const HELPFUL: &[&str] = &["ahci", "virtio_scsi", "virtio_blk", "virtio_rng", "virtio_console", "bochs", "virtio_gpu"];
+const HELPFUL: &[&str] =
+    &["ahci", "virtio_scsi", "virtio_blk", "virtio_rng", "virtio_console", "bochs", "virtio_gpu"];
 
 const KVM: Target = Target {
     id: "kvm-uefi",

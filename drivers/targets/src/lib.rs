@@ -8,6 +8,8 @@ mod xen;
 
 use driver_core::{Firmware, Platform, Target};
 
+pub use hyperv::{GENERATION_1, GENERATION_2};
+
 /// Every target: a platform with one of its firmwares and one of its disk controllers.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
     let families: [&'static [&'static Target]; 5] =

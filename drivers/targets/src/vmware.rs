@@ -68,23 +68,13 @@ const VIRTUALBOX: Target = Target {
 
 pub(crate) static TARGETS: [&Target; 10] = [
     &Target { id: "vmware-bios", name: "VMware, BIOS, PVSCSI", firmware: Firmware::Bios, ..PVSCSI },
-    &Target {
-        id: "vmware-bios-lsilogic",
-        name: "VMware, BIOS, LSI Logic",
-        firmware: Firmware::Bios,
-        ..LSI
-    },
+    &Target { id: "vmware-bios-lsilogic", name: "VMware, BIOS, LSI Logic", firmware: Firmware::Bios, ..LSI },
     &Target { id: "vmware-bios-nvme", name: "VMware, BIOS, NVMe", firmware: Firmware::Bios, ..NVME },
     &Target { id: "vmware-bios-sata", name: "VMware, BIOS, SATA", firmware: Firmware::Bios, ..SATA },
     &PVSCSI,
     &LSI,
     &NVME,
     &SATA,
-    &Target {
-        id: "virtualbox-bios",
-        name: "VirtualBox, BIOS, SATA",
-        firmware: Firmware::Bios,
-        ..VIRTUALBOX
-    },
+    &Target { id: "virtualbox-bios", name: "VirtualBox, BIOS, SATA", firmware: Firmware::Bios, ..VIRTUALBOX },
     &VIRTUALBOX,
 ];

@@ -245,6 +245,25 @@ pub(crate) struct MigrateArgs {
     /// A kernel module that the initramfs shall hold besides the target's own. Repeatable.
     #[arg(long, value_name = "NAME")]
     pub(crate) add_module: Vec<String>,
+    /// Hardware addresses of the network adapters: those of the source, or new ones.
+    #[arg(long, value_enum, default_value_t = MacKind::Keep)]
+    pub(crate) mac: MacKind,
+    /// What a network of the source is called on the target (`subnet-1=vmbr0`). Repeatable.
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub(crate) network_map: Vec<String>,
+    /// Give an interface of the guest this address, gateway and name servers
+    /// (`eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`). Repeatable.
+    #[arg(long, value_name = "IFACE=ADDR/LEN[,GW[,DNS...]]")]
+    pub(crate) static_ip: Vec<driver_core::StaticAddress>,
+    /// Keep an MTU that only the source's network has (EC2's 9001).
+    #[arg(long)]
+    pub(crate) keep_mtu: bool,
+    /// Make the guest a machine of its own: a copy that will run beside the source.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    pub(crate) regenerate: Vec<IdentityKind>,
+    /// Have the guest rebuild its initramfs once, with its own tools, at its first boot there.
+    #[arg(long)]
+    pub(crate) rebuild_initramfs: bool,
     /// Print the plan with reasons and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -324,4 +343,20 @@ pub(crate) enum GenerationKind {
     /// UEFI.
     #[value(name = "2")]
     Two,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MacKind {
+    /// As they are, where the target's definition can say them.
+    Keep,
+    /// The target chooses.
+    New,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IdentityKind {
+    /// An empty /etc/machine-id, which is filled at the next boot.
+    MachineId,
+    /// No host keys; they are made at the next boot.
+    SshHostKeys,
 }

@@ -1,10 +1,10 @@
 //! `rehome migrate`
 
-use crate::args::{FirmwareKind, GenerationKind, MigrateArgs, Platform};
+use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacKind, MigrateArgs, Platform};
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
-use convert_migrate::{MigrateReport, MigrateRequest, Wish, migrate};
-use driver_core::{Firmware, Status};
+use convert_migrate::{MigrateReport, MigrateRequest, NicWishes, Wish, migrate};
+use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
 use std::process::ExitCode;
@@ -22,6 +22,19 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
         machine: args.machine.clone(),
         instance: args.instance.clone(),
         extra_modules: args.add_module.clone(),
+        nics: NicWishes { new_macs: args.mac == MacKind::New, networks: networks(&args.network_map)? },
+        wishes: Wishes {
+            network: NetworkWishes {
+                adapters: Vec::new(),
+                static_addresses: args.static_ip.clone(),
+                keep_mtu: args.keep_mtu,
+            },
+            identity: IdentityWishes {
+                machine_id: args.regenerate.contains(&IdentityKind::MachineId),
+                ssh_host_keys: args.regenerate.contains(&IdentityKind::SshHostKeys),
+            },
+            rebuild_initramfs: args.rebuild_initramfs,
+        },
         dry_run: args.dry_run,
         replace: args.force,
     };
@@ -29,6 +42,20 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
     printer.result(&report, human)?;
     let code = if report.outcome == "blocked" { ErrorKind::NeedsPerson.exit_code() } else { 0 };
     Ok(ExitCode::from(code))
+}
+
+fn networks(map: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |text: &String| {
+        let (from, to) = text
+            .split_once('=')
+            .filter(|(from, to)| !from.is_empty() && !to.is_empty())
+            .ok_or_else(|| {
+                Error::usage(format!("{text:?} is no pair of networks"))
+                    .hint("write it as --network-map subnet-1=vmbr0")
+            })?;
+        Ok((from.to_owned(), to.to_owned()))
+    };
+    map.iter().map(pair).collect()
 }
 
 fn wish(args: &MigrateArgs) -> Wish {

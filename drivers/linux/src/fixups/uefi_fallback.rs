@@ -20,8 +20,8 @@
 use crate::config_file::exists;
 use crate::inspect::kind_of;
 use driver_core::{
-    Applies, Context, Draft, FileKind, Firmware, Fixup, Guest, GuestTree, Ownership, PartitionId, VolumeId,
-    PartitionRole,
+    Applies, Context, Draft, FileKind, Firmware, Fixup, Guest, GuestTree, Ownership, PartitionId,
+    PartitionRole, VolumeId,
 };
 use format_core::{Error, ErrorKind, Result};
 

@@ -38,6 +38,9 @@ pub static KVM: Target = Target {
     consoles: &["tty0", "ttyS0"],
     datasources: &["NoCloud", "ConfigDrive", "None"],
     image_format: "qcow2",
+    image_options: &[],
+    disk_bus: "virtio-blk",
+    is_default: true,
 };
 
 /// A target with a data source of its own.

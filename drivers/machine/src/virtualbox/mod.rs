@@ -128,9 +128,9 @@ fn check(machine: &Machine, options: &DefinitionOptions) -> Result<(), MachineEr
         let reason = format!("{} network adapters, at most {MAX_NICS} are possible", machine.nics.len());
         return Err(unsupported(reason));
     }
-    match options.disks.iter().find(|file| !matches!(file.format, "vmdk" | "vhd")) {
+    match options.disks.iter().find(|file| !matches!(file.format, "vmdk" | "vhd" | "vdi")) {
         Some(file) => Err(unsupported(format!(
-            "disk {} is a {} image, possible are vmdk and vhd",
+            "disk {} is a {} image, possible are vdi, vmdk and vhd",
             shown(&file.id),
             file.format
         ))),
