@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn what_a_file_system_refuses_is_left_out_whole_or_an_obstacle() {
         let guest = Guest::default();
-        let context = Context { guest: &guest, target: &TARGET, extra_modules: &[] };
+        let context = Context::new(&guest, &TARGET);
         let mut tree = GuestTree::new();
         let files = MemFs::new().with_file("/x", "old").with_file("/y", "why");
         tree.mount("/", Box::new(Fixed(files)));
