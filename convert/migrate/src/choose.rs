@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(found.target.id, "kvm-bios-virtio-scsi");
         let error = choose(&guest(true, false), &asked("pvscsi")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(format!("{error:?}").contains("virtio-blk, virtio-scsi, sata, ide"), "{error:?}");
+        assert_eq!(error.hint_text(), Some("it has virtio-blk, virtio-scsi, sata, ide"));
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
         bus: Bus::Other,
         order,
         boot: order == 0,
-        size_bytes: Some(facts.size).filter(|size| size % 512 == 0),
+        size_bytes: Some(facts.size).filter(|size| *size > 0 && size % 512 == 0),
         device_name: None,
     };
     Machine {
