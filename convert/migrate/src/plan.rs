@@ -53,19 +53,19 @@ pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
 }
 
 fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {
-    let plan = match &inspection.tree {
-        Some(tree) => {
-            let context = Context::new(&inspection.guest, target);
-            outline(&context, tree, driver_linux::fixups())?
-        }
-        None => Plan::default(),
-    };
-    let mut blocks = obstacles(inspection, &plan);
     let boot = &inspection.guest.boot;
     let starts = match target.firmware {
         Firmware::Bios => boot.bios.is_some(),
         Firmware::Uefi => boot.uefi.is_some(),
     };
+    let plan = match &inspection.tree {
+        // What cannot start there needs no plan.
+        Some(tree) if starts => {
+            outline(&Context::new(&inspection.guest, target), tree, driver_linux::fixups())?
+        }
+        _ => Plan::default(),
+    };
+    let mut blocks = obstacles(inspection, &plan);
     if !starts {
         let firmware = if target.firmware == Firmware::Bios { "BIOS" } else { "UEFI" };
         blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found"));

@@ -82,11 +82,21 @@ fn human(o: &Outcome) -> String {
     }
     text.push_str("\nTargets\n");
     for target in &o.readiness {
-        let edits =
-            if target.verdict == "fixable" { format!(" with {} edits", target.edits) } else { String::new() };
-        text.push_str(&format!("  {:<22} {}{edits}\n", target.name, target.verdict));
-        target.reasons.iter().for_each(|reason| text.push_str(&format!("      {}\n", safe(reason))));
+        text.push_str(&target_lines(target));
     }
+    text.push_str(
+        "What would be done for one of them: rehome migrate IMAGE --to PLATFORM --out DIR --dry-run\n",
+    );
+    text
+}
+
+/// What stands in the way, and what is left to a person. What would be done is too much for a list of all targets.
+fn target_lines(target: &Readiness) -> String {
+    let fixable = target.verdict == "fixable";
+    let edits = if fixable { format!(" with {} edits", target.edits) } else { String::new() };
+    let mut text = format!("  {:<32} {}{edits}\n", target.name, target.verdict);
+    let told = target.reasons.iter().filter(|reason| !fixable || reason.starts_with("not done: "));
+    told.for_each(|reason| text.push_str(&format!("      {}\n", safe(reason))));
     text
 }
 
@@ -157,6 +167,9 @@ fn guest_lines(guest: &Guest) -> String {
             }
         }
         None => row("system", "not recognised".into()),
+    }
+    if guest.os.is_some() {
+        row("came from", guest.source.describe());
     }
     let boot = &guest.boot;
     row("BIOS", boot.bios.clone().unwrap_or_else(|| "no boot loader found".into()));
