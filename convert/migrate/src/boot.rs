@@ -40,6 +40,16 @@ pub(crate) fn firmware_facts(guest: &mut Guest, opened: &BTreeMap<VolumeId, Box<
 
 /// Without a fallback loader: whether one can be copied from the distribution's folder.
 pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    let arch = guest.os.as_ref().and_then(|os| os.arch.as_deref());
+    let foreign = match arch {
+        Some("aarch64") => FALLBACKS.first(),
+        Some("x86_64" | "i686") => FALLBACKS.last(),
+        _ => None,
+    };
+    // Another processor's loader starts nothing here.
+    if foreign.is_some_and(|name| guest.boot.uefi.as_ref().is_some_and(|found| found.starts_with(name))) {
+        (guest.boot.uefi, guest.boot.secure_boot) = (None, None);
+    }
     if guest.boot.uefi.is_some() {
         return Ok(());
     }

@@ -90,8 +90,12 @@ impl<'a> Folder<'a> {
             return Err(Error::new(ErrorKind::Destination, format!("{} already exists", path.display()))
                 .hint("choose another --out, or --force to replace it"));
         }
-        self.clear_undo(left_over)?;
-        Ok(running)
+        match self.clear_undo(left_over) {
+            Ok(()) => Ok(running),
+            // A mark of this run alone says nothing about the files that are there.
+            Err(error) if !left_over => running.end().and(Err(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the undo copies of an earlier run, and nothing that only has their name.
@@ -100,7 +104,9 @@ impl<'a> Folder<'a> {
         if undo.symlink_metadata().is_err() {
             return Ok(());
         }
-        if !left_over && !undo.join(crate::undo::LIST).is_file() {
+        // A run that was killed while it made or removed the folder left a part of it.
+        let is_ours = undo.join(crate::undo::LIST).is_file() || (left_over && crate::undo::is_part(&undo));
+        if !is_ours {
             let text = format!("{} is not a folder of undo copies", undo.display());
             return Err(
                 Error::new(ErrorKind::Destination, text).hint("move it away, or choose another --out")
@@ -169,6 +175,7 @@ mod tests {
         assert_eq!(folder.begin(false).err().unwrap().kind(), ErrorKind::Temporary, "one run at a time");
         std::fs::write(path.join("vm.vhdx"), b"half").unwrap();
         std::fs::create_dir(path.join("vm.undo")).unwrap();
+        std::fs::create_dir(path.join("vm.undo/files")).unwrap();
         drop(running);
         let running = folder.begin(false).unwrap();
         assert!(running.replace, "the run before did not end");
@@ -186,7 +193,10 @@ mod tests {
         std::fs::create_dir(out.path().join("vm.undo")).unwrap();
         std::fs::write(out.path().join("vm.undo/precious"), b"x").unwrap();
         let folder = Folder::new(out.path(), &definition);
-        assert_eq!(folder.begin(true).err().unwrap().kind(), ErrorKind::Destination);
-        assert!(out.path().join("vm.undo/precious").exists());
+        for replace in [true, false, true] {
+            assert_eq!(folder.begin(replace).err().unwrap().kind(), ErrorKind::Destination);
+            assert!(out.path().join("vm.undo/precious").exists());
+        }
+        assert!(!out.path().join("vm.unfinished").exists());
     }
 }

@@ -27,7 +27,6 @@ mod undo;
 pub use choose::{Choice, Wish};
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
-pub use network::NicWishes;
 pub use plan::{Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, MigrateReport};
 pub use resize::resize_disk;

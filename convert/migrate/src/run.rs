@@ -5,7 +5,7 @@ use crate::definition::{self, Definition};
 use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::machine;
-use crate::network::{self, NicWishes};
+use crate::network;
 use crate::plan::{left_out_text, obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
@@ -19,6 +19,7 @@ use format_core::{
     open_image,
 };
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,8 +39,8 @@ pub struct MigrateRequest {
     pub instance: Option<String>,
     /// Modules to put into the initramfs besides the target's.
     pub extra_modules: Vec<String>,
-    /// What is wanted of the machine's adapters.
-    pub nics: NicWishes,
+    /// Whether the target shall choose new hardware addresses for the machine's adapters.
+    pub new_macs: bool,
     /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
     pub wishes: Wishes,
     /// Plan only.
@@ -69,16 +70,21 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     let mut wishes = request.wishes.clone();
-    wishes.network.adapters = network::adapters(&machine.nics, choice.target.platform, &request.nics);
-    network::apply(&mut machine, &request.nics)?;
+    wishes.network.adapters = network::adapters(&machine.nics, choice.target.platform, request.new_macs);
+    if request.new_macs {
+        machine.nics.iter_mut().for_each(|nic| nic.mac = None);
+    }
     let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
     let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
+    let unfit = unfit_sizes(&sizes, choice.target)?;
+    if !unfit.is_empty() {
+        return Err(Error::needs_person(unfit.join("; ")));
+    }
     let definition = definition::define(&machine, &choice, &sizes)?;
 
     let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
-    report.obstacles.extend(unfit_sizes(&sizes, choice.target)?);
     if request.dry_run && report.obstacles.is_empty() {
         report.obstacles.extend(rehearse(&mut inspection, &plan)?);
     }
@@ -93,9 +99,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     }
 
     let folder = Folder::new(&request.out, &definition);
-    for path in folder.written_files() {
-        refuse_sources(&path, &sources)?;
-    }
+    refuse_inputs(&folder, &sources, &request.machine)?;
     let running = folder.begin(request.replace)?;
     apply(&folder, &mut inspection, &plan)?;
     let format = target_format(choice.target.image_format)?;
@@ -116,6 +120,31 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     finish(&folder, &definition, &mut report)?;
     running.end()?;
     Ok(report)
+}
+
+/// Nothing that is read may be replaced: the images, the description of the machine, and what lies in a folder of undo
+/// copies that goes.
+fn refuse_inputs(folder: &Folder<'_>, sources: &[OpenedImage], machine: &[PathBuf]) -> Result<()> {
+    let id = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    for path in folder.written_files() {
+        refuse_sources(&path, sources)?;
+        if id(&path).is_some_and(|own| machine.iter().any(|file| id(file) == Some(own))) {
+            let text =
+                format!("{} would be overwritten, and it is the machine's description", path.display());
+            return Err(Error::usage(text).hint("choose another --out"));
+        }
+    }
+    let Ok(undo) = folder.undo().canonicalize() else { return Ok(()) };
+    let images = sources.iter().flat_map(|source| &source.chain);
+    let images =
+        images.flat_map(|link| std::iter::once(&link.path).chain(link.parts.iter().map(|part| &part.path)));
+    for path in images.chain(machine) {
+        if path.canonicalize().is_ok_and(|path| path.starts_with(&undo)) {
+            let text = format!("{} lies in {}, which is replaced", path.display(), undo.display());
+            return Err(Error::usage(text).hint("move it away, or choose another --out"));
+        }
+    }
+    Ok(())
 }
 
 /// What the source calls each disk, in the order of the images.
@@ -199,6 +228,13 @@ fn first_report(
             message: format!("{} ({}): {warning}", group.name, group.layout),
         })
     });
+    // Without a tree they are what blocks.
+    let unseen = inspection
+        .guest
+        .obstacles
+        .iter()
+        .filter(|_| inspection.tree.is_some())
+        .map(|text| driver_machine::Warning { code: "not-looked-at", message: text.clone() });
     MigrateReport {
         tool: concat!("rehome ", env!("CARGO_PKG_VERSION")),
         outcome: "planned",
@@ -214,6 +250,7 @@ fn first_report(
             .chain(definition.warnings.iter().cloned())
             .chain(left_out)
             .chain(group_warnings)
+            .chain(unseen)
             .collect(),
         files: Vec::new(),
         out: request.out.clone(),

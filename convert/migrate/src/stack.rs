@@ -86,9 +86,10 @@ fn is_member(
     let superblock = match driver_md::probe(&whole) {
         Ok(Some(superblock)) => superblock,
         Ok(None) => return Ok(false),
+        // A member all the same, of which the other half would not know of an edit.
         Err(error) => {
             obstacles.push(format!("disk {index}: {error}"));
-            return Ok(false);
+            return Ok(true);
         }
     };
     // Version 0.90 does not say where it lies: it is the last partition's as well.

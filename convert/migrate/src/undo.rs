@@ -8,6 +8,9 @@ use std::path::{Component, Path, PathBuf};
 /// The list of what was done, for whoever wants it back.
 pub(crate) const LIST: &str = "undo.json";
 
+/// The folder of the copies, which have the guest's paths in it.
+const COPIES: &str = "files";
+
 #[derive(Serialize)]
 struct Undo<'a> {
     /// Path in the guest.
@@ -27,6 +30,8 @@ struct Undo<'a> {
 /// `Destination` when the folder exists or cannot be written; what the guest's file system reports.
 pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()> {
     private_folder(folder).map_err(|e| failed(folder, e))?;
+    // From the start, so that a later run knows whose folder this is.
+    write(&folder.join(LIST), b"[]")?;
     let mut list = Vec::new();
     for edit in edits.iter().rev() {
         let mut undo = Undo { path: &edit.path, undo: "remove", copy: None, target: None };
@@ -45,6 +50,14 @@ pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()
     write(&folder.join(LIST), &text)
 }
 
+/// Whether `folder` holds nothing but what [`save`] puts there.
+pub(crate) fn is_part(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries
+        .into_iter()
+        .all(|entry| entry.is_ok_and(|entry| [LIST, COPIES].iter().any(|name| entry.file_name() == *name)))
+}
+
 /// For its owner's eyes: in the guest some of these files can be read by root alone.
 fn private_folder(path: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
@@ -59,7 +72,7 @@ fn save_copy(folder: &Path, tree: &GuestTree, path: &str) -> Result<Option<Strin
     let Some(content) = tree.read_file(path, meta.size)? else { return Ok(None) };
     let inside: PathBuf =
         Path::new(path).components().filter(|c| matches!(c, Component::Normal(_))).collect();
-    let copy = Path::new("files").join(inside);
+    let copy = Path::new(COPIES).join(inside);
     let host = folder.join(&copy);
     if host.exists() {
         return Ok(Some(copy.display().to_string()));

@@ -201,14 +201,21 @@ impl<'a> Assembly<'a> {
     }
 
     /// With a bitmap, a member that comes back is brought up to date only where the bitmap says so, and it would not know of
-    /// what is written here.
+    /// what is written here. One that md itself did not give up comes back as if it were up to date.
     fn read_only(&self) -> Option<String> {
-        let degraded = self.roles.iter().any(Option::is_none);
-        (degraded && self.fresh.has_bitmap).then(|| {
+        let name = self.fresh.name();
+        let missing = (0u32..).zip(&self.roles).filter(|(_, slot)| slot.is_none()).map(|(role, _)| role);
+        let missing: Vec<u32> = missing.collect();
+        if let Some(role) = missing.iter().find(|role| self.fresh.roles.contains(&Role::Active(**role))) {
+            return Some(format!(
+                "array {name} counts on its member {role}, which was not given and would not know of a change; give all its \
+                 disks, or remove that member in the guest (mdadm --fail, --remove) before exporting"
+            ));
+        }
+        (!missing.is_empty() && self.fresh.has_bitmap).then(|| {
             format!(
-                "array {} is degraded and has a bitmap, which would not know of a change from outside; re-add the missing \
-                 member, or run mdadm --grow --bitmap=none in the guest before exporting",
-                self.fresh.name()
+                "array {name} is degraded and has a bitmap, which would not know of a change from outside; re-add the missing \
+                 member, or run mdadm --grow --bitmap=none in the guest before exporting"
             )
         })
     }

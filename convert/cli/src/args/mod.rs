@@ -248,10 +248,7 @@ pub(crate) struct MigrateArgs {
     /// Hardware addresses of the network adapters: those of the source, or new ones.
     #[arg(long, value_enum, default_value_t = MacKind::Keep)]
     pub(crate) mac: MacKind,
-    /// What a network of the source is called on the target (`subnet-1=vmbr0`). Repeatable.
-    #[arg(long, value_name = "SOURCE=TARGET")]
-    pub(crate) network_map: Vec<String>,
-    /// Give an interface of the guest this address, gateway and name servers
+    /// Give an interface of the guest this address, gateway and name servers, in place of all that it has now, DHCP too
     /// (`eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`). Repeatable.
     #[arg(long, value_name = "IFACE=ADDR/LEN[,GW[,DNS...]]")]
     pub(crate) static_ip: Vec<driver_core::StaticAddress>,

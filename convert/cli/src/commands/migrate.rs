@@ -3,7 +3,7 @@
 use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacKind, MigrateArgs, Platform};
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
-use convert_migrate::{MigrateReport, MigrateRequest, NicWishes, Wish, migrate};
+use convert_migrate::{MigrateReport, MigrateRequest, Wish, migrate};
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
         machine: args.machine.clone(),
         instance: args.instance.clone(),
         extra_modules: args.add_module.clone(),
-        nics: NicWishes { new_macs: args.mac == MacKind::New, networks: networks(&args.network_map)? },
+        new_macs: args.mac == MacKind::New,
         wishes: Wishes {
             network: NetworkWishes {
                 adapters: Vec::new(),
@@ -42,20 +42,6 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
     printer.result(&report, human)?;
     let code = if report.outcome == "blocked" { ErrorKind::NeedsPerson.exit_code() } else { 0 };
     Ok(ExitCode::from(code))
-}
-
-fn networks(map: &[String]) -> Result<Vec<(String, String)>> {
-    let pair = |text: &String| {
-        let (from, to) = text
-            .split_once('=')
-            .filter(|(from, to)| !from.is_empty() && !to.is_empty())
-            .ok_or_else(|| {
-                Error::usage(format!("{text:?} is no pair of networks"))
-                    .hint("write it as --network-map subnet-1=vmbr0")
-            })?;
-        Ok((from.to_owned(), to.to_owned()))
-    };
-    map.iter().map(pair).collect()
 }
 
 fn wish(args: &MigrateArgs) -> Wish {
