@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::error::shown;
-use crate::validate::{name_fault, plain_text_fault};
+use crate::validate::{is_refused, name_fault, plain_text_fault};
 use crate::{MacAddress, Warning};
 
 /// More say nothing new; a hostile description could ask for any number.
 const MAX_WARNINGS: usize = 200;
+
+/// Longest notes of a machine, in characters.
+const MAX_NOTES: usize = 1024;
 
 /// Warnings and provenance of one machine.
 #[derive(Debug, Default)]
@@ -29,6 +32,18 @@ impl Findings {
     pub(crate) fn known(&mut self, field: impl Into<String>, from: impl Into<String>) {
         let from: String = from.into();
         self.provenance.insert(field.into(), from.chars().flat_map(char::escape_debug).take(200).collect());
+    }
+
+    /// Foreign text of several lines as the one line of [`crate::Machine::notes`]; what is cut is a warning.
+    pub(crate) fn one_line(&mut self, code: &'static str, text: &str) -> Option<String> {
+        let spaced: String = text.chars().map(|c| if is_refused(c) { ' ' } else { c }).collect();
+        let words = spaced.split(' ').filter(|word| !word.is_empty());
+        let line: String = words.collect::<Vec<_>>().join(" ");
+        if line.chars().count() > MAX_NOTES {
+            self.warn(code, format!("the notes are cut after {MAX_NOTES} characters"));
+        }
+        let line: String = line.chars().take(MAX_NOTES).collect();
+        (!line.is_empty()).then_some(line)
     }
 
     /// Foreign text as a value of the model, or a warning that it was left out.

@@ -67,7 +67,6 @@ pub mod kubevirt;
 pub mod libvirt;
 mod mac;
 mod model;
-mod notes;
 pub mod ovf;
 pub mod proxmox;
 mod text;

@@ -1,12 +1,12 @@
 //! Disks and network adapters of an instance.
 
-use super::{Notes, Source, sizes};
+use super::{Findings, Source, sizes};
 use crate::error::shown;
 use crate::validate::plain_text_fault;
 use crate::{Bus, Disk, DiskSource, MachineError, Nic};
 
 /// The EBS volumes, root first, then as listed.
-pub(super) fn disks(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<Disk>, MachineError> {
+pub(super) fn disks(source: &Source<'_>, notes: &mut Findings) -> Result<Vec<Disk>, MachineError> {
     let instance = source.instance;
     if instance.root_device_type.as_deref() == Some("instance-store") {
         return Err(MachineError::Unsupported {
@@ -61,7 +61,7 @@ fn disk(
     (device, volume): (&str, &str),
     order: u32,
     bus: Bus,
-    notes: &mut Notes,
+    notes: &mut Findings,
 ) -> Result<Disk, MachineError> {
     let size_gib = source.volumes.get(volume).and_then(|entry| entry.size);
     let size_bytes = match size_gib {
@@ -105,7 +105,7 @@ fn bus(source: &Source<'_>) -> Bus {
 }
 
 /// The interfaces in the order the guest counts them.
-pub(super) fn nics(source: &Source<'_>, notes: &mut Notes) -> Vec<Nic> {
+pub(super) fn nics(source: &Source<'_>, notes: &mut Findings) -> Vec<Nic> {
     let mut interfaces: Vec<_> = source.instance.network_interfaces.iter().collect();
     interfaces.sort_by_key(|interface| {
         interface

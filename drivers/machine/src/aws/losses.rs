@@ -1,7 +1,7 @@
 //! What an EC2 instance has that no machine elsewhere has: each a warning, so that nothing is lost in silence.
 
 use super::describe::{Instance, Volume};
-use super::{Notes, Source, sizes};
+use super::{Findings, Source, sizes};
 use crate::error::shown;
 
 /// State of the instance, such as `running`.
@@ -10,7 +10,7 @@ pub(super) fn state(instance: &Instance) -> Option<&str> {
 }
 
 /// Adds a warning for everything that could not be carried over.
-pub(super) fn collect(source: &Source<'_>, notes: &mut Notes) {
+pub(super) fn collect(source: &Source<'_>, notes: &mut Findings) {
     instance_state(source, notes);
     identity_and_licence(source, notes);
     hardware(source, notes);
@@ -18,7 +18,7 @@ pub(super) fn collect(source: &Source<'_>, notes: &mut Notes) {
     volumes(source, notes);
 }
 
-fn instance_state(source: &Source<'_>, notes: &mut Notes) {
+fn instance_state(source: &Source<'_>, notes: &mut Findings) {
     if let Some(state) = state(source.instance)
         && state != "stopped"
     {
@@ -36,7 +36,7 @@ fn instance_state(source: &Source<'_>, notes: &mut Notes) {
     }
 }
 
-fn identity_and_licence(source: &Source<'_>, notes: &mut Notes) {
+fn identity_and_licence(source: &Source<'_>, notes: &mut Findings) {
     let instance = source.instance;
     if let Some(arn) = instance.iam_instance_profile.as_ref().and_then(|profile| profile.arn.as_deref()) {
         notes.warn("aws-iam-role", format!(
@@ -79,7 +79,7 @@ fn identity_and_licence(source: &Source<'_>, notes: &mut Notes) {
     }
 }
 
-fn hardware(source: &Source<'_>, notes: &mut Notes) {
+fn hardware(source: &Source<'_>, notes: &mut Findings) {
     let type_name = source.instance.instance_type.as_deref().unwrap_or_default();
     let ephemeral = source.image.is_some_and(|image| {
         image
@@ -108,7 +108,7 @@ fn hardware(source: &Source<'_>, notes: &mut Notes) {
     }
 }
 
-fn network(source: &Source<'_>, notes: &mut Notes) {
+fn network(source: &Source<'_>, notes: &mut Findings) {
     let instance = source.instance;
     let groups: Vec<String> = instance
         .security_groups
@@ -147,7 +147,7 @@ fn network(source: &Source<'_>, notes: &mut Notes) {
     }
 }
 
-fn interfaces(source: &Source<'_>, notes: &mut Notes) {
+fn interfaces(source: &Source<'_>, notes: &mut Findings) {
     for interface in &source.instance.network_interfaces {
         let id = shown(interface.network_interface_id.as_deref().unwrap_or("without an id"));
         if interface.interface_type.as_deref() == Some("efa") {
@@ -178,7 +178,7 @@ fn interfaces(source: &Source<'_>, notes: &mut Notes) {
     }
 }
 
-fn volumes(source: &Source<'_>, notes: &mut Notes) {
+fn volumes(source: &Source<'_>, notes: &mut Findings) {
     let attached = source
         .instance
         .block_device_mappings

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::shown;
-use crate::notes::Notes;
+use crate::findings::Findings;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, Machine, MachineError, OsFamily, OsHint, SchemaVersion,
@@ -73,7 +73,7 @@ pub fn machine_from_describe(
             .find(|entry| Some(&entry.instance_type) == instance.instance_type.as_ref()),
         volumes: document.volumes.iter().map(|volume| (volume.volume_id.as_str(), volume)).collect(),
     };
-    let mut notes = Notes::default();
+    let mut notes = Findings::default();
     if document.next_token.is_some() {
         notes.warn(
             "aws-incomplete",
@@ -87,7 +87,7 @@ pub fn machine_from_describe(
     Ok((machine, notes.warnings))
 }
 
-fn machine_of(source: &Source<'_>, notes: &mut Notes) -> Result<Machine, MachineError> {
+fn machine_of(source: &Source<'_>, notes: &mut Findings) -> Result<Machine, MachineError> {
     notes.known("machine", format!("describe-instances, {}", source.instance.instance_id));
     let architecture = architecture(source.instance)?;
     let firmware = firmware(source, architecture, notes);
@@ -169,7 +169,7 @@ fn check_id(instance: &Instance) -> Result<&Instance, MachineError> {
     Ok(instance)
 }
 
-fn name(instance: &Instance, notes: &mut Notes) -> String {
+fn name(instance: &Instance, notes: &mut Findings) -> String {
     let Some(tag) = instance.tags.iter().find(|tag| tag.key == "Name") else {
         notes.known("name", "instance id, there is no tag Name");
         return instance.instance_id.clone();
@@ -183,7 +183,7 @@ fn name(instance: &Instance, notes: &mut Notes) -> String {
     tag.value.clone()
 }
 
-fn tags(instance: &Instance, notes: &mut Notes) -> BTreeMap<String, String> {
+fn tags(instance: &Instance, notes: &mut Findings) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::new();
     for tag in instance.tags.iter().filter(|tag| tag.key != "Name") {
         if let Some(fault) = plain_text_fault(&tag.key).or_else(|| plain_text_fault(&tag.value)) {
@@ -207,7 +207,7 @@ fn architecture(instance: &Instance) -> Result<Architecture, MachineError> {
     }
 }
 
-fn firmware(source: &Source<'_>, architecture: Architecture, notes: &mut Notes) -> Firmware {
+fn firmware(source: &Source<'_>, architecture: Architecture, notes: &mut Findings) -> Firmware {
     let stated = [
         ("CurrentInstanceBootMode", source.instance.current_instance_boot_mode.as_deref()),
         ("BootMode of the instance", source.instance.boot_mode.as_deref()),
@@ -254,7 +254,7 @@ fn tpm(source: &Source<'_>) -> Option<Tpm> {
     (stated == "v2.0").then_some(Tpm::V2_0)
 }
 
-fn capacity(source: &Source<'_>, notes: &mut Notes) -> (Cpu, u64) {
+fn capacity(source: &Source<'_>, notes: &mut Findings) -> (Cpu, u64) {
     let type_name = source.instance.instance_type.as_deref().unwrap_or_default();
     let table = sizes::size_of(type_name);
     let cpu = cpu(source, table, notes);
@@ -280,7 +280,7 @@ fn capacity(source: &Source<'_>, notes: &mut Notes) -> (Cpu, u64) {
     (cpu, mib)
 }
 
-fn cpu(source: &Source<'_>, table: Option<sizes::Size>, notes: &mut Notes) -> Cpu {
+fn cpu(source: &Source<'_>, table: Option<sizes::Size>, notes: &mut Findings) -> Cpu {
     if let Some(options) = &source.instance.cpu_options
         && let (Some(cores), Some(threads)) = (options.core_count, options.threads_per_core)
         && let Some(count) = cores.checked_mul(threads).filter(|count| *count > 0)

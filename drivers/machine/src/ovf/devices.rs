@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::envelope::{DiskEntry, File, Item, disks as disk_entries, files};
 use super::xml::{attribute, child, children};
-use super::{Notes, Source};
+use super::{Findings, Source};
 use crate::error::shown;
 use crate::validate::plain_text_fault;
 use crate::{Bus, Disk, DiskSource, MacAddress, MachineError, Nic};
@@ -25,7 +25,7 @@ fn fault(reason: String) -> MachineError {
 type Place = (u64, u64, usize);
 
 /// The disks with an image: by bus in the order of appearance, then by controller and place.
-pub(super) fn disks(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Vec<Disk>, MachineError> {
+pub(super) fn disks(source: &Source<'_, '_>, notes: &mut Findings) -> Result<Vec<Disk>, MachineError> {
     let files = files(source.root)?;
     let entries = disk_entries(source.root, source.system, notes)?;
     let mut found: Vec<((usize, Place), Disk)> = Vec::new();
@@ -73,9 +73,9 @@ fn content<'a>(
     item: &Item<'a, '_>,
     entries: &BTreeMap<&'a str, DiskEntry<'a>>,
     files: &BTreeMap<&'a str, File<'a>>,
-    notes: &mut Notes,
+    notes: &mut Findings,
 ) -> Result<Option<Content<'a>>, MachineError> {
-    let empty = |notes: &mut Notes| {
+    let empty = |notes: &mut Findings| {
         let message =
             format!("disk {} has no image, it is left out: make an empty one on the target", item.title());
         notes.warn("ovf-empty-disk", message);
@@ -102,7 +102,7 @@ fn content<'a>(
     Ok(Some((id, entry.size_bytes, file_name(file, notes))))
 }
 
-fn file_name(file: &File<'_>, notes: &mut Notes) -> String {
+fn file_name(file: &File<'_>, notes: &mut Findings) -> String {
     let href = file.href;
     if let Some(compression) = file.compression {
         let message = format!("file {} is packed with {}: unpack it first", shown(href), shown(compression));
@@ -162,7 +162,7 @@ fn bus_of(controller: &Item<'_, '_>) -> Bus {
     }
 }
 
-fn shared(item: &Item<'_, '_>, controller: Option<&Item<'_, '_>>, notes: &mut Notes) {
+fn shared(item: &Item<'_, '_>, controller: Option<&Item<'_, '_>>, notes: &mut Findings) {
     let disk = item.config("backing.sharing").filter(|word| !word.eq_ignore_ascii_case("sharingNone"));
     let bus = controller.and_then(|item| item.config("sharedBus"));
     if let Some(word) = disk.or(bus.filter(|word| !word.eq_ignore_ascii_case("noSharing"))) {
@@ -176,7 +176,7 @@ fn shared(item: &Item<'_, '_>, controller: Option<&Item<'_, '_>>, notes: &mut No
 }
 
 /// The adapters in the order of the text.
-pub(super) fn nics(source: &Source<'_, '_>, notes: &mut Notes) -> Vec<Nic> {
+pub(super) fn nics(source: &Source<'_, '_>, notes: &mut Findings) -> Vec<Nic> {
     let mut addresses = virtualbox_addresses(source, notes).into_iter();
     let mut used = BTreeSet::new();
     notes.known("nics", "items of type 10");
@@ -211,7 +211,7 @@ pub(super) fn nics(source: &Source<'_, '_>, notes: &mut Notes) -> Vec<Nic> {
 }
 
 /// Hardware addresses of the adapters that VirtualBox calls enabled, by slot: it exports one item for each.
-fn virtualbox_addresses(source: &Source<'_, '_>, notes: &mut Notes) -> Vec<Option<MacAddress>> {
+fn virtualbox_addresses(source: &Source<'_, '_>, notes: &mut Findings) -> Vec<Option<MacAddress>> {
     let hardware = source.vbox.and_then(|machine| child(machine, "Hardware"));
     let adapters = hardware.and_then(|node| child(node, "Network")).into_iter();
     let mut slots: Vec<(u64, Option<MacAddress>)> = adapters

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roxmltree::Node;
 
 use super::xml::{attribute, child, children, text};
-use super::{Notes, units};
+use super::{Findings, units};
 use crate::MachineError;
 use crate::error::shown;
 
@@ -91,7 +91,7 @@ pub(super) fn files<'a>(root: Node<'a, '_>) -> Result<BTreeMap<&'a str, File<'a>
 pub(super) fn disks<'a>(
     root: Node<'a, '_>,
     system: Node<'a, '_>,
-    notes: &mut Notes,
+    notes: &mut Findings,
 ) -> Result<BTreeMap<&'a str, DiskEntry<'a>>, MachineError> {
     let mut disks = BTreeMap::new();
     for node in children(root, "DiskSection").flat_map(|section| children(section, "Disk")) {
@@ -114,7 +114,7 @@ fn capacity(
     node: Node<'_, '_>,
     id: &str,
     system: Node<'_, '_>,
-    notes: &mut Notes,
+    notes: &mut Findings,
 ) -> Result<Option<u64>, MachineError> {
     let stated = attribute(node, "capacity").unwrap_or_default().trim();
     let key = stated.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
@@ -153,7 +153,7 @@ fn property<'a>(system: Node<'a, '_>, key: &str) -> Option<&'a str> {
 pub(super) fn items<'a, 'i>(
     root: Node<'a, 'i>,
     section: Node<'a, 'i>,
-    notes: &mut Notes,
+    notes: &mut Findings,
 ) -> Result<Vec<Item<'a, 'i>>, MachineError> {
     let default = default_configuration(root);
     let mut items = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::devices::{DISK, ETHERNET, IDE, LOGICAL_DISK, OTHER_STORAGE, SCSI};
 use super::xml::{attribute, child, children};
-use super::{Notes, Source};
+use super::{Findings, Source};
 use crate::error::shown;
 
 /// Items by their ResourceType (CIM_ResourceAllocationSettingData): code, and what is lost.
@@ -37,13 +37,13 @@ const SECTIONS: &[&str] = &[
 ];
 
 /// Adds a warning for everything that is not taken over, besides disks and adapters.
-pub(super) fn collect(source: &Source<'_, '_>, notes: &mut Notes) {
+pub(super) fn collect(source: &Source<'_, '_>, notes: &mut Findings) {
     items(source, notes);
     sections(source, notes);
     virtualbox(source, notes);
 }
 
-fn items(source: &Source<'_, '_>, notes: &mut Notes) {
+fn items(source: &Source<'_, '_>, notes: &mut Findings) {
     let mut unknown: BTreeMap<u32, usize> = BTreeMap::new();
     for item in &source.items {
         let sub_type = item.sub_type();
@@ -78,7 +78,7 @@ fn is_plumbing(sub_type: &str) -> bool {
         .any(|name| sub_type.ends_with(name))
 }
 
-fn sections(source: &Source<'_, '_>, notes: &mut Notes) {
+fn sections(source: &Source<'_, '_>, notes: &mut Findings) {
     let properties: usize =
         children(source.system, "ProductSection").map(|section| children(section, "Property").count()).sum();
     if properties > 0 {
@@ -102,7 +102,7 @@ fn sections(source: &Source<'_, '_>, notes: &mut Notes) {
     }
 }
 
-fn virtualbox(source: &Source<'_, '_>, notes: &mut Notes) {
+fn virtualbox(source: &Source<'_, '_>, notes: &mut Findings) {
     let Some(machine) = source.vbox else { return };
     if attribute(machine, "stateFile").is_some() {
         notes.warn(

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use roxmltree::Node;
 
 use crate::error::shown;
-use crate::notes::Notes;
+use crate::findings::Findings;
 use crate::{Machine, MachineError, SchemaVersion, Warning};
 use envelope::Item;
 use xml::{attribute, child, children, text};
@@ -71,7 +71,7 @@ pub fn machine_from_ovf(text: &str, instance: Option<&str>) -> Result<(Machine, 
     let root = document.root_element();
     check_version(root)?;
     let system = choose(root, instance)?;
-    let mut notes = Notes::default();
+    let mut notes = Findings::default();
     let hardware = hardware(system, &mut notes)?;
     let source = Source {
         root,
@@ -148,7 +148,7 @@ fn choose<'a, 'i>(root: Node<'a, 'i>, wanted: Option<&str>) -> Result<Node<'a, '
 }
 
 /// The hardware section: of several, the first for a hypervisor whose flavour is known here.
-fn hardware<'a, 'i>(system: Node<'a, 'i>, notes: &mut Notes) -> Result<Node<'a, 'i>, MachineError> {
+fn hardware<'a, 'i>(system: Node<'a, 'i>, notes: &mut Findings) -> Result<Node<'a, 'i>, MachineError> {
     let all: Vec<Node<'a, 'i>> = children(system, "VirtualHardwareSection").collect();
     let known = |node: &&Node<'a, 'i>| {
         let stated = child(**node, "System").and_then(|system| text(system, "VirtualSystemType"));

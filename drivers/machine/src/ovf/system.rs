@@ -2,7 +2,7 @@
 
 use super::envelope::config;
 use super::xml::{attribute, child, text};
-use super::{Notes, Source, units};
+use super::{Findings, Source, units};
 use crate::error::shown;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
@@ -19,7 +19,7 @@ fn fault(reason: String) -> MachineError {
     MachineError::Dialect { dialect: "ovf", reason }
 }
 
-pub(super) fn name(source: &Source<'_, '_>, notes: &mut Notes) -> String {
+pub(super) fn name(source: &Source<'_, '_>, notes: &mut Findings) -> String {
     let id = attribute(source.system, "id");
     for (from, stated) in [("Name", text(source.system, "Name")), ("id of the VirtualSystem", id)] {
         let Some(stated) = stated else { continue };
@@ -36,7 +36,7 @@ pub(super) fn name(source: &Source<'_, '_>, notes: &mut Notes) -> String {
 }
 
 /// VirtualBox gives the guest the UUID of the hardware, else that of the machine.
-pub(super) fn uuid(source: &Source<'_, '_>, notes: &mut Notes) -> Option<uuid::Uuid> {
+pub(super) fn uuid(source: &Source<'_, '_>, notes: &mut Findings) -> Option<uuid::Uuid> {
     let machine = source.vbox?;
     let hardware = child(machine, "Hardware").and_then(|hardware| attribute(hardware, "uuid"));
     let stated = hardware.or_else(|| attribute(machine, "uuid"))?;
@@ -48,7 +48,7 @@ pub(super) fn uuid(source: &Source<'_, '_>, notes: &mut Notes) -> Option<uuid::U
     uuid
 }
 
-pub(super) fn firmware(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Firmware, MachineError> {
+pub(super) fn firmware(source: &Source<'_, '_>, notes: &mut Findings) -> Result<Firmware, MachineError> {
     let vbox = source.vbox.and_then(|machine| child(machine, "Hardware"));
     let vbox = vbox.and_then(|hardware| child(hardware, "Firmware")).and_then(|node| attribute(node, "type"));
     let stated = config(source.hardware, "firmware").or(vbox);
@@ -76,7 +76,7 @@ pub(super) fn firmware(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Fir
     Ok(Firmware { kind, secure_boot: if kind == FirmwareKind::Uefi { secure } else { None } })
 }
 
-pub(super) fn cpu(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Cpu, MachineError> {
+pub(super) fn cpu(source: &Source<'_, '_>, notes: &mut Findings) -> Result<Cpu, MachineError> {
     let Some(item) = source.items.iter().find(|item| item.kind == PROCESSOR) else {
         notes.warn("ovf-cpu-guessed", "the envelope names no processors, one is assumed");
         return Ok(Cpu { count: 1, topology: None });
@@ -97,7 +97,7 @@ pub(super) fn cpu(source: &Source<'_, '_>, notes: &mut Notes) -> Result<Cpu, Mac
     Ok(Cpu { count, topology: Some(Topology { sockets: count / cores, cores, threads: 1 }) })
 }
 
-pub(super) fn memory(source: &Source<'_, '_>, notes: &mut Notes) -> Result<u64, MachineError> {
+pub(super) fn memory(source: &Source<'_, '_>, notes: &mut Findings) -> Result<u64, MachineError> {
     let Some(item) = source.items.iter().find(|item| item.kind == MEMORY) else {
         notes.warn(
             "ovf-memory-guessed",
@@ -133,7 +133,7 @@ fn identifiers<'a>(source: &Source<'a, '_>) -> [Option<&'a str>; 4] {
     ]
 }
 
-pub(super) fn architecture(source: &Source<'_, '_>, notes: &mut Notes) -> Architecture {
+pub(super) fn architecture(source: &Source<'_, '_>, notes: &mut Findings) -> Architecture {
     let [vmware, listed, machine, _] = identifiers(source);
     match vmware.or(listed).or(machine) {
         Some(id) => {
@@ -144,7 +144,7 @@ pub(super) fn architecture(source: &Source<'_, '_>, notes: &mut Notes) -> Archit
     }
 }
 
-pub(super) fn os(source: &Source<'_, '_>, notes: &mut Notes) -> Option<OsHint> {
+pub(super) fn os(source: &Source<'_, '_>, notes: &mut Findings) -> Option<OsHint> {
     let ids = identifiers(source);
     let stated = ids.iter().flatten();
     let family = stated.map(|id| guest_ids::family_of(id)).find(|family| *family != OsFamily::Other);
@@ -157,7 +157,7 @@ pub(super) fn os(source: &Source<'_, '_>, notes: &mut Notes) -> Option<OsHint> {
     Some(OsHint { family: family.unwrap_or(OsFamily::Other), description: description.to_owned() })
 }
 
-pub(super) fn clock(source: &Source<'_, '_>, os: Option<&OsHint>, notes: &mut Notes) -> Clock {
+pub(super) fn clock(source: &Source<'_, '_>, os: Option<&OsHint>, notes: &mut Findings) -> Clock {
     let hardware = source.vbox.and_then(|machine| child(machine, "Hardware"));
     let stated = hardware.and_then(|node| child(node, "RTC")).and_then(|rtc| attribute(rtc, "localOrUTC"));
     match stated {
@@ -186,7 +186,7 @@ pub(super) fn tpm(source: &Source<'_, '_>) -> Option<Tpm> {
     }
 }
 
-pub(super) fn annotation(source: &Source<'_, '_>, notes: &mut Notes) -> Option<String> {
+pub(super) fn annotation(source: &Source<'_, '_>, notes: &mut Findings) -> Option<String> {
     let stated = child(source.system, "AnnotationSection").and_then(|section| text(section, "Annotation"))?;
     notes.one_line("ovf-annotation-cut", stated)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::dictionary::Dictionary;
 use crate::error::shown;
-use crate::notes::Notes;
+use crate::findings::Findings;
 use crate::validate::plain_text_fault;
 use crate::{Disk, DiskSource, MachineError, Nic, vmware};
 
@@ -22,7 +22,7 @@ type Device<'a> = BTreeMap<&'a str, &'a str>;
 type Place = (usize, u32, u32);
 
 /// The disks, those the firmware tries first in front.
-pub(super) fn disks(file: &Dictionary, notes: &mut Notes) -> Result<Vec<Disk>, MachineError> {
+pub(super) fn disks(file: &Dictionary, notes: &mut Findings) -> Result<Vec<Disk>, MachineError> {
     let mut found: Vec<(Place, &str)> = Vec::new();
     for (place, device) in devices(file) {
         if let Some(name) = disk_at(file, place, &device, notes)? {
@@ -82,7 +82,7 @@ fn disk_at<'a>(
     file: &'a Dictionary,
     place: Place,
     device: &Device<'a>,
-    notes: &mut Notes,
+    notes: &mut Findings,
 ) -> Result<Option<&'a str>, MachineError> {
     let title = title(place);
     let controller = title.split(':').next().unwrap_or_default();
@@ -110,7 +110,7 @@ fn disk_at<'a>(
     Ok(Some(name))
 }
 
-fn disk_warnings(file: &Dictionary, title: &str, device: &Device<'_>, name: &str, notes: &mut Notes) {
+fn disk_warnings(file: &Dictionary, title: &str, device: &Device<'_>, name: &str, notes: &mut Findings) {
     let stated = |key: &str| device.get(key).copied().filter(|value| !value.is_empty());
     if is_snapshot(name) || stated("redo").is_some() {
         notes.warn("vmx-snapshot", format!(
@@ -164,7 +164,7 @@ fn parse_place(word: &str) -> Option<Place> {
 }
 
 /// The network adapters by their number.
-pub(super) fn nics(file: &Dictionary, notes: &mut Notes) -> Result<Vec<Nic>, MachineError> {
+pub(super) fn nics(file: &Dictionary, notes: &mut Findings) -> Result<Vec<Nic>, MachineError> {
     let mut nics = Vec::new();
     for number in 0..=MAX_ADAPTER {
         if file.is_true(&format!("ethernet{number}.present")) {
@@ -175,7 +175,7 @@ pub(super) fn nics(file: &Dictionary, notes: &mut Notes) -> Result<Vec<Nic>, Mac
     Ok(nics)
 }
 
-fn nic(file: &Dictionary, number: u32, notes: &mut Notes) -> Result<Nic, MachineError> {
+fn nic(file: &Dictionary, number: u32, notes: &mut Findings) -> Result<Nic, MachineError> {
     let key = |rest: &str| format!("ethernet{number}.{rest}");
     let mac = ["address", "generatedaddress"].map(&key);
     let mac = match mac.iter().find_map(|key| Some((key, file.get(key)?))) {

@@ -2,7 +2,7 @@
 
 use super::dictionary::Dictionary;
 use crate::error::shown;
-use crate::notes::Notes;
+use crate::findings::Findings;
 
 /// Devices with a number: prefix of the key, code, and what is lost.
 const NUMBERED: &[(&str, &str, &str)] = &[
@@ -36,7 +36,7 @@ const SWITCHES: &[(&str, &str, &str)] = &[
 ];
 
 /// Adds a warning for everything that is not taken over, besides disks and adapters.
-pub(super) fn collect(file: &Dictionary, notes: &mut Notes) {
+pub(super) fn collect(file: &Dictionary, notes: &mut Findings) {
     for (key, code, message) in SWITCHES {
         if file.is_true(key) {
             notes.warn(code, *message);
@@ -56,7 +56,7 @@ pub(super) fn collect(file: &Dictionary, notes: &mut Notes) {
     resources(file, notes);
 }
 
-fn state(file: &Dictionary, notes: &mut Notes) {
+fn state(file: &Dictionary, notes: &mut Findings) {
     if let Some(name) = file.get("checkpoint.vmstate") {
         notes.warn("vmx-suspended", format!(
             "the machine is suspended ({}): its memory is lost, and the disks are as after a power cut; resume it and \
@@ -75,7 +75,7 @@ fn state(file: &Dictionary, notes: &mut Notes) {
     }
 }
 
-fn firmware(file: &Dictionary, notes: &mut Notes) {
+fn firmware(file: &Dictionary, notes: &mut Findings) {
     let uefi = file.get("firmware").is_some_and(|word| word.eq_ignore_ascii_case("efi"));
     if let Some(name) = file.get("nvram")
         && uefi
@@ -96,7 +96,7 @@ fn firmware(file: &Dictionary, notes: &mut Notes) {
     }
 }
 
-fn identity(file: &Dictionary, notes: &mut Notes) {
+fn identity(file: &Dictionary, notes: &mut Findings) {
     let guestinfo = file.below("guestinfo.").filter(|(_, value)| !value.is_empty()).count();
     if guestinfo > 0 {
         let message = format!(
@@ -121,7 +121,7 @@ fn identity(file: &Dictionary, notes: &mut Notes) {
     }
 }
 
-fn resources(file: &Dictionary, notes: &mut Notes) {
+fn resources(file: &Dictionary, notes: &mut Findings) {
     let set = |key: &str, default: &[&str]| {
         file.get(key).is_some_and(|value| !default.contains(&value.to_ascii_lowercase().as_str()))
     };

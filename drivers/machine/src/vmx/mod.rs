@@ -26,7 +26,7 @@ pub use write::definition;
 use std::collections::BTreeMap;
 
 use crate::error::shown;
-use crate::notes::Notes;
+use crate::findings::Findings;
 use crate::validate::{name_fault, plain_text_fault};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, Machine, MachineError, OsFamily, OsHint, SchemaVersion,
@@ -48,7 +48,7 @@ pub fn machine_from_vmx(bytes: &[u8]) -> Result<(Machine, Vec<Warning>), Machine
                 .into(),
         });
     }
-    let mut notes = Notes::default();
+    let mut notes = Findings::default();
     let os = os(&file, &mut notes);
     let machine = Machine {
         rehome_machine: SchemaVersion,
@@ -73,7 +73,7 @@ pub fn machine_from_vmx(bytes: &[u8]) -> Result<(Machine, Vec<Warning>), Machine
     Ok((machine, notes.warnings))
 }
 
-fn name(file: &Dictionary, notes: &mut Notes) -> String {
+fn name(file: &Dictionary, notes: &mut Findings) -> String {
     let stated = file.get("displayname").unwrap_or_default();
     match name_fault(stated) {
         None => {
@@ -88,7 +88,7 @@ fn name(file: &Dictionary, notes: &mut Notes) -> String {
 }
 
 /// `56 4d 96 af e6 46 bd 86-5c 4d 65 4e 77 36 ef 31`: sixteen octets.
-fn uuid(file: &Dictionary, notes: &mut Notes) -> Result<Option<uuid::Uuid>, MachineError> {
+fn uuid(file: &Dictionary, notes: &mut Findings) -> Result<Option<uuid::Uuid>, MachineError> {
     let Some(text) = file.get("uuid.bios") else { return Ok(None) };
     let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
     let parsed = (digits.len() == 32).then(|| uuid::Uuid::try_parse(&digits).ok()).flatten();
@@ -96,7 +96,7 @@ fn uuid(file: &Dictionary, notes: &mut Notes) -> Result<Option<uuid::Uuid>, Mach
     parsed.map(Some).ok_or_else(|| file.fault("uuid.bios", "expected 32 hexadecimal digits"))
 }
 
-fn architecture(file: &Dictionary, notes: &mut Notes) -> Architecture {
+fn architecture(file: &Dictionary, notes: &mut Findings) -> Architecture {
     match file.get("guestos") {
         Some(id) => {
             notes.known("architecture", format!("guestOS is {id}"));
@@ -106,7 +106,7 @@ fn architecture(file: &Dictionary, notes: &mut Notes) -> Architecture {
     }
 }
 
-fn os(file: &Dictionary, notes: &mut Notes) -> Option<OsHint> {
+fn os(file: &Dictionary, notes: &mut Findings) -> Option<OsHint> {
     let id = file.get("guestos")?;
     if let Some(fault) = plain_text_fault(id) {
         notes.warn("vmx-guest-os", format!("guestOS {fault}"));
@@ -115,7 +115,7 @@ fn os(file: &Dictionary, notes: &mut Notes) -> Option<OsHint> {
     Some(OsHint { family: guest_ids::family_of(id), description: id.to_owned() })
 }
 
-fn firmware(file: &Dictionary, notes: &mut Notes) -> Result<Firmware, MachineError> {
+fn firmware(file: &Dictionary, notes: &mut Findings) -> Result<Firmware, MachineError> {
     let kind = match file.get("firmware") {
         None => FirmwareKind::Bios,
         Some(word) if word.eq_ignore_ascii_case("bios") => FirmwareKind::Bios,
@@ -127,7 +127,7 @@ fn firmware(file: &Dictionary, notes: &mut Notes) -> Result<Firmware, MachineErr
     Ok(Firmware { kind, secure_boot })
 }
 
-fn cpu(file: &Dictionary, notes: &mut Notes) -> Result<Cpu, MachineError> {
+fn cpu(file: &Dictionary, notes: &mut Findings) -> Result<Cpu, MachineError> {
     notes.known("cpu", "numvcpus, cpuid.coresPerSocket");
     let stated = file.number("numvcpus")?.unwrap_or(1);
     let count = u32::try_from(stated).map_err(|_| file.fault("numvcpus", "that many are not possible"))?;
@@ -143,7 +143,7 @@ fn cpu(file: &Dictionary, notes: &mut Notes) -> Result<Cpu, MachineError> {
     Ok(Cpu { count, topology: Some(Topology { sockets: count / cores, cores, threads: 1 }) })
 }
 
-fn memory(file: &Dictionary, notes: &mut Notes) -> Result<u64, MachineError> {
+fn memory(file: &Dictionary, notes: &mut Findings) -> Result<u64, MachineError> {
     notes.known("memory_mib", "memSize");
     file.number("memsize")?.ok_or_else(|| file.fault("memsize", "expected the memory in MiB"))
 }
@@ -154,7 +154,7 @@ fn tpm(file: &Dictionary) -> Option<Tpm> {
     has.then_some(Tpm::V2_0)
 }
 
-fn clock(file: &Dictionary, os: Option<&OsHint>, notes: &mut Notes) -> Clock {
+fn clock(file: &Dictionary, os: Option<&OsHint>, notes: &mut Findings) -> Clock {
     if let Some(shift) = file.get("rtc.difffromutc") {
         notes.known("clock", format!("rtc.diffFromUTC is {shift}"));
         if shift.trim() != "0" {
