@@ -98,6 +98,15 @@ impl<'a> Folder<'a> {
         }
     }
 
+    /// Takes back what [`Folder::begin`] and the undo copies made, for a run that ends before its first image.
+    ///
+    /// # Errors
+    /// `Destination` when the folder of undo copies cannot be removed.
+    pub(crate) fn abandon(&self, running: Running) -> Result<()> {
+        self.clear_undo(true)?;
+        running.end()
+    }
+
     /// Removes the undo copies of an earlier run, and nothing that only has their name.
     fn clear_undo(&self, left_over: bool) -> Result<()> {
         let undo = self.undo();

@@ -13,7 +13,7 @@ use crate::undo;
 use convert_engine::{
     ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources, size_in,
 };
-use driver_core::{Plan, Target, Wishes};
+use driver_core::{Plan, Status, Target, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
     open_image,
@@ -89,10 +89,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         report.obstacles.extend(rehearse(&mut inspection, &plan)?);
     }
     if !report.obstacles.is_empty() {
-        report.outcome = "blocked";
-        report.next_step =
-            "remove the obstacles in the running guest, then export and migrate it again".into();
-        return Ok(report);
+        return Ok(blocked(report));
     }
     if request.dry_run {
         return Ok(report);
@@ -101,7 +98,16 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let folder = Folder::new(&request.out, &definition);
     refuse_inputs(&folder, &sources, &request.machine)?;
     let running = folder.begin(request.replace)?;
-    apply(&folder, &mut inspection, &plan)?;
+    match apply(&folder, &mut inspection, &plan) {
+        Ok(()) => {}
+        // Only now did it show that the guest has no room for the edits.
+        Err(error) if error.kind() == ErrorKind::NeedsPerson => {
+            folder.abandon(running)?;
+            report.obstacles.push(error.to_string());
+            return Ok(blocked(report));
+        }
+        Err(error) => return Err(error),
+    }
     let format = target_format(choice.target.image_format)?;
     let options = image_options(choice.target);
     for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
@@ -120,6 +126,17 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     finish(&folder, &definition, &mut report)?;
     running.end()?;
     Ok(report)
+}
+
+/// What the first fixup that cannot be done asks for is the next step: it may be the command, not the guest.
+fn blocked(mut report: MigrateReport) -> MigrateReport {
+    report.outcome = "blocked";
+    let cannot = report.fixups.iter().filter(|fixup| fixup.status == Status::Cannot);
+    let step = cannot.filter_map(|fixup| fixup.next_step.clone()).next();
+    report.next_step = step.unwrap_or_else(|| {
+        "remove the obstacles in the running guest, then export and migrate it again".into()
+    });
+    report
 }
 
 /// Nothing that is read may be replaced: the images, the description of the machine, and what lies in a folder of undo
