@@ -3,8 +3,9 @@
 //! Facts: `[Match]` of systemd.network(5) and systemd.link(5) selects by MAC address, name, path or driver; drop-ins in
 //! NAME.network.d add to the lists of the main file. Amazon Linux 2023 configures whatever has the driver `ena`,
 //! `ixgbevf` or `vif` (amazon-ec2-net-utils, 80-ec2.network), with jumbo frames that only EC2's network carries: a
-//! drop-in adds the target's driver and the usual MTU. A .link file that renames by MAC address would take the new
-//! name away again if the address was kept.
+//! drop-in adds the target's driver and the usual MTU. A .link file that names by MAC address holds the name while the
+//! address is known; where it is not, it would take the new name away again if the address was kept after all, so its
+//! `Name=` is commented out. (The file stays: some file systems are edited in place only.)
 
 use crate::config_file::{Line, edit_lines, list, read, read_small};
 use crate::ini::{Item, item, pairs};
@@ -82,14 +83,9 @@ impl Fixup for Networkd {
         }
         for (path, nic) in &links {
             let Some(change) = link_changes.iter().find(|change| change.nic.key == nic.key) else { continue };
-            match change.pin {
-                Pin::Keep => {}
-                Pin::Replace(_) => {
-                    let content = read(draft, path)?.unwrap_or_default();
-                    draft.write(path, readdress(&content, change), &reason)?;
-                }
-                Pin::Drop => draft.remove(path, "names an interface by the hardware of the source")?,
-            }
+            let content = read(draft, path)?.unwrap_or_default();
+            let new = if holds(change) { readdress(&content, change) } else { nameless(&content) };
+            draft.write(path, new, &reason)?;
         }
         for (path, jumbo) in driver_files(context, draft)? {
             let name = path.rsplit('/').next().unwrap_or_default();
@@ -102,8 +98,15 @@ impl Fixup for Networkd {
             let reason = "the configuration for the source's drivers serves the target's too";
             draft.write(&format!("{OWN}/{name}.d/90-rehome.conf"), content, reason)?;
         }
-        hold(draft, context, changes.iter().chain(&link_changes))
+        let is_held =
+            |change: &Change| link_changes.iter().any(|link| holds(link) && link.name == change.name);
+        hold(draft, context, changes.iter().chain(&link_changes).filter(|change| !is_held(change)))
     }
+}
+
+/// The .link file goes on to give its name.
+fn holds(link: &Change) -> bool {
+    link.pin != Pin::Drop && link.rename().is_none()
 }
 
 /// The files that are bound to one interface.
@@ -203,6 +206,19 @@ fn readdress(content: &[u8], change: &Change) -> Vec<u8> {
         Item::Pair(key, _) if section == "Match" && key.ends_with("MACAddress") => {
             Line::Replace(format!("{key}={mac}"))
         }
+        _ => Line::Keep,
+    })
+}
+
+/// The content of a .link file that names nothing any more.
+fn nameless(content: &[u8]) -> Vec<u8> {
+    let mut section = String::new();
+    edit_lines(content, |line| match item(line) {
+        Item::Section(name) => {
+            section = name.to_owned();
+            Line::Keep
+        }
+        Item::Pair("Name", _) if section == "Link" => Line::Replace(format!("#{line}")),
         _ => Line::Keep,
     })
 }
