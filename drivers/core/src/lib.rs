@@ -11,6 +11,7 @@
 //! Nothing in here knows a distribution, a registry or a hypervisor. A fixup never writes: it plans edits in a
 //! [`Draft`], and [`apply`] carries them out over an overlay.
 
+pub mod block;
 pub mod device;
 mod draft;
 mod edit;
@@ -18,6 +19,7 @@ mod fixup;
 mod group;
 mod guest;
 mod guest_fs;
+pub mod guest_path;
 mod mem_fs;
 mod plan;
 mod source;

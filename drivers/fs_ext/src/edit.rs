@@ -3,11 +3,12 @@
 
 use crate::error::{ExtError, Obstacle};
 use crate::fs::ExtFs;
+use crate::fs::NAME_LEN;
 use crate::layout::{
     EXT4_ENCRYPT_FL, EXT4_INLINE_DATA_FL, EXT4_VERITY_FL, S_IFDIR, S_IFMT, S_IFREG, ro_compat,
 };
-use crate::path::{components, split_last};
 use driver_core::Ownership;
+use driver_core::guest_path::{components, split_last as split};
 use ext2fs_sys::Inode;
 use format_core::{Error, ErrorKind, Result};
 
@@ -274,4 +275,13 @@ impl ExtFs {
         let done = self.fs.flush();
         self.after(done)
     }
+}
+
+/// The parent's components and the last name, of a length that ext4 takes.
+fn split_last(path: &str) -> Result<(Vec<&str>, &str)> {
+    let (parent, last) = split(path)?;
+    if last.len() > NAME_LEN {
+        return Err(Error::usage(format!("{last:?} is longer than {NAME_LEN} bytes")));
+    }
+    Ok((parent, last))
 }

@@ -4,14 +4,16 @@ use crate::cache::{CachedVolume, LibraryIo};
 use crate::error::{ExtError, Obstacle};
 use crate::journal::Journal;
 use crate::layout::{EXT4_ENCRYPT_FL, ROOT_INODE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
-use crate::path::{NAME_LEN, components};
 use crate::probe::{ExtFacts, readable_superblock};
 use crate::superblock::Superblock;
+use driver_core::guest_path::components;
 use driver_core::{DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
 use ext2fs_sys::{Entry, Filesystem, Inode};
 use format_core::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
+/// The longest name, in bytes: `EXT4_NAME_LEN`.
+pub(crate) const NAME_LEN: usize = 255;
 /// Names in one folder at most.
 const MAX_ENTRIES: usize = 1 << 20;
 /// Block reads of one look-up or listing at most (1 GiB of a folder with 4 KiB blocks).

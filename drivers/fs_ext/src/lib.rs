@@ -14,8 +14,8 @@
 //!
 //! Supported and unsupported features, and the sources of all facts: `SPEC.md` of this folder.
 
-mod bytes;
 mod cache;
+mod checksum;
 mod edit;
 mod error;
 mod fs;
@@ -24,7 +24,6 @@ mod layout;
 mod names;
 mod orphan;
 mod owners;
-mod path;
 mod probe;
 mod superblock;
 

@@ -3,10 +3,10 @@
 //! They hang on a list that starts at `s_last_orphan`, or stand in the blocks of the orphan file. The kernel deletes
 //! them (no links left) or completes their cut (links left) at the next mount; so does this.
 
-use crate::bytes::le32;
 use crate::error::ExtError;
 use crate::fs::ExtFs;
 use crate::layout::{S_IFMT, S_IFREG};
+use driver_core::block::le32;
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -96,7 +96,7 @@ impl ExtFs {
             if let Some(sum) = self.fs.orphan_checksum(ino, generation, at, &mut block)
                 && self.sb.has_metadata_csum()
             {
-                crate::bytes::put(&mut block, entries + 4, &sum.to_le_bytes());
+                driver_core::block::put(&mut block, entries + 4, &sum.to_le_bytes());
             }
             self.io.write(offset, &block)?;
         }

@@ -3,8 +3,8 @@
 //! Names are those of `fatgen103`, "BIOS Parameter Block". What has no 16-bit FAT size is FAT32 however few clusters it
 //! has: mkfs.fat makes such volumes, and Linux, blkid, GRUB and EDK2 read them so.
 
-use crate::bytes::{byte, le16, le32};
 use driver_core::Volume;
+use driver_core::block::{byte, le16, le32};
 use format_core::Result;
 
 pub(crate) const SECTOR: usize = 512;

@@ -2,13 +2,13 @@
 //! lack of space. Content and folders are written at once, the table and FSInfo by `finish`.
 
 use crate::boot_sector::{ENTRY_LEN, Root, Width};
-use crate::bytes::put;
 use crate::entry::{self, ATTR_ARCHIVE, ATTR_FOLDER, DELETED, Entry, Slot};
 use crate::error::{FatError, Obstacle};
 use crate::folder::{Folder, Room};
 use crate::fs::{FatFs, Found};
 use crate::name::{self, ShortName};
-use crate::path::{components, split_last};
+use driver_core::block::put;
+use driver_core::guest_path::{components, split_last};
 use format_core::{Error, Result};
 use std::collections::HashSet;
 

@@ -2,8 +2,8 @@
 //! ("FAT Long Directory Entries").
 
 use crate::boot_sector::{ENTRY_LEN, Width};
-use crate::bytes::{byte, le16, le32, put};
 use crate::name::{self, ShortName};
+use driver_core::block::{byte, le16, le32, put};
 use std::ops::Range;
 
 pub(crate) type Slot = [u8; ENTRY_LEN];

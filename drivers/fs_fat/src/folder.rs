@@ -1,11 +1,11 @@
 //! A folder: its bytes, where they lie, and where a new name fits.
 
 use crate::boot_sector::{ENTRY_LEN, Geometry, Root};
-use crate::bytes::{byte, put};
 use crate::entry::{self, DELETED, END, Entry, Slot};
 use crate::error::FatError;
 use crate::table::{MAX_FOLDER, Table};
 use driver_core::Volume;
+use driver_core::block::{byte, put};
 use format_core::Result;
 
 /// A folder's entries as bytes.

@@ -2,8 +2,8 @@
 //! Structure").
 
 use crate::boot_sector::{Geometry, SECTOR};
-use crate::bytes::{byte, le32};
 use driver_core::Volume;
+use driver_core::block::{byte, le32};
 use format_core::Result;
 
 const LEAD: u32 = 0x4161_5252;

@@ -18,7 +18,6 @@
 //! for the "in use" mark in the boot sector.
 
 mod boot_sector;
-mod bytes;
 mod check;
 mod edit;
 mod entry;
@@ -27,7 +26,6 @@ mod folder;
 mod fs;
 mod fs_info;
 mod name;
-mod path;
 mod stamp;
 mod table;
 

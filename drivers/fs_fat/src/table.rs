@@ -1,9 +1,9 @@
 //! The file allocation table: which cluster follows which, and which are free.
 
 use crate::boot_sector::{Geometry, Width};
-use crate::bytes::{byte, le16, le32, put};
 use crate::error::FatError;
 use driver_core::Volume;
+use driver_core::block::{byte, le16, le32, put};
 use format_core::Result;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};

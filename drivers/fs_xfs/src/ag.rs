@@ -2,13 +2,14 @@
 //! before something is overwritten.
 
 use crate::btree::{Expected, MAX_LEVELS, SHORT};
-use crate::bytes::{be16, be32, be64, checksum, le32, uuid};
+use crate::checksum::checksum;
 use crate::error::XfsError;
 use crate::layout::{
     XFS_ABTB_MAGIC, XFS_AGF_MAGIC, XFS_AGI_MAGIC, XFS_IBT_MAGIC, XFS_REFC_CRC_MAGIC, XFS_RMAP_CRC_MAGIC,
     ro_compat,
 };
 use crate::volume::Medium;
+use driver_core::block::{array as uuid, be16, be32, be64, le32};
 use format_core::Result;
 use std::cell::Cell;
 use std::ops::Range;

@@ -1,10 +1,11 @@
 //! Blocks of B+trees and what version 5 stamps into every metadata block: where it belongs, to whom, and a checksum.
 
-use crate::bytes::{be16, be32, be64, checksum, le32, uuid};
+use crate::checksum::checksum;
 use crate::error::XfsError;
 use crate::layout::BBSIZE;
 use crate::superblock::Superblock;
 use crate::volume::Medium;
+use driver_core::block::{array as uuid, be16, be32, be64, le32};
 use format_core::Result;
 
 /// Levels that no tree exceeds (`XFS_BTREE_MAXLEVELS`).

@@ -1,12 +1,12 @@
 //! Names in a folder: kept in the inode, in one block, or in many with indexes that are not needed to find them all.
 
 use crate::btree::Stamp;
-use crate::bytes::{be16, be32, be64, byte};
 use crate::error::XfsError;
 use crate::extents::{self, Extent};
 use crate::inode::{Format, Inode};
 use crate::layout::{DIR2_LEAF_OFFSET, XFS_DIR2_BLOCK_MAGIC, XFS_DIR2_DATA_MAGIC};
 use crate::volume::Medium;
+use driver_core::block::{be16, be32, be64, byte};
 use format_core::Result;
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
 //! Where a file's blocks lie.
 
 use crate::btree::{Expected, LONG, MAX_LEVELS};
-use crate::bytes::{be16, be64};
 use crate::error::XfsError;
 use crate::inode::{Format, Inode};
 use crate::layout::XFS_BMAP_MAGIC;
 use crate::volume::Medium;
+use driver_core::block::{be16, be64};
 use format_core::Result;
 
 /// Extents of one file at most.

@@ -1,12 +1,13 @@
 //! Inodes: bytes to checked numbers.
 
-use crate::bytes::{be16, be32, be64, byte, checksum, le32, put, uuid};
+use crate::checksum::checksum;
 use crate::error::XfsError;
 use crate::layout::{
     DIFLAG_REALTIME, DIFLAG2_BIGTIME, DIFLAG2_NREXT64, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, XFS_DINODE_MAGIC,
     incompat,
 };
 use crate::volume::Medium;
+use driver_core::block::{array as uuid, be16, be32, be64, byte, le32, put};
 use format_core::Result;
 use std::time::Duration;
 

@@ -16,7 +16,7 @@
 
 mod ag;
 mod btree;
-mod bytes;
+mod checksum;
 mod dir;
 mod edit;
 mod error;
@@ -25,7 +25,6 @@ mod fs;
 mod inode;
 mod layout;
 mod log;
-mod path;
 mod probe;
 mod superblock;
 mod symlink;

@@ -5,10 +5,10 @@
 //! searches the head by halving and then looks at what lies before it: up to eight buffers of 256 KiB may have been on their
 //! way when the machine stopped, and came down in any order.
 
-use crate::bytes::{be32, byte, uuid};
 use crate::layout::{BBSIZE, XLOG_HEADER_MAGIC_NUM, XLOG_UNMOUNT_TRANS};
 use crate::superblock::Superblock;
 use crate::volume::CachedVolume;
+use driver_core::block::{array as uuid, be32, byte};
 use format_core::Result;
 
 /// `XLOG_MAX_ICLOGS` buffers of `XLOG_MAX_RECORD_BSIZE` bytes, in blocks.

@@ -1,9 +1,10 @@
 //! The superblock: bytes to trusted numbers, the places they give, and what features allow.
 
-use crate::bytes::{be16, be32, be64, byte, checksum, le32, uuid};
+use crate::checksum::checksum;
 use crate::error::XfsError;
 use crate::layout::{BBSIZE, XFS_SB_MAGIC, incompat, ro_compat, version};
 use crate::volume::CachedVolume;
+use driver_core::block::{array as uuid, be16, be32, be64, byte, le32};
 use format_core::Result;
 
 /// Bytes of the superblock that are looked at.

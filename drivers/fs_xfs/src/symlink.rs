@@ -1,12 +1,12 @@
 //! Where symbolic links point: in the inode, or in blocks that version 5 gives a header.
 
 use crate::btree::Stamp;
-use crate::bytes::be32;
 use crate::error::XfsError;
 use crate::extents;
 use crate::inode::{Format, Inode};
 use crate::layout::{SYMLINK_MAXLEN, XFS_SYMLINK_MAGIC};
 use crate::volume::Medium;
+use driver_core::block::be32;
 use format_core::Result;
 
 const STAMP: Stamp = Stamp { crc: 12, block: 40, uuid: 16, owner: 32, wide_owner: true };

@@ -7,8 +7,9 @@ use super::layout::{
     JBD2_CRC32C_CHKSUM, JBD2_MAGIC_NUMBER, JBD2_SUPERBLOCK_V1, JBD2_SUPERBLOCK_V2, REVOKE_HEADER_LEN,
     S_CHECKSUM, S_SEQUENCE, S_START, SUPERBLOCK_LEN,
 };
-use crate::bytes::{be16, be32, be64, crc32c, le16, le32, put};
+use crate::checksum::crc32c;
 use crate::error::JournalError;
+use driver_core::block::{be16, be32, be64, le16, le32, put};
 
 /// The journal's superblock, checked.
 #[derive(Clone)]

@@ -1,12 +1,12 @@
-//! Paths: absolute, `/`-separated, without `.` and `..`.
+//! Paths in a guest's file system: absolute, `/`-separated, without `.` and `..`.
 
 use format_core::{Error, Result};
 
-/// `EXT4_NAME_LEN`
-pub(crate) const NAME_LEN: usize = 255;
-
 /// The components of `path`.
-pub(crate) fn components(path: &str) -> Result<Vec<&str>> {
+///
+/// # Errors
+/// `Usage` for a path that is not absolute, or has a component that is no name.
+pub fn components(path: &str) -> Result<Vec<&str>> {
     let Some(inner) = path.strip_prefix('/') else {
         return Err(Error::usage(format!("{path:?} is not an absolute path")));
     };
@@ -18,11 +18,11 @@ pub(crate) fn components(path: &str) -> Result<Vec<&str>> {
 }
 
 /// The parent's components and the last name.
-pub(crate) fn split_last(path: &str) -> Result<(Vec<&str>, &str)> {
+///
+/// # Errors
+/// The same, and `Usage` for the root.
+pub fn split_last(path: &str) -> Result<(Vec<&str>, &str)> {
     let mut names = components(path)?;
     let last = names.pop().ok_or_else(|| Error::usage("the root folder cannot be edited"))?;
-    if last.len() > NAME_LEN {
-        return Err(Error::usage(format!("{last:?} is longer than {NAME_LEN} bytes")));
-    }
     Ok((names, last))
 }
