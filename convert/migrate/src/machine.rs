@@ -54,6 +54,9 @@ pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
     let kind = match error.kind() {
         MachineErrorKind::Invalid => ErrorKind::Corrupt,
         MachineErrorKind::Unsupported => ErrorKind::Unsupported,
+        MachineErrorKind::Network => {
+            return Error::usage(error.to_string()).hint("name another in --network-map");
+        }
         MachineErrorKind::Choice => {
             return Error::usage(error.to_string()).hint("name the one you mean with --instance ID");
         }

@@ -219,7 +219,6 @@ fn losses_of_writing_are_warned_of() {
     assert_eq!(
         codes(&made.warnings),
         [
-            "xen-firmware-differs",
             "xen-name-changed",
             "xen-notes",
             "xen-secure-boot-off",
