@@ -41,7 +41,8 @@ fn libvirt_of(machine: &Machine, names: &[&str]) -> driver_machine::Definition {
 #[test]
 fn libvirt_takes_networks_and_bridges() {
     let machine = machine("web", 1);
-    for names in [&["LAN", "bridge:br0"][..], &[HOSTILE[0], ""], &[HOSTILE[2], HOSTILE[4]]] {
+    let spaced = HOSTILE[2].replace('\n', " ");
+    for names in [&["LAN", "bridge:br0"][..], &[HOSTILE[0], ""], &[&spaced, HOSTILE[4]]] {
         let made = libvirt_of(&machine, names);
         let judged = run(
             "xmllint",
