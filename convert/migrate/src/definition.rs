@@ -240,6 +240,29 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_in_local_time_is_said_or_warned_of() {
+        let mut guest = Guest { disks: vec![Default::default()], ..Guest::default() };
+        guest.os = Some(driver_core::OsFacts { local_clock: true, ..Default::default() });
+        let (machine, _) = plain(&guest, &["a.raw".into()]);
+        assert_eq!(machine.clock, driver_machine::Clock::Local);
+        let kinds = |target: &'static Target| target.definitions.iter().map(move |kind| (target, kind));
+        for (target, definition) in driver_targets::targets().flat_map(kinds) {
+            let choice = Choice {
+                target,
+                definition,
+                reason: "test".into(),
+                secure_boot: false,
+                secure_boot_reason: "test".into(),
+            };
+            let found = define(&machine, &choice, &[], &[4 << 30]).unwrap();
+            let warned = found.warnings.iter().any(|warning| warning.code.ends_with("-clock"));
+            // A VMX file runs on ESXi as well, whose clock is UTC.
+            let expected = definition.clock == Clock::Utc || definition.id == "vmx";
+            assert_eq!(warned, expected, "{} {}", target.id, definition.id);
+        }
+    }
+
+    #[test]
     fn an_image_of_another_size_is_noticed() {
         let (mut machine, _) = plain(&Guest::default(), &[]);
         machine.disks.push(Disk {

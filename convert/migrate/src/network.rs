@@ -192,9 +192,10 @@ fn check_macs(
             definition.id
         );
         let other = target.definitions.iter().find(|kind| kind.addresses != Addresses::Chosen);
-        let hint = other.map_or("leave --mac away, and set addresses there where that is possible".into(), |kind| {
-            format!("use --definition {}, which says them", kind.id)
-        });
+        let hint = other
+            .map_or("leave --mac away, and set addresses there where that is possible".into(), |kind| {
+                format!("use --definition {}, which says them", kind.id)
+            });
         return Err(Error::usage(text).hint(hint));
     }
     let mut sources = BTreeSet::new();
@@ -218,7 +219,8 @@ fn check_networks(nics: &[Nic], wishes: &AdapterWishes) -> Result<()> {
         }
         // There may be no others.
         if *source != NetworkSource::Others && !nics.iter().any(|nic| source.is(nic)) {
-            let text = format!("--network-map names {}, which no network adapter of the machine is", source.words());
+            let text =
+                format!("--network-map names {}, which no network adapter of the machine is", source.words());
             return Err(unknown(text, nics));
         }
     }
@@ -359,7 +361,9 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.to_string().contains(words), "{error}");
         }
-        for pair in [FIRST, "", "x=y", &format!("{FIRST}=01:00:00:00:00:01"), &format!("{FIRST}=00:00:00:00:00:00")] {
+        for pair in
+            [FIRST, "", "x=y", &format!("{FIRST}=01:00:00:00:00:01"), &format!("{FIRST}=00:00:00:00:00:00")]
+        {
             assert!(pair.parse::<MacPair>().is_err(), "{pair}");
         }
         for pair in ["", "lan", "=lan", "lan=", " = ", "a\nb=c"] {

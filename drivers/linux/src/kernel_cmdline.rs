@@ -255,7 +255,10 @@ mod tests {
         // Xen's HVM guests have it beside the others; VMware's have a screen only, and a serial console is passed over.
         let hvm = rules(&["ttyS0", "hvc0", "tty0"]);
         assert_eq!(rewrite("console=hvc0 ro", &hvm).unwrap(), "console=tty0 console=hvc0 ro");
-        assert_eq!(rewrite("console=tty0 console=ttyS0", &rules(&["tty0"])).unwrap(), "console=tty0 console=ttyS0");
+        assert_eq!(
+            rewrite("console=tty0 console=ttyS0", &rules(&["tty0"])).unwrap(),
+            "console=tty0 console=ttyS0"
+        );
     }
 
     #[test]

@@ -279,7 +279,12 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> String {
     text
 }
 
-fn devices(machine: &Machine, options: &DefinitionOptions, (bus, model): (&str, &str), names: &[String]) -> String {
+fn devices(
+    machine: &Machine,
+    options: &DefinitionOptions,
+    (bus, model): (&str, &str),
+    names: &[String],
+) -> String {
     let mut text = String::from("        devices:\n          rng: {}\n");
     if machine.tpm.is_some() {
         text.push_str("          tpm:\n            persistent: true\n");

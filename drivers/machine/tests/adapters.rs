@@ -53,7 +53,10 @@ fn libvirt_takes_networks_and_bridges() {
         let (read, _) = libvirt::machine_from_xml(&made.text).unwrap();
         let found = |index: usize| read.nics[index].network.clone().unwrap();
         assert_eq!(found(0), names[0]);
-        assert_eq!(found(1), if names[1].is_empty() { "default" } else { names[1].trim_start_matches("bridge:") });
+        assert_eq!(
+            found(1),
+            if names[1].is_empty() { "default" } else { names[1].trim_start_matches("bridge:") }
+        );
         // Nothing is said about what was chosen.
         assert_eq!(codes(&made.warnings).contains(&"libvirt-network"), names[1].is_empty());
     }
@@ -130,7 +133,8 @@ fn kubevirt_takes_the_pod_network_and_attachments() {
         kubevirt::definition(&machine, &options).unwrap()
     };
     let manifest = made(&["infra/lan.1", "pod"]);
-    let program = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin.buffer.read()))))";
+    let program =
+        "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin.buffer.read()))))";
     let output = run("python3", &["-c", program], manifest.text.as_bytes());
     let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let spec = &all[1]["spec"]["template"]["spec"];
@@ -167,7 +171,11 @@ fn proxmox_runs_without_arguments_and_arguments_go_before_what_was_chosen() {
         let calls = host.calls();
         let create = qm::settings(&calls[1]);
         for (key, bridge) in ["--net0", "--net1"].into_iter().zip(bridges) {
-            assert!(create[key].ends_with(&format!(",bridge={bridge}")), "{arguments:?} {key}: {}", create[key]);
+            assert!(
+                create[key].ends_with(&format!(",bridge={bridge}")),
+                "{arguments:?} {key}: {}",
+                create[key]
+            );
         }
     }
     let all = DefinitionOptions { adapters: chosen(&["vmbr1", "vmbr2"]), ..options };
@@ -228,13 +236,18 @@ fn scripts_need_no_networks_when_all_were_chosen() {
         let made = write(&machine, &options).unwrap();
         let place = Workplace::new(&made.text, &options);
         for judge in [&["bash", "-n"][..], &["shellcheck", "--shell=bash"]] {
-            let output = std::process::Command::new(judge[0]).args(&judge[1..]).arg(place.script()).output().unwrap();
+            let output =
+                std::process::Command::new(judge[0]).args(&judge[1..]).arg(place.script()).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         }
         let output = place.run(filled);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for words in called {
-            assert!(format!("{} ", place.calls_as_text()).replace('\n', " |").contains(words), "{}", place.calls_as_text());
+            assert!(
+                format!("{} ", place.calls_as_text()).replace('\n', " |").contains(words),
+                "{}",
+                place.calls_as_text()
+            );
         }
         // What is said when it runs goes before.
         let place = Workplace::new(&made.text, &options);
@@ -293,7 +306,10 @@ fn hyperv_gets_switches_and_static_addresses() {
     }
     let given = AdapterChoice { network: Some("LAN".into()), new_mac: true };
     let made = hyperv_script(&machine, vec![given.clone(), given]);
-    let fixed = tokens(&made.text).windows(3).filter(|window| **window == [code("Static"), code("="), code("1")]).count();
+    let fixed = tokens(&made.text)
+        .windows(3)
+        .filter(|window| **window == [code("Static"), code("="), code("1")])
+        .count();
     assert_eq!(fixed, 2);
     assert!(!codes(&made.warnings).contains(&"hyperv-mac"), "none is lost");
 }
@@ -307,7 +323,10 @@ fn addresses_that_were_chosen_are_not_those_of_the_source() {
     let machine = machine("web", 1);
     let new = AdapterChoice { network: None, new_mac: true };
     for (adapters, kept) in [(vec![], true), (vec![new.clone()], true), (vec![new.clone(), new], false)] {
-        let of = |bus, nic| DefinitionOptions { adapters: adapters.clone(), ..options(&machine, bus, nic, "vmdk") };
+        let of = |bus, nic| DefinitionOptions {
+            adapters: adapters.clone(),
+            ..options(&machine, bus, nic, "vmdk")
+        };
         let vmx = vmx::definition(&machine, &of(DiskBus::Pvscsi, NicModel::Vmxnet3)).unwrap();
         assert_eq!(codes(&vmx.warnings).contains(&"vmx-mac-kept"), kept);
         let made = virtualbox::definition(&machine, &of(DiskBus::Sata, NicModel::E1000)).unwrap();

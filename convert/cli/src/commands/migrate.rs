@@ -80,7 +80,9 @@ fn wish(args: &MigrateArgs) -> Result<Wish> {
             return Err(Error::usage("--xen-type is about --to xen only"));
         }
         Some(XenKind::Pvh) if firmware.is_some() => {
-            return Err(Error::usage("a PVH guest has no firmware").hint("leave --firmware and --generation away"));
+            return Err(
+                Error::usage("a PVH guest has no firmware").hint("leave --firmware and --generation away")
+            );
         }
         Some(XenKind::Pvh) => Some(Firmware::Host),
         Some(XenKind::Hvm) | None => firmware,

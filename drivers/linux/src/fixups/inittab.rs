@@ -58,7 +58,8 @@ impl Fixup for Inittab {
                 if let Some(restored) = switched_off(line).filter(|_| only.is_none()) {
                     return Line::Replace(restored.to_owned());
                 }
-                let Some(old) = gone.iter().find(|console| runs_getty(line) && has_word(line, console)) else {
+                let Some(old) = gone.iter().find(|console| runs_getty(line) && has_word(line, console))
+                else {
                     return Line::Keep;
                 };
                 match ours.filter(|console| *console == line_of && !given) {

@@ -42,7 +42,9 @@ impl Fixup for XenPvh {
             return Ok(Applies::cannot("no kernel was found", format!("install one in the guest, {HVM}")));
         };
         Ok(match kernel_fault(draft, &kernel.version)? {
-            Some(reason) => Applies::cannot(reason, format!("start another kernel by default in the guest, {HVM}")),
+            Some(reason) => {
+                Applies::cannot(reason, format!("start another kernel by default in the guest, {HVM}"))
+            }
             None => Applies::Yes,
         })
     }
@@ -57,10 +59,11 @@ fn menu_fault(draft: &Draft<'_>) -> Result<Option<String>> {
         return Ok(Some(format!("GRUB of the host reads {MENU}, which the guest does not have")));
     }
     let menu = read_small(draft, MENU)?;
-    let foreign = ["blscfg", "linuxefi"].into_iter().find(|command| {
-        menu.lines().any(|line| line.split_whitespace().next() == Some(command))
-    });
-    Ok(foreign.map(|command| format!("{MENU} has the command {command}, which GRUB of the host may not know")))
+    let foreign = ["blscfg", "linuxefi"]
+        .into_iter()
+        .find(|command| menu.lines().any(|line| line.split_whitespace().next() == Some(command)));
+    Ok(foreign
+        .map(|command| format!("{MENU} has the command {command}, which GRUB of the host may not know")))
 }
 
 fn kernel_fault(draft: &Draft<'_>, version: &str) -> Result<Option<String>> {
@@ -70,8 +73,12 @@ fn kernel_fault(draft: &Draft<'_>, version: &str) -> Result<Option<String>> {
     }
     let config = kernel_config(draft, version)?;
     Ok(match config.trim() {
-        "" => Some(format!("whether kernel {version} has CONFIG_XEN_PVH is not known: there is no /boot/config-{version}")),
-        _ if !has(&config, "CONFIG_XEN_PVH") => Some(format!("kernel {version} was built without CONFIG_XEN_PVH")),
+        "" => Some(format!(
+            "whether kernel {version} has CONFIG_XEN_PVH is not known: there is no /boot/config-{version}"
+        )),
+        _ if !has(&config, "CONFIG_XEN_PVH") => {
+            Some(format!("kernel {version} was built without CONFIG_XEN_PVH"))
+        }
         _ => None,
     })
 }

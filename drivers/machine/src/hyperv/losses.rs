@@ -1,8 +1,8 @@
 //! What a machine has that Hyper-V cannot say: each a warning.
 
 use super::place::Placed;
-use crate::adapters::keeps_a_mac;
 use super::{Generation, HypervOptions, SecureBoot};
+use crate::adapters::keeps_a_mac;
 use crate::{Clock, FirmwareKind, Machine, OsFamily, Warning};
 
 /// Adds a warning for everything the script leaves out or changes.

@@ -24,11 +24,8 @@ const CODES: writing::Codes = writing::Codes {
     clock: "ovf-clock",
 };
 
-const HARDWARE_CODES: vmware::Codes = vmware::Codes {
-    memory: "ovf-memory-rounded",
-    topology: "ovf-topology",
-    tpm: "ovf-tpm-left-out",
-};
+const HARDWARE_CODES: vmware::Codes =
+    vmware::Codes { memory: "ovf-memory-rounded", topology: "ovf-topology", tpm: "ovf-tpm-left-out" };
 
 const NAMESPACES: [(&str, &str); 5] = [
     ("xmlns", "http://schemas.dmtf.org/ovf/envelope/1"),
@@ -85,7 +82,12 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     Ok(Definition { text, file_name, machine_name: machine.name.clone(), warnings })
 }
 
-fn losses(machine: &Machine, options: &DefinitionOptions, disks: &[(&Disk, &DiskFile)], warnings: &mut Vec<Warning>) {
+fn losses(
+    machine: &Machine,
+    options: &DefinitionOptions,
+    disks: &[(&Disk, &DiskFile)],
+    warnings: &mut Vec<Warning>,
+) {
     let mut warn = |code, message: String| warnings.push(Warning::new(code, message));
     if machine.uuid.is_some() {
         warn("ovf-uuid", "an envelope has no SMBIOS UUID: the importer makes a new one".into());

@@ -218,7 +218,10 @@ impl Values<'_> {
             format!("nic_model={}", word(self.nic_model())),
             list("nic_macs", machine.nics.iter().map(|nic| nic.mac.map(String::from).unwrap_or_default())),
             list("nic_networks", machine.nics.iter().map(|nic| nic.network.clone().unwrap_or_default())),
-            list("nic_bridges", adapters::networks(machine, &self.options.adapters).into_iter().map(str::to_owned)),
+            list(
+                "nic_bridges",
+                adapters::networks(machine, &self.options.adapters).into_iter().map(str::to_owned),
+            ),
         ];
         let mut text = lines.join("\n");
         text.push('\n');

@@ -19,11 +19,8 @@ const CODES: writing::Codes = writing::Codes {
     clock: "vmx-clock",
 };
 
-const HARDWARE_CODES: vmware::Codes = vmware::Codes {
-    memory: "vmx-memory-rounded",
-    topology: "vmx-topology",
-    tpm: "vmx-tpm-left-out",
-};
+const HARDWARE_CODES: vmware::Codes =
+    vmware::Codes { memory: "vmx-memory-rounded", topology: "vmx-topology", tpm: "vmx-tpm-left-out" };
 
 /// The PCI bridges that every machine of this hardware version has; PCIe devices hang on the last four.
 const BRIDGES: [u32; 4] = [4, 5, 6, 7];

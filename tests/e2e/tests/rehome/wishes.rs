@@ -63,11 +63,24 @@ fn a_new_address_and_network_reach_definition_guest_and_report() {
     assert_eq!(bench.json_of("vm/web.report.json")["adapters"], report["adapters"]);
     bench.tool("libvirt-clients", "virt-xml-validate", &["vm/web.xml", "domain"]);
     let xml = read(&bench, "vm/web.xml");
-    assert!(xml.contains(&format!("<mac address='{NEW}'/>")) && xml.contains("LAN &amp; &lt;more&gt;"), "{xml}");
+    assert!(
+        xml.contains(&format!("<mac address='{NEW}'/>")) && xml.contains("LAN &amp; &lt;more&gt;"),
+        "{xml}"
+    );
     let netplan = in_guest(&bench, "vm/web.qcow2", "qcow2", "/etc/netplan/50-cloud-init.yaml");
     assert!(netplan.contains(NEW) && !netplan.contains(OLD), "{netplan}");
     let text = bench
-        .rehome(&["migrate", "server.raw", "--machine", "machine.json", "--to", "kvm", "--out", "vm", "--dry-run"])
+        .rehome(&[
+            "migrate",
+            "server.raw",
+            "--machine",
+            "machine.json",
+            "--to",
+            "kvm",
+            "--out",
+            "vm",
+            "--dry-run",
+        ])
         .ends(0)
         .stdout;
     assert!(text.contains(&format!("Adapter: {OLD} in subnet-1 -> {OLD}\n")), "{text}");
@@ -79,7 +92,10 @@ fn hyperv_gets_a_switch_and_a_static_address() {
     let wishes = ["--mac", &format!("{OLD}={NEW}"), "--network-map", "*=it's a LAN", "--dry-run"];
     // Its storage driver is missing, which is found after the wishes were understood.
     let report = migrate(&bench, "hyperv", &wishes).ends(78).json();
-    assert_eq!((&report["adapters"][0]["mac"], &report["adapters"][0]["network"]), (&NEW.into(), &"it's a LAN".into()));
+    assert_eq!(
+        (&report["adapters"][0]["mac"], &report["adapters"][0]["network"]),
+        (&NEW.into(), &"it's a LAN".into())
+    );
     assert!(!report["warnings"].to_string().contains("hyperv-mac"));
     let report = migrate(&bench, "hyperv", &["--dry-run"]).ends(78).json();
     assert!(report["warnings"].to_string().contains("hyperv-mac"));
@@ -92,7 +108,11 @@ fn what_cannot_be_wished_is_wrong_usage() {
     let pair = |to: &str| format!("{OLD}={to}");
     let (new, zero, group) = (pair(NEW), pair("00:00:00:00:00:00"), pair("01:00:5e:00:00:01"));
     for (to, wishes, words) in [
-        ("kvm", &["--mac", "52:54:00:00:00:09=52:54:00:00:00:08"][..], "no network adapter 52:54:00:00:00:09"),
+        (
+            "kvm",
+            &["--mac", "52:54:00:00:00:09=52:54:00:00:00:08"][..],
+            "no network adapter 52:54:00:00:00:09",
+        ),
         ("kvm", &["--mac", &zero], "all zero"),
         ("kvm", &["--mac", &group], "group address"),
         ("kvm", &["--mac", "sometimes"], "neither keep, new nor a pair"),
@@ -135,7 +155,8 @@ fn kubevirt_gets_qcow2_and_a_manifest() {
 #[test]
 fn vmware_takes_a_vmx_file_that_keeps_addresses() {
     let bench = bench("");
-    let report = migrate(&bench, "vmware", &["--definition", "vmx", "--network-map", "*=VM Network"]).ends(0).json();
+    let report =
+        migrate(&bench, "vmware", &["--definition", "vmx", "--network-map", "*=VM Network"]).ends(0).json();
     assert_eq!(report["choice"]["definition"]["id"], "vmx");
     assert_eq!(report["adapters"][0]["mac"], OLD);
     let vmx = read(&bench, "vm/web.vmx");
@@ -151,7 +172,10 @@ fn vmware_takes_a_vmx_file_that_keeps_addresses() {
     assert_eq!(info["format-specific"]["data"]["create-type"], "monolithicSparse");
     // The usual definition keeps none.
     let report = migrate(&bench, "vmware", &["--dry-run"]).ends(0).json();
-    assert_eq!((&report["choice"]["definition"]["id"], &report["adapters"][0]["mac"]), (&"ovf".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&report["choice"]["definition"]["id"], &report["adapters"][0]["mac"]),
+        (&"ovf".into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]
