@@ -217,19 +217,24 @@ mod tests {
     use driver_core::{Guest, Target};
     use driver_machine::{Bus, DiskSource};
 
+    /// Every target with every kind of definition that it takes.
+    fn every_choice() -> impl Iterator<Item = Choice> {
+        let kinds = |target: &'static Target| target.definitions.iter().map(move |kind| (target, kind));
+        driver_targets::targets().flat_map(kinds).map(|(target, definition)| Choice {
+            target,
+            definition,
+            reason: "test".into(),
+            secure_boot: false,
+            secure_boot_reason: "test".into(),
+        })
+    }
+
     #[test]
     fn every_target_can_be_defined() {
         let guest = Guest { disks: vec![Default::default(); 2], ..Guest::default() };
         let (machine, _) = plain(&guest, &["a.raw".into(), "b.raw".into()]);
-        let kinds = |target: &'static Target| target.definitions.iter().map(move |kind| (target, kind));
-        for (target, definition) in driver_targets::targets().flat_map(kinds) {
-            let choice = Choice {
-                target,
-                definition,
-                reason: "test".into(),
-                secure_boot: false,
-                secure_boot_reason: "test".into(),
-            };
+        for choice in every_choice() {
+            let target = choice.target;
             let found = define(&machine, &choice, &[], &[4 << 30, 1 << 30])
                 .unwrap_or_else(|e| panic!("{}: {e}", target.id));
             assert_eq!(found.disk_files.len(), 2);
@@ -245,15 +250,8 @@ mod tests {
         guest.os = Some(driver_core::OsFacts { local_clock: true, ..Default::default() });
         let (machine, _) = plain(&guest, &["a.raw".into()]);
         assert_eq!(machine.clock, driver_machine::Clock::Local);
-        let kinds = |target: &'static Target| target.definitions.iter().map(move |kind| (target, kind));
-        for (target, definition) in driver_targets::targets().flat_map(kinds) {
-            let choice = Choice {
-                target,
-                definition,
-                reason: "test".into(),
-                secure_boot: false,
-                secure_boot_reason: "test".into(),
-            };
+        for choice in every_choice() {
+            let (target, definition) = (choice.target, choice.definition);
             let found = define(&machine, &choice, &[], &[4 << 30]).unwrap();
             let warned = found.warnings.iter().any(|warning| warning.code.ends_with("-clock"));
             // A VMX file runs on ESXi as well, whose clock is UTC.
