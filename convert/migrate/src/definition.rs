@@ -105,7 +105,15 @@ fn write(
         }
         Platform::Xen => (
             xen::definition(machine, options, &xen_guest(choice), xen::IMAGE_FOLDER),
-            "put the disks where the configuration says, then: xl create FILE",
+            match choice.target.firmware {
+                Firmware::Host => {
+                    "put the disks and GRUB for PVH guests (Debian: grub-xen-host) where the configuration says, then: xl \
+                     create -c FILE"
+                }
+                Firmware::Bios | Firmware::Uefi => {
+                    "put the disks where the configuration says, then: xl create FILE"
+                }
+            },
         ),
         Platform::KubeVirt => (
             kubevirt::definition(machine, options),
