@@ -1,6 +1,6 @@
 //! Which of a platform's machines a guest fits.
 
-use driver_core::{Firmware, Guest, Platform, Target};
+use driver_core::{DefinitionKind, Firmware, Guest, Platform, Target};
 use format_core::{Error, Result};
 use serde::Serialize;
 
@@ -13,6 +13,8 @@ pub struct Wish {
     pub firmware: Option<Firmware>,
     /// The disks' controller; `None` is what is usual there.
     pub disk_bus: Option<String>,
+    /// The kind of definition; `None` is what is usual there.
+    pub definition: Option<String>,
 }
 
 /// The chosen target and why.
@@ -21,6 +23,8 @@ pub struct Choice {
     /// The target.
     #[serde(rename = "target")]
     pub target: &'static Target,
+    /// How it is described to the platform.
+    pub definition: &'static DefinitionKind,
     /// Why this one, for people.
     pub reason: String,
     /// Whether Secure Boot can be on.
@@ -33,13 +37,14 @@ pub struct Choice {
 ///
 /// # Errors
 /// `NeedsPerson` when the guest cannot start on what was asked for, or on anything; `Usage` when the platform has no
-/// such controller.
+/// such controller or definition.
 pub(crate) fn choose(guest: &Guest, wish: &Wish) -> Result<Choice> {
     let (firmware, reason) = firmware_for(guest, wish.firmware)?;
     let target = driver_targets::target(wish.platform, firmware, wish.disk_bus.as_deref())
         .ok_or_else(|| no_target(wish, firmware))?;
+    let definition = definition_of(target, wish.definition.as_deref())?;
     let (secure_boot, why) = secure_boot(guest, target);
-    Ok(Choice { target, reason, secure_boot, secure_boot_reason: why.into() })
+    Ok(Choice { target, definition, reason, secure_boot, secure_boot_reason: why.into() })
 }
 
 fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, String)> {
@@ -47,6 +52,9 @@ fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, St
     // What starts as it is goes before what a fixup has to mend.
     let mended = boot.uefi_copy.is_some() && boot.bios.is_some() && wanted.is_none();
     match (wanted, boot.uefi.as_ref().filter(|_| !mended), &boot.bios) {
+        (Some(Firmware::Host), _, _) => {
+            Ok((Firmware::Host, "is started by GRUB of the host, which reads the menu on its disk".into()))
+        }
         (None | Some(Firmware::Uefi), Some(how), _) => Ok((Firmware::Uefi, format!("starts by UEFI: {how}"))),
         (None | Some(Firmware::Bios), _, Some(how)) => Ok((Firmware::Bios, format!("starts by BIOS: {how}"))),
         (Some(Firmware::Uefi), None, _) => Err(Error::needs_person(
@@ -66,6 +74,19 @@ fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, St
     }
 }
 
+fn definition_of(target: &'static Target, wanted: Option<&str>) -> Result<&'static DefinitionKind> {
+    let found = match wanted {
+        None => target.definitions.first(),
+        Some(id) => target.definitions.iter().find(|kind| kind.id == id),
+    };
+    found.ok_or_else(|| {
+        let wanted = wanted.unwrap_or_default();
+        let ids: Vec<&str> = target.definitions.iter().map(|kind| kind.id).collect();
+        Error::usage(format!("{} is not described by {wanted:?}", target.platform.name()))
+            .hint(format!("possible: {}", ids.join(", ")))
+    })
+}
+
 fn no_target(wish: &Wish, firmware: Firmware) -> Error {
     let there = |target: &&Target| target.platform == wish.platform && target.firmware == firmware;
     let buses: Vec<&str> = driver_targets::targets().filter(there).map(|target| target.disk_bus).collect();
@@ -74,8 +95,10 @@ fn no_target(wish: &Wish, firmware: Firmware) -> Error {
 }
 
 fn secure_boot(guest: &Guest, target: &Target) -> (bool, &'static str) {
-    if target.firmware == Firmware::Bios {
-        return (false, "a machine that starts by BIOS has no Secure Boot");
+    match target.firmware {
+        Firmware::Bios => return (false, "a machine that starts by BIOS has no Secure Boot"),
+        Firmware::Host => return (false, "a machine without firmware has no Secure Boot"),
+        Firmware::Uefi => {}
     }
     let amazon = guest.os.as_ref().is_some_and(|os| os.id == "amzn");
     match guest.boot.secure_boot {
@@ -105,7 +128,7 @@ mod tests {
     }
 
     fn wish(platform: Platform, firmware: Option<Firmware>) -> Wish {
-        Wish { platform, firmware, disk_bus: None }
+        Wish { platform, firmware, disk_bus: None, definition: None }
     }
 
     #[test]
@@ -140,6 +163,21 @@ mod tests {
         let error = choose(&guest(true, false), &asked("pvscsi")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert_eq!(error.hint_text(), Some("it has virtio-blk, virtio-scsi, sata, ide"));
+    }
+
+    #[test]
+    fn a_definition_is_one_that_the_platform_takes() {
+        let asked = |id: &str| Wish { definition: Some(id.into()), ..wish(Platform::Vmware, None) };
+        assert_eq!(choose(&guest(true, false), &asked("vmx")).unwrap().definition.id, "vmx");
+        assert_eq!(choose(&guest(true, false), &wish(Platform::Vmware, None)).unwrap().definition.id, "ovf");
+        let error = choose(&guest(true, false), &asked("xl")).unwrap_err();
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Usage, Some("possible: ovf, vmx")));
+    }
+
+    #[test]
+    fn a_guest_without_firmware_needs_no_loader_on_its_disk() {
+        let found = choose(&guest(false, false), &wish(Platform::Xen, Some(Firmware::Host))).unwrap();
+        assert_eq!((found.target.id, found.secure_boot), ("xen-pvh", false));
     }
 
     #[test]

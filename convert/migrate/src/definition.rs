@@ -2,11 +2,11 @@
 
 use crate::choose::Choice;
 use crate::machine::convert_error;
-use driver_core::{Firmware, Platform};
+use driver_core::{Clock, Firmware, Platform};
 use driver_machine::hyperv::{self, HypervDisk, HypervOptions, SecureBoot};
 use driver_machine::{
-    DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, Warning, clouds, libvirt,
-    ovf, proxmox, virtualbox, xen,
+    AdapterChoice, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, Warning,
+    clouds, kubevirt, libvirt, ovf, proxmox, virtualbox, vmx, xen,
 };
 use format_core::{Error, Result};
 
@@ -30,9 +30,14 @@ pub(crate) struct Definition {
 ///
 /// # Errors
 /// `Corrupt` or `Unsupported` as the dialect says.
-pub(crate) fn define(machine: &Machine, choice: &Choice, sizes: &[u64]) -> Result<Definition> {
+pub(crate) fn define(
+    machine: &Machine,
+    choice: &Choice,
+    adapters: &[AdapterChoice],
+    sizes: &[u64],
+) -> Result<Definition> {
     let name = hyperv::windows_name(&machine.name);
-    let format = choice.target.image_format;
+    let format = choice.definition.image_format;
     let ordered = machine.disks_in_boot_order();
     let disk_files: Vec<String> = match ordered.len() {
         1 => vec![format!("{name}.{format}")],
@@ -47,7 +52,7 @@ pub(crate) fn define(machine: &Machine, choice: &Choice, sizes: &[u64]) -> Resul
     });
     let options = DefinitionOptions {
         firmware: match choice.target.firmware {
-            Firmware::Bios => FirmwareKind::Bios,
+            Firmware::Bios | Firmware::Host => FirmwareKind::Bios,
             Firmware::Uefi => FirmwareKind::Uefi,
         },
         firmware_reason: choice.reason.clone(),
@@ -55,6 +60,12 @@ pub(crate) fn define(machine: &Machine, choice: &Choice, sizes: &[u64]) -> Resul
         disk_bus: disk_bus(choice.target.disk_bus)?,
         nic_model: nic_model(choice.target.network_module)?,
         disks: disks.collect(),
+        adapters: adapters.to_vec(),
+        fixed_clock: match choice.definition.clock {
+            Clock::Either => None,
+            Clock::Utc => Some(driver_machine::Clock::Utc),
+            Clock::Local => Some(driver_machine::Clock::Local),
+        },
     };
     let (written, use_it) = write(machine, choice, &options)?;
     let mut warnings = written.warnings;
@@ -80,6 +91,11 @@ fn write(
             proxmox::definition(machine, options),
             "copy the folder to the Proxmox node and run the script there with bash",
         ),
+        Platform::Vmware if choice.definition.id == "vmx" => (
+            vmx::definition(machine, options),
+            "open the VMX file in Workstation or Fusion; on ESXi, first put vmkfstools -i DISK NEW -d thin in the place of \
+             each disk, then vim-cmd solo/registervm FILE",
+        ),
         Platform::Vmware => (
             ovf::definition(machine, options),
             "import the OVF: Deploy OVF Template in vCenter or ESXi, or ovftool",
@@ -88,8 +104,21 @@ fn write(
             (virtualbox::definition(machine, options), "run the script with bash on the host of VirtualBox")
         }
         Platform::Xen => (
-            xen::definition(machine, options, &xen::Guest::Hvm, xen::IMAGE_FOLDER),
-            "put the disks where the configuration says, then: xl create FILE",
+            xen::definition(machine, options, &xen_guest(choice), xen::IMAGE_FOLDER),
+            match choice.target.firmware {
+                Firmware::Host => {
+                    "put the disks and GRUB for PVH guests (Debian: grub-xen-host) where the configuration says, then: xl \
+                     create -c FILE"
+                }
+                Firmware::Bios | Firmware::Uefi => {
+                    "put the disks where the configuration says, then: xl create FILE"
+                }
+            },
+        ),
+        Platform::KubeVirt => (
+            kubevirt::definition(machine, options),
+            "kubectl apply -f FILE, fill each DataVolume by virtctl image-upload dv NAME --no-create --image-path DISK, \
+             then virtctl start MACHINE",
         ),
         Platform::Azure => (
             clouds::azure::definition(machine, options),
@@ -105,6 +134,13 @@ fn write(
         ),
     };
     Ok((written.map_err(convert_error)?, use_it))
+}
+
+fn xen_guest(choice: &Choice) -> xen::Guest {
+    match choice.target.firmware {
+        Firmware::Host => xen::Guest::Pvh { loader: xen::PVH_GRUB.into() },
+        Firmware::Bios | Firmware::Uefi => xen::Guest::Hvm,
+    }
 }
 
 fn hyperv_script(
@@ -129,6 +165,8 @@ fn hyperv_script(
             secure_boot: if choice.secure_boot { SecureBoot::MicrosoftUefiCa } else { SecureBoot::Off },
             secure_boot_reason: choice.secure_boot_reason.clone(),
             disks: options.disks.iter().map(disk).collect(),
+            adapters: options.adapters.clone(),
+            fixed_clock: options.fixed_clock,
         },
     )?;
     Ok(driver_machine::Definition {
@@ -184,26 +222,49 @@ fn other_size(disk: &Disk, size: u64) -> Option<Warning> {
 mod tests {
     use super::*;
     use crate::machine::plain;
-    use driver_core::Guest;
+    use driver_core::{Guest, Target};
     use driver_machine::{Bus, DiskSource};
+
+    /// Every target with every kind of definition that it takes.
+    fn every_choice() -> impl Iterator<Item = Choice> {
+        let kinds = |target: &'static Target| target.definitions.iter().map(move |kind| (target, kind));
+        driver_targets::targets().flat_map(kinds).map(|(target, definition)| Choice {
+            target,
+            definition,
+            reason: "test".into(),
+            secure_boot: false,
+            secure_boot_reason: "test".into(),
+        })
+    }
 
     #[test]
     fn every_target_can_be_defined() {
         let guest = Guest { disks: vec![Default::default(); 2], ..Guest::default() };
         let (machine, _) = plain(&guest, &["a.raw".into(), "b.raw".into()]);
-        for target in driver_targets::targets() {
-            let choice = Choice {
-                target,
-                reason: "test".into(),
-                secure_boot: false,
-                secure_boot_reason: "test".into(),
-            };
-            let found = define(&machine, &choice, &[4 << 30, 1 << 30])
+        for choice in every_choice() {
+            let target = choice.target;
+            let found = define(&machine, &choice, &[], &[4 << 30, 1 << 30])
                 .unwrap_or_else(|e| panic!("{}: {e}", target.id));
             assert_eq!(found.disk_files.len(), 2);
             for file in &found.disk_files {
                 assert!(found.text.contains(file.as_str()), "{}: {}", target.id, found.text);
             }
+        }
+    }
+
+    #[test]
+    fn a_clock_in_local_time_is_said_or_warned_of() {
+        let mut guest = Guest { disks: vec![Default::default()], ..Guest::default() };
+        guest.os = Some(driver_core::OsFacts { local_clock: true, ..Default::default() });
+        let (machine, _) = plain(&guest, &["a.raw".into()]);
+        assert_eq!(machine.clock, driver_machine::Clock::Local);
+        for choice in every_choice() {
+            let (target, definition) = (choice.target, choice.definition);
+            let found = define(&machine, &choice, &[], &[4 << 30]).unwrap();
+            let warned = found.warnings.iter().any(|warning| warning.code.ends_with("-clock"));
+            // A VMX file runs on ESXi as well, whose clock is UTC.
+            let expected = definition.clock == Clock::Utc || definition.id == "vmx";
+            assert_eq!(warned, expected, "{} {}", target.id, definition.id);
         }
     }
 

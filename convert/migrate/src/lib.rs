@@ -27,6 +27,7 @@ mod undo;
 pub use choose::{Choice, Wish};
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
+pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};
 pub use plan::{Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, MigrateReport};
 pub use resize::resize_disk;

@@ -54,6 +54,9 @@ pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
     let kind = match error.kind() {
         MachineErrorKind::Invalid => ErrorKind::Corrupt,
         MachineErrorKind::Unsupported => ErrorKind::Unsupported,
+        MachineErrorKind::Network => {
+            return Error::usage(error.to_string()).hint("name another in --network-map");
+        }
         MachineErrorKind::Choice => {
             return Error::usage(error.to_string()).hint("name the one you mean with --instance ID");
         }
@@ -80,6 +83,7 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
     let boot = &guest.boot;
     let as_it_is = boot.uefi.is_some() && (boot.uefi_copy.is_none() || boot.bios.is_none());
     let kind = if as_it_is { FirmwareKind::Uefi } else { FirmwareKind::Bios };
+    let local = guest.os.as_ref().is_some_and(|os| os.local_clock);
     let disk = |(order, (path, facts)): (u32, (&std::path::PathBuf, &driver_core::DiskFacts))| Disk {
         id: format!("disk{order}"),
         source: DiskSource::File(path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
@@ -97,7 +101,7 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
         firmware: driver_machine::Firmware { kind, secure_boot: None },
         cpu: Cpu { count: DEFAULT_CPUS, topology: None },
         memory_mib: DEFAULT_MEMORY_MIB,
-        clock: Clock::Utc,
+        clock: if local { Clock::Local } else { Clock::Utc },
         tpm: None,
         disks: (0..).zip(sources.iter().zip(&guest.disks)).map(disk).collect(),
         nics: vec![Nic::default()],

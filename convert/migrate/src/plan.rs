@@ -57,6 +57,7 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     let starts = match target.firmware {
         Firmware::Bios => boot.bios.is_some(),
         Firmware::Uefi => boot.uefi.is_some(),
+        Firmware::Host => true,
     };
     let plan = match &inspection.tree {
         // What cannot start there needs no plan.

@@ -1,6 +1,7 @@
 //! The report: everything that was found, decided, done and proven.
 
 use crate::choose::Choice;
+use crate::network::AdapterReport;
 use driver_core::{Edit, Guest, PlannedFixup};
 use driver_machine::{Machine, Warning};
 use serde::Serialize;
@@ -27,6 +28,8 @@ pub struct MigrateReport {
     pub edits: Vec<Edit>,
     /// The machine that is defined on the target.
     pub machine: Machine,
+    /// Its network adapters, before and after.
+    pub adapters: Vec<AdapterReport>,
     /// The disks.
     pub disks: Vec<DiskReport>,
     /// What a person should know.

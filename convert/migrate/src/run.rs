@@ -5,7 +5,7 @@ use crate::definition::{self, Definition};
 use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::machine;
-use crate::network;
+use crate::network::{self, AdapterWishes};
 use crate::plan::{left_out_text, obstacles, plan_for};
 use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
@@ -13,7 +13,7 @@ use crate::undo;
 use convert_engine::{
     ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources, size_in,
 };
-use driver_core::{Plan, Status, Target, Wishes};
+use driver_core::{DefinitionKind, Plan, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
     open_image,
@@ -39,8 +39,8 @@ pub struct MigrateRequest {
     pub instance: Option<String>,
     /// Modules to put into the initramfs besides the target's.
     pub extra_modules: Vec<String>,
-    /// Whether the target shall choose new hardware addresses for the machine's adapters.
-    pub new_macs: bool,
+    /// What is wanted of the machine's network adapters.
+    pub adapters: AdapterWishes,
     /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
     pub wishes: Wishes,
     /// Plan only.
@@ -69,20 +69,19 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let choice = choose(&inspection.guest, &request.wish)?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
+    let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
     let mut wishes = request.wishes.clone();
-    wishes.network.adapters = network::adapters(&machine.nics, choice.target.platform, request.new_macs);
-    if request.new_macs {
-        machine.nics.iter_mut().for_each(|nic| nic.mac = None);
-    }
+    wishes.network.adapters = adapters.guest;
     let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
     let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
-    let unfit = unfit_sizes(&sizes, choice.target)?;
+    let unfit = unfit_sizes(&sizes, &choice)?;
     if !unfit.is_empty() {
         return Err(Error::needs_person(unfit.join("; ")));
     }
-    let definition = definition::define(&machine, &choice, &sizes)?;
+    let definition = definition::define(&machine, &choice, &adapters.choices, &sizes)?;
 
     let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
+    report.adapters = adapters.report;
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
     if request.dry_run && report.obstacles.is_empty() {
@@ -108,8 +107,8 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         }
         Err(error) => return Err(error),
     }
-    let format = target_format(choice.target.image_format)?;
-    let options = image_options(choice.target);
+    let format = target_format(choice.definition.image_format)?;
+    let options = image_options(choice.definition);
     for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
         let file =
             definition.disk_files.get(i).ok_or_else(|| Error::contract("a disk without a file name"))?;
@@ -184,20 +183,21 @@ fn target_format(name: &str) -> Result<&'static Format> {
     found.copied().ok_or_else(|| Error::contract(format!("the target wants {name}, which is no format")))
 }
 
-fn image_options(target: &Target) -> BTreeMap<String, String> {
-    target.image_options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+fn image_options(kind: &DefinitionKind) -> BTreeMap<String, String> {
+    kind.image_options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
 /// Disks whose size the target's images cannot have: growing them moves the end that a GPT's backup lies at.
-fn unfit_sizes(sizes: &[u64], target: &Target) -> Result<Vec<String>> {
-    let (format, options) = (target_format(target.image_format)?, image_options(target));
+fn unfit_sizes(sizes: &[u64], choice: &Choice) -> Result<Vec<String>> {
+    let (format, options) =
+        (target_format(choice.definition.image_format)?, image_options(choice.definition));
     let mut unfit = Vec::new();
     for (index, size) in sizes.iter().enumerate() {
         let (needed, _) = size_in(format, *size, &options)?;
         if needed != *size {
             unfit.push(format!(
                 "disk {index} has {size} bytes, which {} does not take: grow it first with 'rehome convert --size {needed}'",
-                target.name
+                choice.target.name
             ));
         }
     }
@@ -225,7 +225,7 @@ fn first_report(
             .collect(),
         virtual_size: source.disk.virtual_size(),
         file: file.clone(),
-        format: choice.target.image_format,
+        format: choice.definition.image_format,
         digest: None,
         source_digest: None,
         data_bytes: None,
@@ -262,6 +262,7 @@ fn first_report(
         fixups: plan.fixups.clone(),
         edits: plan.edits.clone(),
         machine,
+        adapters: Vec::new(),
         disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),
         warnings: image_warnings
             .chain(definition.warnings.iter().cloned())

@@ -150,6 +150,8 @@ pub struct OsFacts {
     pub known_by: String,
     /// Host name, if it is set in a file.
     pub hostname: Option<String>,
+    /// The system takes the hardware clock for local time, not UTC.
+    pub local_clock: bool,
 }
 
 /// Where a file system is mounted in the guest.

@@ -40,7 +40,7 @@ pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
 pub use plan::{Plan, apply, make_plan, outline};
 pub use source::{PlatformSign, SourceFacts, Strength};
-pub use target::{Firmware, Platform, Target};
+pub use target::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
 pub use tree::GuestTree;
 pub use volume::Volume;
 pub use wishes::{Adapter, IdentityWishes, Mac, NetworkWishes, StaticAddress, Wishes};

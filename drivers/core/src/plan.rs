@@ -148,8 +148,7 @@ mod tests {
         first_nic: None,
         consoles: &[],
         datasources: &["None"],
-        image_format: "raw",
-        image_options: &[],
+        definitions: &[],
     };
 
     /// Replaces a word in one file, and leaves a mark.

@@ -10,6 +10,8 @@ pub enum Firmware {
     Bios,
     /// UEFI: `\EFI\BOOT\BOOTX64.EFI` on an EFI system partition.
     Uefi,
+    /// None: a boot loader of the host starts the guest, by the menu on its disk.
+    Host,
 }
 
 /// Who runs the machine. Guests carry agents and settings of the platform they come from.
@@ -28,6 +30,8 @@ pub enum Platform {
     VirtualBox,
     /// Xen, XCP-ng.
     Xen,
+    /// KubeVirt: KVM in the pods of Kubernetes.
+    KubeVirt,
     /// Microsoft Azure.
     Azure,
     /// Google Compute Engine.
@@ -47,6 +51,7 @@ impl Platform {
             Self::Vmware => "VMware",
             Self::VirtualBox => "VirtualBox",
             Self::Xen => "Xen",
+            Self::KubeVirt => "KubeVirt",
             Self::Azure => "Microsoft Azure",
             Self::Gcp => "Google Cloud",
             Self::Aws => "Amazon EC2",
@@ -81,8 +86,45 @@ pub struct Target {
     pub consoles: &'static [&'static str],
     /// Where cloud-init may look for the machine's data, in its own names; `None` comes last where nothing is there.
     pub datasources: &'static [&'static str],
+    /// How the machine can be described to it, the usual way first.
+    pub definitions: &'static [DefinitionKind],
+}
+
+/// One way to describe a machine to a platform: what its words can say, and the images that go with them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct DefinitionKind {
+    /// What the command line calls it: `ovf`.
+    pub id: &'static str,
     /// The image format it takes (a format name).
     pub image_format: &'static str,
     /// Options of the image's writer.
     pub image_options: &'static [(&'static str, &'static str)],
+    /// What becomes of the hardware addresses of network adapters.
+    pub addresses: Addresses,
+    /// What the machine's real-time clock says.
+    pub clock: Clock,
+}
+
+/// What a definition says about the hardware addresses of network adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Addresses {
+    /// Those of the machine.
+    Kept,
+    /// Only those that the operator gave; else the platform chooses.
+    Given,
+    /// None: the platform chooses.
+    Chosen,
+}
+
+/// What a machine's real-time clock says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// UTC or local time, as the definition says.
+    Either,
+    /// Always UTC.
+    Utc,
+    /// Always the local time of the host.
+    Local,
 }

@@ -64,7 +64,13 @@ fn operating_system(tree: &GuestTree) -> Result<Option<OsFacts>> {
         arch: architecture(tree)?,
         known_by: known_by.into(),
         hostname,
+        local_clock: text(tree, "/etc/adjtime")?.is_some_and(|text| is_local(&text)),
     }))
+}
+
+/// The third line says what the hardware clock is in (adjtime_config(5)); without one it is UTC.
+fn is_local(adjtime: &str) -> bool {
+    adjtime.lines().nth(2).is_some_and(|line| line.trim() == "LOCAL")
 }
 
 fn release(tree: &GuestTree) -> Result<Option<(OsRelease, &'static str)>> {
@@ -138,4 +144,18 @@ fn boot_loader(tree: &GuestTree, obstacles: &mut Vec<String>) -> Result<Option<S
     }
     obstacles.push("no boot loader configuration was found below /boot".into());
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn the_third_line_of_adjtime_says_the_clock() {
+        for (text, local) in
+            [("0.0 0 0.0\n0\nLOCAL\n", true), ("0.0 0 0.0\n0\nUTC\n", false), ("LOCAL\n", false), ("", false)]
+        {
+            assert_eq!(is_local(text), local, "{text:?}");
+        }
+    }
 }

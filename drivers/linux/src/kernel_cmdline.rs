@@ -45,9 +45,18 @@ pub(crate) fn rewrite(args: &str, rules: &Rules<'_>) -> Result<String, String> {
     // The blanks before a dropped first word go to the next one, so that no text starts with a blank that did not.
     let mut carried: Option<&str> = None;
     let mut screen_needed = rules.add_screen && needs_screen(args, rules);
+    let mut sole_needed = sole(rules.consoles).filter(|sole| !consoles(args).contains(sole));
     while let Some((blanks, word, after)) = next_word(rest) {
         rest = after;
-        let text = match change(word, rules)? {
+        let changed = match change(word, rules)? {
+            // The first console that is gone becomes the only one that there is.
+            Word::Drop if console_of(word).is_some() => match sole_needed.take() {
+                Some(sole) => Word::Replace(format!("console={sole}")),
+                None => Word::Drop,
+            },
+            changed => changed,
+        };
+        let text = match changed {
             Word::Keep => word.to_owned(),
             Word::Replace(new) => new,
             Word::Drop => {
@@ -83,9 +92,20 @@ fn needs_screen(args: &str, rules: &Rules<'_>) -> bool {
     rules.consoles.contains(&"tty0") && !kept.is_empty() && !kept.into_iter().any(is_screen)
 }
 
-/// Xen's own consoles exist nowhere else; the kernel would have no console but a dead one.
+/// Xen's own consoles exist nowhere else; the kernel would have no console but a dead one. Where there is nothing but one of
+/// them, neither a serial port nor a screen exists.
 fn is_gone(console: &str, rules: &Rules<'_>) -> bool {
-    (console.starts_with("hvc") || console.starts_with("xvc")) && !rules.consoles.contains(&console)
+    let xen = console.starts_with("hvc") || console.starts_with("xvc");
+    let emulated = sole(rules.consoles).is_some() && console.starts_with("tty");
+    (xen || emulated) && !rules.consoles.contains(&console)
+}
+
+/// The only console of a target that has neither a serial port nor a screen.
+pub(crate) fn sole<'a>(consoles: &[&'a str]) -> Option<&'a str> {
+    match consoles {
+        [only] if !only.starts_with("tty") => Some(only),
+        _ => None,
+    }
 }
 
 fn console_of(word: &str) -> Option<&str> {
@@ -212,6 +232,33 @@ mod tests {
         ] {
             assert_eq!(rewritten(args), expected, "{args}");
         }
+    }
+
+    #[test]
+    fn what_is_the_only_console_there_takes_the_place_of_the_others() {
+        let guest = guest();
+        let rules = |consoles| Rules { guest: &guest, consoles, own_kernel: true, add_screen: true };
+        for (args, expected) in [
+            ("ro console=hvc0", "ro console=hvc0"),
+            ("console=tty0 console=ttyS0,115200n8 x", "console=hvc0 x"),
+            ("console=hvc0 console=tty0 x", "console=hvc0 x"),
+            ("console=xvc0", "console=hvc0"),
+            ("console=ttyS0 quiet console=hvc0", "quiet console=hvc0"),
+            ("quiet", "quiet"),
+            ("console=null", "console=null"),
+        ] {
+            let pvh = rules(&["hvc0"]);
+            let once = rewrite(args, &pvh).unwrap();
+            assert_eq!(once, expected, "{args}");
+            assert_eq!(rewrite(&once, &pvh).unwrap(), once);
+        }
+        // Xen's HVM guests have it beside the others; VMware's have a screen only, and a serial console is passed over.
+        let hvm = rules(&["ttyS0", "hvc0", "tty0"]);
+        assert_eq!(rewrite("console=hvc0 ro", &hvm).unwrap(), "console=tty0 console=hvc0 ro");
+        assert_eq!(
+            rewrite("console=tty0 console=ttyS0", &rules(&["tty0"])).unwrap(),
+            "console=tty0 console=ttyS0"
+        );
     }
 
     #[test]

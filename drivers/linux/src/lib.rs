@@ -18,6 +18,7 @@ mod fstab;
 mod ini;
 mod inspect;
 mod kernel_cmdline;
+mod kernel_config;
 mod kernels;
 mod mdadm_conf;
 mod module_source;

@@ -3,7 +3,9 @@
 
 mod phony;
 
-use driver_core::{Context, Guest, GuestTree, MemFs, MountFacts, Plan, Target, apply, make_plan};
+use driver_core::{
+    Context, Firmware, Guest, GuestTree, MemFs, MountFacts, Plan, Platform, Target, apply, make_plan,
+};
 use driver_linux::{fixups, missing_fallback};
 use driver_targets::{GENERATION_1, GENERATION_2};
 use phony::*;
@@ -245,4 +247,55 @@ fn other_files_that_name_devices_are_edited() {
     let tree = phony::tree(fs);
     let plan = planned(&tree, &facts, &GENERATION_2);
     assert_eq!(plan.obstacles().map(|fixup| fixup.id).collect::<Vec<_>>(), ["linux-mount-units"]);
+}
+
+/// Debian with Xen's front ends, and a kernel that was built so.
+fn xen_guest(config: &str, menu: Option<&str>) -> (GuestTree, Guest) {
+    let fs = with_modules(debian(), DEBIAN_KERNEL, &["ext4", "nvme", "xen_blkfront", "xen_netfront"])
+        .with_file(&format!("/boot/config-{DEBIAN_KERNEL}"), config)
+        .with_file("/etc/inittab", "S0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n")
+        .with_file("/etc/securetty", "console\nttyS0\n");
+    let fs = menu.into_iter().fold(fs, |fs, menu| fs.with_file("/boot/grub/grub.cfg", menu));
+    let tree = tree(fs);
+    let mut facts = facts();
+    driver_linux::inspect(&tree, &mut facts, &MODULES).unwrap();
+    (tree, facts)
+}
+
+#[test]
+fn a_pvh_guest_needs_a_menu_and_a_kernel_of_its_kind() {
+    let pvh = driver_targets::target(Platform::Xen, Firmware::Host, None).unwrap();
+    let good = "CONFIG_PVH=y\nCONFIG_XEN_PVH=y\n";
+    for (config, menu, words) in [
+        (good, None, None),
+        ("CONFIG_PVH=y\n# CONFIG_XEN_PVH is not set\n", None, Some("without CONFIG_XEN_PVH")),
+        ("", None, Some("is not known")),
+        (good, Some("insmod blscfg\nblscfg\n"), Some("the command blscfg")),
+        (good, Some("menuentry x {\n\tlinuxefi /vmlinuz ro\n}\n"), Some("the command linuxefi")),
+    ] {
+        let (mut tree, facts) = xen_guest(config, menu);
+        let plan = planned(&tree, &facts, pvh);
+        let faults: Vec<_> = plan.obstacles().filter(|fixup| fixup.id == "linux-xen-pvh").collect();
+        match (words, faults.as_slice()) {
+            (None, []) => {
+                assert_eq!(plan.obstacles().count(), 0, "{:#?}", plan.fixups);
+                apply(&mut tree, &plan.edits).unwrap();
+                assert!(planned(&tree, &facts, pvh).edits.is_empty());
+                let menu = text(&tree, "/boot/grub/grub.cfg");
+                assert!(menu.contains(" console=hvc0 quiet") && !menu.contains("ttyS0"), "{menu}");
+                assert!(text(&tree, "/etc/default/grub").contains("console=hvc0"));
+                assert!(text(&tree, "/etc/inittab").contains("getty -L hvc0 9600"));
+                assert_eq!(text(&tree, "/etc/securetty"), "console\nhvc0\n");
+            }
+            (Some(words), [fault]) => {
+                let reason = fault.reason.as_deref().unwrap();
+                assert!(reason.contains(words) && fault.next_step.is_some(), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // With firmware nobody asks.
+    let (tree, facts) = xen_guest("", None);
+    let hvm = driver_targets::target(Platform::Xen, Firmware::Bios, None).unwrap();
+    assert_eq!(planned(&tree, &facts, hvm).obstacles().count(), 0);
 }

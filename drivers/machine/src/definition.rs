@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::error::shown;
 use crate::hyperv::windows_name;
 use crate::validate::{is_refused, plain_text_fault};
-use crate::{Disk, FirmwareKind, Machine, MachineError, Warning};
+use crate::{AdapterChoice, Clock, Disk, FirmwareKind, Machine, MachineError, Warning};
 
 /// The converted file of one disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,10 @@ pub struct DefinitionOptions {
     pub nic_model: NicModel,
     /// One entry for each disk of the machine, in any order.
     pub disks: Vec<DiskFile>,
+    /// What was decided about the network adapters, in the machine's order; what is missing was not decided.
+    pub adapters: Vec<AdapterChoice>,
+    /// The clock that the platform gives every machine; `None` where the definition says what the machine has.
+    pub fixed_clock: Option<Clock>,
 }
 
 /// A finished definition.

@@ -75,6 +75,14 @@ pub enum MachineError {
         /// Which file or disk, and what was expected.
         reason: String,
     },
+    /// A network that was chosen for the target has a name that it cannot have.
+    #[error("{what}: {reason}")]
+    Network {
+        /// Whose network.
+        what: &'static str,
+        /// The name, and what is possible.
+        reason: String,
+    },
     /// Valid, but cannot be expressed or run there.
     #[error("{what}: {reason}")]
     Unsupported {
@@ -94,6 +102,8 @@ pub enum MachineErrorKind {
     Unsupported,
     /// The caller has to say which of several instances is meant: exit code 2.
     Choice,
+    /// The caller chose a network that is not possible there: exit code 2.
+    Network,
 }
 
 impl MachineError {
@@ -102,6 +112,7 @@ impl MachineError {
         match self {
             Self::Unsupported { .. } => MachineErrorKind::Unsupported,
             Self::Instance { .. } => MachineErrorKind::Choice,
+            Self::Network { .. } => MachineErrorKind::Network,
             _ => MachineErrorKind::Invalid,
         }
     }

@@ -14,11 +14,13 @@ use crate::definition::definition_file;
 use crate::error::shown;
 use crate::writing::{self, Codes};
 use crate::{
-    Architecture, Clock, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, NicModel, Tpm, Warning,
+    Architecture, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
+    MachineError, Nic, NicModel, Tpm, Warning, adapters,
 };
 
 const DIALECT: &str = "kubevirt";
+/// A chosen network that is the one of every pod.
+const POD: &str = "pod";
 /// Longest label of DNS, which names of machines and volumes are.
 const MAX_LABEL: usize = 63;
 
@@ -28,6 +30,7 @@ const CODES: Codes = Codes {
     boot_disk: "kubevirt-boot-disk-large",
     tags: "kubevirt-tags",
     name: "kubevirt-name-changed",
+    clock: "kubevirt-clock",
 };
 
 /// Writes the manifest.
@@ -52,18 +55,19 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     if machine.architecture == Architecture::Arm64 && options.firmware == FirmwareKind::Bios {
         return Err(unsupported("arm64 machines start by uefi only"));
     }
+    adapters::check(&options.adapters, DIALECT, network_fault)?;
     let machine_name = label(&machine.name, "machine");
     let names = volume_names(&machine_name, &disks);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &machine_name, &CODES, &mut warnings);
-    own_losses(machine, &mut warnings);
+    own_losses(machine, options, &mut warnings);
     let mut text = String::new();
     for ((_, file), name) in disks.iter().zip(&names) {
         text.push_str(&volume(name, file));
     }
     text.push_str(&head(machine, options, &machine_name));
-    text.push_str(&devices(machine, (bus, model), &names));
-    text.push_str(&networks(machine, &names));
+    text.push_str(&devices(machine, options, (bus, model), &names));
+    text.push_str(&networks(machine, options, &names));
     Ok(Definition { text, file_name: definition_file(machine, ".yaml"), machine_name, warnings })
 }
 
@@ -144,7 +148,32 @@ fn volume_names(machine: &str, disks: &[(&Disk, &DiskFile)]) -> Vec<String> {
         .collect()
 }
 
-fn own_losses(machine: &Machine, warnings: &mut Vec<Warning>) {
+/// What an adapter is connected to.
+enum Network {
+    /// The network that every pod has, behind address translation.
+    Pod,
+    /// A `NetworkAttachmentDefinition`, with its namespace where it is another.
+    Multus(String),
+}
+
+/// Where nothing was chosen, the first adapter is in the pod network.
+fn network_at(options: &DefinitionOptions, index: usize, nic: &Nic) -> Network {
+    match (adapters::network(&options.adapters, index), index) {
+        (Some(POD), _) | (None, 0) => Network::Pod,
+        (Some(chosen), _) => Network::Multus(chosen.to_owned()),
+        (None, _) => Network::Multus(label(nic.network.as_deref().unwrap_or_default(), "network")),
+    }
+}
+
+/// `pod`, or `[NAMESPACE/]NAME` of labels of DNS with dots between them.
+fn network_fault(name: &str) -> Option<&'static str> {
+    let is_label = |text: &str| label(text, "") == text && !text.is_empty();
+    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+    let named = is_label(namespace) && name.len() <= 253 && name.split('.').all(is_label);
+    (!named).then_some("is neither pod nor [NAMESPACE/]NAME of a NetworkAttachmentDefinition")
+}
+
+fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<Warning>) {
     let mut warn = |code, message: String| warnings.push(Warning::new(code, message));
     if machine.tpm.is_some() {
         warn(
@@ -155,22 +184,18 @@ fn own_losses(machine: &Machine, warnings: &mut Vec<Warning>) {
     if machine.tpm == Some(Tpm::V1_2) {
         warn("kubevirt-tpm-version", "the TPM had version 1.2, KubeVirt's has 2.0".into());
     }
-    if machine.clock == Clock::Local {
-        warn("kubevirt-clock",
-            "the guest expects a clock in local time, the machine has UTC: set spec.template.spec.domain.clock.timezone".into());
-    }
     for (index, nic) in machine.nics.iter().enumerate() {
         let was = nic.network.as_deref().map(|network| format!(" ({} at the source)", shown(network)));
         let was = was.unwrap_or_default();
-        if index == 0 {
+        if matches!(network_at(options, index, nic), Network::Pod) {
             warn(
                 "kubevirt-pod-network",
                 format!(
-                    "adapter 0{was} is in the pod network behind address translation: the guest gets its address by DHCP, a \
+                    "adapter {index}{was} is in the pod network behind address translation: the guest gets its address by DHCP, a \
                  static one does not work there"
                 ),
             );
-        } else {
+        } else if adapters::network(&options.adapters, index).is_none() {
             warn(
                 "kubevirt-network",
                 format!(
@@ -254,7 +279,12 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> String {
     text
 }
 
-fn devices(machine: &Machine, (bus, model): (&str, &str), names: &[String]) -> String {
+fn devices(
+    machine: &Machine,
+    options: &DefinitionOptions,
+    (bus, model): (&str, &str),
+    names: &[String],
+) -> String {
     let mut text = String::from("        devices:\n          rng: {}\n");
     if machine.tpm.is_some() {
         text.push_str("          tpm:\n            persistent: true\n");
@@ -277,27 +307,26 @@ fn devices(machine: &Machine, (bus, model): (&str, &str), names: &[String]) -> S
         if let Some(mac) = nic.mac {
             let _ = writeln!(text, "              macAddress: \"{mac}\"");
         }
-        text.push_str(if index == 0 {
-            "              masquerade: {}\n"
-        } else {
-            "              bridge: {}\n"
+        text.push_str(match network_at(options, index, nic) {
+            Network::Pod => "              masquerade: {}\n",
+            Network::Multus(_) => "              bridge: {}\n",
         });
     }
     text
 }
 
-fn networks(machine: &Machine, names: &[String]) -> String {
+fn networks(machine: &Machine, options: &DefinitionOptions, names: &[String]) -> String {
     let mut text = String::new();
     if !machine.nics.is_empty() {
         text.push_str("      networks:\n");
     }
     for (index, nic) in machine.nics.iter().enumerate() {
         let _ = writeln!(text, "        - name: nic{index}");
-        if index == 0 {
-            text.push_str("          pod: {}\n");
-        } else {
-            let network = label(nic.network.as_deref().unwrap_or_default(), "network");
-            let _ = write!(text, "          multus:\n            networkName: {network}\n");
+        match network_at(options, index, nic) {
+            Network::Pod => text.push_str("          pod: {}\n"),
+            Network::Multus(network) => {
+                let _ = write!(text, "          multus:\n            networkName: {network}\n");
+            }
         }
     }
     text.push_str("      volumes:\n");

@@ -48,12 +48,14 @@
 //!     disks: vec![driver_machine::hyperv::HypervDisk {
 //!         id: "root".into(), file: "web.vhdx".into(), manifest: "web.vhdx.rehome.json".into(), size_bytes: None,
 //!     }],
+//!     adapters: Vec::new(), fixed_clock: Some(driver_machine::Clock::Local),
 //! };
 //! let script = driver_machine::hyperv::script(&machine, &options)?;
 //! assert!(script.text.contains("$VMName = 'web'"));
 //! # Ok(()) }
 //! ```
 
+mod adapters;
 pub mod aws;
 mod bash;
 pub mod clouds;
@@ -78,6 +80,7 @@ mod writing;
 pub mod xen;
 mod xml;
 
+pub use adapters::AdapterChoice;
 pub use definition::{Definition, DefinitionOptions, DiskBus, DiskFile, NicModel};
 pub use error::{MachineError, MachineErrorKind, Warning};
 pub use mac::MacAddress;

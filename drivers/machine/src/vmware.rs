@@ -157,7 +157,6 @@ pub(crate) fn check(
 pub(crate) struct Codes {
     pub(crate) memory: &'static str,
     pub(crate) topology: &'static str,
-    pub(crate) clock: &'static str,
     pub(crate) tpm: &'static str,
 }
 
@@ -183,13 +182,6 @@ pub(crate) fn losses(machine: &Machine, codes: &Codes, warnings: &mut Vec<Warnin
             codes.tpm,
             "the machine had a TPM: VMware makes a new one only where it has a key to encrypt with, add it there; what is \
              sealed to the keys of the old one needs its recovery key",
-        ));
-    }
-    if machine.clock == crate::Clock::Local {
-        warnings.push(Warning::new(
-            codes.clock,
-            "the guest expects local time, ESXi keeps its clock in UTC: the time is right once VMware Tools or a time \
-             server set it",
         ));
     }
 }

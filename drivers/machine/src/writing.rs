@@ -1,6 +1,6 @@
 //! Losses that every definition can have, whatever its dialect.
 
-use crate::{DefinitionOptions, FirmwareKind, Machine, Warning};
+use crate::{Clock, DefinitionOptions, FirmwareKind, Machine, Warning};
 
 /// Codes of the warnings, a set for each dialect.
 pub(crate) struct Codes {
@@ -9,9 +9,10 @@ pub(crate) struct Codes {
     pub(crate) boot_disk: &'static str,
     pub(crate) tags: &'static str,
     pub(crate) name: &'static str,
+    pub(crate) clock: &'static str,
 }
 
-/// Warnings about firmware, Secure Boot, the size of a BIOS boot disk, tags and a changed name.
+/// Warnings about firmware, Secure Boot, the size of a BIOS boot disk, the clock, tags and a changed name.
 pub(crate) fn losses(
     machine: &Machine,
     options: &DefinitionOptions,
@@ -40,6 +41,21 @@ pub(crate) fn losses(
     if options.firmware == FirmwareKind::Bios && boot_size.is_some_and(|size| size > 2 << 40) {
         let message = "a BIOS reads the first 2 TiB only: the loader and the kernel have to lie there";
         warn(codes.boot_disk, message.into());
+    }
+    match options.fixed_clock {
+        Some(Clock::Utc) if machine.clock == Clock::Local => warn(
+            codes.clock,
+            "the guest expects local time, the clock of such a machine is UTC: the time is right once a time server or the \
+             platform's tools have set it"
+                .into(),
+        ),
+        Some(Clock::Local) if machine.clock == Clock::Utc => warn(
+            codes.clock,
+            "the guest expects UTC, the clock of such a machine is the host's local time: the time is right once a time \
+             server or the platform's tools have set it"
+                .into(),
+        ),
+        _ => {}
     }
     if !machine.tags.is_empty() {
         warn(codes.tags, format!("{} tags have no place in this definition", machine.tags.len()));

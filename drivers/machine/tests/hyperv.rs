@@ -59,6 +59,8 @@ fn options(machine: &Machine, generation: Generation) -> HypervOptions {
         secure_boot: if two { SecureBoot::MicrosoftUefiCa } else { SecureBoot::Off },
         secure_boot_reason: "shim is signed".into(),
         disks: disks.collect(),
+        adapters: Vec::new(),
+        fixed_clock: Some(Clock::Local),
     }
 }
 

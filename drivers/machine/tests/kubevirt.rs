@@ -173,7 +173,9 @@ fn losses_of_writing_are_warned_of() {
     machine.tpm = Some(Tpm::V1_2);
     machine.clock = Clock::Local;
     machine.tags.insert("team".into(), String::new());
-    let made = definition(&machine, &options(&machine, DiskBus::Sata, NicModel::Virtio, "raw")).unwrap();
+    let mut options = options(&machine, DiskBus::Sata, NicModel::Virtio, "raw");
+    options.fixed_clock = Some(Clock::Utc);
+    let made = definition(&machine, &options).unwrap();
     assert_eq!(
         codes(&made.warnings),
         [

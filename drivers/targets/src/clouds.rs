@@ -11,7 +11,15 @@
 //! Nitro-based instances", "VM Import/Export requirements".
 
 use crate::hyperv;
-use driver_core::{Firmware, Platform, Target};
+use driver_core::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
+
+const AZ: DefinitionKind = DefinitionKind {
+    id: "az",
+    image_format: "vhd",
+    image_options: &[("azure", "on")],
+    addresses: Addresses::Chosen,
+    clock: Clock::Utc,
+};
 
 const AZURE: Target = Target {
     id: "azure-gen2",
@@ -34,8 +42,7 @@ const AZURE: Target = Target {
     first_nic: Some("eth0"),
     consoles: &["tty0", "ttyS0"],
     datasources: &["Azure", "None"],
-    image_format: "vhd",
-    image_options: &[("azure", "on")],
+    definitions: &[AZ],
 };
 
 const GCP: Target = Target {
@@ -49,8 +56,7 @@ const GCP: Target = Target {
     first_nic: None,
     consoles: &["tty0", "ttyS0"],
     datasources: &["GCE", "None"],
-    image_format: "raw",
-    image_options: &[],
+    definitions: &[DefinitionKind { id: "gcloud", image_format: "raw", image_options: &[], ..AZ }],
     ..AZURE
 };
 
@@ -65,8 +71,12 @@ const AWS: Target = Target {
     first_nic: None,
     consoles: &["tty0", "ttyS0"],
     datasources: &["Ec2", "None"],
-    image_format: "vmdk",
-    image_options: &[("subformat", "streamOptimized")],
+    definitions: &[DefinitionKind {
+        id: "aws",
+        image_format: "vmdk",
+        image_options: &[("subformat", "streamOptimized")],
+        ..AZ
+    }],
     ..AZURE
 };
 

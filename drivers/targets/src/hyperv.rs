@@ -4,8 +4,10 @@
 //! (kernel documentation, "Hyper-V/vmbus"). `hv_storvsc` also serves the disks on the IDE controller of a generation 1
 //! machine, because `ata_piix` leaves Hyper-V's disks to it (`prefer_ms_hyperv`); `ata_piix` itself is the way back
 //! when it is told not to.
+//!
+//! The clock is the local time of the host (Microsoft, "Time Synchronization in Hyper-V").
 
-use driver_core::{Firmware, Platform, Target};
+use driver_core::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
 
 pub(crate) const BOOT_MODULES: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc"];
 
@@ -22,8 +24,13 @@ const UEFI: Target = Target {
     first_nic: Some("eth0"),
     consoles: &["ttyS0", "tty0"],
     datasources: &["NoCloud", "None"],
-    image_format: "vhdx",
-    image_options: &[],
+    definitions: &[DefinitionKind {
+        id: "powershell",
+        image_format: "vhdx",
+        image_options: &[],
+        addresses: Addresses::Given,
+        clock: Clock::Local,
+    }],
 };
 
 const BIOS: Target = Target {

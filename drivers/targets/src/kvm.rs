@@ -1,15 +1,25 @@
-//! KVM: libvirt, plain QEMU, OpenStack, oVirt; and Proxmox VE, which is KVM with defaults of its own.
+//! KVM: libvirt, plain QEMU, OpenStack, oVirt; and Proxmox VE and KubeVirt, which are KVM with defaults of their own.
 //!
 //! Virtio devices are PCI devices of `virtio_pci`; disks are `virtio_blk` or SCSI disks of `virtio_scsi` (VIRTIO 1.2,
 //! sections 4.1, 5.2, 5.6). A SATA controller of the q35 machine is AHCI, the IDE one of the i440fx machine PIIX: both
 //! work without any driver of virtualisation, as does the e1000e adapter, and are the way for guests that have none.
 //! Proxmox: `virtio-scsi-single` is the controller that its wizard chooses (pve documentation, "QEMU/KVM Virtual
-//! Machines").
+//! Machines"). KubeVirt: buses virtio, scsi (virtio) and sata, adapters virtio and e1000e, a clock in UTC (KubeVirt user
+//! guide, "Disks and Volumes", "Interfaces and Networks"; its API has a time zone for the clock, which the manifest does not
+//! use).
 
-use driver_core::{Firmware, Platform, Target};
+use driver_core::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
 
 const HELPFUL: &[&str] =
     &["ahci", "virtio_scsi", "virtio_blk", "virtio_rng", "virtio_console", "bochs", "virtio_gpu"];
+
+const LIBVIRT: DefinitionKind = DefinitionKind {
+    id: "libvirt",
+    image_format: "qcow2",
+    image_options: &[],
+    addresses: Addresses::Kept,
+    clock: Clock::Either,
+};
 
 const KVM: Target = Target {
     id: "kvm-uefi",
@@ -24,8 +34,7 @@ const KVM: Target = Target {
     first_nic: None,
     consoles: &["ttyS0", "tty0"],
     datasources: &["NoCloud", "ConfigDrive", "OpenStack", "None"],
-    image_format: "qcow2",
-    image_options: &[],
+    definitions: &[LIBVIRT],
 };
 
 const KVM_SCSI: Target = Target {
@@ -53,10 +62,39 @@ const PROXMOX: Target = Target {
     platform: Platform::Proxmox,
     is_default: true,
     datasources: &["NoCloud", "ConfigDrive", "None"],
+    definitions: &[DefinitionKind { id: "qm", ..LIBVIRT }],
     ..KVM_SCSI
 };
 
-pub(crate) static TARGETS: [&Target; 9] = [
+const KUBEVIRT: Target = Target {
+    id: "kubevirt-uefi",
+    name: "KubeVirt, UEFI, virtio-blk",
+    platform: Platform::KubeVirt,
+    datasources: &["NoCloud", "ConfigDrive", "None"],
+    definitions: &[DefinitionKind { id: "manifest", clock: Clock::Utc, ..LIBVIRT }],
+    ..KVM
+};
+
+const KUBEVIRT_SCSI: Target = Target {
+    id: "kubevirt-uefi-virtio-scsi",
+    name: "KubeVirt, UEFI, virtio-scsi",
+    disk_bus: KVM_SCSI.disk_bus,
+    is_default: false,
+    boot_modules: KVM_SCSI.boot_modules,
+    ..KUBEVIRT
+};
+
+const KUBEVIRT_SATA: Target = Target {
+    id: "kubevirt-uefi-sata",
+    name: "KubeVirt, UEFI, SATA",
+    disk_bus: KVM_SATA.disk_bus,
+    is_default: false,
+    boot_modules: KVM_SATA.boot_modules,
+    network_module: KVM_SATA.network_module,
+    ..KUBEVIRT
+};
+
+pub(crate) static TARGETS: [&Target; 15] = [
     &Target { id: "kvm-bios", name: "KVM, BIOS, virtio-blk", firmware: Firmware::Bios, ..KVM },
     &Target {
         id: "kvm-bios-virtio-scsi",
@@ -84,4 +122,20 @@ pub(crate) static TARGETS: [&Target; 9] = [
         ..PROXMOX
     },
     &PROXMOX,
+    &Target { id: "kubevirt-bios", name: "KubeVirt, BIOS, virtio-blk", firmware: Firmware::Bios, ..KUBEVIRT },
+    &Target {
+        id: "kubevirt-bios-virtio-scsi",
+        name: "KubeVirt, BIOS, virtio-scsi",
+        firmware: Firmware::Bios,
+        ..KUBEVIRT_SCSI
+    },
+    &Target {
+        id: "kubevirt-bios-sata",
+        name: "KubeVirt, BIOS, SATA",
+        firmware: Firmware::Bios,
+        ..KUBEVIRT_SATA
+    },
+    &KUBEVIRT,
+    &KUBEVIRT_SCSI,
+    &KUBEVIRT_SATA,
 ];

@@ -43,6 +43,8 @@ mod tests {
             assert_eq!(found.id, wanted.id);
             assert!(target(wanted.platform, wanted.firmware, None).unwrap().is_default);
             assert!(wanted.boot_modules.contains(&wanted.network_module), "{}", wanted.id);
+            let kinds: BTreeSet<&str> = wanted.definitions.iter().map(|kind| kind.id).collect();
+            assert!(!kinds.is_empty() && kinds.len() == wanted.definitions.len(), "{}", wanted.id);
         }
         assert!(target(Platform::HyperV, Firmware::Bios, Some("virtio-blk")).is_none());
     }

@@ -2,10 +2,28 @@
 //!
 //! ESXi offers a paravirtual SCSI controller (`vmw_pvscsi`) and emulates LSI Logic's parallel one (`mptspi`), NVMe and
 //! AHCI; `vmxnet3` and `e1000e` are its network adapters (VMware, "Virtual Machine Hardware Versions", "Network Adapter
-//! Types"). It imports an OVF with streamOptimized disks. VirtualBox emulates AHCI and an e1000 adapter (user manual,
+//! Types"). ESXi and Workstation import an OVF with streamOptimized disks, which says no addresses that an importer keeps.
+//! A VMX file says them; Workstation and Fusion open its monolithicSparse disks as they lie, ESXi only after
+//! `vmkfstools -i` (VMware, "Cloning a virtual machine disk with vmkfstools"). ESXi's clock is UTC. VirtualBox emulates AHCI and an e1000 adapter (user manual,
 //! "Hard Disk Controllers", "Virtual Networking Hardware"); its screen is that of VMware.
 
-use driver_core::{Firmware, Platform, Target};
+use driver_core::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
+
+const OVF: DefinitionKind = DefinitionKind {
+    id: "ovf",
+    image_format: "vmdk",
+    image_options: &[("subformat", "streamOptimized")],
+    addresses: Addresses::Chosen,
+    clock: Clock::Utc,
+};
+
+const VMX: DefinitionKind = DefinitionKind {
+    id: "vmx",
+    image_options: &[("subformat", "monolithicSparse")],
+    addresses: Addresses::Kept,
+    clock: Clock::Either,
+    ..OVF
+};
 
 const PVSCSI: Target = Target {
     id: "vmware-uefi",
@@ -20,8 +38,7 @@ const PVSCSI: Target = Target {
     first_nic: None,
     consoles: &["tty0"],
     datasources: &["NoCloud", "VMware", "OVF", "None"],
-    image_format: "vmdk",
-    image_options: &[("subformat", "streamOptimized")],
+    definitions: &[OVF, VMX],
 };
 
 const LSI: Target = Target {
@@ -61,8 +78,13 @@ const VIRTUALBOX: Target = Target {
     helpful_modules: &["vboxvideo", "vmwgfx", "ata_piix"],
     network_module: "e1000",
     datasources: &["NoCloud", "None"],
-    image_format: "vdi",
-    image_options: &[],
+    definitions: &[DefinitionKind {
+        id: "vboxmanage",
+        image_format: "vdi",
+        image_options: &[],
+        addresses: Addresses::Kept,
+        clock: Clock::Either,
+    }],
     ..PVSCSI
 };
 

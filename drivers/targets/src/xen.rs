@@ -3,8 +3,11 @@
 //! An HVM guest starts from the emulated PIIX controller, and its kernel changes over to `xen-blkfront` and
 //! `xen-netfront` once it sees the platform device; the emulated disks are unplugged then, so a kernel that knows the
 //! platform (always built in) needs the front ends (xl.cfg(5), "type"; kernel documentation, `xen_emul_unplug`).
+//!
+//! A PVH guest has no emulated devices and no firmware: its console is `hvc0`, and GRUB as a kernel of the host
+//! (`kernel=` of xl.cfg(5)) reads the menu on its disk and starts its kernel.
 
-use driver_core::{Firmware, Platform, Target};
+use driver_core::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
 
 const UEFI: Target = Target {
     id: "xen-uefi",
@@ -19,9 +22,23 @@ const UEFI: Target = Target {
     first_nic: None,
     consoles: &["ttyS0", "hvc0", "tty0"],
     datasources: &["NoCloud", "ConfigDrive", "None"],
-    image_format: "raw",
-    image_options: &[],
+    definitions: &[DefinitionKind {
+        id: "xl",
+        image_format: "raw",
+        image_options: &[],
+        addresses: Addresses::Kept,
+        clock: Clock::Either,
+    }],
 };
 
-pub(crate) static TARGETS: [&Target; 2] =
-    [&Target { id: "xen-bios", name: "Xen HVM, BIOS", firmware: Firmware::Bios, ..UEFI }, &UEFI];
+const PVH: Target = Target {
+    id: "xen-pvh",
+    name: "Xen PVH",
+    firmware: Firmware::Host,
+    helpful_modules: &[],
+    consoles: &["hvc0"],
+    ..UEFI
+};
+
+pub(crate) static TARGETS: [&Target; 3] =
+    [&Target { id: "xen-bios", name: "Xen HVM, BIOS", firmware: Firmware::Bios, ..UEFI }, &UEFI, &PVH];

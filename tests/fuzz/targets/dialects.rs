@@ -39,6 +39,8 @@ fn options(machine: &Machine, disk_bus: DiskBus, nic_model: NicModel) -> Definit
         disk_bus,
         nic_model,
         disks: machine.disks.iter().enumerate().map(|(index, disk)| file(index, disk)).collect(),
+        adapters: Vec::new(),
+        fixed_clock: None,
     }
 }
 

@@ -34,6 +34,8 @@ fn write_and_read(machine: &Machine) {
                 size_bytes: 1 << 20,
             })
             .collect(),
+        adapters: Vec::new(),
+        fixed_clock: None,
     };
     if let Ok(made) = vmx::definition(machine, &options) {
         let (again, _) = vmx::machine_from_vmx(made.text.as_bytes()).expect("our own VMX file is read");

@@ -65,7 +65,9 @@ Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
   rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm
   rehome migrate web.vmdk --machine web.vmx --to proxmox --out vm
-  rehome migrate web.vhdx --to kvm --firmware uefi --disk-bus virtio-scsi --out vm";
+  rehome migrate web.vhdx --to kvm --firmware uefi --disk-bus virtio-scsi --out vm
+  rehome migrate web.vmdk --machine ec2.json --to hyperv --network-map subnet-1=LAN --network-map '*=DMZ' --out vm
+  rehome migrate web.vmdk --machine web.vmx --to kvm --mac 00:50:56:01:02:03=52:54:00:aa:bb:cc --out vm";
 
 const AFTER_CONVERT: &str = "\
 Examples:
@@ -229,9 +231,17 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_enum, conflicts_with = "firmware")]
     pub(crate) generation: Option<GenerationKind>,
     /// The controller of the disks, where the platform offers several: virtio-blk, virtio-scsi, sata, ide for kvm;
-    /// pvscsi, lsilogic, nvme, sata for vmware.
+    /// virtio-blk, virtio-scsi, sata for kubevirt; pvscsi, lsilogic, nvme, sata for vmware.
     #[arg(long, value_name = "BUS")]
     pub(crate) disk_bus: Option<String>,
+    /// How a machine of Xen runs: hvm with emulated hardware and firmware, pvh without: GRUB of the host reads the menu on
+    /// the guest's disk. Only with --to xen.
+    #[arg(long, value_enum)]
+    pub(crate) xen_type: Option<XenKind>,
+    /// How the machine is described, where the platform takes several: ovf (imported by ESXi and Workstation) or vmx (keeps
+    /// hardware addresses; disks for Workstation and Fusion, for ESXi after vmkfstools -i) for vmware.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) definition: Option<String>,
     /// The folder for disks, manifests, script and report; it is created when only its last part is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -245,9 +255,17 @@ pub(crate) struct MigrateArgs {
     /// A kernel module that the initramfs shall hold besides the target's own. Repeatable.
     #[arg(long, value_name = "NAME")]
     pub(crate) add_module: Vec<String>,
-    /// Hardware addresses of the network adapters: those of the source, or new ones.
-    #[arg(long, value_enum, default_value_t = MacKind::Keep)]
-    pub(crate) mac: MacKind,
+    /// Hardware addresses of the network adapters: keep (those of the source), new (the target chooses), or the
+    /// address at the source and the one at the target (06:3f:9a:52:c4:1d=52:54:00:aa:bb:cc), several with commas
+    /// between them; adapters that are not named keep theirs, or get new ones with new. Repeatable.
+    #[arg(long, value_name = "keep|new|SRC=NEW", value_delimiter = ',', default_value = "keep")]
+    pub(crate) mac: Vec<MacWish>,
+    /// Connect the adapters that were in network SRC to the network, switch or bridge TARGET. SRC is its name in the
+    /// machine's description, the hardware address of one adapter, or * for all others. libvirt also takes
+    /// bridge:NAME, VirtualBox nat, bridged:NAME and so on, KubeVirt pod or a NetworkAttachmentDefinition, clouds the
+    /// subnet. Repeatable.
+    #[arg(long, value_name = "SRC=TARGET")]
+    pub(crate) network_map: Vec<convert_migrate::NetworkPair>,
     /// Give an interface of the guest this address, gateway and name servers, in place of all that it has now, DHCP too
     /// (`eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`). Repeatable.
     #[arg(long, value_name = "IFACE=ADDR/LEN[,GW[,DNS...]]")]
@@ -306,12 +324,15 @@ pub(crate) enum Platform {
     Kvm,
     /// Proxmox VE: qcow2 and a script of qm commands.
     Proxmox,
-    /// VMware: streamOptimized VMDK and OVF.
+    /// VMware: streamOptimized VMDK and OVF, or monolithicSparse VMDK and VMX.
     Vmware,
     /// VirtualBox: VDI and a script of VBoxManage commands.
     Virtualbox,
     /// Xen: raw disks and a configuration of xl.
     Xen,
+    /// KubeVirt: qcow2 and a manifest.
+    #[value(name = "kubevirt")]
+    KubeVirt,
     /// Microsoft Azure: fixed VHD and a script of az commands.
     Azure,
     /// Google Compute Engine: raw disks and a script of gcloud commands.
@@ -342,12 +363,35 @@ pub(crate) enum GenerationKind {
     Two,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MacKind {
+/// One word of `--mac`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MacWish {
     /// As they are, where the target's definition can say them.
     Keep,
     /// The target chooses.
     New,
+    /// One adapter.
+    Pair(convert_migrate::MacPair),
+}
+
+impl std::str::FromStr for MacWish {
+    type Err = format_core::Error;
+
+    fn from_str(text: &str) -> format_core::Result<Self> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "new" => Ok(Self::New),
+            pair => pair.parse().map(Self::Pair),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum XenKind {
+    /// Emulated hardware, BIOS or UEFI.
+    Hvm,
+    /// Nothing emulated, no firmware.
+    Pvh,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

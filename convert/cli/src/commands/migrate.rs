@@ -1,9 +1,9 @@
 //! `rehome migrate`
 
-use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacKind, MigrateArgs, Platform};
+use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateArgs, Platform, XenKind};
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
-use convert_migrate::{MigrateReport, MigrateRequest, Wish, migrate};
+use convert_migrate::{AdapterReport, AdapterWishes, MigrateReport, MigrateRequest, Wish, migrate};
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
@@ -17,12 +17,12 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
     let request = MigrateRequest {
         sources: args.sources.clone(),
         open: args.open.options()?,
-        wish: wish(args),
+        wish: wish(args)?,
         out: args.out.clone(),
         machine: args.machine.clone(),
         instance: args.instance.clone(),
         extra_modules: args.add_module.clone(),
-        new_macs: args.mac == MacKind::New,
+        adapters: adapters(args)?,
         wishes: Wishes {
             network: NetworkWishes {
                 adapters: Vec::new(),
@@ -44,7 +44,20 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
     Ok(ExitCode::from(code))
 }
 
-fn wish(args: &MigrateArgs) -> Wish {
+fn adapters(args: &MigrateArgs) -> Result<AdapterWishes> {
+    let pair = |wish: &MacWish| match wish {
+        MacWish::Pair(pair) => Some(*pair),
+        MacWish::Keep | MacWish::New => None,
+    };
+    let new_macs = args.mac.contains(&MacWish::New);
+    if new_macs && args.mac.contains(&MacWish::Keep) {
+        return Err(Error::usage("--mac cannot be keep and new at once"));
+    }
+    let macs = args.mac.iter().filter_map(pair).collect();
+    Ok(AdapterWishes { new_macs, macs, networks: args.network_map.clone() })
+}
+
+fn wish(args: &MigrateArgs) -> Result<Wish> {
     let platform = match args.to {
         Platform::Hyperv => driver_core::Platform::HyperV,
         Platform::Kvm => driver_core::Platform::Kvm,
@@ -52,6 +65,7 @@ fn wish(args: &MigrateArgs) -> Wish {
         Platform::Vmware => driver_core::Platform::Vmware,
         Platform::Virtualbox => driver_core::Platform::VirtualBox,
         Platform::Xen => driver_core::Platform::Xen,
+        Platform::KubeVirt => driver_core::Platform::KubeVirt,
         Platform::Azure => driver_core::Platform::Azure,
         Platform::Gcp => driver_core::Platform::Gcp,
         Platform::Aws => driver_core::Platform::Aws,
@@ -61,7 +75,19 @@ fn wish(args: &MigrateArgs) -> Wish {
         (FirmwareKind::Uefi, _) | (_, Some(GenerationKind::Two)) => Some(Firmware::Uefi),
         (FirmwareKind::Auto, _) => None,
     };
-    Wish { platform, firmware, disk_bus: args.disk_bus.clone() }
+    let firmware = match args.xen_type {
+        Some(_) if platform != driver_core::Platform::Xen => {
+            return Err(Error::usage("--xen-type is about --to xen only"));
+        }
+        Some(XenKind::Pvh) if firmware.is_some() => {
+            return Err(
+                Error::usage("a PVH guest has no firmware").hint("leave --firmware and --generation away")
+            );
+        }
+        Some(XenKind::Pvh) => Some(Firmware::Host),
+        Some(XenKind::Hvm) | None => firmware,
+    };
+    Ok(Wish { platform, firmware, disk_bus: args.disk_bus.clone(), definition: args.definition.clone() })
 }
 
 fn human(report: &MigrateReport) -> String {
@@ -77,6 +103,7 @@ fn human(report: &MigrateReport) -> String {
         machine.memory_mib,
         counted(machine.nics.len() as u64, "network adapter")
     ));
+    report.adapters.iter().for_each(|adapter| text.push_str(&adapter_line(adapter)));
     report.replays.iter().for_each(|line| text.push_str(&format!("Replayed: {}\n", safe(line))));
     text.push_str(&fixup_lines(report));
     for disk in &report.disks {
@@ -98,6 +125,17 @@ fn human(report: &MigrateReport) -> String {
     }
     text.push_str(&format!("\nNext: {}\n", safe(&report.next_step)));
     text
+}
+
+/// Where an adapter was, and where it will be.
+fn adapter_line(adapter: &AdapterReport) -> String {
+    let place = |mac: Option<String>, unknown: &str, network: &Option<String>| {
+        let network = network.as_ref().map(|network| format!(" in {}", safe(network))).unwrap_or_default();
+        format!("{}{network}", mac.unwrap_or_else(|| unknown.into()))
+    };
+    let from = place(adapter.source_mac.map(String::from), "an unknown address", &adapter.source_network);
+    let to = place(adapter.mac.map(String::from), "an address of the target's choice", &adapter.network);
+    format!("Adapter: {from} -> {to}\n")
 }
 
 fn fixup_lines(report: &MigrateReport) -> String {

@@ -4,7 +4,7 @@
 //! configuration tells (`CONFIG_RD_XZ`, `CONFIG_RD_ZSTD`; distributions keep it in /boot/config-VERSION or in the module folder),
 //! and so does the old image, which it unpacks at every start.
 
-use crate::config_file::read_lossy;
+use crate::kernel_config::{has, kernel_config};
 use driver_core::{Change, Draft, KernelFacts};
 use driver_initramfs::{Limits, Listing, Packing, Plan, shrink};
 use format_core::{ErrorKind, Result};
@@ -57,21 +57,12 @@ pub(super) fn place(
 
 /// What the kernel can certainly unpack.
 fn packings(draft: &Draft<'_>, kernel: &KernelFacts, image: &[u8]) -> Result<Vec<Packing>> {
-    let mut config = String::new();
-    for path in
-        [format!("/boot/config-{}", kernel.version), format!("/lib/modules/{}/config", kernel.version)]
-    {
-        config.push_str(&read_lossy(draft, &path)?.unwrap_or_default());
-        config.push('\n');
-    }
+    let config = kernel_config(draft, &kernel.version)?;
     let listing = Listing::from_image(image, &Limits::default());
     let used = |packing: &Packing| {
         let compression = packing.compression();
         listing.as_ref().is_ok_and(|list| list.segments().iter().any(|s| s.compression == compression))
     };
-    let configured = |packing: &Packing| {
-        let line = format!("{}=y", packing.kernel_option());
-        config.lines().any(|found| found.trim() == line)
-    };
+    let configured = |packing: &Packing| has(&config, packing.kernel_option());
     Ok(Packing::ALL.into_iter().filter(|packing| configured(packing) || used(packing)).collect())
 }

@@ -1,16 +1,20 @@
-//! SysV init: consoles of Xen become those that the target has, and logins that Xen's tools switched off come back.
+//! SysV init: consoles of Xen become those that the target has, and logins that Xen's tools switched off come back. For a PVH
+//! guest of Xen it is the serial line that becomes `hvc0`.
 //!
 //! Facts: inittab(5): `id:runlevels:action:process`; the login on Xen's `hvc0` or `xvc0` is a getty there, and /etc/securetty lists
 //! terminals on which root may log in (securetty(5)). XenServer's installer comments out the gettys of `tty1` … (`#1:2345:respawn:/sbin/mingetty tty1`)
 //! and adds one on its own console. A getty on a console that does not exist dies at once, and init starts it again and again.
 
 use crate::config_file::{Line, edit_lines, exists, read, read_lossy};
+use crate::kernel_cmdline::sole;
 use driver_core::{Applies, Context, Draft, Fixup, Platform};
 use format_core::Result;
 
 const INITTAB: &str = "/etc/inittab";
 const SECURETTY: &str = "/etc/securetty";
 const XEN: [&str; 2] = ["hvc0", "xvc0"];
+/// A PVH guest of Xen has `hvc0` only.
+const PVH_LACKS: [&str; 2] = ["ttyS0", "xvc0"];
 
 pub(super) struct Inittab;
 
@@ -24,7 +28,7 @@ impl Fixup for Inittab {
     }
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        if context.target.platform == Platform::Xen {
+        if context.target.platform == Platform::Xen && sole(context.target.consoles).is_none() {
             return Ok(Applies::no("Xen is where these consoles are"));
         }
         Ok(if exists(draft, INITTAB)? { Applies::Yes } else { Applies::no("there is no /etc/inittab") })
@@ -32,7 +36,14 @@ impl Fixup for Inittab {
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         let text = read_lossy(draft, INITTAB)?.unwrap_or_default();
-        let ours = ["ttyS0", "tty1"].into_iter().find(|console| {
+        let only = sole(context.target.consoles);
+        let reason = match only {
+            Some(only) => format!("{only} is the only console of the target"),
+            None => "the target does not have Xen's consoles".to_owned(),
+        };
+        let gone = if only.is_some() { PVH_LACKS } else { XEN };
+        let line_of = only.unwrap_or("ttyS0");
+        let ours = [line_of, "tty1"].into_iter().find(|console| {
             let there = context
                 .target
                 .consoles
@@ -40,38 +51,39 @@ impl Fixup for Inittab {
                 .any(|have| have == console || (*have == "tty0" && *console == "tty1"));
             there && !text.lines().any(|line| runs_getty(line) && has_word(line, console))
         });
-        if text.lines().any(|line| runs_getty(line) && XEN.iter().any(|console| has_word(line, console))) {
+        if text.lines().any(|line| runs_getty(line) && gone.iter().any(|console| has_word(line, console))) {
             let content = read(draft, INITTAB)?.unwrap_or_default();
             let mut given = false;
             let new = edit_lines(&content, |line| {
-                if let Some(restored) = switched_off(line) {
+                if let Some(restored) = switched_off(line).filter(|_| only.is_none()) {
                     return Line::Replace(restored.to_owned());
                 }
-                let Some(xen) = XEN.iter().find(|console| runs_getty(line) && has_word(line, console)) else {
+                let Some(old) = gone.iter().find(|console| runs_getty(line) && has_word(line, console))
+                else {
                     return Line::Keep;
                 };
-                match ours.filter(|console| *console == "ttyS0" && !given) {
+                match ours.filter(|console| *console == line_of && !given) {
                     Some(console) => {
                         given = true;
-                        Line::Replace(line.replace(xen, console))
+                        Line::Replace(line.replace(old, console))
                     }
                     None => Line::Replace(format!("#{line}")),
                 }
             });
-            draft.write(INITTAB, new, "the target does not have Xen's consoles")?;
+            draft.write(INITTAB, new, &reason)?;
         }
         let Some(content) = read(draft, SECURETTY)? else { return Ok(()) };
         let listed = String::from_utf8_lossy(&content).into_owned();
-        let mut serial = listed.lines().any(|line| line.trim() == "ttyS0");
-        let new = edit_lines(&content, |line| match XEN.contains(&line.trim()) {
-            true if !serial => {
-                serial = true;
-                Line::Replace("ttyS0".into())
+        let mut given = listed.lines().any(|line| line.trim() == line_of);
+        let new = edit_lines(&content, |line| match gone.contains(&line.trim()) {
+            true if !given => {
+                given = true;
+                Line::Replace(line_of.into())
             }
             true => Line::Drop,
             false => Line::Keep,
         });
-        draft.write(SECURETTY, new, "the target does not have Xen's consoles")
+        draft.write(SECURETTY, new, &reason)
     }
 }
 

@@ -35,6 +35,7 @@ mod uefi_fallback;
 mod unified_kernels;
 mod wicked;
 mod x11;
+mod xen_pvh;
 
 use driver_core::Fixup;
 
@@ -57,6 +58,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &bls::Bls,
         &unified_kernels::UnifiedKernels,
         &uefi_fallback::UefiFallback,
+        &xen_pvh::XenPvh,
         &initramfs::Initramfs,
         &initramfs_config::InitramfsConfig,
         &cloud_init::CloudInit,

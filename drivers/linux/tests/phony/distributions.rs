@@ -37,8 +37,7 @@ pub static KVM: Target = Target {
     first_nic: None,
     consoles: &["tty0", "ttyS0"],
     datasources: &["NoCloud", "ConfigDrive", "None"],
-    image_format: "qcow2",
-    image_options: &[],
+    definitions: &[],
     disk_bus: "virtio-blk",
     is_default: true,
 };

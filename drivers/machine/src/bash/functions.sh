@@ -18,6 +18,13 @@ filled() { # NAME WHAT
     [[ -n ${!1} ]] || die "$1 is empty: set it at the top of this script or in the environment ($2)"
 }
 
+all_given() { # VALUES: none is empty
+    local value
+    for value in "$@"; do
+        [[ -n $value ]] || return 1
+    done
+}
+
 tool() { # COMMAND
     command -v "$1" >/dev/null || die "$1 is not installed"
 }

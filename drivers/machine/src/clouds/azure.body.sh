@@ -2,12 +2,17 @@
 filled RESOURCE_GROUP 'an existing resource group'
 filled LOCATION 'its region'
 filled VM_SIZE "at least $PROCESSORS processors and $MEMORY_MIB MiB"
-filled SUBNET_IDS "${#NICS[@]} resource ids of subnets"
+if ! all_given "${CHOSEN_SUBNETS[@]}"; then
+    filled SUBNET_IDS "${#NICS[@]} resource ids of subnets"
+fi
 filled DISK_SKU 'such as StandardSSD_LRS'
 [[ $UPLOAD_SECONDS =~ ^[0-9]{2,7}$ ]] || die "UPLOAD_SECONDS is $UPLOAD_SECONDS, expected a number of seconds"
 tool az
 tool azcopy
-read -r -a subnets <<<"$SUBNET_IDS"
+subnets=("${CHOSEN_SUBNETS[@]}")
+if [[ -n $SUBNET_IDS ]]; then
+    read -r -a subnets <<<"$SUBNET_IDS"
+fi
 for index in "${!NICS[@]}"; do
     say "adapter ${NICS[index]}: network of the source: ${SOURCE_NETWORKS[index]:-none}"
 done

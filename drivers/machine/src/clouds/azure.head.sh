@@ -10,7 +10,8 @@ RESOURCE_GROUP=${RESOURCE_GROUP:-}
 LOCATION=${LOCATION:-}
 # Size of the machine, such as Standard_D2s_v5; `az vm list-sizes --location REGION` lists them.
 VM_SIZE=${VM_SIZE:-}
-# Resource ids of subnets, one for each network adapter, with spaces between them.
+# Resource ids of subnets, one for each network adapter, with spaces between them. Empty are those that were chosen when
+# this script was written.
 SUBNET_IDS=${SUBNET_IDS:-}
 # Kind of the managed disks.
 DISK_SKU=${DISK_SKU:-StandardSSD_LRS}

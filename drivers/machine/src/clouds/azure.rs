@@ -9,7 +9,7 @@ use crate::definition::definition_file;
 use crate::error::shown;
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, Machine, MachineError,
-    OsFamily, Warning, writing,
+    OsFamily, Warning, adapters, writing,
 };
 
 const HEAD: &str = include_str!("azure.head.sh");
@@ -29,6 +29,7 @@ const CODES: writing::Codes = writing::Codes {
     boot_disk: "azure-boot-disk-large",
     tags: "azure-tags",
     name: "azure-name-changed",
+    clock: "azure-clock",
 };
 
 /// Writes the script for `machine`. Disks must be fixed VHDs.
@@ -40,6 +41,12 @@ const CODES: writing::Codes = writing::Codes {
 pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Definition, MachineError> {
     let disks = options.pair(machine)?;
     check(machine, options, &disks)?;
+    adapters::check(&options.adapters, WHAT, |name| {
+        // The command line reads a file where a value begins with @.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._()-".contains(c);
+        let id = name.starts_with('/') && name.chars().all(plain);
+        (!id).then_some("is no resource id of a subnet such as /subscriptions/ID/…/subnets/NAME")
+    })?;
     let name = plain_name(&machine.name, 60);
     let mut data = Data::default();
     data.text("MACHINE", &name);
@@ -60,9 +67,12 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
         }),
     );
     // Azure makes no machine without an adapter.
-    let adapters = machine.nics.len().max(1);
-    data.list("NICS", (1..=adapters).map(|number| format!("{name}-nic-{number}")));
+    let nics = machine.nics.len().max(1);
+    data.list("NICS", (1..=nics).map(|number| format!("{name}-nic-{number}")));
     data.list("SOURCE_NETWORKS", machine.nics.iter().map(|nic| nic.network.as_deref().unwrap_or_default()));
+    let mut subnets = adapters::networks(machine, &options.adapters);
+    subnets.resize(nics, "");
+    data.list("CHOSEN_SUBNETS", subnets);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
     let codes = Codes { mac: "azure-mac", uuid: "azure-uuid", size: "azure-size", tpm: "azure-tpm-new" };

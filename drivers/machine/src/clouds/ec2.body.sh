@@ -57,9 +57,9 @@ image=$(run aws ec2 register-image --region "$REGION" --name "$IMAGE_NAME" --des
     --architecture "$ARCHITECTURE" --virtualization-type hvm "${settings[@]}" --boot-mode "$BOOT_MODE" --ena-support \
     --root-device-name "${DISK_DEVICES[0]}" --block-device-mappings "${mappings[@]}" --query ImageId --output text)
 for index in "${!SOURCE_NETWORKS[@]}"; do
-    say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}"
+    say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}, subnet: ${CHOSEN_SUBNETS[index]:-not chosen}"
 done
 say "done: $image. Next: start an instance with at least $PROCESSORS processors and $MEMORY_MIB MiB:"
-say "aws ec2 run-instances --region $REGION --image-id $image --instance-type TYPE --subnet-id SUBNET"
+say "aws ec2 run-instances --region $REGION --image-id $image --instance-type TYPE --subnet-id ${CHOSEN_SUBNETS[0]:-SUBNET}"
 say "then delete the uploads below s3://$BUCKET/$PREFIX"
 printf '%s\n' "$image"

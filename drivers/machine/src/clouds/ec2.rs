@@ -15,7 +15,7 @@ use crate::definition::definition_file;
 use crate::error::shown;
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, Machine, MachineError,
-    Warning, writing,
+    Warning, adapters, writing,
 };
 
 const HEAD: &str = include_str!("ec2.head.sh");
@@ -32,6 +32,7 @@ const CODES: writing::Codes = writing::Codes {
     boot_disk: "ec2-boot-disk-large",
     tags: "ec2-tags",
     name: "ec2-name-changed",
+    clock: "ec2-clock",
 };
 
 /// Where the disks lie for `import-image`: an S3 bucket, and a folder in it that may be empty.
@@ -52,6 +53,12 @@ pub struct S3Place {
 pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Definition, MachineError> {
     let disks = options.pair(machine)?;
     check(machine, options, &disks, &["raw", "vmdk", "vhd"])?;
+    adapters::check(&options.adapters, WHAT, |name| {
+        let id = name.strip_prefix("subnet-").is_some_and(|id| {
+            (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        (!id).then_some("is no id of a subnet such as subnet-0123456789abcdef0")
+    })?;
     let name = plain_name(&machine.name, 100);
     // An image's name has three characters at least.
     let name = if name.len() < 3 { format!("machine-{name}") } else { name };
@@ -71,6 +78,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
         .chain(DATA_DEVICES.map(|letter| format!("/dev/sd{}", char::from(letter))));
     data.list("DISK_DEVICES", devices.take(disks.len()));
     data.list("SOURCE_NETWORKS", machine.nics.iter().map(|nic| nic.network.as_deref().unwrap_or_default()));
+    data.list("CHOSEN_SUBNETS", adapters::networks(machine, &options.adapters));
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
     own_losses(machine, options, &mut warnings);

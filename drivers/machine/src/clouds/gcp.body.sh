@@ -3,14 +3,19 @@ filled PROJECT 'the id of a project'
 filled ZONE 'such as europe-west1-b'
 filled BUCKET 'an existing Cloud Storage bucket'
 filled MACHINE_TYPE "at least $PROCESSORS processors and $MEMORY_MIB MiB"
-filled SUBNETWORKS "${#SOURCE_NETWORKS[@]} subnetworks"
+if ! all_given "${CHOSEN_SUBNETWORKS[@]}"; then
+    filled SUBNETWORKS "${#SOURCE_NETWORKS[@]} subnetworks"
+fi
 filled DISK_TYPE 'such as pd-balanced'
 [[ $BUCKET =~ ^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$ ]] || die "BUCKET is $BUCKET, which is no name of a bucket"
 [[ -d $WORK_FOLDER ]] || die "there is no folder $WORK_FOLDER"
 tool gcloud
 tool tar
 tool gzip
-read -r -a subnetworks <<<"$SUBNETWORKS"
+subnetworks=("${CHOSEN_SUBNETWORKS[@]}")
+if [[ -n $SUBNETWORKS ]]; then
+    read -r -a subnetworks <<<"$SUBNETWORKS"
+fi
 for index in "${!SOURCE_NETWORKS[@]}"; do
     say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}"
 done

@@ -12,7 +12,8 @@ ZONE=${ZONE:-}
 BUCKET=${BUCKET:-}
 # Such as e2-standard-2; `gcloud compute machine-types list` lists them.
 MACHINE_TYPE=${MACHINE_TYPE:-}
-# Subnetworks, one for each network adapter, with spaces between them; each has to be of another network.
+# Subnetworks, one for each network adapter, with spaces between them; each has to be of another network. Empty are those
+# that were chosen when this script was written.
 SUBNETWORKS=${SUBNETWORKS:-}
 # Kind of the disks.
 DISK_TYPE=${DISK_TYPE:-pd-balanced}

@@ -9,7 +9,7 @@ use crate::definition::definition_file;
 use crate::error::shown;
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, Machine, MachineError,
-    Warning, writing,
+    Warning, adapters, writing,
 };
 
 const HEAD: &str = include_str!("gcp.head.sh");
@@ -27,6 +27,7 @@ const CODES: writing::Codes = writing::Codes {
     boot_disk: "gcp-boot-disk-large",
     tags: "gcp-tags",
     name: "gcp-name-changed",
+    clock: "gcp-clock",
 };
 
 /// Writes the script for `machine`. Disks must be raw images.
@@ -38,6 +39,12 @@ const CODES: writing::Codes = writing::Codes {
 pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Definition, MachineError> {
     let disks = options.pair(machine)?;
     check(machine, options, &disks)?;
+    adapters::check(&options.adapters, WHAT, |name| {
+        // A comma would begin another setting of the adapter.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._:-".contains(c);
+        let named = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain);
+        (!named).then_some("is no name of a subnetwork")
+    })?;
     // The longest name made of it ends in `-disk-127`.
     let name = label(&machine.name, 50);
     let rounded: Vec<u64> = disks.iter().map(|(_, file)| file.size_bytes.next_multiple_of(GIB)).collect();
@@ -61,7 +68,10 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     if networks.is_empty() {
         networks.push("");
     }
+    let mut subnetworks = adapters::networks(machine, &options.adapters);
+    subnetworks.resize(networks.len(), "");
     data.list("SOURCE_NETWORKS", networks);
+    data.list("CHOSEN_SUBNETWORKS", subnetworks);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
     let codes = Codes { mac: "gcp-mac", uuid: "gcp-uuid", size: "gcp-size", tpm: "gcp-tpm-new" };

@@ -45,8 +45,19 @@ foreach ($disk in $Disks) {
     $disk['Path'] = $path
 }
 
+# What is said now goes before what was chosen when this script was written.
+foreach ($adapter in $Adapters) {
+    $adapter['Target'] = if ($SwitchMap.ContainsKey($adapter['Network'])) {
+        [string]$SwitchMap[$adapter['Network']]
+    } elseif ($SwitchName) {
+        $SwitchName
+    } else {
+        $adapter['Switch']
+    }
+    $adapter['FixedMac'] = if ($StaticMac -or $adapter['Static'] -eq 1) { $adapter['Mac'] } else { '' }
+}
 $switches = @(Hyper-V\Get-VMSwitch)
-$wanted = @($SwitchName) + @($SwitchMap.GetEnumerator() | ForEach-Object { [string]$_.Value }) | Where-Object { $_ }
+$wanted = @($SwitchName) + @($SwitchMap.GetEnumerator() | ForEach-Object { [string]$_.Value }) + @($Adapters | ForEach-Object { $_['Target'] }) | Where-Object { $_ }
 foreach ($name in $wanted) {
     if (@($switches | Where-Object { $_.Name -eq $name }).Count -ne 1) {
         throw ('There is no virtual switch with this name, or more than one: {0}' -f $name)
@@ -122,14 +133,11 @@ try {
         Hyper-V\Get-VMNetworkAdapter -VM $vm | Hyper-V\Remove-VMNetworkAdapter
     }
     foreach ($adapter in $Adapters) {
-        $target = $SwitchName
-        if ($SwitchMap.ContainsKey($adapter['Network'])) {
-            $target = [string]$SwitchMap[$adapter['Network']]
-        }
-        if ($PSCmdlet.ShouldProcess($VMName, ('Add {0}, source MAC {1}, switch {2}' -f $adapter['Name'], $adapter['Mac'], $target))) {
+        $target = $adapter['Target']
+        if ($PSCmdlet.ShouldProcess($VMName, ('Add {0}, static MAC {1}, switch {2}' -f $adapter['Name'], $adapter['FixedMac'], $target))) {
             $settings = @{ VM = $vm; Name = $adapter['Name']; Passthru = $true }
-            if ($StaticMac -and $adapter['Mac']) {
-                $settings['StaticMacAddress'] = $adapter['Mac']
+            if ($adapter['FixedMac']) {
+                $settings['StaticMacAddress'] = $adapter['FixedMac']
             }
             $card = Hyper-V\Add-VMNetworkAdapter @settings
             if ($target) {
@@ -164,7 +172,7 @@ foreach ($disk in $Disks) {
     Write-Output ('  disk {0} {1}:{2} {3}' -f $disk['Controller'], $disk['Number'], $disk['Location'], $disk['Path'])
 }
 foreach ($adapter in $Adapters) {
-    Write-Output ('  {0}: source network {1}, source MAC {2}' -f $adapter['Name'], $adapter['Network'], $adapter['Mac'])
+    Write-Output ('  {0}: source network {1}, switch {2}, MAC {3}' -f $adapter['Name'], $adapter['Network'], $adapter['Target'], $adapter['Mac'])
 }
 if ($Start) {
     if ($PSCmdlet.ShouldProcess($VMName, 'Start')) {

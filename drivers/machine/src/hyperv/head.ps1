@@ -8,13 +8,15 @@
     changed or deleted by it. Everything is checked before anything is made. When a step fails, the half-made
     virtual machine is removed again and the disks stay. With -WhatIf nothing is changed.
 .PARAMETER SwitchName
-    Virtual switch to connect every network adapter to. Without it the adapters stay unconnected.
+    Virtual switch to connect every network adapter to. Without it each is connected to the switch that was chosen for
+    it when this script was written; where none was, it stays unconnected.
 .PARAMETER SwitchMap
     Switches by the network the adapter had at the source, such as @{ 'subnet-1' = 'LAN' }. Goes before SwitchName.
 .PARAMETER VMPath
     Existing folder for the configuration of the virtual machine. Default: the host's setting.
 .PARAMETER StaticMac
-    Keep the hardware addresses of the source. Only when the source never runs in the same network again.
+    Keep the hardware addresses of the source. Only when the source never runs in the same network again. Addresses
+    that were chosen for this machine are set anyway.
 .PARAMETER Start
     Start the virtual machine when it is made.
 #>

@@ -2,6 +2,7 @@
 
 use super::place::Placed;
 use super::{Generation, HypervOptions, SecureBoot};
+use crate::adapters::keeps_a_mac;
 use crate::{Clock, FirmwareKind, Machine, OsFamily, Warning};
 
 /// Adds a warning for everything the script leaves out or changes.
@@ -12,7 +13,7 @@ pub(super) fn collect(
     warnings: &mut Vec<Warning>,
 ) {
     firmware(machine, options, placed, warnings);
-    hardware(machine, warnings);
+    hardware(machine, options, warnings);
 }
 
 fn firmware(machine: &Machine, options: &HypervOptions, placed: &[Placed<'_>], warnings: &mut Vec<Warning>) {
@@ -41,7 +42,7 @@ fn firmware(machine: &Machine, options: &HypervOptions, placed: &[Placed<'_>], w
     }
 }
 
-fn hardware(machine: &Machine, warnings: &mut Vec<Warning>) {
+fn hardware(machine: &Machine, options: &HypervOptions, warnings: &mut Vec<Warning>) {
     let mut warn = |code, message: String| warnings.push(Warning::new(code, message));
     if machine.memory_mib % 2 == 1 {
         warn(
@@ -65,7 +66,8 @@ fn hardware(machine: &Machine, warnings: &mut Vec<Warning>) {
         );
     }
     let windows = machine.os.as_ref().is_some_and(|os| os.family == OsFamily::Windows);
-    if windows && machine.clock == Clock::Utc {
+    // Linux is told the right time by the integration services.
+    if windows && options.fixed_clock == Some(Clock::Local) && machine.clock == Clock::Utc {
         warn("hyperv-clock",
             "the guest expects a UTC clock, Hyper-V gives Windows local time: reset RealTimeIsUniversal in the guest".into());
     }
@@ -76,7 +78,7 @@ fn hardware(machine: &Machine, warnings: &mut Vec<Warning>) {
     if machine.uuid.is_some() {
         warn("hyperv-uuid", "the SMBIOS UUID of the source is not kept: Hyper-V makes a new one".into());
     }
-    if machine.nics.iter().any(|nic| nic.mac.is_some()) {
+    if keeps_a_mac(machine, &options.adapters) {
         warn("hyperv-mac", "hardware addresses change unless the script is run with -StaticMac".into());
     }
     if !machine.tags.is_empty() {

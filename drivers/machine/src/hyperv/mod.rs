@@ -21,10 +21,11 @@ pub use literal::windows_name;
 
 use crate::error::shown;
 use crate::validate::plain_text_fault;
-use crate::{Architecture, Machine, MachineError, Nic, Warning};
+use crate::{AdapterChoice, Architecture, Clock, Machine, MachineError, Nic, Warning, adapters};
 use literal::literal;
 use place::Placed;
 
+const WHAT: &str = "hyper-v";
 const HEAD: &str = include_str!("head.ps1");
 const BODY: &str = include_str!("body.ps1");
 
@@ -61,6 +62,11 @@ pub struct HypervOptions {
     pub secure_boot_reason: String,
     /// One entry for each disk of the machine, in any order.
     pub disks: Vec<HypervDisk>,
+    /// What was decided about the network adapters, in the machine's order: a network is a virtual switch, and an address
+    /// that was chosen is static.
+    pub adapters: Vec<AdapterChoice>,
+    /// The clock that the host gives every machine: local time.
+    pub fixed_clock: Option<Clock>,
 }
 
 /// The converted file of one disk.
@@ -103,6 +109,7 @@ pub fn script(machine: &Machine, options: &HypervOptions) -> Result<Script, Mach
         }
     }
     let placed = place::place(machine, options)?;
+    adapters::check(&options.adapters, WHAT, |_| None)?;
     let mut warnings = Vec::new();
     check_limits(machine, options, &mut warnings)?;
     losses::collect(machine, options, &placed, &mut warnings);
@@ -123,7 +130,7 @@ pub fn script(machine: &Machine, options: &HypervOptions) -> Result<Script, Mach
 }
 
 fn unsupported(reason: String) -> MachineError {
-    MachineError::Unsupported { what: "hyper-v", reason }
+    MachineError::Unsupported { what: WHAT, reason }
 }
 
 /// Limits of Windows Server 2016 to 2022; what only 2025 can do is a warning.
@@ -211,9 +218,9 @@ fn data_block(
     ];
     lines.extend(placed.iter().map(disk_line));
     lines.push(")".into());
-    lines.push("# The MAC and the network are those of the source.".into());
+    lines.push("# The network is that of the source, and so is a MAC that is not static; the switch was chosen for this machine.".into());
     lines.push("$Adapters = @(".into());
-    lines.extend((1_u32..).zip(&machine.nics).map(adapter_line));
+    lines.extend(machine.nics.iter().enumerate().map(|(index, nic)| adapter_line(options, index, nic)));
     lines.push(")".into());
     let mut text = lines.join("\n");
     text.push('\n');
@@ -231,11 +238,14 @@ fn disk_line(disk: &Placed<'_>) -> String {
     )
 }
 
-fn adapter_line((number, nic): (u32, &Nic)) -> String {
+fn adapter_line(options: &HypervOptions, index: usize, nic: &Nic) -> String {
+    let fixed = nic.mac.is_some() && adapters::has_new_mac(&options.adapters, index);
     format!(
-        "    @{{ Name = {}; Mac = {}; Network = {} }}",
-        literal(&format!("Network Adapter {number}")),
+        "    @{{ Name = {}; Mac = {}; Static = {}; Network = {}; Switch = {} }}",
+        literal(&format!("Network Adapter {}", index + 1)),
         literal(&nic.mac.map(crate::MacAddress::plain_upper).unwrap_or_default()),
+        u8::from(fixed),
         literal(nic.network.as_deref().unwrap_or_default()),
+        literal(adapters::network(&options.adapters, index).unwrap_or_default()),
     )
 }

@@ -9,7 +9,7 @@ use crate::writing::{self, Codes};
 use crate::xml::escape;
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, Nic, NicModel, Tpm, Warning,
+    MachineError, Nic, NicModel, Tpm, Warning, adapters,
 };
 
 /// Disks on one paravirtual controller of VMware as qemu emulates it.
@@ -19,12 +19,16 @@ const IDE_DISKS: usize = 4;
 /// libvirt makes a folder and a file of the name.
 const MAX_NAME_BYTES: usize = 200;
 
+/// Begins a chosen network that is a bridge of the host, not a network of libvirt's.
+const BRIDGE: &str = "bridge:";
+
 const CODES: Codes = Codes {
     firmware: "libvirt-firmware-differs",
     secure_boot: "libvirt-secure-boot-off",
     boot_disk: "libvirt-boot-disk-large",
     tags: "libvirt-tags",
     name: "libvirt-name-changed",
+    clock: "libvirt-clock",
 };
 
 /// Writes the domain for `virsh define`. The disks lie in `folder`, an absolute path on the host, such as
@@ -43,6 +47,10 @@ pub fn definition(
         return Err(MachineError::field("definition", fault));
     }
     check_limits(machine, options)?;
+    adapters::check(&options.adapters, DIALECT, |name| {
+        let bridge = name.strip_prefix(BRIDGE)?;
+        (!adapters::is_interface(bridge)).then_some("names no bridge of the host such as bridge:br0")
+    })?;
     let machine_name = name_of(machine);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &machine_name, &CODES, &mut warnings);
@@ -248,26 +256,33 @@ fn nic_element(
         NicModel::E1000 => "e1000",
         NicModel::Vmxnet3 => "vmxnet3",
     };
+    let chosen = adapters::network(&options.adapters, index);
     let network = nic.network.as_deref().filter(|network| !network.trim().is_empty());
-    warnings.push(match network {
-        Some(network) => Warning::new(
+    match network {
+        _ if chosen.is_some() => {}
+        Some(network) => warnings.push(Warning::new(
             "libvirt-network",
             format!(
                 "network adapter {index} is connected to a libvirt network called {}, as at the source: make it, or \
                  name another",
                 crate::error::shown(network)
             ),
-        ),
-        None => Warning::new(
+        )),
+        None => warnings.push(Warning::new(
             "libvirt-network",
             format!("no network of adapter {index} is known, it is connected to libvirt's default"),
-        ),
-    });
-    let mut text = String::from("    <interface type='network'>\n");
+        )),
+    }
+    let source = chosen.or(network).unwrap_or("default");
+    let (kind, source) = match chosen.and_then(|chosen| chosen.strip_prefix(BRIDGE)) {
+        Some(bridge) => ("bridge", bridge),
+        None => ("network", source),
+    };
+    let mut text = format!("    <interface type='{kind}'>\n");
     if let Some(mac) = nic.mac {
         let _ = writeln!(text, "      <mac address='{mac}'/>");
     }
-    let _ = writeln!(text, "      <source network='{}'/>", escape(DIALECT, network.unwrap_or("default"))?);
+    let _ = writeln!(text, "      <source {kind}='{}'/>", escape(DIALECT, source)?);
     let _ = writeln!(text, "      <model type='{model}'/>");
     text.push_str("    </interface>\n");
     Ok(text)

@@ -9,7 +9,8 @@ use super::devices::{DISK, ETHERNET};
 use crate::definition::definition_file;
 use crate::vmware::{self, Controller};
 use crate::{
-    Definition, DefinitionOptions, Disk, DiskFile, Machine, MachineError, Nic, Warning, guest_ids, writing,
+    Definition, DefinitionOptions, Disk, DiskFile, Machine, MachineError, Nic, Warning, adapters, guest_ids,
+    writing,
 };
 
 const WHAT: &str = "ovf";
@@ -20,14 +21,11 @@ const CODES: writing::Codes = writing::Codes {
     boot_disk: "ovf-boot-disk-large",
     tags: "ovf-tags",
     name: "ovf-name-changed",
+    clock: "ovf-clock",
 };
 
-const HARDWARE_CODES: vmware::Codes = vmware::Codes {
-    memory: "ovf-memory-rounded",
-    topology: "ovf-topology",
-    clock: "ovf-clock",
-    tpm: "ovf-tpm-left-out",
-};
+const HARDWARE_CODES: vmware::Codes =
+    vmware::Codes { memory: "ovf-memory-rounded", topology: "ovf-topology", tpm: "ovf-tpm-left-out" };
 
 const NAMESPACES: [(&str, &str); 5] = [
     ("xmlns", "http://schemas.dmtf.org/ovf/envelope/1"),
@@ -52,18 +50,22 @@ const DEFAULT_NETWORK: &str = "VM Network";
 pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Definition, MachineError> {
     let disks = options.pair(machine)?;
     vmware::check(machine, &disks, WHAT)?;
+    adapters::check(&options.adapters, WHAT, |_| None)?;
+    let networks = networks_of(machine, options);
     let controller = Controller::of(options.disk_bus, WHAT)?;
     let (_, adapter) = vmware::adapter(options.nic_model, WHAT)?;
     let mut xml = Xml { writer: Writer::new_with_indent(Vec::new(), b' ', 2) };
     xml.event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     xml.open("Envelope", &NAMESPACES)?;
     references(&mut xml, &disks)?;
-    networks(&mut xml, &machine.nics)?;
+    network_section(&mut xml, &networks)?;
     xml.open("VirtualSystem", &[("ovf:id", &machine.name)])?;
     xml.text("Info", &[], "A virtual machine")?;
     xml.text("Name", &[], &machine.name)?;
     operating_system(&mut xml, machine)?;
-    hardware(&mut xml, machine, options, &disks, controller, adapter)?;
+    let next = hardware(&mut xml, machine, &disks, controller)?;
+    attach_nics(&mut xml, &machine.nics, &networks, adapter, next)?;
+    settings(&mut xml, options)?;
     xml.open("AnnotationSection", &[])?;
     xml.text("Info", &[], "Notes")?;
     xml.text("Annotation", &[], machine.notes.as_deref().unwrap_or("Migrated by rehome"))?;
@@ -75,12 +77,17 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     let mut warnings = Vec::new();
     writing::losses(machine, options, &machine.name, &CODES, &mut warnings);
     vmware::losses(machine, &HARDWARE_CODES, &mut warnings);
-    losses(machine, &disks, &mut warnings);
+    losses(machine, options, &disks, &mut warnings);
     let file_name = definition_file(machine, ".ovf");
     Ok(Definition { text, file_name, machine_name: machine.name.clone(), warnings })
 }
 
-fn losses(machine: &Machine, disks: &[(&Disk, &DiskFile)], warnings: &mut Vec<Warning>) {
+fn losses(
+    machine: &Machine,
+    options: &DefinitionOptions,
+    disks: &[(&Disk, &DiskFile)],
+    warnings: &mut Vec<Warning>,
+) {
     let mut warn = |code, message: String| warnings.push(Warning::new(code, message));
     if machine.uuid.is_some() {
         warn("ovf-uuid", "an envelope has no SMBIOS UUID: the importer makes a new one".into());
@@ -88,7 +95,7 @@ fn losses(machine: &Machine, disks: &[(&Disk, &DiskFile)], warnings: &mut Vec<Wa
     if machine.nics.iter().any(|nic| nic.mac.is_some()) {
         warn("ovf-mac", "hardware addresses are written, but most importers make new ones".into());
     }
-    let missing = machine.nics.iter().filter(|nic| nic.network.is_none()).count();
+    let missing = adapters::without_network(machine, &options.adapters);
     if missing > 0 {
         let message = format!("{missing} network adapters have no network, \"{DEFAULT_NETWORK}\" is written");
         warn("ovf-no-network", message);
@@ -199,14 +206,20 @@ fn references(xml: &mut Xml, disks: &[(&Disk, &DiskFile)]) -> Result<(), Machine
     xml.close("DiskSection")
 }
 
-fn network_of(nic: &Nic) -> &str {
-    nic.network.as_deref().filter(|network| !network.trim().is_empty()).unwrap_or(DEFAULT_NETWORK)
+/// The network of each adapter.
+fn networks_of<'a>(machine: &'a Machine, options: &'a DefinitionOptions) -> Vec<&'a str> {
+    let known = |nic: &'a Nic| nic.network.as_deref().filter(|network| !network.trim().is_empty());
+    let nics = machine.nics.iter().enumerate();
+    nics.map(|(index, nic)| {
+        adapters::network(&options.adapters, index).or_else(|| known(nic)).unwrap_or(DEFAULT_NETWORK)
+    })
+    .collect()
 }
 
-fn networks(xml: &mut Xml, nics: &[Nic]) -> Result<(), MachineError> {
+fn network_section(xml: &mut Xml, networks: &[&str]) -> Result<(), MachineError> {
     xml.open("NetworkSection", &[])?;
-    xml.text("Info", &[], "Networks of the source")?;
-    for network in nics.iter().map(network_of).collect::<BTreeSet<_>>() {
+    xml.text("Info", &[], "Networks of the source, or those chosen for it")?;
+    for network in networks.iter().copied().collect::<BTreeSet<_>>() {
         xml.open("Network", &[("ovf:name", network)])?;
         xml.text("Description", &[], network)?;
         xml.close("Network")?;
@@ -225,14 +238,13 @@ fn operating_system(xml: &mut Xml, machine: &Machine) -> Result<(), MachineError
     xml.close("OperatingSystemSection")
 }
 
+/// The hardware up to the disks; gives the next free InstanceID.
 fn hardware(
     xml: &mut Xml,
     machine: &Machine,
-    options: &DefinitionOptions,
     disks: &[(&Disk, &DiskFile)],
     controller: Controller,
-    adapter: &str,
-) -> Result<(), MachineError> {
+) -> Result<u32, MachineError> {
     xml.open("VirtualHardwareSection", &[])?;
     xml.text("Info", &[], "Virtual hardware")?;
     xml.open("System", &[])?;
@@ -265,8 +277,11 @@ fn hardware(
         ],
         None,
     )?;
-    let next = attach_disks(xml, disks, controller)?;
-    attach_nics(xml, &machine.nics, adapter, next)?;
+    attach_disks(xml, disks, controller)
+}
+
+/// What VMware has no items for, and the end of the hardware.
+fn settings(xml: &mut Xml, options: &DefinitionOptions) -> Result<(), MachineError> {
     xml.config("firmware", vmware::firmware_word(options))?;
     if options.secure_boot {
         xml.config("bootOptions.efiSecureBootEnabled", "true")?;
@@ -315,13 +330,19 @@ fn attach_disks(
     Ok(id)
 }
 
-fn attach_nics(xml: &mut Xml, nics: &[Nic], adapter: &str, first: u32) -> Result<(), MachineError> {
-    for (number, (id, nic)) in (1..).zip((first..).zip(nics)) {
+fn attach_nics(
+    xml: &mut Xml,
+    nics: &[Nic],
+    networks: &[&str],
+    adapter: &str,
+    first: u32,
+) -> Result<(), MachineError> {
+    for (number, (id, (nic, network))) in (1..).zip((first..).zip(nics.iter().zip(networks))) {
         xml.item(
             &[
                 ("Address", &nic.mac.map(|mac| mac.to_string()).unwrap_or_default()),
                 ("AutomaticAllocation", "true"),
-                ("Connection", network_of(nic)),
+                ("Connection", network),
                 ("ElementName", &format!("Network adapter {number}")),
                 ("InstanceID", &id.to_string()),
                 ("ResourceSubType", adapter),

@@ -2,7 +2,7 @@
 # ---- Arguments. ----
 storage=local-lvm
 vmid=''
-bridge=vmbr0
+bridge=''
 map_networks=()
 map_bridges=()
 new_macs=0
@@ -48,7 +48,7 @@ bridge_pattern='^[A-Za-z][A-Za-z0-9_.-]{0,14}$'
 cpu_pattern='^[A-Za-z0-9][A-Za-z0-9._-]*$'
 [[ $storage =~ $name_pattern ]] || fail "this is no name of a storage: $storage"
 [[ $cpu =~ $cpu_pattern ]] || fail "this is no processor type: $cpu"
-for name in "$bridge" "${map_bridges[@]}"; do
+for name in "${bridge:-vmbr0}" "${map_bridges[@]}"; do
     [[ $name =~ $bridge_pattern ]] || fail "this is no name of a bridge: $name"
 done
 if [[ -z $vmid ]]; then
@@ -115,7 +115,8 @@ if [[ -n $tpm_version ]]; then
     create+=(--tpmstate0 "$storage:1,version=$tpm_version")
 fi
 for index in "${!nic_macs[@]}"; do
-    target=$bridge
+    # What is said now goes before what was chosen when this script was written.
+    target=${bridge:-${nic_bridges[index]:-vmbr0}}
     for number in "${!map_networks[@]}"; do
         if [[ ${map_networks[number]} == "${nic_networks[index]}" ]]; then
             target=${map_bridges[number]}
@@ -151,7 +152,7 @@ fi
 say "Made virtual machine $vmid, $vm_name"
 say "  firmware $bios: $firmware_reason"
 for index in "${!nic_macs[@]}"; do
-    say "  net$index: source network ${nic_networks[index]}, source MAC ${nic_macs[index]}"
+    say "  net$index: source network ${nic_networks[index]}, MAC ${nic_macs[index]}"
 done
 if ((start)); then
     qm start "$vmid"

@@ -7,7 +7,8 @@
 #
 #   --storage NAME            storage for the disks (local-lvm)
 #   --vmid NUMBER             number of the virtual machine (the next free one)
-#   --bridge NAME             bridge for every network adapter (vmbr0)
+#   --bridge NAME             bridge for every network adapter (the one that was chosen for it when this script was
+#                             written, else vmbr0)
 #   --bridge-of NETWORK=NAME  bridge for adapters that were connected to NETWORK at the source; may be repeated
 #   --new-macs                let Proxmox choose new hardware addresses: the source goes on running in the same network
 #   --cpu TYPE                processor type (host)

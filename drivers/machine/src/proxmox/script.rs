@@ -6,7 +6,7 @@ use crate::error::shown;
 use crate::writing::{self, Codes};
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, NicModel, OsFamily, Tpm, Warning,
+    MachineError, NicModel, OsFamily, Tpm, Warning, adapters,
 };
 
 const HEAD: &str = include_str!("head.sh");
@@ -21,6 +21,7 @@ const CODES: Codes = Codes {
     boot_disk: "proxmox-boot-disk-large",
     tags: "proxmox-tags",
     name: "proxmox-name-changed",
+    clock: "proxmox-clock",
 };
 
 /// Writes the script. It imports the disks into a storage, so their files stay as they are.
@@ -33,10 +34,11 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     check_files(&disks)?;
     let (stem, scsihw, most) = bus(options.disk_bus)?;
     check_limits(machine, options, most)?;
+    adapters::check(&options.adapters, DIALECT, bridge_fault)?;
     let machine_name = dns_name(&machine.name);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &machine_name, &CODES, &mut warnings);
-    own_losses(machine, &mut warnings);
+    own_losses(machine, options, &mut warnings);
     let values = Values { machine, options, disks, stem, scsihw, name: &machine_name };
     let text = [HEAD, &values.block(), BODY].concat();
     Ok(Definition { text, file_name: definition_file(machine, ".sh"), machine_name, warnings })
@@ -101,7 +103,13 @@ fn check_limits(machine: &Machine, options: &DefinitionOptions, most: usize) -> 
     Ok(())
 }
 
-fn own_losses(machine: &Machine, warnings: &mut Vec<Warning>) {
+/// As the script checks those that it is given.
+fn bridge_fault(name: &str) -> Option<&'static str> {
+    let bridge = adapters::is_interface(name) && name.starts_with(|c: char| c.is_ascii_alphabetic());
+    (!bridge).then_some("is no name of a bridge such as vmbr0")
+}
+
+fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<Warning>) {
     if machine.tpm.is_some() {
         let message =
             "the TPM is a new one: what is sealed to the keys of the old one needs its recovery key";
@@ -111,10 +119,11 @@ fn own_losses(machine: &Machine, warnings: &mut Vec<Warning>) {
         let message = "threads of a core become cores: Proxmox knows sockets and cores only";
         warnings.push(Warning::new("proxmox-topology", message));
     }
-    if machine.nics.iter().any(|nic| nic.network.is_some()) {
+    let open = |index: usize| adapters::network(&options.adapters, index).is_none();
+    if machine.nics.iter().enumerate().any(|(index, nic)| nic.network.is_some() && open(index)) {
         warnings.push(Warning::new(
             "proxmox-network",
-            "every adapter is connected to vmbr0 unless the script is run with --bridge or --bridge-of",
+            "every adapter for which no bridge was chosen is connected to vmbr0 unless the script is run with --bridge or --bridge-of",
         ));
     }
     let windows = machine.os.as_ref().filter(|os| os.family == OsFamily::Windows);
@@ -205,10 +214,14 @@ impl Values<'_> {
             list("disk_files", self.disks.iter().map(|(_, file)| file.file.clone())),
             list("disk_manifests", self.disks.iter().map(|(_, file)| file.manifest.clone())),
             list("disk_keys", (0..self.disks.len()).map(|index| format!("{}{index}", self.stem))),
-            "# The MAC and the network are those of the source.".into(),
+            "# The networks are those of the source; the bridges were chosen for this machine.".into(),
             format!("nic_model={}", word(self.nic_model())),
             list("nic_macs", machine.nics.iter().map(|nic| nic.mac.map(String::from).unwrap_or_default())),
             list("nic_networks", machine.nics.iter().map(|nic| nic.network.clone().unwrap_or_default())),
+            list(
+                "nic_bridges",
+                adapters::networks(machine, &self.options.adapters).into_iter().map(str::to_owned),
+            ),
         ];
         let mut text = lines.join("\n");
         text.push('\n');

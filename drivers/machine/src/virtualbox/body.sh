@@ -1,14 +1,22 @@
 # ---- Checks. Nothing is changed before all of them have passed. ----
 tool VBoxManage
-filled NETWORK 'nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE'
-case $NETWORK in
-nat) network=(nat) ;;
-none) network=(null) ;;
-bridged:?*) network=(bridged bridgeadapter "${NETWORK#*:}") ;;
-intnet:?*) network=(intnet intnet "${NETWORK#*:}") ;;
-hostonly:?*) network=(hostonly hostonlyadapter "${NETWORK#*:}") ;;
-*) die "NETWORK is $NETWORK, possible are nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE" ;;
-esac
+# What is said now goes before what was chosen when this script was written.
+connection() { # NETWORK: sets `network` to the words of VBoxManage
+    case $1 in
+    nat) network=(nat) ;;
+    none) network=(null) ;;
+    bridged:?*) network=(bridged bridgeadapter "${1#*:}") ;;
+    intnet:?*) network=(intnet intnet "${1#*:}") ;;
+    hostonly:?*) network=(hostonly hostonlyadapter "${1#*:}") ;;
+    *) die "NETWORK is $1, possible are nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE" ;;
+    esac
+}
+if ! all_given "${NETWORKS[@]}"; then
+    filled NETWORK 'nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE'
+fi
+for index in "${!NETWORKS[@]}"; do
+    connection "${NETWORK:-${NETWORKS[index]}}"
+done
 check_files
 if VBoxManage showvminfo "$MACHINE" >/dev/null 2>&1; then
     die "a machine with this name exists already: $MACHINE"
@@ -54,6 +62,7 @@ done
 for index in "${!MACS[@]}"; do
     slot=$((index + 1))
     say "adapter $slot: network of the source: ${SOURCE_NETWORKS[index]:-none}"
+    connection "${NETWORK:-${NETWORKS[index]}}"
     settings=("--nic$slot" "${network[0]}" "--nictype$slot" "$NIC_TYPE")
     if ((${#network[@]} > 1)); then
         settings+=("--${network[1]}$slot" "${network[2]}")

@@ -5,5 +5,6 @@
 set -euo pipefail
 
 # ---- Fill this in, or set it in the environment. ----
-# How the network adapters are connected: nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE.
+# How the network adapters are connected: nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE. Empty is what
+# was chosen for each when this script was written.
 NETWORK=${NETWORK:-}

@@ -11,7 +11,7 @@ use crate::error::shown;
 use crate::hyperv::windows_name;
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, DiskBus, FirmwareKind, MacAddress, Machine,
-    MachineError, NicModel, Tpm, Warning, guest_ids, writing,
+    MachineError, NicModel, Tpm, Warning, adapters, guest_ids, writing,
 };
 
 const HEAD: &str = include_str!("head.sh");
@@ -30,6 +30,7 @@ const CODES: writing::Codes = writing::Codes {
     boot_disk: "virtualbox-boot-disk-large",
     tags: "virtualbox-tags",
     name: "virtualbox-name-changed",
+    clock: "virtualbox-clock",
 };
 
 /// A disk controller: arguments of `storagectl`, and how many disks it takes.
@@ -50,6 +51,7 @@ struct Controller {
 pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Definition, MachineError> {
     let disks = options.pair(machine)?;
     check(machine, options)?;
+    adapters::check(&options.adapters, WHAT, network_fault)?;
     let controller = controller(options.disk_bus)?;
     if disks.len() > controller.most {
         return Err(unsupported(format!("{} disks, this controller takes {}", disks.len(), controller.most)));
@@ -85,6 +87,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
         machine.nics.iter().map(|nic| nic.mac.map(MacAddress::plain_upper).unwrap_or_default()),
     );
     data.list("SOURCE_NETWORKS", machine.nics.iter().map(|nic| nic.network.as_deref().unwrap_or_default()));
+    data.list("NETWORKS", adapters::networks(machine, &options.adapters));
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
     losses(machine, options, &mut warnings);
@@ -151,6 +154,15 @@ fn controller(bus: DiskBus) -> Result<Controller, MachineError> {
     }
 }
 
+/// As the script reads those that it is given.
+fn network_fault(name: &str) -> Option<&'static str> {
+    let known = match name.split_once(':') {
+        Some((kind, of)) => matches!(kind, "bridged" | "intnet" | "hostonly") && !of.trim().is_empty(),
+        None => matches!(name, "nat" | "none"),
+    };
+    (!known).then_some("is none of nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE")
+}
+
 fn nic_type(model: NicModel) -> Result<&'static str, MachineError> {
     match model {
         NicModel::Virtio => Ok("virtio"),
@@ -174,7 +186,7 @@ fn losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<War
             ),
         );
     }
-    if machine.nics.iter().any(|nic| nic.mac.is_some()) {
+    if adapters::keeps_a_mac(machine, &options.adapters) {
         warn(
             "virtualbox-mac-kept",
             "hardware addresses of the source are kept: it must never run in the same network again".into(),

@@ -5,7 +5,7 @@ use crate::definition::definition_file;
 use crate::vmware::{self, Controller};
 use crate::{
     Clock, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, MacAddress, Machine, MachineError,
-    Nic, Warning, guest_ids, writing,
+    Warning, adapters, guest_ids, writing,
 };
 
 const WHAT: &str = "vmx";
@@ -16,14 +16,11 @@ const CODES: writing::Codes = writing::Codes {
     boot_disk: "vmx-boot-disk-large",
     tags: "vmx-tags",
     name: "vmx-name-changed",
+    clock: "vmx-clock",
 };
 
-const HARDWARE_CODES: vmware::Codes = vmware::Codes {
-    memory: "vmx-memory-rounded",
-    topology: "vmx-topology",
-    clock: "vmx-clock",
-    tpm: "vmx-tpm-left-out",
-};
+const HARDWARE_CODES: vmware::Codes =
+    vmware::Codes { memory: "vmx-memory-rounded", topology: "vmx-topology", tpm: "vmx-tpm-left-out" };
 
 /// The PCI bridges that every machine of this hardware version has; PCIe devices hang on the last four.
 const BRIDGES: [u32; 4] = [4, 5, 6, 7];
@@ -37,6 +34,7 @@ const BRIDGES: [u32; 4] = [4, 5, 6, 7];
 pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Definition, MachineError> {
     let disks = options.pair(machine)?;
     vmware::check(machine, &disks, WHAT)?;
+    adapters::check(&options.adapters, WHAT, |_| None)?;
     let file_name = definition_file(machine, ".vmx");
     let mut lines = Lines::default();
     head(&mut lines, machine, options, &file_name);
@@ -45,6 +43,13 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     attach_nics(&mut lines, machine, options, &mut warnings)?;
     writing::losses(machine, options, &machine.name, &CODES, &mut warnings);
     vmware::losses(machine, &HARDWARE_CODES, &mut warnings);
+    if machine.clock == Clock::Local {
+        warnings.push(Warning::new(
+            CODES.clock,
+            "the guest expects local time, which Workstation and Fusion give it; ESXi keeps its clock in UTC: there the time \
+             is right once VMware Tools or a time server have set it",
+        ));
+    }
     Ok(Definition { text: lines.text, file_name, machine_name: machine.name.clone(), warnings })
 }
 
@@ -146,7 +151,7 @@ fn attach_nics(
         let mut add = |rest: &str, value: &str| lines.add(&format!("ethernet{number}.{rest}"), value);
         add("present", "TRUE");
         add("virtualDev", model);
-        if let Some(network) = &nic.network {
+        if let Some(network) = adapters::network(&options.adapters, number).or(nic.network.as_deref()) {
             add("networkName", network);
         }
         match nic.mac {
@@ -161,18 +166,18 @@ fn attach_nics(
             }
         }
     }
-    network_warnings(&machine.nics, warnings);
+    network_warnings(machine, options, warnings);
     Ok(())
 }
 
-fn network_warnings(nics: &[Nic], warnings: &mut Vec<Warning>) {
-    if nics.iter().any(|nic| nic.mac.is_some()) {
+fn network_warnings(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<Warning>) {
+    if adapters::keeps_a_mac(machine, &options.adapters) {
         warnings.push(Warning::new(
             "vmx-mac-kept",
             "hardware addresses of the source are kept: it must never run in the same network again",
         ));
     }
-    let missing = nics.iter().filter(|nic| nic.network.is_none()).count();
+    let missing = adapters::without_network(machine, &options.adapters);
     if missing > 0 {
         let message = format!("{missing} network adapters have no network: connect them in VMware");
         warnings.push(Warning::new("vmx-no-network", message));

@@ -8,7 +8,7 @@ use crate::error::shown;
 use crate::writing::{self, Codes};
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, Nic, NicModel, Warning,
+    MachineError, Nic, NicModel, Warning, adapters,
 };
 
 /// Disks that the emulated controller has; an HVM guest starts from one of them.
@@ -21,6 +21,7 @@ const CODES: Codes = Codes {
     boot_disk: "xen-boot-disk-large",
     tags: "xen-tags",
     name: "xen-name-changed",
+    clock: "xen-clock",
 };
 
 /// How Xen runs the guest.
@@ -54,9 +55,16 @@ pub fn definition(
         }
     }
     check_limits(machine, options, guest)?;
+    adapters::check(&options.adapters, DIALECT, |name| {
+        (!adapters::is_interface(name)).then_some("is no name of a bridge such as xenbr0")
+    })?;
     let machine_name = name_of(machine);
     let mut warnings = Vec::new();
     writing::losses(machine, options, &machine_name, &CODES, &mut warnings);
+    if *guest != Guest::Hvm {
+        // There is no firmware that could differ, or be limited.
+        warnings.retain(|warning| ![CODES.firmware, CODES.boot_disk].contains(&warning.code));
+    }
     own_losses(machine, &mut warnings);
     let mut lines = vec![format!("name = {}", quoted(&machine_name))];
     lines.extend(machine.uuid.map(|uuid| format!("uuid = \"{uuid}\"")));
@@ -183,8 +191,8 @@ fn disk_spec(
 fn vif_spec(options: &DefinitionOptions, index: usize, nic: &Nic, warnings: &mut Vec<Warning>) -> String {
     let mut parts = Vec::new();
     parts.extend(nic.mac.map(|mac| format!("mac={mac}")));
-    match nic.network.as_deref() {
-        Some(network) if is_bridge(network) => parts.push(format!("bridge={network}")),
+    match adapters::network(&options.adapters, index).or(nic.network.as_deref()) {
+        Some(network) if adapters::is_interface(network) => parts.push(format!("bridge={network}")),
         Some(network) => warnings.push(Warning::new(
             "xen-network",
             format!(
@@ -201,10 +209,4 @@ fn vif_spec(options: &DefinitionOptions, index: usize, nic: &Nic, warnings: &mut
         NicModel::Netfront | NicModel::Virtio => "type=vif".into(),
     });
     parts.join(",")
-}
-
-/// Names that the kernel gives interfaces, without what the specification's own signs are.
-fn is_bridge(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    (1..=15).contains(&name.len()) && name.bytes().all(plain)
 }

@@ -8,13 +8,15 @@
     changed or deleted by it. Everything is checked before anything is made. When a step fails, the half-made
     virtual machine is removed again and the disks stay. With -WhatIf nothing is changed.
 .PARAMETER SwitchName
-    Virtual switch to connect every network adapter to. Without it the adapters stay unconnected.
+    Virtual switch to connect every network adapter to. Without it each is connected to the switch that was chosen for
+    it when this script was written; where none was, it stays unconnected.
 .PARAMETER SwitchMap
     Switches by the network the adapter had at the source, such as @{ 'subnet-1' = 'LAN' }. Goes before SwitchName.
 .PARAMETER VMPath
     Existing folder for the configuration of the virtual machine. Default: the host's setting.
 .PARAMETER StaticMac
-    Keep the hardware addresses of the source. Only when the source never runs in the same network again.
+    Keep the hardware addresses of the source. Only when the source never runs in the same network again. Addresses
+    that were chosen for this machine are set anyway.
 .PARAMETER Start
     Start the virtual machine when it is made.
 #>
@@ -47,9 +49,9 @@ $Disks = @(
     @{ File = '''; Remove-Item C$; ''-0.vhdx'; Manifest = '''; Remove-Item C$; ''-0.vhdx.rehome.json'; Controller = 'SCSI'; Number = 0; Location = 0 }
     @{ File = '''; Remove-Item C$; ''-1.vhdx'; Manifest = '''; Remove-Item C$; ''-1.vhdx.rehome.json'; Controller = 'SCSI'; Number = 0; Location = 1 }
 )
-# The MAC and the network are those of the source.
+# The network is that of the source, and so is a MAC that is not static; the switch was chosen for this machine.
 $Adapters = @(
-    @{ Name = 'Network Adapter 1'; Mac = '0A1B2C3D4E5F'; Network = '‚‚‛‛''’’‘‘''''' }
+    @{ Name = 'Network Adapter 1'; Mac = '0A1B2C3D4E5F'; Static = 0; Network = '‚‚‛‛''’’‘‘'''''; Switch = '' }
 )
 
 # ---- Checks. Nothing is changed before all of them have passed. ----
@@ -98,8 +100,19 @@ foreach ($disk in $Disks) {
     $disk['Path'] = $path
 }
 
+# What is said now goes before what was chosen when this script was written.
+foreach ($adapter in $Adapters) {
+    $adapter['Target'] = if ($SwitchMap.ContainsKey($adapter['Network'])) {
+        [string]$SwitchMap[$adapter['Network']]
+    } elseif ($SwitchName) {
+        $SwitchName
+    } else {
+        $adapter['Switch']
+    }
+    $adapter['FixedMac'] = if ($StaticMac -or $adapter['Static'] -eq 1) { $adapter['Mac'] } else { '' }
+}
 $switches = @(Hyper-V\Get-VMSwitch)
-$wanted = @($SwitchName) + @($SwitchMap.GetEnumerator() | ForEach-Object { [string]$_.Value }) | Where-Object { $_ }
+$wanted = @($SwitchName) + @($SwitchMap.GetEnumerator() | ForEach-Object { [string]$_.Value }) + @($Adapters | ForEach-Object { $_['Target'] }) | Where-Object { $_ }
 foreach ($name in $wanted) {
     if (@($switches | Where-Object { $_.Name -eq $name }).Count -ne 1) {
         throw ('There is no virtual switch with this name, or more than one: {0}' -f $name)
@@ -175,14 +188,11 @@ try {
         Hyper-V\Get-VMNetworkAdapter -VM $vm | Hyper-V\Remove-VMNetworkAdapter
     }
     foreach ($adapter in $Adapters) {
-        $target = $SwitchName
-        if ($SwitchMap.ContainsKey($adapter['Network'])) {
-            $target = [string]$SwitchMap[$adapter['Network']]
-        }
-        if ($PSCmdlet.ShouldProcess($VMName, ('Add {0}, source MAC {1}, switch {2}' -f $adapter['Name'], $adapter['Mac'], $target))) {
+        $target = $adapter['Target']
+        if ($PSCmdlet.ShouldProcess($VMName, ('Add {0}, static MAC {1}, switch {2}' -f $adapter['Name'], $adapter['FixedMac'], $target))) {
             $settings = @{ VM = $vm; Name = $adapter['Name']; Passthru = $true }
-            if ($StaticMac -and $adapter['Mac']) {
-                $settings['StaticMacAddress'] = $adapter['Mac']
+            if ($adapter['FixedMac']) {
+                $settings['StaticMacAddress'] = $adapter['FixedMac']
             }
             $card = Hyper-V\Add-VMNetworkAdapter @settings
             if ($target) {
@@ -217,7 +227,7 @@ foreach ($disk in $Disks) {
     Write-Output ('  disk {0} {1}:{2} {3}' -f $disk['Controller'], $disk['Number'], $disk['Location'], $disk['Path'])
 }
 foreach ($adapter in $Adapters) {
-    Write-Output ('  {0}: source network {1}, source MAC {2}' -f $adapter['Name'], $adapter['Network'], $adapter['Mac'])
+    Write-Output ('  {0}: source network {1}, switch {2}, MAC {3}' -f $adapter['Name'], $adapter['Network'], $adapter['Target'], $adapter['Mac'])
 }
 if ($Start) {
     if ($PSCmdlet.ShouldProcess($VMName, 'Start')) {

@@ -7,7 +7,8 @@
 #
 #   --storage NAME            storage for the disks (local-lvm)
 #   --vmid NUMBER             number of the virtual machine (the next free one)
-#   --bridge NAME             bridge for every network adapter (vmbr0)
+#   --bridge NAME             bridge for every network adapter (the one that was chosen for it when this script was
+#                             written, else vmbr0)
 #   --bridge-of NETWORK=NAME  bridge for adapters that were connected to NETWORK at the source; may be repeated
 #   --new-macs                let Proxmox choose new hardware addresses: the source goes on running in the same network
 #   --cpu TYPE                processor type (host)
@@ -34,15 +35,16 @@ scsihw='virtio-scsi-single'
 disk_files=(''\''; rm -rf _; '\''-0.qcow2')
 disk_manifests=(''\''; rm -rf _; '\''-0.qcow2.rehome.json')
 disk_keys=('scsi0')
-# The MAC and the network are those of the source.
+# The networks are those of the source; the bridges were chosen for this machine.
 nic_model='virtio'
 nic_macs=('0a:1b:2c:3d:4e:5f' '0a:1b:2c:3d:4e:60')
 nic_networks=('$(touch pwned) `touch pwned` ${HOME} $'\''\n'\''' '')
+nic_bridges=('' '')
 
 # ---- Arguments. ----
 storage=local-lvm
 vmid=''
-bridge=vmbr0
+bridge=''
 map_networks=()
 map_bridges=()
 new_macs=0
@@ -88,7 +90,7 @@ bridge_pattern='^[A-Za-z][A-Za-z0-9_.-]{0,14}$'
 cpu_pattern='^[A-Za-z0-9][A-Za-z0-9._-]*$'
 [[ $storage =~ $name_pattern ]] || fail "this is no name of a storage: $storage"
 [[ $cpu =~ $cpu_pattern ]] || fail "this is no processor type: $cpu"
-for name in "$bridge" "${map_bridges[@]}"; do
+for name in "${bridge:-vmbr0}" "${map_bridges[@]}"; do
     [[ $name =~ $bridge_pattern ]] || fail "this is no name of a bridge: $name"
 done
 if [[ -z $vmid ]]; then
@@ -155,7 +157,8 @@ if [[ -n $tpm_version ]]; then
     create+=(--tpmstate0 "$storage:1,version=$tpm_version")
 fi
 for index in "${!nic_macs[@]}"; do
-    target=$bridge
+    # What is said now goes before what was chosen when this script was written.
+    target=${bridge:-${nic_bridges[index]:-vmbr0}}
     for number in "${!map_networks[@]}"; do
         if [[ ${map_networks[number]} == "${nic_networks[index]}" ]]; then
             target=${map_bridges[number]}
@@ -191,7 +194,7 @@ fi
 say "Made virtual machine $vmid, $vm_name"
 say "  firmware $bios: $firmware_reason"
 for index in "${!nic_macs[@]}"; do
-    say "  net$index: source network ${nic_networks[index]}, source MAC ${nic_macs[index]}"
+    say "  net$index: source network ${nic_networks[index]}, MAC ${nic_macs[index]}"
 done
 if ((start)); then
     qm start "$vmid"

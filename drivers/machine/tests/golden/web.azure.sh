@@ -10,7 +10,8 @@ RESOURCE_GROUP=${RESOURCE_GROUP:-}
 LOCATION=${LOCATION:-}
 # Size of the machine, such as Standard_D2s_v5; `az vm list-sizes --location REGION` lists them.
 VM_SIZE=${VM_SIZE:-}
-# Resource ids of subnets, one for each network adapter, with spaces between them.
+# Resource ids of subnets, one for each network adapter, with spaces between them. Empty are those that were chosen when
+# this script was written.
 SUBNET_IDS=${SUBNET_IDS:-}
 # Kind of the managed disks.
 DISK_SKU=${DISK_SKU:-StandardSSD_LRS}
@@ -51,6 +52,10 @@ SOURCE_NETWORKS=(
     'VM Network'
     'backup & "storage"'
 )
+CHOSEN_SUBNETS=(
+    ''
+    ''
+)
 
 # ---- Functions. ----
 say() { printf '%s\n' "$*" >&2; }
@@ -69,6 +74,13 @@ run() {
 
 filled() { # NAME WHAT
     [[ -n ${!1} ]] || die "$1 is empty: set it at the top of this script or in the environment ($2)"
+}
+
+all_given() { # VALUES: none is empty
+    local value
+    for value in "$@"; do
+        [[ -n $value ]] || return 1
+    done
 }
 
 tool() { # COMMAND
@@ -97,12 +109,17 @@ check_files() {
 filled RESOURCE_GROUP 'an existing resource group'
 filled LOCATION 'its region'
 filled VM_SIZE "at least $PROCESSORS processors and $MEMORY_MIB MiB"
-filled SUBNET_IDS "${#NICS[@]} resource ids of subnets"
+if ! all_given "${CHOSEN_SUBNETS[@]}"; then
+    filled SUBNET_IDS "${#NICS[@]} resource ids of subnets"
+fi
 filled DISK_SKU 'such as StandardSSD_LRS'
 [[ $UPLOAD_SECONDS =~ ^[0-9]{2,7}$ ]] || die "UPLOAD_SECONDS is $UPLOAD_SECONDS, expected a number of seconds"
 tool az
 tool azcopy
-read -r -a subnets <<<"$SUBNET_IDS"
+subnets=("${CHOSEN_SUBNETS[@]}")
+if [[ -n $SUBNET_IDS ]]; then
+    read -r -a subnets <<<"$SUBNET_IDS"
+fi
 for index in "${!NICS[@]}"; do
     say "adapter ${NICS[index]}: network of the source: ${SOURCE_NETWORKS[index]:-none}"
 done

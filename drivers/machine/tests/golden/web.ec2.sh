@@ -54,6 +54,10 @@ SOURCE_NETWORKS=(
     'VM Network'
     'backup & "storage"'
 )
+CHOSEN_SUBNETS=(
+    ''
+    ''
+)
 
 # ---- Functions. ----
 say() { printf '%s\n' "$*" >&2; }
@@ -72,6 +76,13 @@ run() {
 
 filled() { # NAME WHAT
     [[ -n ${!1} ]] || die "$1 is empty: set it at the top of this script or in the environment ($2)"
+}
+
+all_given() { # VALUES: none is empty
+    local value
+    for value in "$@"; do
+        [[ -n $value ]] || return 1
+    done
 }
 
 tool() { # COMMAND
@@ -155,9 +166,9 @@ image=$(run aws ec2 register-image --region "$REGION" --name "$IMAGE_NAME" --des
     --architecture "$ARCHITECTURE" --virtualization-type hvm "${settings[@]}" --boot-mode "$BOOT_MODE" --ena-support \
     --root-device-name "${DISK_DEVICES[0]}" --block-device-mappings "${mappings[@]}" --query ImageId --output text)
 for index in "${!SOURCE_NETWORKS[@]}"; do
-    say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}"
+    say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}, subnet: ${CHOSEN_SUBNETS[index]:-not chosen}"
 done
 say "done: $image. Next: start an instance with at least $PROCESSORS processors and $MEMORY_MIB MiB:"
-say "aws ec2 run-instances --region $REGION --image-id $image --instance-type TYPE --subnet-id SUBNET"
+say "aws ec2 run-instances --region $REGION --image-id $image --instance-type TYPE --subnet-id ${CHOSEN_SUBNETS[0]:-SUBNET}"
 say "then delete the uploads below s3://$BUCKET/$PREFIX"
 printf '%s\n' "$image"

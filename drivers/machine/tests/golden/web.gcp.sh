@@ -12,7 +12,8 @@ ZONE=${ZONE:-}
 BUCKET=${BUCKET:-}
 # Such as e2-standard-2; `gcloud compute machine-types list` lists them.
 MACHINE_TYPE=${MACHINE_TYPE:-}
-# Subnetworks, one for each network adapter, with spaces between them; each has to be of another network.
+# Subnetworks, one for each network adapter, with spaces between them; each has to be of another network. Empty are those
+# that were chosen when this script was written.
 SUBNETWORKS=${SUBNETWORKS:-}
 # Kind of the disks.
 DISK_TYPE=${DISK_TYPE:-pd-balanced}
@@ -54,6 +55,10 @@ SOURCE_NETWORKS=(
     'VM Network'
     'backup & "storage"'
 )
+CHOSEN_SUBNETWORKS=(
+    ''
+    ''
+)
 
 # ---- Functions. ----
 say() { printf '%s\n' "$*" >&2; }
@@ -72,6 +77,13 @@ run() {
 
 filled() { # NAME WHAT
     [[ -n ${!1} ]] || die "$1 is empty: set it at the top of this script or in the environment ($2)"
+}
+
+all_given() { # VALUES: none is empty
+    local value
+    for value in "$@"; do
+        [[ -n $value ]] || return 1
+    done
 }
 
 tool() { # COMMAND
@@ -101,14 +113,19 @@ filled PROJECT 'the id of a project'
 filled ZONE 'such as europe-west1-b'
 filled BUCKET 'an existing Cloud Storage bucket'
 filled MACHINE_TYPE "at least $PROCESSORS processors and $MEMORY_MIB MiB"
-filled SUBNETWORKS "${#SOURCE_NETWORKS[@]} subnetworks"
+if ! all_given "${CHOSEN_SUBNETWORKS[@]}"; then
+    filled SUBNETWORKS "${#SOURCE_NETWORKS[@]} subnetworks"
+fi
 filled DISK_TYPE 'such as pd-balanced'
 [[ $BUCKET =~ ^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$ ]] || die "BUCKET is $BUCKET, which is no name of a bucket"
 [[ -d $WORK_FOLDER ]] || die "there is no folder $WORK_FOLDER"
 tool gcloud
 tool tar
 tool gzip
-read -r -a subnetworks <<<"$SUBNETWORKS"
+subnetworks=("${CHOSEN_SUBNETWORKS[@]}")
+if [[ -n $SUBNETWORKS ]]; then
+    read -r -a subnetworks <<<"$SUBNETWORKS"
+fi
 for index in "${!SOURCE_NETWORKS[@]}"; do
     say "adapter $((index + 1)): network of the source: ${SOURCE_NETWORKS[index]:-none}"
 done

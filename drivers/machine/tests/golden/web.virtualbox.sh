@@ -5,7 +5,8 @@
 set -euo pipefail
 
 # ---- Fill this in, or set it in the environment. ----
-# How the network adapters are connected: nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE.
+# How the network adapters are connected: nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE. Empty is what
+# was chosen for each when this script was written.
 NETWORK=${NETWORK:-}
 
 # ---- The machine. Every value is a single-quoted literal. ----
@@ -58,6 +59,10 @@ SOURCE_NETWORKS=(
     'VM Network'
     'backup & "storage"'
 )
+NETWORKS=(
+    ''
+    ''
+)
 
 # ---- Functions. ----
 say() { printf '%s\n' "$*" >&2; }
@@ -76,6 +81,13 @@ run() {
 
 filled() { # NAME WHAT
     [[ -n ${!1} ]] || die "$1 is empty: set it at the top of this script or in the environment ($2)"
+}
+
+all_given() { # VALUES: none is empty
+    local value
+    for value in "$@"; do
+        [[ -n $value ]] || return 1
+    done
 }
 
 tool() { # COMMAND
@@ -102,15 +114,23 @@ check_files() {
 
 # ---- Checks. Nothing is changed before all of them have passed. ----
 tool VBoxManage
-filled NETWORK 'nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE'
-case $NETWORK in
-nat) network=(nat) ;;
-none) network=(null) ;;
-bridged:?*) network=(bridged bridgeadapter "${NETWORK#*:}") ;;
-intnet:?*) network=(intnet intnet "${NETWORK#*:}") ;;
-hostonly:?*) network=(hostonly hostonlyadapter "${NETWORK#*:}") ;;
-*) die "NETWORK is $NETWORK, possible are nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE" ;;
-esac
+# What is said now goes before what was chosen when this script was written.
+connection() { # NETWORK: sets `network` to the words of VBoxManage
+    case $1 in
+    nat) network=(nat) ;;
+    none) network=(null) ;;
+    bridged:?*) network=(bridged bridgeadapter "${1#*:}") ;;
+    intnet:?*) network=(intnet intnet "${1#*:}") ;;
+    hostonly:?*) network=(hostonly hostonlyadapter "${1#*:}") ;;
+    *) die "NETWORK is $1, possible are nat, none, bridged:INTERFACE, intnet:NAME and hostonly:INTERFACE" ;;
+    esac
+}
+if ! all_given "${NETWORKS[@]}"; then
+    filled NETWORK 'nat, none, bridged:INTERFACE, intnet:NAME or hostonly:INTERFACE'
+fi
+for index in "${!NETWORKS[@]}"; do
+    connection "${NETWORK:-${NETWORKS[index]}}"
+done
 check_files
 if VBoxManage showvminfo "$MACHINE" >/dev/null 2>&1; then
     die "a machine with this name exists already: $MACHINE"
@@ -156,6 +176,7 @@ done
 for index in "${!MACS[@]}"; do
     slot=$((index + 1))
     say "adapter $slot: network of the source: ${SOURCE_NETWORKS[index]:-none}"
+    connection "${NETWORK:-${NETWORKS[index]}}"
     settings=("--nic$slot" "${network[0]}" "--nictype$slot" "$NIC_TYPE")
     if ((${#network[@]} > 1)); then
         settings+=("--${network[1]}$slot" "${network[2]}")

@@ -93,6 +93,8 @@ pub fn options(machine: &Machine, format: &'static str, bus: DiskBus, nic: NicMo
                 size_bytes: (3 + u64::from(disk.order)) << 20,
             })
             .collect(),
+        adapters: Vec::new(),
+        fixed_clock: None,
     }
 }
 

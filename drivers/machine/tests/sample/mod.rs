@@ -93,6 +93,8 @@ pub fn options(
         disk_bus,
         nic_model,
         disks: disks.collect(),
+        adapters: Vec::new(),
+        fixed_clock: None,
     }
 }
 

@@ -22,4 +22,5 @@ mod rescue;
 mod several;
 mod sync;
 mod verify;
+mod wishes;
 mod xfs;

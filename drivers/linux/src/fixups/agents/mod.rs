@@ -98,7 +98,7 @@ const HYPERVISORS: [&str; 9] =
 fn detected(platform: Platform) -> &'static [&'static str] {
     match platform {
         Platform::HyperV | Platform::Azure => &["microsoft"],
-        Platform::Kvm | Platform::Proxmox => &["kvm", "qemu"],
+        Platform::Kvm | Platform::Proxmox | Platform::KubeVirt => &["kvm", "qemu"],
         Platform::Vmware => &["vmware"],
         Platform::VirtualBox => &["oracle", "kvm"],
         Platform::Xen => &["xen"],

@@ -1,0 +1,22 @@
+//! How a kernel was built.
+
+use crate::config_file::read_lossy;
+use driver_core::Draft;
+use format_core::Result;
+
+/// The configuration of the kernel with this version, empty where the guest does not have it. Distributions keep it in
+/// /boot/config-VERSION or in the module folder.
+pub(crate) fn kernel_config(draft: &Draft<'_>, version: &str) -> Result<String> {
+    let mut config = String::new();
+    for path in [format!("/boot/config-{version}"), format!("/lib/modules/{version}/config")] {
+        config.push_str(&read_lossy(draft, &path)?.unwrap_or_default());
+        config.push('\n');
+    }
+    Ok(config)
+}
+
+/// Whether `option`, such as `CONFIG_XEN_PVH`, is part of the kernel.
+pub(crate) fn has(config: &str, option: &str) -> bool {
+    let value = |line: &str| line.trim().strip_prefix(option)?.strip_prefix('=').map(str::to_owned);
+    config.lines().filter_map(value).any(|value| value == "y")
+}
