@@ -33,6 +33,7 @@ pub(crate) struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   rehome inspect server.vmdk                            what is in it, and where could it go
+  rehome inspect root.vmdk data.vmdk                    a machine with several disks, the boot disk first
   rehome migrate server.vmdk --to hyperv --dry-run --out vm
   rehome migrate server.vmdk --to hyperv --machine ec2.json --out vm
   rehome convert disk.vmdk disk.qcow2                   copy only, no changes to the guest
@@ -124,7 +125,7 @@ Example:
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Show what is in an image: chain, partitions, guest, drivers, and how ready it is for each target.
+    /// Show what is in a machine's disks: chain, partitions, guest, drivers, and how ready it is for each target.
     Inspect(InspectArgs),
     /// Copy an image into another format. The guest is not changed.
     #[command(after_help = AFTER_CONVERT)]
@@ -206,8 +207,9 @@ pub(crate) struct ChainArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// The image.
-    pub(crate) image: PathBuf,
+    /// The images of the machine's disks, the boot disk first: volume groups and arrays may lie on several.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
 }
