@@ -1,7 +1,7 @@
 //! How the machine can be started: by BIOS, by UEFI, and whether Secure Boot would allow it.
 
 use driver_core::{
-    FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionRole, TableKind, VolumeId,
+    DiskFacts, FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionRole, TableKind, VolumeId,
 };
 use format_core::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -116,14 +116,23 @@ fn bios(guest: &Guest) -> Option<String> {
     match disk.table {
         TableKind::None => None,
         TableKind::Mbr => Some(format!("sector 0 of disk 0 holds {code} boot code")),
-        TableKind::Gpt => disk
-            .partitions
-            .iter()
-            .find(|partition| partition.role == PartitionRole::BiosBoot)
-            .map(|partition| {
+        TableKind::Gpt => {
+            let core = disk.partitions.iter().find(|partition| partition.role == PartitionRole::BiosBoot);
+            let core = core.map(|partition| {
                 format!("sector 0 of disk 0 holds {code} boot code, partition {} its core", partition.number)
-            }),
+            });
+            core.or_else(|| active_entry(disk, code))
+        }
     }
+}
+
+/// In a hybrid MBR, boot code other than GRUB's, which needs its core, starts what lies in the active entry.
+fn active_entry(disk: &DiskFacts, code: &str) -> Option<String> {
+    let active = disk.hybrid.iter().find(|entry| entry.bootable && entry.partition.is_some());
+    let (entry, partition) = active.and_then(|entry| Some((entry.number, entry.partition?)))?;
+    (code != "GRUB").then(|| {
+        format!("sector 0 of disk 0 holds {code} boot code, entry {entry} of its hybrid MBR starts partition {partition}")
+    })
 }
 
 /// Whether the loader carries a signature of the authority: its certificates name their issuer in plain text.

@@ -1,6 +1,6 @@
 //! Partition tables as windows of a disk, and what lies in each partition.
 //!
-//! [`read_table`] reads MBR (with logical partitions) and GPT (primary or backup header); [`identify`] names the file
+//! [`read_table`] reads MBR (with logical partitions), GPT (primary or backup header) and hybrids, where the GPT decides; [`identify`] names the file
 //! system or container in a window by its signature. [`move_gpt_backup`] fits a GPT to a disk of another size; nothing else
 //! here writes.
 
@@ -10,7 +10,7 @@ mod resize;
 mod signature;
 mod window;
 
-use driver_core::{DiskFacts, TableKind, Volume};
+use driver_core::{DiskFacts, HybridEntry, TableKind, Volume};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
 
@@ -39,9 +39,11 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
     if mbr.is_protective() {
         match gpt::read(overlay, size)? {
             Ok(table) => {
+                obstacles.extend(table.obstacles);
+                facts.hybrid = mbr.hybrid(table.block, &table.partitions);
+                obstacles.extend(contradictions(&mbr, &facts.hybrid));
                 (facts.table, facts.id, facts.partitions) =
                     (TableKind::Gpt, Some(table.disk_guid), table.partitions);
-                obstacles.extend(table.obstacles);
                 return Ok((facts, obstacles));
             }
             Err(reason) => obstacles.push(format!("the GPT cannot be used: {reason}")),
@@ -54,6 +56,24 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
         _ => Ok(false),
     })?;
     Ok((facts, obstacles))
+}
+
+/// Where the MBR in front of a GPT says something else than the GPT, by which Linux goes.
+fn contradictions(mbr: &mbr::Mbr, hybrid: &[HybridEntry]) -> Vec<String> {
+    let lost = hybrid.iter().filter(|entry| entry.partition.is_none());
+    let mut found: Vec<String> = lost
+        .map(|entry| {
+            format!(
+                "entry {} of the hybrid MBR (type {}) is {:#x}+{:#x}, which is no partition of the GPT: Linux does not see \
+                 it, what goes by the MBR does",
+                entry.number, entry.type_id, entry.start, entry.size
+            )
+        })
+        .collect();
+    if !mbr.is_guard_valid() {
+        found.push("the MBR's entry 0xee does not begin at sector 1: Linux takes the GPT with the kernel argument gpt only".into());
+    }
+    found
 }
 
 /// Whether `volume` begins with a partition table that has entries.

@@ -3,7 +3,7 @@
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
 use convert_migrate::{ChainFile, Readiness, inspect_disks, readiness};
-use driver_core::{DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
+use driver_core::{DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
 use format_core::units::format_size;
 use format_core::{Error, OpenedImage, Overlay, Result, Warning, open_image};
 use serde::Serialize;
@@ -80,7 +80,7 @@ fn human(o: &Outcome) -> String {
         let gap = if number == 0 { "" } else { "\n" };
         text.push_str(&format!("{gap}Image{}\n", of_disk(number)));
         text.push_str(&image_lines(image));
-        text.push_str(&format!("\nPartitions{} ({})\n", of_disk(number), table_name(disk.table)));
+        text.push_str(&format!("\nPartitions{} ({})\n", of_disk(number), table_name(disk)));
         text.push_str(&table(&disk.partitions.iter().map(partition_row).collect::<Vec<_>>()));
     }
     for (number, group) in o.guest.groups.iter().enumerate() {
@@ -132,10 +132,11 @@ fn target_lines(target: &Readiness) -> String {
     text
 }
 
-fn table_name(kind: TableKind) -> &'static str {
-    match kind {
+fn table_name(disk: &DiskFacts) -> &'static str {
+    match disk.table {
         TableKind::None => "no table",
         TableKind::Mbr => "MBR",
+        TableKind::Gpt if !disk.hybrid.is_empty() => "GPT with a hybrid MBR",
         TableKind::Gpt => "GPT",
     }
 }
