@@ -14,6 +14,15 @@ const KERNEL_LIMIT: u64 = 128 << 20;
 /// Where UEFI looks without a boot entry.
 const FALLBACKS: [&str; 2] = ["/EFI/BOOT/BOOTX64.EFI", "/EFI/BOOT/BOOTAA64.EFI"];
 
+/// Menus that loaders of a Xen host look for (pygrub, GRUB for PV and PVH).
+const HOST_MENUS: &[&str] = &[
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub/menu.lst",
+    "/boot/grub/grub.conf",
+    "/boot/extlinux/extlinux.conf",
+];
+
 /// What the certificates are called that Hyper-V's template "Microsoft UEFI Certificate Authority" trusts.
 const AUTHORITIES: [&[u8]; 2] = [b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023"];
 
@@ -69,6 +78,20 @@ pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> 
     Ok(())
 }
 
+/// A guest without a boot loader of its own, but with a menu, was started by a loader of the host.
+pub(crate) fn host_loader(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    if guest.boot.bios.is_some() || guest.boot.uefi.is_some() {
+        return Ok(());
+    }
+    for path in HOST_MENUS {
+        if tree.metadata(path)?.is_some_and(|meta| meta.kind == FileKind::File) {
+            guest.boot.host_loader = Some((*path).into());
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Where the file system of a partition is opened: a mirrored one in its array. Firmware reads the halves by themselves,
 /// which works with superblocks at the end.
 fn content_of(guest: &Guest, partition: VolumeId) -> VolumeId {
@@ -114,7 +137,9 @@ fn bios(guest: &Guest) -> Option<String> {
     let disk = guest.disks.first()?;
     let code = disk.boot_code.as_deref()?;
     match disk.table {
-        TableKind::None => None,
+        // A boot sector within the file system, as extlinux makes it.
+        TableKind::None => matches!(code, "syslinux" | "GRUB")
+            .then(|| format!("the first sector of disk 0 holds {code} boot code")),
         TableKind::Mbr => Some(format!("sector 0 of disk 0 holds {code} boot code")),
         TableKind::Gpt => {
             let core = disk.partitions.iter().find(|partition| partition.role == PartitionRole::BiosBoot);

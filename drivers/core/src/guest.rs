@@ -148,6 +148,9 @@ pub struct BootFacts {
     /// Whether the UEFI loader is signed for the "Microsoft UEFI Certificate Authority" template, and the default kernel
     /// by anybody: `None` is unknown.
     pub secure_boot: Option<bool>,
+    /// The menu by which a loader of the host can start it (Xen's pygrub, GRUB for PV and PVH), where it has no loader of
+    /// its own.
+    pub host_loader: Option<String>,
     /// The loader that was found: `grub2`, …
     pub loader: Option<String>,
     /// File name of the kernel that the loader's menu starts when nobody chooses, where the menu says so.

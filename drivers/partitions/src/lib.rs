@@ -31,11 +31,14 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
     if size >= 512 {
         overlay.read_merged_at(0, &mut sector)?;
     }
-    let Some(mbr) = mbr::parse(&sector) else {
+    if sector.ends_with(&[0x55, 0xaa]) {
+        facts.boot_code = mbr::boot_code(&sector);
+    }
+    let is_ext = is_ext(overlay, size)?;
+    let Some(mbr) = mbr::parse(&sector).filter(|mbr| mbr.is_used() || !is_ext) else {
         facts.partitions = vec![window::whole_disk(size)];
         return Ok((facts, obstacles));
     };
-    facts.boot_code = mbr::boot_code(&sector);
     if mbr.is_protective() {
         match gpt::read(overlay, size)? {
             Ok(table) => {
@@ -56,6 +59,17 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
         _ => Ok(false),
     })?;
     Ok((facts, obstacles))
+}
+
+/// Whether the disk as a whole is an ext file system, which leaves its first sector to boot code with an MBR's signature
+/// (kernel documentation, "ext4: Super Block": `s_magic`).
+fn is_ext(overlay: &Overlay, size: u64) -> Result<bool> {
+    let mut magic = [0; 2];
+    if size < 2048 {
+        return Ok(false);
+    }
+    overlay.read_merged_at(1024 + 0x38, &mut magic)?;
+    Ok(magic == [0x53, 0xef])
 }
 
 /// Where the MBR in front of a GPT says something else than the GPT, by which Linux goes.

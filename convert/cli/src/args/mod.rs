@@ -66,6 +66,7 @@ Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
   rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm
   rehome migrate web.vmdk --machine web.vmx --to proxmox --out vm
+  rehome migrate domu.img --to kvm --wrap --out vm      a disk of a Xen PV guest, which has no partition table
   rehome migrate web.vhdx --to kvm --firmware uefi --disk-bus virtio-scsi --out vm";
 
 const AFTER_CONVERT: &str = "\
@@ -234,6 +235,10 @@ pub(crate) struct MigrateArgs {
     /// pvscsi, lsilogic, nvme, sata for vmware.
     #[arg(long, value_name = "BUS")]
     pub(crate) disk_bus: Option<String>,
+    /// Put a boot disk that is one file system without a partition table (Xen's PV guests) behind an MBR, as partition 1 from
+    /// 1 MiB on. It gets no boot loader: the next step says how to install one.
+    #[arg(long)]
+    pub(crate) wrap: bool,
     /// The folder for disks, manifests, script and report; it is created when only its last part is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,

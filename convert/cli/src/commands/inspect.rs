@@ -207,6 +207,9 @@ fn guest_lines(guest: &Guest) -> String {
     let boot = &guest.boot;
     row("BIOS", boot.bios.clone().unwrap_or_else(|| "no boot loader found".into()));
     row("UEFI", boot.uefi.clone().unwrap_or_else(|| "no fallback loader found".into()));
+    if let Some(menu) = &boot.host_loader {
+        row("Xen PV, PVH", format!("a loader of the host can start it from {menu}"));
+    }
     if let Some(loader) = &boot.loader {
         row("loader", loader.clone());
     }

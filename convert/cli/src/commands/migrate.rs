@@ -61,7 +61,7 @@ fn wish(args: &MigrateArgs) -> Wish {
         (FirmwareKind::Uefi, _) | (_, Some(GenerationKind::Two)) => Some(Firmware::Uefi),
         (FirmwareKind::Auto, _) => None,
     };
-    Wish { platform, firmware, disk_bus: args.disk_bus.clone() }
+    Wish { platform, firmware, disk_bus: args.disk_bus.clone(), wrap: args.wrap }
 }
 
 fn human(report: &MigrateReport) -> String {
@@ -142,6 +142,14 @@ fn disk_lines(disk: &convert_migrate::DiskReport) -> String {
         disk.format,
         format_size(disk.virtual_size)
     );
+    if let Some(wrapped) = &disk.wrapped {
+        text.push_str(&format!(
+            "  wrapped: MBR {}, the source's {} are partition 1 from {:#x} on, no boot loader\n",
+            wrapped.disk_id,
+            format_size(wrapped.source_size),
+            wrapped.offset
+        ));
+    }
     if let (Some(digest), Some(source_digest)) = (&disk.digest, &disk.source_digest) {
         text.push_str(&format!("  source digest {source_digest}\n  target digest {digest}\n"));
     }
