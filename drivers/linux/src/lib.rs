@@ -19,6 +19,7 @@ mod ini;
 mod inspect;
 mod kernel_cmdline;
 mod kernels;
+mod lvm_conf;
 mod mdadm_conf;
 mod module_source;
 mod moved_files;
