@@ -168,7 +168,7 @@ fn is_signed_by_microsoft(loader: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::{KernelFacts, MemFs};
+    use driver_core::{HybridEntry, KernelFacts, MemFs, PartitionFacts};
 
     fn kernel(certificates: u32) -> Vec<u8> {
         let mut image = vec![0; 0x200];
@@ -178,6 +178,26 @@ mod tests {
         image[0x58..0x5a].copy_from_slice(&[0x0b, 0x02]);
         image[0x58 + 148..0x58 + 152].copy_from_slice(&certificates.to_le_bytes());
         image
+    }
+
+    #[test]
+    fn a_hybrid_mbr_starts_by_its_active_entry_and_grub_by_its_core() {
+        let entry =
+            |bootable, partition| HybridEntry { number: 2, bootable, partition, ..Default::default() };
+        for (code, hybrid, role, starts) in [
+            ("syslinux", vec![entry(true, Some(3))], PartitionRole::Data, true),
+            ("syslinux", vec![entry(false, Some(3))], PartitionRole::Data, false),
+            ("syslinux", vec![entry(true, None)], PartitionRole::Data, false),
+            ("syslinux", Vec::new(), PartitionRole::Data, false),
+            ("GRUB", vec![entry(true, Some(3))], PartitionRole::Data, false),
+            ("GRUB", vec![entry(true, Some(3))], PartitionRole::BiosBoot, true),
+        ] {
+            let partitions = vec![PartitionFacts { number: 3, role, ..Default::default() }];
+            let (table, boot_code) = (TableKind::Gpt, Some(code.to_owned()));
+            let disk = DiskFacts { table, boot_code, partitions, hybrid, ..DiskFacts::default() };
+            let guest = Guest { disks: vec![disk], ..Guest::default() };
+            assert_eq!(bios(&guest).is_some(), starts, "{guest:?}");
+        }
     }
 
     #[test]

@@ -198,3 +198,65 @@ impl Layer for Wrapped {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::{DiskFacts, FsFacts, PartitionFacts};
+    use format_core::{ErrorKind, Overlay};
+
+    fn guest(size: u64) -> Guest {
+        let fs = FsFacts { kind: "ext4".into(), uuid: Some("12ab34cd-0".into()), ..FsFacts::default() };
+        let partitions = vec![PartitionFacts { size, file_system: Some(fs), ..Default::default() }];
+        Guest { disks: vec![DiskFacts { size, partitions, ..DiskFacts::default() }], ..Guest::default() }
+    }
+
+    #[test]
+    fn every_byte_is_where_it_belongs() {
+        for size in [3 << 20, (3 << 20) + 700] {
+            let overlay = Overlay::new(Disk::blank(size));
+            overlay.write_all_at(0, b"first").unwrap();
+            overlay.write_all_at(size - 4, b"last").unwrap();
+            let wrapping = Wrapping::of(&guest(size)).unwrap();
+            let disk = wrapping.around(&overlay.disk()).unwrap();
+            assert_eq!(disk.virtual_size(), (size + SHIFT).next_multiple_of(1 << 20));
+            let mut all = vec![1; disk.virtual_size() as usize];
+            disk.read_exact_at(0, &mut all).unwrap();
+            assert_eq!((&all[440..444], &all[510..512]), (&[0xcd, 0x34, 0xab, 0x12][..], &[0x55, 0xaa][..]));
+            let mut wanted = vec![0; all.len()];
+            wanted[..512].copy_from_slice(&wrapping.mbr());
+            wanted[SHIFT as usize..][..5].copy_from_slice(b"first");
+            wanted[(SHIFT + size) as usize - 4..][..4].copy_from_slice(b"last");
+            assert!(all == wanted);
+            // Any range reads the same, and what is called zero is.
+            for (at, len) in [(0, 513), (500, 40), (SHIFT - 3, 9), (SHIFT + size - 2, 2), (1, all.len() - 1)]
+            {
+                let mut part = vec![1; len];
+                disk.read_exact_at(at, &mut part).unwrap();
+                assert!(part == wanted[at as usize..][..len], "{at} {len}");
+            }
+            for extent in disk.extents(0, disk.virtual_size()) {
+                let extent = extent.unwrap();
+                let range = extent.offset as usize..extent.end() as usize;
+                assert!(
+                    extent.kind == ExtentKind::Data || format_core::is_zero(&wanted[range]),
+                    "{extent:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_lone_file_system_of_a_possible_size_is_wrapped() {
+        assert_eq!(Wrapping::of(&guest(3 << 40)).unwrap_err().kind(), ErrorKind::Unsupported);
+        let mut with_table = guest(1 << 30);
+        with_table.disks[0].table = TableKind::Mbr;
+        assert_eq!(Wrapping::of(&with_table).unwrap_err().kind(), ErrorKind::Usage);
+        let mut member = guest(1 << 30);
+        member.disks[0].partitions[0].file_system.as_mut().unwrap().kind = "LVM2_member".into();
+        assert_eq!(Wrapping::of(&member).unwrap_err().kind(), ErrorKind::Usage);
+        let mut starts = guest(1 << 30);
+        starts.boot.bios = Some("extlinux".into());
+        assert_eq!(Wrapping::of(&starts).unwrap_err().kind(), ErrorKind::Usage);
+    }
+}

@@ -199,4 +199,58 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn an_initramfs_that_hides_a_root_in_a_volume_group_is_mended_once() {
+        let group = |kind| driver_core::GroupFacts {
+            kind,
+            name: "vg".into(),
+            uuid: String::new(),
+            layout: String::new(),
+            parts: Vec::new(),
+            warnings: Vec::new(),
+            obstacle: None,
+        };
+        let volume = driver_core::VolumeFacts {
+            group: 0,
+            devices: Vec::new(),
+            size: 1,
+            layout: "linear".into(),
+            file_system: None,
+            obstacle: None,
+        };
+        let root = driver_core::MountFacts {
+            point: "/".into(),
+            device: String::new(),
+            place: VolumeId::Mapped { volume: 0 },
+            kind: "ext4".into(),
+        };
+        let guest = |kind| Guest {
+            groups: vec![group(kind)],
+            volumes: vec![volume.clone()],
+            mounts: vec![root.clone()],
+            ..Guest::default()
+        };
+        let target = driver_targets::targets().find(|target| target.id == "kvm-bios").unwrap();
+        let image = |files: &[(&str, &[u8])]| {
+            let mut writer = driver_initramfs::cpio::Writer::new(1);
+            for folder in ["etc", "etc/lvm", "etc/lvm/devices"] {
+                writer.directory(folder).unwrap();
+            }
+            files.iter().for_each(|(path, content)| writer.file(path, content).unwrap());
+            Listing::from_image(&writer.finish().unwrap()[..], &driver_initramfs::Limits::default()).unwrap()
+        };
+        let get = |kind, listing: &Listing| initramfs_file(&guest(kind), target, listing).unwrap();
+        let (devices, conf) =
+            ((DEVICES_FILE, &b"VERSION=1.1.1\n"[..]), ("etc/lvm/lvm.conf", CONF.as_bytes()));
+        for hiding in [devices, conf] {
+            let (path, content) = get(GroupKind::Lvm, &image(&[hiding])).unwrap();
+            assert_eq!((path, content.as_slice()), (LOCAL, OVERRIDE.as_bytes()));
+            assert_eq!(get(GroupKind::Lvm, &image(&[hiding, (LOCAL, &content)])), None, "a second time");
+            assert_eq!(get(GroupKind::Md, &image(&[hiding])), None, "no volume group");
+            let (_, content) = get(GroupKind::Lvm, &image(&[hiding, (LOCAL, b"local { }")])).unwrap();
+            assert_eq!(content, format!("local {{ }}\n{OVERRIDE}").into_bytes());
+        }
+        assert_eq!(get(GroupKind::Lvm, &image(&[("etc/lvm/lvm.conf", b"devices { }\n")])), None);
+    }
 }
