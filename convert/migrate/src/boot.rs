@@ -1,7 +1,7 @@
 //! How the machine can be started: by BIOS, by UEFI, and whether Secure Boot would allow it.
 
 use driver_core::{
-    FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionRole, TableKind, VolumeId,
+    DiskFacts, FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionRole, TableKind, VolumeId,
 };
 use format_core::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -13,6 +13,15 @@ const KERNEL_LIMIT: u64 = 128 << 20;
 
 /// Where UEFI looks without a boot entry.
 const FALLBACKS: [&str; 2] = ["/EFI/BOOT/BOOTX64.EFI", "/EFI/BOOT/BOOTAA64.EFI"];
+
+/// Menus that loaders of a Xen host look for (pygrub, GRUB for PV and PVH).
+const HOST_MENUS: &[&str] = &[
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub/menu.lst",
+    "/boot/grub/grub.conf",
+    "/boot/extlinux/extlinux.conf",
+];
 
 /// What the certificates are called that Hyper-V's template "Microsoft UEFI Certificate Authority" trusts.
 const AUTHORITIES: [&[u8]; 2] = [b"Microsoft Corporation UEFI CA 2011", b"Microsoft UEFI CA 2023"];
@@ -69,6 +78,20 @@ pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> 
     Ok(())
 }
 
+/// A guest without a boot loader of its own, but with a menu, was started by a loader of the host.
+pub(crate) fn host_loader(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    if guest.boot.bios.is_some() || guest.boot.uefi.is_some() {
+        return Ok(());
+    }
+    for path in HOST_MENUS {
+        if tree.metadata(path)?.is_some_and(|meta| meta.kind == FileKind::File) {
+            guest.boot.host_loader = Some((*path).into());
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Where the file system of a partition is opened: a mirrored one in its array. Firmware reads the halves by themselves,
 /// which works with superblocks at the end.
 fn content_of(guest: &Guest, partition: VolumeId) -> VolumeId {
@@ -114,16 +137,27 @@ fn bios(guest: &Guest) -> Option<String> {
     let disk = guest.disks.first()?;
     let code = disk.boot_code.as_deref()?;
     match disk.table {
-        TableKind::None => None,
+        // A boot sector within the file system, as extlinux makes it.
+        TableKind::None => matches!(code, "syslinux" | "GRUB")
+            .then(|| format!("the first sector of disk 0 holds {code} boot code")),
         TableKind::Mbr => Some(format!("sector 0 of disk 0 holds {code} boot code")),
-        TableKind::Gpt => disk
-            .partitions
-            .iter()
-            .find(|partition| partition.role == PartitionRole::BiosBoot)
-            .map(|partition| {
+        TableKind::Gpt => {
+            let core = disk.partitions.iter().find(|partition| partition.role == PartitionRole::BiosBoot);
+            let core = core.map(|partition| {
                 format!("sector 0 of disk 0 holds {code} boot code, partition {} its core", partition.number)
-            }),
+            });
+            core.or_else(|| active_entry(disk, code))
+        }
     }
+}
+
+/// In a hybrid MBR, boot code other than GRUB's, which needs its core, starts what lies in the active entry.
+fn active_entry(disk: &DiskFacts, code: &str) -> Option<String> {
+    let active = disk.hybrid.iter().find(|entry| entry.bootable && entry.partition.is_some());
+    let (entry, partition) = active.and_then(|entry| Some((entry.number, entry.partition?)))?;
+    (code != "GRUB").then(|| {
+        format!("sector 0 of disk 0 holds {code} boot code, entry {entry} of its hybrid MBR starts partition {partition}")
+    })
 }
 
 /// Whether the loader carries a signature of the authority: its certificates name their issuer in plain text.
@@ -134,7 +168,7 @@ fn is_signed_by_microsoft(loader: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::{KernelFacts, MemFs};
+    use driver_core::{HybridEntry, KernelFacts, MemFs, PartitionFacts};
 
     fn kernel(certificates: u32) -> Vec<u8> {
         let mut image = vec![0; 0x200];
@@ -144,6 +178,26 @@ mod tests {
         image[0x58..0x5a].copy_from_slice(&[0x0b, 0x02]);
         image[0x58 + 148..0x58 + 152].copy_from_slice(&certificates.to_le_bytes());
         image
+    }
+
+    #[test]
+    fn a_hybrid_mbr_starts_by_its_active_entry_and_grub_by_its_core() {
+        let entry =
+            |bootable, partition| HybridEntry { number: 2, bootable, partition, ..Default::default() };
+        for (code, hybrid, role, starts) in [
+            ("syslinux", vec![entry(true, Some(3))], PartitionRole::Data, true),
+            ("syslinux", vec![entry(false, Some(3))], PartitionRole::Data, false),
+            ("syslinux", vec![entry(true, None)], PartitionRole::Data, false),
+            ("syslinux", Vec::new(), PartitionRole::Data, false),
+            ("GRUB", vec![entry(true, Some(3))], PartitionRole::Data, false),
+            ("GRUB", vec![entry(true, Some(3))], PartitionRole::BiosBoot, true),
+        ] {
+            let partitions = vec![PartitionFacts { number: 3, role, ..Default::default() }];
+            let (table, boot_code) = (TableKind::Gpt, Some(code.to_owned()));
+            let disk = DiskFacts { table, boot_code, partitions, hybrid, ..DiskFacts::default() };
+            let guest = Guest { disks: vec![disk], ..Guest::default() };
+            assert_eq!(bios(&guest).is_some(), starts, "{guest:?}");
+        }
     }
 
     #[test]

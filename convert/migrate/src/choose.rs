@@ -1,5 +1,6 @@
 //! Which of a platform's machines a guest fits.
 
+use crate::wrap::lone_file_system;
 use driver_core::{DefinitionKind, Firmware, Guest, Platform, Target};
 use format_core::{Error, Result};
 use serde::Serialize;
@@ -15,6 +16,8 @@ pub struct Wish {
     pub disk_bus: Option<String>,
     /// The kind of definition; `None` is what is usual there.
     pub definition: Option<String>,
+    /// Whether a boot disk that is one file system gets a partition table around it.
+    pub wrap: bool,
 }
 
 /// The chosen target and why.
@@ -39,7 +42,11 @@ pub struct Choice {
 /// `NeedsPerson` when the guest cannot start on what was asked for, or on anything; `Usage` when the platform has no
 /// such controller or definition.
 pub(crate) fn choose(guest: &Guest, wish: &Wish) -> Result<Choice> {
-    let (firmware, reason) = firmware_for(guest, wish.firmware)?;
+    let (firmware, reason) = if wish.wrap {
+        wrapped_firmware(wish.firmware)?
+    } else {
+        firmware_for(guest, wish.firmware).map_err(|error| unwrapped_hint(guest, wish.platform, error))?
+    };
     let target = driver_targets::target(wish.platform, firmware, wish.disk_bus.as_deref())
         .ok_or_else(|| no_target(wish, firmware))?;
     let definition = definition_of(target, wish.definition.as_deref())?;
@@ -87,6 +94,30 @@ fn definition_of(target: &'static Target, wanted: Option<&str>) -> Result<&'stat
     })
 }
 
+fn wrapped_firmware(wanted: Option<Firmware>) -> Result<(Firmware, String)> {
+    if wanted == Some(Firmware::Uefi) {
+        return Err(Error::usage("a disk that --wrap makes has no EFI system partition")
+            .hint("leave --firmware out: it becomes a machine with BIOS"));
+    }
+    Ok((Firmware::Bios, "will start by BIOS, once a boot loader was installed on its wrapped disk".into()))
+}
+
+/// What can be done with a disk that only a loader of the host starts.
+fn unwrapped_hint(guest: &Guest, platform: Platform, error: Error) -> Error {
+    if lone_file_system(guest).is_none() {
+        return error;
+    }
+    let wrap = "the boot disk is one file system without a partition table: with --wrap it gets one, and the next step says \
+                how it gets a boot loader";
+    match &guest.boot.host_loader {
+        Some(menu) if platform == Platform::Xen => error.hint(format!(
+            "as a PV or PVH guest it may start as it is, from {menu}: copy it with 'rehome convert -O raw' and let the \
+             configuration say bootloader = \"pygrub\", or type = \"pvh\" with GRUB for PVH as kernel; for HVM, {wrap}"
+        )),
+        _ => error.hint(wrap),
+    }
+}
+
 fn no_target(wish: &Wish, firmware: Firmware) -> Error {
     let there = |target: &&Target| target.platform == wish.platform && target.firmware == firmware;
     let buses: Vec<&str> = driver_targets::targets().filter(there).map(|target| target.disk_bus).collect();
@@ -128,7 +159,7 @@ mod tests {
     }
 
     fn wish(platform: Platform, firmware: Option<Firmware>) -> Wish {
-        Wish { platform, firmware, disk_bus: None, definition: None }
+        Wish { platform, firmware, disk_bus: None, definition: None, wrap: false }
     }
 
     #[test]

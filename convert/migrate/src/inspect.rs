@@ -76,6 +76,7 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
         driver_linux::inspect(tree, &mut guest, &interesting_modules())?;
         boot::fallback_facts(&mut guest, tree)?;
         boot::kernel_signature(&mut guest, tree)?;
+        boot::host_loader(&mut guest, tree)?;
     }
     Ok(Inspection { guest, tree, replays, closed })
 }

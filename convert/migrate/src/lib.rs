@@ -9,6 +9,7 @@
 
 mod boot;
 mod choose;
+mod copy;
 mod definition;
 mod filesystems;
 mod folder;
@@ -23,6 +24,7 @@ mod resize;
 mod run;
 mod stack;
 mod undo;
+mod wrap;
 
 pub use choose::{Choice, Wish};
 pub use inspect::{Inspection, inspect_disks};
@@ -32,3 +34,4 @@ pub use plan::{Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, MigrateReport};
 pub use resize::resize_disk;
 pub use run::{MigrateRequest, migrate};
+pub use wrap::Wrapping;

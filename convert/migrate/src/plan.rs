@@ -1,6 +1,7 @@
 //! The plan for one target, and how ready a guest is for each.
 
 use crate::inspect::Inspection;
+use crate::wrap::lone_file_system;
 use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, Wishes, make_plan, outline};
 use format_core::Result;
 use serde::Serialize;
@@ -69,7 +70,9 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     let mut blocks = obstacles(inspection, &plan);
     if !starts {
         let firmware = if target.firmware == Firmware::Bios { "BIOS" } else { "UEFI" };
-        blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found"));
+        let bios = target.firmware == Firmware::Bios && lone_file_system(&inspection.guest).is_some();
+        let wrap = if bios { " on a disk without a partition table; 'migrate --wrap' makes one" } else { "" };
+        blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found{wrap}"));
     }
     let planned = plan.fixups.iter().filter(|fixup| fixup.status == Status::Planned);
     let left_out = plan.left_out().map(left_out_text);

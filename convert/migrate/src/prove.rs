@@ -1,7 +1,7 @@
 //! The proof: the written image reads as the planned disk, and differs from the source only where fixups wrote.
 
 use convert_engine::{BLOCK_SIZE, BlockList, Control, digest_disk};
-use format_core::{Error, ErrorKind, Format, OpenOptions, Overlay, Result, open_image};
+use format_core::{Disk, Error, ErrorKind, Format, OpenOptions, Result, open_image};
 use std::path::Path;
 
 /// What was proven for one disk.
@@ -12,7 +12,7 @@ pub(crate) struct Proof {
     pub(crate) differing_blocks: u64,
 }
 
-/// Reads the image back and the source again, and compares the block hashes.
+/// Reads the image back and the disk as it was `before` it was `changed`, and compares the block hashes.
 ///
 /// # Errors
 /// `Mismatch` when the image does not read as it was written, or differs from the source where nothing was planned.
@@ -20,7 +20,8 @@ pub(crate) fn prove(
     image: &Path,
     format: &'static Format,
     written: &BlockList,
-    overlay: &Overlay,
+    before: &Disk,
+    changed: &[(u64, u64)],
     control: Control<'_>,
 ) -> Result<Proof> {
     let options = OpenOptions::new(format_all::FORMATS, Some(format));
@@ -31,10 +32,8 @@ pub(crate) fn prove(
         let text = format!("{} reads back as {found_digest}, {wanted} was written", image.display());
         return Err(Error::new(ErrorKind::Mismatch, text));
     }
-    let source =
-        digest_disk(&overlay.base().grown_to(written.virtual_size()), "verify source", control)?.blocks;
+    let source = digest_disk(&before.grown_to(written.virtual_size()), "verify source", control)?.blocks;
     let differing = source.differing_blocks(&found)?;
-    let changed = overlay.changed_ranges();
     let planned = |block: u64| {
         let (start, end) = (block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
         changed.iter().any(|(offset, len)| *offset < end && offset + len > start)

@@ -2,6 +2,7 @@
 
 use crate::choose::Choice;
 use crate::network::AdapterReport;
+use crate::wrap::Wrapping;
 use driver_core::{Edit, Guest, PlannedFixup};
 use driver_machine::{Machine, Warning};
 use serde::Serialize;
@@ -47,8 +48,11 @@ pub struct MigrateReport {
 pub struct DiskReport {
     /// The source's chain, top first.
     pub source: Vec<ChainFile>,
-    /// Size of the disk in bytes.
+    /// Size of the target's disk in bytes.
     pub virtual_size: u64,
+    /// How the source's disk was put behind a partition table, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrapped: Option<Wrapping>,
     /// File name of the image that is or will be written.
     pub file: String,
     /// Its format.

@@ -1,18 +1,17 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
 use crate::choose::{Choice, Wish, choose};
+use crate::copy::{DiskPair, TargetImage, copy_and_prove};
 use crate::definition::{self, Definition};
 use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::machine;
 use crate::network::{self, AdapterWishes};
 use crate::plan::{left_out_text, obstacles, plan_for};
-use crate::prove::prove;
 use crate::report::{ChainFile, DiskReport, MigrateReport};
 use crate::undo;
-use convert_engine::{
-    ChangedRange, Control, ConvertRequest, Destination, Proof, convert, refuse_sources, size_in,
-};
+use crate::wrap::{self, Wrapping};
+use convert_engine::{Control, refuse_sources, size_in};
 use driver_core::{DefinitionKind, Plan, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
@@ -66,6 +65,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     control.observer.begin("inspect", 0);
     let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
+    let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose()?;
     let choice = choose(&inspection.guest, &request.wish)?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
@@ -73,7 +73,10 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let mut wishes = request.wishes.clone();
     wishes.network.adapters = adapters.guest;
     let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
-    let sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
+    let mut sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
+    if let Some(wrapping) = &wrapping {
+        wrapping.enlarge(&mut machine, &mut sizes);
+    }
     let unfit = unfit_sizes(&sizes, &choice)?;
     if !unfit.is_empty() {
         return Err(Error::needs_person(unfit.join("; ")));
@@ -84,6 +87,9 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     report.adapters = adapters.report;
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
+    if let Some(wrapping) = &wrapping {
+        wrapping.tell(&mut report);
+    }
     if request.dry_run && report.obstacles.is_empty() {
         report.obstacles.extend(rehearse(&mut inspection, &plan)?);
     }
@@ -119,7 +125,9 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
             options: options.clone(),
             replace: running.replace,
         };
-        let warnings = copy_and_prove(source, overlay, &target, disk, control)?;
+        let wrapping = wrapping.as_ref().filter(|_| i == 0);
+        let pair = DiskPair::of(overlay, wrapping)?;
+        let warnings = copy_and_prove(source, &pair, &target, disk, control)?;
         report.warnings.extend(warnings.into_iter().map(to_machine_warning));
     }
     finish(&folder, &definition, &mut report)?;
@@ -224,6 +232,7 @@ fn first_report(
             })
             .collect(),
         virtual_size: source.disk.virtual_size(),
+        wrapped: None,
         file: file.clone(),
         format: choice.definition.image_format,
         digest: None,
@@ -282,72 +291,8 @@ fn apply(folder: &Folder<'_>, inspection: &mut Inspection, plan: &Plan) -> Resul
     driver_core::apply(tree, &plan.edits)
 }
 
-/// The image that is written for one disk.
-struct TargetImage {
-    path: PathBuf,
-    format: &'static Format,
-    options: BTreeMap<String, String>,
-    replace: bool,
-}
-
-fn copy_and_prove(
-    source: &OpenedImage,
-    overlay: &Arc<Overlay>,
-    target: &TargetImage,
-    report: &mut DiskReport,
-    control: Control<'_>,
-) -> Result<Vec<format_core::Warning>> {
-    let (image, format) = (target.path.as_path(), target.format);
-    let disk = overlay.disk();
-    let convert_request = ConvertRequest {
-        source,
-        disk: &disk,
-        target: Destination::File { path: image, replace: target.replace },
-        format,
-        options: target.options.clone(),
-        base: None,
-        proof: Proof::DIGEST,
-    };
-    let outcome = convert(convert_request, control)?;
-    let warnings = outcome.warnings.clone();
-    let (mut manifest, copy) = outcome.into_manifest()?;
-    let proof = prove(image, format, &copy.blocks, overlay, control).map_err(|e| put_aside(image, e))?;
-    report.changed = overlay.changed_ranges();
-    manifest.source.digest = Some(proof.source_digest.clone());
-    manifest.changed = report.changed.iter().map(|&(offset, len)| ChangedRange { offset, len }).collect();
-    manifest.save(image, &copy.blocks)?;
-    report.digest = Some(manifest.digest.clone());
-    report.source_digest = Some(proof.source_digest);
-    report.data_bytes = Some(copy.read);
-    report.file_size = Some(manifest.image.file_size);
-    report.differing_blocks = Some(proof.differing_blocks);
-    Ok(warnings)
-}
-
 fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning {
     driver_machine::Warning { code: warning.code, message: warning.message }
-}
-
-/// An image that was not proven must not keep a name under which somebody would use it. One that was proven wrong is
-/// evidence of a bug or a failing disk and is kept under another name.
-fn put_aside(image: &Path, error: Error) -> Error {
-    let mut aside = image.as_os_str().to_owned();
-    aside.push(".failed");
-    let (done, what) = if error.kind() == ErrorKind::Mismatch {
-        (
-            std::fs::rename(image, &aside),
-            format!("the image was put aside as {}", Path::new(&aside).display()),
-        )
-    } else {
-        (std::fs::remove_file(image), "run the same command again".to_owned())
-    };
-    match done {
-        Ok(()) => error.hint(what),
-        Err(e) => error.hint(format!(
-            "do not use {}: it was not proven and could not be removed ({e})",
-            image.display()
-        )),
-    }
 }
 
 fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateReport) -> Result<()> {
@@ -361,7 +306,11 @@ fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateRepo
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     report.files.extend([name(&machine), name(&report_path), name(&folder.undo())]);
     report.outcome = "done";
-    report.next_step = format!("{} ({})", definition.use_it, machine.display());
+    let use_it = format!("{} ({})", definition.use_it, machine.display());
+    report.next_step = match report.disks.first().filter(|disk| disk.wrapped.is_some()) {
+        Some(_) => format!("{use_it}; {}", wrap::loader_step(report)),
+        None => use_it,
+    };
     write_file(&machine, definition.text.as_bytes())?;
     let mut json = serde_json::to_vec_pretty(report)
         .map_err(|e| Error::contract("the report as JSON").with_source(e))?;

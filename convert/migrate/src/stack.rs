@@ -190,8 +190,8 @@ fn arrays(guest: &mut Guest, members: Vec<(driver_md::Superblock, Candidate)>) -
             name: array.name,
             uuid: array.uuid,
             layout: format!("{}, metadata {}", array.level, array.metadata),
+            warnings: array.warnings.into_iter().chain(lacking(&parts)).collect(),
             parts,
-            warnings: array.warnings,
             obstacle: obstacle.clone(),
         });
         guest.volumes.push(VolumeFacts {
@@ -209,6 +209,19 @@ fn arrays(guest: &mut Guest, members: Vec<(driver_md::Superblock, Candidate)>) -
         }));
     }
     found
+}
+
+/// What to do when parts are on none of the disks that were given.
+fn lacking(parts: &[GroupPart]) -> Option<String> {
+    let count = parts.iter().filter(|part| part.place.is_none()).count();
+    let are = if count == 1 { "is" } else { "are" };
+    (count > 0).then(|| {
+        format!(
+            "{count} of its {} parts {are} on none of these disks; if the machine has other disks, give their images too, \
+             the boot disk first",
+            parts.len()
+        )
+    })
 }
 
 /// A member's state stands where a file system's would.
@@ -269,8 +282,8 @@ fn groups(guest: &mut Guest, members: Vec<(driver_lvm::PhysicalVolume, Candidate
             name: group.name,
             uuid: group.uuid,
             layout: format!("lvm2, metadata {}", group.seqno),
+            warnings: group.warnings.into_iter().chain(lacking(&parts)).collect(),
             parts,
-            warnings: group.warnings,
             obstacle: group.obstacle,
         });
     }

@@ -218,6 +218,11 @@ fn root_on_lvm_over_two_disks() {
     let alone = Machine::of(&[disk(&[(0x83, &boot), (0x8e, &volumes[0])])]).inspect();
     assert!(alone.tree.is_none());
     assert!(alone.guest.obstacles.iter().any(|text| text.contains("on none of the disks; add its disk")));
+    let warnings = &alone.guest.groups[0].warnings;
+    assert!(
+        warnings.iter().any(|text| text.contains("1 of its 2 parts is on none of these disks")),
+        "{warnings:?}"
+    );
 }
 
 /// A member of a raid1 with this content.
@@ -268,7 +273,11 @@ fn half_of_a_mirror_is_not_edited() {
     let inspection = Machine::of(&[disk(&[(0xfd, &half)])]).inspect();
     let fs = inspection.guest.file_system(place(&inspection, "/")).unwrap();
     assert!(fs.not_editable.as_ref().unwrap().contains("counts on its member 1"), "{fs:?}");
-    assert!(inspection.guest.groups[0].warnings[0].contains("degraded"));
+    let warnings = &inspection.guest.groups[0].warnings;
+    assert!(
+        warnings[0].contains("degraded") && warnings[1].contains("give their images too"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Device names as guests spell them.
 
 use crate::group::{VolumeFacts, VolumeId};
-use crate::guest::{DiskFacts, FsFacts, Guest, PartitionFacts};
+use crate::guest::{DiskFacts, FsFacts, Guest, PartitionFacts, TableKind};
 
 /// A kernel's name of a disk or partition, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,23 @@ pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<VolumeId> {
         return only(found.map(|(volume, _)| VolumeId::Mapped { volume }));
     }
     let name = parse_kernel_name(spec)?;
+    if let Some(disk) = disk_called(guest, &name) {
+        return Some((disk, 0).into());
+    }
     let id = (place_of(guest, &name)?, name.partition);
     guest.partition(id).map(|_| id.into())
+}
+
+/// The disk without a partition table that the machine's description calls a partition: Xen gives a guest such disks
+/// (`xvda1`, `xvda2`).
+fn disk_called(guest: &Guest, name: &KernelName) -> Option<usize> {
+    let is_it = |disk: &DiskFacts| {
+        let called = disk.device_name.as_deref().and_then(parse_kernel_name);
+        let is_part = disk.table == TableKind::None && name.partition > 0;
+        is_part && called.is_some_and(|called| called == *name)
+    };
+    let mut found = (0..).zip(&guest.disks).filter(|(_, disk)| is_it(disk));
+    found.next().filter(|_| found.next().is_none()).map(|(index, _)| index)
 }
 
 /// The disk that a kernel name means. A paravirtual `xvdf` and the `sdf` of a machine's description are the same disk;
@@ -137,6 +152,31 @@ fn only(mut found: impl Iterator<Item = VolumeId>) -> Option<VolumeId> {
 mod tests {
     use super::*;
     use crate::guest::PartitionId;
+
+    #[test]
+    fn disks_that_the_machine_calls_partitions_are_whole_file_systems() {
+        let disk = |name: &str, table| DiskFacts {
+            device_name: Some(name.into()),
+            table,
+            partitions: vec![PartitionFacts {
+                number: u32::from(table != TableKind::None),
+                ..Default::default()
+            }],
+            ..DiskFacts::default()
+        };
+        let none = TableKind::None;
+        let disks =
+            vec![disk("/dev/xvda2", none), disk("/dev/xvda1", none), disk("/dev/xvdb1", TableKind::Mbr)];
+        let guest = Guest { disks, ..Guest::default() };
+        for (name, wanted) in [
+            ("/dev/xvda2", Some((0, 0))),
+            ("/dev/xvda1", Some((1, 0))),
+            ("/dev/xvda3", None),
+            ("/dev/xvdb1", Some((2, 1))),
+        ] {
+            assert_eq!(resolve(&guest, name), wanted.map(VolumeId::from), "{name}");
+        }
+    }
 
     #[test]
     fn kernel_names_say_disk_and_partition() {

@@ -42,6 +42,27 @@ pub struct DiskFacts {
     pub partitions: Vec<PartitionFacts>,
     /// Whether sector 0 holds a boot loader's code, and whose.
     pub boot_code: Option<String>,
+    /// With a GPT, the MBR's entries besides the one that guards it: a hybrid MBR. Linux and UEFI go by the GPT, a BIOS
+    /// boot loader may go by these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hybrid: Vec<HybridEntry>,
+}
+
+/// An entry of a hybrid MBR.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HybridEntry {
+    /// Its place in the MBR, from 1.
+    pub number: u32,
+    /// Type byte (`0x83`).
+    pub type_id: String,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Boot flag.
+    pub bootable: bool,
+    /// Number of the GPT's partition that it is; `None` when the GPT has no such partition.
+    pub partition: Option<u32>,
 }
 
 /// What kind of partition table a disk has.
@@ -127,6 +148,9 @@ pub struct BootFacts {
     /// Whether the UEFI loader is signed for the "Microsoft UEFI Certificate Authority" template, and the default kernel
     /// by anybody: `None` is unknown.
     pub secure_boot: Option<bool>,
+    /// The menu by which a loader of the host can start it (Xen's pygrub, GRUB for PV and PVH), where it has no loader of
+    /// its own.
+    pub host_loader: Option<String>,
     /// The loader that was found: `grub2`, …
     pub loader: Option<String>,
     /// File name of the kernel that the loader's menu starts when nobody chooses, where the menu says so.

@@ -36,6 +36,9 @@ pub struct Request<'a> {
     pub wanted: &'a [&'a str],
     /// Modules to load before devices are looked for; they count as wanted too.
     pub load_early: &'a [&'a str],
+    /// Other files, path and content, that the image gets unless it is known to have just that content
+    /// ([`Listing::content`]).
+    pub files: &'a [(&'a str, &'a [u8])],
 }
 
 /// How to change the image.
@@ -149,6 +152,12 @@ pub fn plan(
                 "no list of modules to load early in this kind of image: device aliases load them".into(),
             );
         }
+    }
+    for (path, content) in
+        request.files.iter().filter(|(path, content)| listing.content(path) != Some(content))
+    {
+        let added = addition.add((*path).to_owned(), content.to_vec());
+        addition.reported.push(added);
     }
     let files = std::mem::take(&mut addition.reported);
     Ok(Outcome {

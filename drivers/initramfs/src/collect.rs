@@ -8,8 +8,16 @@ use crate::error::{Error, Result};
 use crate::listing::{FileKind, Listing, split_version};
 use crate::segment::{self, Content, Entry, Limits};
 
-/// Small files whose content is kept, and a folder whose files are: lists of modules to load early, and who made the image.
-const KEPT: [&str; 4] = ["conf/modules", "config", "etc/initrd-release", "usr/lib/initrd-release"];
+/// Small files whose content is kept, and a folder whose files are: lists of modules to load early, who made the image,
+/// and where LVM looks for disks.
+const KEPT: [&str; 6] = [
+    "conf/modules",
+    "config",
+    "etc/initrd-release",
+    "usr/lib/initrd-release",
+    "etc/lvm/lvm.conf",
+    "etc/lvm/lvmlocal.conf",
+];
 const KEPT_FOLDER: &str = "etc/cmdline.d/";
 
 /// Bytes of paths that may be looked up while links are followed; an image of 20,000 files needs some 3 MiB.

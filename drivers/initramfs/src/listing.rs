@@ -189,7 +189,7 @@ impl Listing {
     }
 
     /// Content of a small file of interest: `conf/modules`, `config`, `etc/cmdline.d/*`, `etc/initrd-release`,
-    /// `modules.dep`.
+    /// `etc/lvm/lvm.conf`, `etc/lvm/lvmlocal.conf`, `modules.dep`.
     #[must_use]
     pub fn content(&self, path: &str) -> Option<&[u8]> {
         self.kept.get(path).map(Vec::as_slice)

@@ -12,7 +12,7 @@ use synthetic::*;
 const WANTED: [&str; 3] = ["hv_vmbus", "hv-storvsc", "sd_mod"];
 
 fn request() -> Request<'static> {
-    Request { version: VERSION, wanted: &WANTED, load_early: &["hv_storvsc"] }
+    Request { version: VERSION, wanted: &WANTED, load_early: &["hv_storvsc"], files: &[] }
 }
 
 fn list(image: &[u8]) -> Listing {

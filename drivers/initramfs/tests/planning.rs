@@ -69,7 +69,7 @@ fn list(image: &[u8]) -> Listing {
 }
 
 fn ask<'a>(wanted: &'a [&'a str], load_early: &'a [&'a str]) -> Request<'a> {
-    Request { version: VERSION, wanted, load_early }
+    Request { version: VERSION, wanted, load_early, files: &[] }
 }
 
 fn run(image: &[u8], source: &Memory, request: &Request<'_>) -> Result<Outcome, Error> {

@@ -20,6 +20,7 @@ mod inspect;
 mod kernel_cmdline;
 mod kernel_config;
 mod kernels;
+mod lvm_conf;
 mod mdadm_conf;
 mod module_source;
 mod moved_files;

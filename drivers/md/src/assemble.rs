@@ -5,6 +5,7 @@
 //! is none, whatever it says itself.
 
 use crate::map::{Layout, Mapped, Slot};
+use crate::raid10;
 use crate::superblock::{Role, Superblock};
 use crate::version_1::MAX_DEVICES;
 use driver_core::Volume;
@@ -251,7 +252,7 @@ impl<'a> Assembly<'a> {
             }
             0 | -1 => return Err("a member is missing, without which it has no content; add its disk".into()),
             1 => (Layout::Rows { chunk: fresh.size, copies: count }, fresh.size),
-            10 => self.near()?,
+            10 => raid10::layout(fresh)?,
             level => {
                 return Err(format!(
                     "{} is not mapped here; copy its content to a plain disk or a raid1 in the guest before exporting",
@@ -317,24 +318,6 @@ impl<'a> Assembly<'a> {
             lens.push(Some(len));
         }
         Ok(lens)
-    }
-
-    fn near(&self) -> Result<(Layout, u64), String> {
-        let fresh = self.fresh;
-        let (near, far) = (u64::from(fresh.layout & 0xff), fresh.layout >> 8);
-        let count = u64::from(fresh.raid_disks);
-        if far != 1 {
-            return Err("raid10 with a far or offset layout is not mapped here; copy its content to a raid1 or a near layout \
-                        in the guest before exporting"
-                .into());
-        }
-        if near == 0 || near > count {
-            return Err(format!("its layout has {near} copies on {count} devices"));
-        }
-        let chunks = (fresh.size / fresh.chunk).checked_mul(count).map(|chunks| chunks / near);
-        let size =
-            chunks.and_then(|chunks| chunks.checked_mul(fresh.chunk)).ok_or("it is larger than all disks")?;
-        Ok((Layout::Rows { chunk: fresh.chunk, copies: near }, size))
     }
 }
 

@@ -6,11 +6,12 @@
 //!  all Superblocks ─assemble─▶ the freshest of each array ─▶ which members count ─▶ Array: its content as a Volume
 //! ```
 //!
-//! Levels linear, 0, 1 and 10 (near) are mapped; everything else is named, with the next step. A write reaches every
+//! Levels linear, 0, 1 and 10 are mapped; everything else is named, with the next step. A write reaches every
 //! member that the guest's kernel will take into the array; superblocks and bitmaps are never written.
 
 mod assemble;
 mod map;
+mod raid10;
 mod superblock;
 mod version_0;
 mod version_1;

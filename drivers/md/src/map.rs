@@ -3,7 +3,9 @@
 //! Levels 0, 1 and 10 (near) are one arithmetic: copy `i` of chunk `c` is number `v = c × copies + i` of all chunks on
 //! `n` members, counted row by row, and so lies on member `v % n` in row `v / n` (kernel documentation and md(4),
 //! "RAID10"). Level 0 has one copy; level 1 has as many as members, and one chunk.
+//! Level 10 far and offset are in `raid10.rs`.
 
+use crate::raid10::Far;
 use driver_core::Volume;
 use format_core::{Error, Result};
 use std::sync::Arc;
@@ -14,6 +16,8 @@ pub(crate) enum Layout {
     Concatenated(Vec<u64>),
     /// Chunks in rows.
     Rows { chunk: u64, copies: u64 },
+    /// Chunks in rows, the copies in rows of their own.
+    Far(Far),
 }
 
 /// A member that takes part.
@@ -40,43 +44,46 @@ impl Mapped {
     /// How many bytes from `offset` lie in one piece on each member that has them.
     fn run(&self, offset: u64) -> u64 {
         let end = match &self.layout {
-            Layout::Rows { chunk, .. } => (offset / chunk).saturating_add(1).saturating_mul(*chunk),
+            Layout::Rows { chunk, .. } | Layout::Far(Far { chunk, .. }) => {
+                (offset / chunk).saturating_add(1).saturating_mul(*chunk)
+            }
             Layout::Concatenated(ends) => ends.iter().copied().find(|&end| end > offset).unwrap_or(self.size),
         };
         end.min(self.size) - offset
     }
 
     /// The members that have the byte at `offset`, in the order in which the kernel prefers them, and where.
-    fn copies(&self, offset: u64) -> impl Iterator<Item = (&Slot, u64)> {
-        let places = match &self.layout {
+    fn copies(&self, offset: u64) -> Vec<(&Slot, u64)> {
+        let count = self.slots.len() as u64;
+        let slot = |(member, place): (u64, u64)| {
+            let slot = self.slots.get(member as usize)?.as_ref()?;
+            Some((slot, slot.start + place))
+        };
+        match &self.layout {
             Layout::Concatenated(ends) => {
                 let index = ends.partition_point(|&end| end <= offset);
                 let before = index.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
-                (index as u64..index as u64 + 1, offset - before, 0)
+                slot((index as u64, offset - before)).into_iter().collect()
             }
             Layout::Rows { chunk, copies } => {
                 let first = offset / chunk * copies;
-                (first..first + copies, offset % chunk, *chunk)
+                let place = |number: u64| (number % count, number / count * chunk + offset % chunk);
+                (first..first + copies).map(place).filter_map(slot).collect()
             }
-        };
-        let (numbers, inside, chunk) = places;
-        let count = self.slots.len() as u64;
-        numbers.filter_map(move |number| {
-            let slot = self.slots.get((number % count) as usize)?.as_ref()?;
-            Some((slot, slot.start + number / count * chunk + inside))
-        })
+            Layout::Far(far) => far.places(offset, count).filter_map(slot).collect(),
+        }
     }
 
     /// Whether every place has a member in sync. What lies where repeats after as many chunks as there are members.
     pub(crate) fn is_complete(&self) -> bool {
         let places: Vec<u64> = match &self.layout {
             Layout::Concatenated(ends) => ends.iter().filter_map(|end| end.checked_sub(1)).collect(),
-            Layout::Rows { chunk, .. } => {
+            Layout::Rows { chunk, .. } | Layout::Far(Far { chunk, .. }) => {
                 let starts = (0..self.slots.len() as u64).map_while(|number| number.checked_mul(*chunk));
                 starts.take_while(|&start| start < self.size).collect()
             }
         };
-        places.into_iter().all(|place| self.copies(place).any(|(slot, _)| slot.is_in_sync))
+        places.into_iter().all(|place| self.copies(place).iter().any(|(slot, _)| slot.is_in_sync))
     }
 
     fn check(&self, offset: u64, len: usize) -> Result<()> {
@@ -102,7 +109,7 @@ impl Volume for Mapped {
         while !rest.is_empty() {
             let len = usize::try_from(self.run(at)).unwrap_or(usize::MAX).min(rest.len());
             let (piece, more) = rest.split_at_mut(len);
-            let readable = self.copies(at).filter(|(slot, _)| slot.is_in_sync);
+            let readable = self.copies(at).into_iter().filter(|(slot, _)| slot.is_in_sync);
             let (slot, place) = readable
                 .min_by_key(|(slot, _)| slot.is_write_mostly)
                 .ok_or_else(|| Error::contract(format!("no member holds {at:#x}")))?;

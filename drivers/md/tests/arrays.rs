@@ -310,10 +310,17 @@ fn what_is_not_done_is_refused_with_a_reason() {
         (5, 2, "raid5"),
         (6, 2, "raid6"),
         (-4, 0, "multipath"),
-        (10, 0x201, "far"),
-        (10, 0x1_0201, "far"),
         (10, 0x100, "copies"),
         (10, 0x103, "copies"),
+        (10, 0x001, "copies"),
+        (10, 0x202, "copies"),
+        (10, 0x301, "copies"),
+        // What mdadm cannot make: near and far at once, sets without far copies, bits that mean nothing.
+        (10, 0x1_0102, "layout 0x10102"),
+        (10, 0x6_0201, "layout 0x60201"),
+        (10, 0x8_0201, "layout 0x80201"),
+        // Sets smaller than the copies, of which the kernel warns.
+        (10, 0x2_0201, "layout 0x20201"),
         (99, 0, "raid99"),
     ] {
         let refused = refusal(&pair(&|spec| (spec.level, spec.layout, spec.chunk) = (level, layout, 128)));

@@ -10,6 +10,8 @@ const MAX_TABLE: u64 = 4 << 20;
 /// A table that could be trusted.
 pub(crate) struct Gpt {
     pub(crate) disk_guid: String,
+    /// Bytes of a block in which the table counts.
+    pub(crate) block: u64,
     pub(crate) partitions: Vec<PartitionFacts>,
     pub(crate) obstacles: Vec<String>,
 }
@@ -69,7 +71,7 @@ fn read_one(overlay: &Overlay, size: u64, at: u64, block: u64) -> Result<Result<
             None => {}
         }
     }
-    Ok(Ok(Gpt { disk_guid: header.disk_guid, partitions, obstacles }))
+    Ok(Ok(Gpt { disk_guid: header.disk_guid, block, partitions, obstacles }))
 }
 
 /// A header that could be trusted.

@@ -1,6 +1,6 @@
 //! Partition tables as windows of a disk, and what lies in each partition.
 //!
-//! [`read_table`] reads MBR (with logical partitions) and GPT (primary or backup header); [`identify`] names the file
+//! [`read_table`] reads MBR (with logical partitions), GPT (primary or backup header) and hybrids, where the GPT decides; [`identify`] names the file
 //! system or container in a window by its signature. [`move_gpt_backup`] fits a GPT to a disk of another size; nothing else
 //! here writes.
 
@@ -10,7 +10,7 @@ mod resize;
 mod signature;
 mod window;
 
-use driver_core::{DiskFacts, TableKind, Volume};
+use driver_core::{DiskFacts, HybridEntry, TableKind, Volume};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
 
@@ -31,17 +31,22 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
     if size >= 512 {
         overlay.read_merged_at(0, &mut sector)?;
     }
-    let Some(mbr) = mbr::parse(&sector) else {
+    if sector.ends_with(&[0x55, 0xaa]) {
+        facts.boot_code = mbr::boot_code(&sector);
+    }
+    let is_ext = is_ext(overlay, size)?;
+    let Some(mbr) = mbr::parse(&sector).filter(|mbr| mbr.is_used() || !is_ext) else {
         facts.partitions = vec![window::whole_disk(size)];
         return Ok((facts, obstacles));
     };
-    facts.boot_code = mbr::boot_code(&sector);
     if mbr.is_protective() {
         match gpt::read(overlay, size)? {
             Ok(table) => {
+                obstacles.extend(table.obstacles);
+                facts.hybrid = mbr.hybrid(table.block, &table.partitions);
+                obstacles.extend(contradictions(&mbr, &facts.hybrid));
                 (facts.table, facts.id, facts.partitions) =
                     (TableKind::Gpt, Some(table.disk_guid), table.partitions);
-                obstacles.extend(table.obstacles);
                 return Ok((facts, obstacles));
             }
             Err(reason) => obstacles.push(format!("the GPT cannot be used: {reason}")),
@@ -54,6 +59,35 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
         _ => Ok(false),
     })?;
     Ok((facts, obstacles))
+}
+
+/// Whether the disk as a whole is an ext file system, which leaves its first sector to boot code with an MBR's signature
+/// (kernel documentation, "ext4: Super Block": `s_magic`).
+fn is_ext(overlay: &Overlay, size: u64) -> Result<bool> {
+    let mut magic = [0; 2];
+    if size < 2048 {
+        return Ok(false);
+    }
+    overlay.read_merged_at(1024 + 0x38, &mut magic)?;
+    Ok(magic == [0x53, 0xef])
+}
+
+/// Where the MBR in front of a GPT says something else than the GPT, by which Linux goes.
+fn contradictions(mbr: &mbr::Mbr, hybrid: &[HybridEntry]) -> Vec<String> {
+    let lost = hybrid.iter().filter(|entry| entry.partition.is_none());
+    let mut found: Vec<String> = lost
+        .map(|entry| {
+            format!(
+                "entry {} of the hybrid MBR (type {}) is {:#x}+{:#x}, which is no partition of the GPT: Linux does not see \
+                 it, what goes by the MBR does",
+                entry.number, entry.type_id, entry.start, entry.size
+            )
+        })
+        .collect();
+    if !mbr.is_guard_valid() {
+        found.push("the MBR's entry 0xee does not begin at sector 1: Linux takes the GPT with the kernel argument gpt only".into());
+    }
+    found
 }
 
 /// Whether `volume` begins with a partition table that has entries.

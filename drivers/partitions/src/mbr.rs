@@ -1,10 +1,13 @@
 //! Master boot record and the extended boot records of logical partitions.
 
-use driver_core::{PartitionFacts, PartitionRole};
+use driver_core::{HybridEntry, PartitionFacts, PartitionRole};
 use format_core::Result;
 
 /// Linux numbers logical partitions from 5 and stops at 255 partitions; so does this.
 const MAX_LOGICAL: u32 = 251;
+
+/// The type of the entry that keeps programs off a GPT.
+const GUARD: u8 = 0xee;
 
 /// A parsed MBR or EBR sector.
 pub(crate) struct Mbr {
@@ -36,9 +39,32 @@ impl Mbr {
         self.entries.iter().any(|entry| entry.is_used())
     }
 
-    /// Whether it only guards a GPT.
+    /// Whether it guards a GPT.
     pub(crate) fn is_protective(&self) -> bool {
-        self.entries.iter().any(|entry| entry.kind == 0xee)
+        self.entries.iter().any(|entry| entry.kind == GUARD)
+    }
+
+    /// Whether an entry guards the GPT as UEFI 2.10, 5.2.3 and Linux (`block/partitions/efi.c`) want it: from sector 1 on.
+    pub(crate) fn is_guard_valid(&self) -> bool {
+        self.entries.iter().any(|entry| entry.kind == GUARD && entry.start == 1)
+    }
+
+    /// What it says besides, on a disk with a GPT whose blocks have `block` bytes.
+    pub(crate) fn hybrid(&self, block: u64, partitions: &[PartitionFacts]) -> Vec<HybridEntry> {
+        let others = (1..).zip(&self.entries).filter(|(_, entry)| entry.is_used() && entry.kind != GUARD);
+        let facts = |(number, entry): (u32, &Entry)| {
+            let (start, size) = (u64::from(entry.start) * block, u64::from(entry.sectors) * block);
+            let same = partitions.iter().find(|partition| (partition.start, partition.size) == (start, size));
+            HybridEntry {
+                number,
+                type_id: format!("0x{:02x}", entry.kind),
+                start,
+                size,
+                bootable: entry.flag == 0x80,
+                partition: same.map(|partition| partition.number),
+            }
+        };
+        others.map(facts).collect()
     }
 }
 

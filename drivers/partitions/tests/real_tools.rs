@@ -71,6 +71,61 @@ fn a_damaged_primary_gpt_falls_back_to_the_backup_and_says_so() {
     assert!(obstacles[0].contains("cannot be used"), "{obstacles:?}");
 }
 
+/// A GPT whose partitions 3 and 1 are in the MBR, too, and the file.
+fn hybrid_by_sgdisk(order: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(24 << 20).unwrap();
+    sfdisk(file.path(), GPT);
+    let made = Command::new("timeout").args(["20", "sgdisk", "-h", order]).arg(file.path()).output();
+    let made = made.expect("sgdisk is in the package gdisk");
+    assert!(made.status.success(), "{made:?}");
+    file
+}
+
+#[test]
+fn a_hybrid_mbr_is_told_and_the_gpt_decides() {
+    for (order, guard) in [("3:1", 0), ("3:1:EE", 2)] {
+        let file = hybrid_by_sgdisk(order);
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert_eq!(bytes[446 + 16 * guard + 4], 0xee, "{order}");
+        let (plain, _) = table(disk_with(GPT));
+        let (facts, obstacles) = table(bytes);
+        assert_eq!(facts.table, TableKind::Gpt);
+        assert!(plain.hybrid.is_empty() && obstacles.is_empty(), "{obstacles:?}");
+        let entries: Vec<_> =
+            facts.hybrid.iter().map(|e| (e.partition, e.type_id.as_str(), e.start)).collect();
+        assert_eq!(entries, [(Some(3), "0x83", 12288 * 512), (Some(1), "0xef", 2048 * 512)], "{order}");
+        // libblkid sees the same partitions, with the same identities.
+        let args = ["20", "partx", "-g", "-b", "-o", "NR,START,SIZE,UUID"];
+        let listed = Command::new("timeout").args(args).arg(file.path()).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let own = |p: &driver_core::PartitionFacts| {
+            format!("{} {} {} {}", p.number, p.start / 512, p.size, p.part_uuid.as_deref().unwrap())
+        };
+        let listed: Vec<_> =
+            listed.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(listed, facts.partitions.iter().map(own).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_hybrid_mbr_that_contradicts_the_gpt_is_noticed() {
+    let mut bytes = std::fs::read(hybrid_by_sgdisk("3:1").path()).unwrap();
+    // The first entry behind the guard is one sector short, and active.
+    assert_eq!(bytes[446 + 16 + 12..446 + 32], 20480u32.to_le_bytes());
+    bytes[446 + 16] = 0x80;
+    bytes[446 + 16 + 12..446 + 32].copy_from_slice(&20479u32.to_le_bytes());
+    let (facts, obstacles) = table(bytes.clone());
+    assert_eq!((facts.hybrid[0].partition, facts.hybrid[0].bootable), (None, true));
+    assert!(
+        obstacles[0].starts_with("entry 2 of the hybrid MBR (type 0x83) is 0x600000+0x9ffe00"),
+        "{obstacles:?}"
+    );
+    assert_eq!((facts.table, facts.partitions.len()), (TableKind::Gpt, 3));
+    bytes[446 + 8] = 2;
+    assert!(table(bytes).1[1].contains("sector 1"));
+}
+
 #[test]
 fn mbr_with_logical_partitions_by_sfdisk() {
     let script = "label: dos\nlabel-id: 0x12345678\nstart=2048, size=2048, type=83, bootable\n\

@@ -43,7 +43,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
 fuzz_target!(init: fuzz::write_seeds(seeds), |image: &[u8]| {
     let limits = Limits { unpacked: 4 << 20, entries: 5_000, name_bytes: 1 << 20, dictionary: 8 << 20, ..Limits::default() };
     let Ok(listing) = Listing::from_image(image, &limits) else { return };
-    let request = Request { version: VERSION, wanted: &["hv_storvsc", "sd_mod"], load_early: &["hv_vmbus"] };
+    let request = Request { version: VERSION, wanted: &["hv_storvsc", "sd_mod"], load_early: &["hv_vmbus"], files: &[] };
     let Ok(outcome) = plan(image, &listing, &Modules, &request) else { return };
     let changed = outcome.plan.into_image(image.to_vec());
     let listing = Listing::from_image(changed.as_slice(), &Limits::default()).expect("our own image is readable");

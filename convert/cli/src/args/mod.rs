@@ -33,6 +33,7 @@ pub(crate) struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   rehome inspect server.vmdk                            what is in it, and where could it go
+  rehome inspect root.vmdk data.vmdk                    a machine with several disks, the boot disk first
   rehome migrate server.vmdk --to hyperv --dry-run --out vm
   rehome migrate server.vmdk --to hyperv --machine ec2.json --out vm
   rehome convert disk.vmdk disk.qcow2                   copy only, no changes to the guest
@@ -65,6 +66,7 @@ Examples:
   rehome migrate root.vmdk --to hyperv --dry-run --out vm
   rehome migrate root.vmdk data.vmdk --to hyperv --machine instance.json --machine volumes.json --out vm
   rehome migrate web.vmdk --machine web.vmx --to proxmox --out vm
+  rehome migrate domu.img --to kvm --wrap --out vm      a disk of a Xen PV guest, which has no partition table
   rehome migrate web.vhdx --to kvm --firmware uefi --disk-bus virtio-scsi --out vm
   rehome migrate web.vmdk --machine ec2.json --to hyperv --network-map subnet-1=LAN --network-map '*=DMZ' --out vm
   rehome migrate web.vmdk --machine web.vmx --to kvm --mac 00:50:56:01:02:03=52:54:00:aa:bb:cc --out vm";
@@ -126,7 +128,7 @@ Example:
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Show what is in an image: chain, partitions, guest, drivers, and how ready it is for each target.
+    /// Show what is in a machine's disks: chain, partitions, guest, drivers, and how ready it is for each target.
     Inspect(InspectArgs),
     /// Copy an image into another format. The guest is not changed.
     #[command(after_help = AFTER_CONVERT)]
@@ -208,8 +210,9 @@ pub(crate) struct ChainArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// The image.
-    pub(crate) image: PathBuf,
+    /// The images of the machine's disks, the boot disk first: volume groups and arrays may lie on several.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
 }
@@ -242,6 +245,10 @@ pub(crate) struct MigrateArgs {
     /// hardware addresses; disks for Workstation and Fusion, for ESXi after vmkfstools -i) for vmware.
     #[arg(long, value_name = "KIND")]
     pub(crate) definition: Option<String>,
+    /// Put a boot disk that is one file system without a partition table (Xen's PV guests) behind an MBR, as partition 1 from
+    /// 1 MiB on. It gets no boot loader: the next step says how to install one.
+    #[arg(long)]
+    pub(crate) wrap: bool,
     /// The folder for disks, manifests, script and report; it is created when only its last part is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,

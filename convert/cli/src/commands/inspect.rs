@@ -3,35 +3,59 @@
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
 use convert_migrate::{ChainFile, Readiness, inspect_disks, readiness};
-use driver_core::{DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
+use driver_core::{DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
 use format_core::units::format_size;
-use format_core::{OpenedImage, Overlay, Result, Warning, open_image};
+use format_core::{Error, OpenedImage, Overlay, Result, Warning, open_image};
 use serde::Serialize;
 use std::process::ExitCode;
 
 #[derive(Serialize)]
 struct Outcome {
-    image: Vec<ChainFile>,
-    virtual_size: u64,
-    allocated_size: u64,
+    /// The boot disk's.
+    #[serde(flatten)]
+    first: Image,
+    /// Those of the other disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    further_images: Vec<Image>,
     guest: Guest,
     replays: Vec<String>,
     readiness: Vec<Readiness>,
     warnings: Vec<Warning>,
 }
 
+#[derive(Serialize)]
+struct Image {
+    image: Vec<ChainFile>,
+    virtual_size: u64,
+    allocated_size: u64,
+}
+
+impl Image {
+    fn of(opened: &OpenedImage) -> Self {
+        Self {
+            image: chain(opened),
+            virtual_size: opened.disk.virtual_size(),
+            allocated_size: opened.chain.iter().map(|link| link.allocated_size).sum(),
+        }
+    }
+}
+
 pub(crate) fn run(args: &InspectArgs, printer: &Printer) -> Result<ExitCode> {
-    let opened = open_image(&args.image, &args.open.options()?)?;
-    let inspection = inspect_disks(&[Overlay::new(opened.disk.clone())])?;
+    let options = args.open.options()?;
+    let opened: Vec<OpenedImage> =
+        args.images.iter().map(|path| open_image(path, &options)).collect::<Result<_>>()?;
+    let overlays: Vec<_> = opened.iter().map(|image| Overlay::new(image.disk.clone())).collect();
+    let inspection = inspect_disks(&overlays)?;
     let readiness = readiness(&inspection)?;
+    let mut images = opened.iter().map(Image::of);
+    let first = images.next().ok_or_else(|| Error::usage("no image was named"))?;
     let outcome = Outcome {
-        image: chain(&opened),
-        virtual_size: opened.disk.virtual_size(),
-        allocated_size: opened.chain.iter().map(|link| link.allocated_size).sum(),
+        first,
+        further_images: images.collect(),
         guest: inspection.guest,
         replays: inspection.replays,
         readiness,
-        warnings: opened.warnings,
+        warnings: opened.iter().flat_map(|image| image.warnings.clone()).collect(),
     };
     printer.result(&outcome, human)?;
     printer.warnings(&outcome.warnings);
@@ -48,19 +72,15 @@ fn chain(opened: &OpenedImage) -> Vec<ChainFile> {
 }
 
 fn human(o: &Outcome) -> String {
-    let mut text = String::from("Image\n");
-    for (depth, file) in o.image.iter().enumerate() {
-        let role = if depth == 0 { "" } else { "parent " };
-        let path = safe(&file.path.display().to_string());
-        text.push_str(&format!("  {role}{path}: {}, file of {}\n", file.format, format_size(file.file_size)));
-    }
-    text.push_str(&format!(
-        "  disk of {}, {} on the host\n",
-        format_size(o.virtual_size),
-        format_size(o.allocated_size)
-    ));
-    for disk in &o.guest.disks {
-        text.push_str(&format!("\nPartitions ({})\n", table_name(disk.table)));
+    let mut text = String::new();
+    let several = !o.further_images.is_empty();
+    let of_disk = |number: usize| if several { format!(", disk {number}") } else { String::new() };
+    let images = std::iter::once(&o.first).chain(&o.further_images);
+    for (number, (image, disk)) in images.zip(&o.guest.disks).enumerate() {
+        let gap = if number == 0 { "" } else { "\n" };
+        text.push_str(&format!("{gap}Image{}\n", of_disk(number)));
+        text.push_str(&image_lines(image));
+        text.push_str(&format!("\nPartitions{} ({})\n", of_disk(number), table_name(disk)));
         text.push_str(&table(&disk.partitions.iter().map(partition_row).collect::<Vec<_>>()));
     }
     for (number, group) in o.guest.groups.iter().enumerate() {
@@ -85,8 +105,20 @@ fn human(o: &Outcome) -> String {
         text.push_str(&target_lines(target));
     }
     text.push_str(
-        "What would be done for one of them: rehome migrate IMAGE --to PLATFORM --out DIR --dry-run\n",
+        "What would be done for one of them: rehome migrate IMAGE... --to PLATFORM --out DIR --dry-run\n",
     );
+    text
+}
+
+fn image_lines(image: &Image) -> String {
+    let mut text = String::new();
+    for (depth, file) in image.image.iter().enumerate() {
+        let role = if depth == 0 { "" } else { "parent " };
+        let path = safe(&file.path.display().to_string());
+        text.push_str(&format!("  {role}{path}: {}, file of {}\n", file.format, format_size(file.file_size)));
+    }
+    let (size, allocated) = (format_size(image.virtual_size), format_size(image.allocated_size));
+    text.push_str(&format!("  disk of {size}, {allocated} on the host\n"));
     text
 }
 
@@ -100,10 +132,11 @@ fn target_lines(target: &Readiness) -> String {
     text
 }
 
-fn table_name(kind: TableKind) -> &'static str {
-    match kind {
+fn table_name(disk: &DiskFacts) -> &'static str {
+    match disk.table {
         TableKind::None => "no table",
         TableKind::Mbr => "MBR",
+        TableKind::Gpt if !disk.hybrid.is_empty() => "GPT with a hybrid MBR",
         TableKind::Gpt => "GPT",
     }
 }
@@ -174,6 +207,9 @@ fn guest_lines(guest: &Guest) -> String {
     let boot = &guest.boot;
     row("BIOS", boot.bios.clone().unwrap_or_else(|| "no boot loader found".into()));
     row("UEFI", boot.uefi.clone().unwrap_or_else(|| "no fallback loader found".into()));
+    if let Some(menu) = &boot.host_loader {
+        row("Xen PV, PVH", format!("a loader of the host can start it from {menu}"));
+    }
     if let Some(loader) = &boot.loader {
         row("loader", loader.clone());
     }

@@ -87,7 +87,13 @@ fn wish(args: &MigrateArgs) -> Result<Wish> {
         Some(XenKind::Pvh) => Some(Firmware::Host),
         Some(XenKind::Hvm) | None => firmware,
     };
-    Ok(Wish { platform, firmware, disk_bus: args.disk_bus.clone(), definition: args.definition.clone() })
+    Ok(Wish {
+        platform,
+        firmware,
+        disk_bus: args.disk_bus.clone(),
+        definition: args.definition.clone(),
+        wrap: args.wrap,
+    })
 }
 
 fn human(report: &MigrateReport) -> String {
@@ -180,6 +186,14 @@ fn disk_lines(disk: &convert_migrate::DiskReport) -> String {
         disk.format,
         format_size(disk.virtual_size)
     );
+    if let Some(wrapped) = &disk.wrapped {
+        text.push_str(&format!(
+            "  wrapped: MBR {}, the source's {} are partition 1 from {:#x} on, no boot loader\n",
+            wrapped.disk_id,
+            format_size(wrapped.source_size),
+            wrapped.offset
+        ));
+    }
     if let (Some(digest), Some(source_digest)) = (&disk.digest, &disk.source_digest) {
         text.push_str(&format!("  source digest {source_digest}\n  target digest {digest}\n"));
     }

@@ -5,10 +5,11 @@
 //! disks, those on the IDE controller too, need `hv_vmbus` and `hv_storvsc`: `ata_piix` leaves them alone
 //! (`prefer_ms_hyperv`). An image made for one host (initramfs-tools MODULES=dep, dracut hostonly) holds EC2's drivers only.
 
+use super::lvm_filters;
 use crate::kernels::INITRAMFS_LIMIT;
 use crate::module_source::GuestModules;
 use driver_core::{Applies, Context, Draft, Fixup, GuestTree, KernelFacts};
-use driver_initramfs::{Limits, Listing, ModuleIndex, ModuleState, Outcome, Plan, append};
+use driver_initramfs::{Limits, Listing, ModuleIndex, ModuleState, Outcome, append};
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -117,6 +118,9 @@ fn missing<'a>(index: &ModuleIndex, modules: &[&'a str]) -> Vec<&'a str> {
 
 /// Inspection has just read this image: no need to read it again when nothing is missing.
 fn facts_say_present(context: &Context<'_>, kernel: &KernelFacts) -> bool {
+    if lvm_filters::concerns(context.guest) {
+        return false;
+    }
     let present = |module: &&str| {
         let name = module.replace('-', "_");
         kernel.drivers.iter().any(|driver| driver.module == name && driver.in_initramfs)
@@ -138,7 +142,14 @@ fn plan_one(
         Err(why) => return Ok(Err(why)),
     };
     let names: Vec<_> = outcome.modules.iter().map(|module| file_stem(&module.path)).collect();
-    let reason = format!("drivers for {}: {}", context.target.name, names.join(", "));
+    let mut what = Vec::new();
+    if !names.is_empty() {
+        what.push(format!("drivers for {}: {}", context.target.name, names.join(", ")));
+    }
+    if outcome.files.iter().any(|file| file.path == lvm_filters::LOCAL) {
+        what.push(format!("LVM looks at all disks there ({})", lvm_filters::LOCAL));
+    }
+    let reason = what.join("; ");
     super::initramfs_fit::place(draft, kernel, path, image, outcome.plan, &reason)
 }
 
@@ -157,13 +168,18 @@ fn extend(
     }
     let listing = Listing::from_image(image, &Limits::default()).map_err(text)?;
     let source = GuestModules::new(tree, &kernel.version);
+    let lvm = lvm_filters::initramfs_file(context.guest, context.target, &listing)?;
+    let files: Vec<(&str, &[u8])> = lvm.iter().map(|(path, content)| (*path, content.as_slice())).collect();
     let plan = |wanted: &[&str]| {
-        let request = append::Request { version: &kernel.version, wanted, load_early: &[] };
+        let request = append::Request { version: &kernel.version, wanted, load_early: &[], files: &files };
         append::plan(image, &listing, &source, &request).map_err(text)
     };
     let outcome = plan(&wanted)?;
     let helpful = modules_only(&index, context.target.helpful_modules);
-    if outcome.plan == Plan::Nothing || helpful.is_empty() {
+    // What is there for LVM alone is no reason to add drivers that only help.
+    let drivers_are_there =
+        outcome.modules.is_empty() && outcome.files.iter().all(|file| file.path == lvm_filters::LOCAL);
+    if drivers_are_there || helpful.is_empty() {
         return Ok(outcome);
     }
     wanted = distinct(wanted.into_iter().chain(helpful));

@@ -21,6 +21,7 @@ mod initramfs_fit;
 mod inittab;
 mod kdump;
 mod keyfiles;
+mod lvm_filters;
 mod machine_id;
 mod mdadm;
 mod modprobe_aliases;
@@ -52,6 +53,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &mdadm::Mdadm,
         &kdump::Kdump,
         &device_caches::DeviceCaches,
+        &lvm_filters::LvmFilters,
         &device_map::DeviceMap,
         &grub_default::GrubDefault,
         &grub_cfg::GrubCfg,

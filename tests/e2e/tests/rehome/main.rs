@@ -13,6 +13,7 @@ mod hashes;
 mod hostile;
 mod images;
 mod interrupted;
+mod layouts;
 mod migrate;
 mod operator;
 mod output;
