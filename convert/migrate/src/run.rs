@@ -66,7 +66,8 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
     let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose()?;
-    let choice = choose(&inspection.guest, &request.wish)?;
+    let choice = choose(&inspection.guest, &request.wish)
+        .map_err(|error| with_obstacles(error, &inspection.guest.obstacles))?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
@@ -133,6 +134,16 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     finish(&folder, &definition, &mut report)?;
     running.end()?;
     Ok(report)
+}
+
+/// What could not be looked at may be why nothing was found that starts.
+fn with_obstacles(error: Error, obstacles: &[String]) -> Error {
+    if error.kind() != ErrorKind::NeedsPerson || obstacles.is_empty() {
+        return error;
+    }
+    let hint = error.hint_text().map(str::to_owned);
+    let more = Error::needs_person(format!("{error}; what could not be looked at: {}", obstacles.join("; ")));
+    hint.into_iter().fold(more, Error::hint)
 }
 
 /// What the first fixup that cannot be done asks for is the next step: it may be the command, not the guest.

@@ -56,6 +56,16 @@ const KVM_SATA: Target = Target {
     ..KVM
 };
 
+/// On the i440fx machine, with UEFI too.
+const KVM_IDE: Target = Target {
+    id: "kvm-uefi-ide",
+    name: "KVM, UEFI, IDE",
+    disk_bus: "ide",
+    boot_modules: &["ata_piix", "sd_mod", "e1000"],
+    network_module: "e1000",
+    ..KVM_SATA
+};
+
 const PROXMOX: Target = Target {
     id: "proxmox-uefi",
     name: "Proxmox VE, UEFI, virtio-scsi",
@@ -94,7 +104,7 @@ const KUBEVIRT_SATA: Target = Target {
     ..KUBEVIRT
 };
 
-pub(crate) static TARGETS: [&Target; 15] = [
+pub(crate) static TARGETS: [&Target; 16] = [
     &Target { id: "kvm-bios", name: "KVM, BIOS, virtio-blk", firmware: Firmware::Bios, ..KVM },
     &Target {
         id: "kvm-bios-virtio-scsi",
@@ -103,18 +113,11 @@ pub(crate) static TARGETS: [&Target; 15] = [
         ..KVM_SCSI
     },
     &Target { id: "kvm-bios-sata", name: "KVM, BIOS, SATA", firmware: Firmware::Bios, ..KVM_SATA },
-    &Target {
-        id: "kvm-bios-ide",
-        name: "KVM, BIOS, IDE",
-        firmware: Firmware::Bios,
-        disk_bus: "ide",
-        boot_modules: &["ata_piix", "sd_mod", "e1000"],
-        network_module: "e1000",
-        ..KVM_SATA
-    },
+    &Target { id: "kvm-bios-ide", name: "KVM, BIOS, IDE", firmware: Firmware::Bios, ..KVM_IDE },
     &KVM,
     &KVM_SCSI,
     &KVM_SATA,
+    &KVM_IDE,
     &Target {
         id: "proxmox-bios",
         name: "Proxmox VE, BIOS, virtio-scsi",
