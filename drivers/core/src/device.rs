@@ -6,7 +6,7 @@ use crate::guest::{DiskFacts, FsFacts, Guest, PartitionFacts};
 /// A kernel's name of a disk or partition, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelName {
-    /// `sd`, `hd`, `vd`, `xvd`, `nvme`, `mmcblk`.
+    /// `sd`, `hd`, `vd`, `xvd`, `nvme`, `mmcblk`, `cciss`, `ida`.
     pub prefix: String,
     /// The disk's number, counted from 0: `sda` is 0, `nvme1n1` is 1.
     pub disk: usize,
@@ -23,6 +23,18 @@ pub fn parse_kernel_name(name: &str) -> Option<KernelName> {
             let (disk, rest) = leading_number(rest)?;
             // Only namespace 1: the others have no fixed place in the machine.
             let rest = if prefix == "nvme" { rest.strip_prefix("n1")? } else { rest };
+            let partition = match rest.strip_prefix('p') {
+                Some(number) => nonzero(whole_number(number)?)?,
+                None if rest.is_empty() => 0,
+                None => return None,
+            };
+            return Some(KernelName { prefix: prefix.into(), disk: disk as usize, partition });
+        }
+    }
+    // HP's controllers; what they are called on the first one is the disk's number.
+    for prefix in ["cciss", "ida"] {
+        if let Some(rest) = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("/c0d")) {
+            let (disk, rest) = leading_number(rest)?;
             let partition = match rest.strip_prefix('p') {
                 Some(number) => nonzero(whole_number(number)?)?,
                 None if rest.is_empty() => 0,
