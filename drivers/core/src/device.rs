@@ -54,6 +54,17 @@ pub fn parse_kernel_name(name: &str) -> Option<KernelName> {
     None
 }
 
+/// Takes `/dev/disk/by-id/ata-X-part2` apart: the link of the disk, and the partition's number, 0 for the disk. `None` for other
+/// names.
+#[must_use]
+pub fn parse_hardware_link(path: &str) -> Option<(&str, u32)> {
+    ["/dev/disk/by-id/", "/dev/disk/by-path/"].iter().find(|folder| path.starts_with(**folder))?;
+    match path.rsplit_once("-part").map(|(disk, number)| (disk, whole_number(number))) {
+        Some((disk, Some(number))) => Some((disk, nonzero(number)?)),
+        _ => Some((path, 0)),
+    }
+}
+
 fn leading_number(text: &str) -> Option<(u32, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     Some((whole_number(&text[..end])?, &text[end..]))
@@ -99,6 +110,10 @@ pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<VolumeId> {
     if spec.starts_with("/dev/") && guest.volumes.iter().any(named) {
         let found = (0..).zip(&guest.volumes).filter(|(_, volume)| named(volume));
         return only(found.map(|(volume, _)| VolumeId::Mapped { volume }));
+    }
+    if let Some((link, partition)) = parse_hardware_link(spec) {
+        let disk = guest.disks.iter().position(|disk| disk.links.iter().any(|known| known == link))?;
+        return guest.partition((disk, partition)).map(|_| (disk, partition).into());
     }
     let name = parse_kernel_name(spec)?;
     let id = (place_of(guest, &name)?, name.partition);

@@ -13,6 +13,7 @@
 
 mod boot_menu;
 mod config_file;
+mod disk_links;
 mod fixups;
 mod fstab;
 mod ini;
@@ -36,6 +37,7 @@ mod source_platform;
 mod stable_name;
 mod static_text;
 
+pub use disk_links::learn_disk_links;
 pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use fstab::{FstabEntry, read_fstab};
 pub use inspect::inspect;

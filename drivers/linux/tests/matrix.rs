@@ -19,12 +19,14 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 /// What is known of the adapters: hypervisors that keep addresses, clouds that choose new ones, and nothing.
-fn wishes_for(target: &Target) -> Wishes {
-    match target.platform {
+fn wishes_for(target: &Target, adapters: usize) -> Wishes {
+    let mut wishes = match target.platform {
         Platform::HyperV | Platform::VirtualBox => Wishes::NONE,
         Platform::Azure | Platform::Gcp | Platform::Aws => wishes(false),
         _ => wishes(true),
-    }
+    };
+    wishes.network.adapters.truncate(adapters);
+    wishes
 }
 
 fn plan(tree: &GuestTree, guest: &Guest, target: &Target, wishes: &Wishes) -> Plan {
@@ -160,7 +162,7 @@ fn check(
     in_place: bool,
 ) -> Plan {
     let at = format!("{} to {}{}", phony.name, target.id, if in_place { ", in place" } else { "" });
-    let wishes = wishes_for(target);
+    let wishes = wishes_for(target, phony.adapters);
     let mut tree = phony.tree(in_place);
     let plan = self::plan(&tree, guest, target, &wishes);
     for fixup in &plan.fixups {
@@ -197,7 +199,8 @@ fn check(
     for driver in first.drivers.iter().filter(|driver| !driver.in_initramfs) {
         wrong.unless(false, || format!("{at}: kernel {} lacks {}", first.version, driver.module));
     }
-    for facts in [guest, &again] {
+    // Facts from before are what a second run in the same process has.
+    for facts in [Some(&again), Some(guest).filter(|_| !in_place)].into_iter().flatten() {
         let more = self::plan(&tree, facts, target, &wishes);
         for edit in &more.edits {
             wrong.unless(false, || format!("{at}: planned again: {} {}", edit.path, edit.describe()));

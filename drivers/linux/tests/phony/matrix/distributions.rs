@@ -361,7 +361,10 @@ pub static SLES_11: Distribution = Distribution {
             "/etc/sysconfig/bootloader",
             "LOADER_TYPE=\"grub\"\nDEFAULT_APPEND=\"resume={swap} splash=silent showopts\"\nFAILSAFE_APPEND=\"showopts noresume\"\n",
         ),
-        ("/boot/grub/device.map", "(hd0)\t/dev/disk/by-id/scsi-36000c29\n"),
+        (
+            "/boot/grub/device.map",
+            "(hd0)\t/dev/disk/by-id/scsi-36000c290\n(hd1)\t/dev/disk/by-id/scsi-36000c291\n",
+        ),
         ("/etc/grub.conf", "setup --stage2=/boot/grub/stage2 (hd0,0) (hd0,0)\nquit\n"),
     ],
     root: "ext3",

@@ -76,7 +76,7 @@ pub static GUESTS: &[Recipe] = table! {
     AMAZON_2023 BlsEfi Networkd Pinned Kvm Device;
     AMAZON_2023 BlsEfi None Dhcp AwsNitro Device;
     // SUSE: GRUB legacy and ifup in 11, GRUB 2 and wicked since 12, NetworkManager by choice.
-    SLES_11 Grub1 Wicked Fixed Vmware Device;
+    SLES_11 Grub1 Wicked Fixed Vmware ById;
     SLES_11 Grub1 Wicked Fixed Physical Uuid;
     SLES_11 Grub1 Wicked Dhcp XenPv Device;
     SLES_12 Grub2 Wicked Fixed Vmware Device;

@@ -62,6 +62,8 @@ pub enum Root {
     Uuid,
     Label,
     PartUuid,
+    /// udev's links by hardware.
+    ById,
     /// Root and swap are logical volumes.
     Lvm,
 }
@@ -82,6 +84,8 @@ pub struct Phony {
     pub mounts: Vec<(&'static str, MemFs)>,
     /// The disks; inspection adds the rest.
     pub disks: Guest,
+    /// How many network adapters the machine has.
+    pub adapters: usize,
 }
 
 impl Phony {
@@ -140,6 +144,7 @@ impl Recipe {
             // The installers of LVM name /boot by UUID.
             (Root::Lvm, Part::Boot) | (Root::Uuid, _) => format!("UUID={uuid}"),
             (Root::Label, _) => format!("LABEL={label}"),
+            (Root::ById, _) => format!("/dev/disk/by-id/scsi-36000c29{disk}-part{number}"),
             (Root::PartUuid, _) => format!("PARTUUID={}", part_uuid(disk, number)),
             (Root::Device | Root::Lvm, _) => self.source.device(disk, number),
         }
@@ -194,7 +199,13 @@ impl Recipe {
         let mut mounts = vec![("/", root)];
         self.loader.install(self, &mut mounts);
         let disks = self.disks(&mounts);
-        Phony { name: self.name(), mounts, disks }
+        let adapters = if self.addresses == Addresses::Dhcp { 1 } else { 2 };
+        let mut phony = Phony { name: self.name(), mounts, disks, adapters };
+        let tree = phony.tree(false);
+        let fstab = driver_linux::read_fstab(&self.fstab());
+        let root = phony.disks.mounts[0].place;
+        driver_linux::learn_disk_links(&tree, &mut phony.disks, root, &fstab).unwrap();
+        phony
     }
 
     fn fstab(&self) -> String {
