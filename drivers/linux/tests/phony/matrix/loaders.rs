@@ -144,8 +144,8 @@ impl Place<'_> {
         for (version, kernel, initrd) in self.names() {
             self.put(&format!("/{kernel}"), kernel_image(version));
             self.put(&format!("/{initrd}"), image(self.recipe.distribution.maker, version));
-            let packing = if version.starts_with(['2', '3']) { "XZ" } else { "ZSTD" };
-            self.put(&format!("/config-{version}"), format!("CONFIG_RD_{packing}=y\nCONFIG_MODULES=y\n"));
+            // With zstd a file would be packed as well, but its levels for archives take far more memory and time.
+            self.put(&format!("/config-{version}"), "CONFIG_RD_XZ=y\nCONFIG_MODULES=y\n");
         }
         if self.recipe.distribution.images == Images::Suse {
             let (_, kernel, initrd) = self.names().remove(0);
