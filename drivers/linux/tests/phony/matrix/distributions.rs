@@ -14,6 +14,8 @@ pub struct Distribution {
     pub init: Init,
     /// What its kernels have as modules.
     pub modules: &'static [&'static str],
+    /// What is part of its kernels.
+    pub builtin: &'static [&'static str],
     /// Other files of interest.
     pub files: &'static [(&'static str, &'static str)],
     /// /boot is a file system of its own.
@@ -66,6 +68,8 @@ const UBUNTU: &[&str] = &[
     "e1000",
     "e1000e",
 ];
+const UBUNTU_BUILTIN: &[&str] =
+    &["ext4", "sd_mod", "ata_piix", "virtio_pci", "virtio_blk", "xen-blkfront", "xen-netfront"];
 /// 2.6.32 to 3.10, as the vendors keep them.
 const MIDDLE: &[&str] = &[
     "ext4",
@@ -152,6 +156,7 @@ const DEBIAN: Distribution = Distribution {
     maker: Maker::InitramfsTools,
     init: Init::Systemd,
     modules: NEW,
+    builtin: &[],
     files: INITRAMFS_TOOLS,
     boot: false,
     root: "ext4",
@@ -214,6 +219,7 @@ pub static UBUNTU_22: Distribution = Distribution {
     release: &[os_release("NAME=\"Ubuntu\"\nVERSION_ID=\"22.04\"\nID=ubuntu\nID_LIKE=debian\n")],
     kernels: &["5.15.0-126-generic", "5.15.0-25-generic"],
     modules: UBUNTU,
+    builtin: UBUNTU_BUILTIN,
     ..DEBIAN
 };
 pub static UBUNTU_24: Distribution = Distribution {
@@ -221,6 +227,7 @@ pub static UBUNTU_24: Distribution = Distribution {
     release: &[os_release("NAME=\"Ubuntu\"\nVERSION_ID=\"24.04\"\nID=ubuntu\nID_LIKE=debian\n")],
     kernels: &["6.8.0-1021-aws", "6.8.0-1009-aws"],
     modules: UBUNTU,
+    builtin: UBUNTU_BUILTIN,
     ..DEBIAN
 };
 pub static CENTOS_5: Distribution = CENTOS_5_BASE;

@@ -20,6 +20,7 @@ use sources::Source;
 pub const MACS: [&str; 2] = super::distributions::MACS;
 const BOOT: &str = "0c0ffee0-0000-4000-8000-000000000004";
 const ESP: &str = "8A3C-51D7";
+const PERSISTENT_RULES: &str = "/etc/udev/rules.d/70-persistent-net.rules";
 
 /// How kernels and initramfs are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,14 +176,14 @@ impl Recipe {
         }
         root = root.with_file("/etc/fstab", self.fstab()).with_file("/etc/hostname", "app1\n");
         for version in distribution.kernels {
-            root = modules(root, version, distribution.modules);
+            root = modules(root, version, distribution.modules, distribution.builtin);
         }
         root = match distribution.init {
             Init::Systemd => root
                 .with_file("/usr/lib/systemd/systemd", "\x7fELF")
                 .with_file("/usr/lib/udev/rules.d/80-net-setup-link.rules", "# x\n"),
             Init::Upstart | Init::Sysv if self.addresses != Addresses::Dhcp => {
-                root.with_file(driver_linux_persistent(), sources::persistent_rules())
+                root.with_file(PERSISTENT_RULES, sources::persistent_rules())
             }
             _ => root,
         };
@@ -307,10 +308,6 @@ impl Recipe {
     }
 }
 
-fn driver_linux_persistent() -> &'static str {
-    "/etc/udev/rules.d/70-persistent-net.rules"
-}
-
 fn part_uuid(disk: usize, number: u32) -> String {
     format!("8a3c51d{disk}-{number:02x}")
 }
@@ -324,18 +321,10 @@ fn shell(fs: MemFs) -> MemFs {
 }
 
 /// The module folder of a kernel.
-fn modules(fs: MemFs, version: &str, modules: &[&str]) -> MemFs {
+fn modules(fs: MemFs, version: &str, modules: &[&str], builtin: &[&str]) -> MemFs {
     let folder = format!("/usr/lib/modules/{version}");
     let dep: String = modules.iter().map(|m| format!("kernel/drivers/{m}.ko:\n")).collect();
-    let builtin: String = distributions::UBUNTU_22
-        .modules
-        .as_ptr()
-        .eq(&modules.as_ptr())
-        .then(|| ["ext4", "sd_mod", "ata_piix", "virtio_pci", "virtio_blk", "xen-blkfront", "xen-netfront"])
-        .into_iter()
-        .flatten()
-        .map(|m| format!("kernel/drivers/{m}.ko\n"))
-        .collect();
+    let builtin: String = builtin.iter().map(|m| format!("kernel/drivers/{m}.ko\n")).collect();
     let fs = fs
         .with_file(&format!("{folder}/modules.dep"), dep)
         .with_file(&format!("{folder}/modules.builtin"), format!("kernel/fs/builtin_one.ko\n{builtin}"));
