@@ -103,6 +103,7 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
     let root_device = entries.iter().find(|entry| entry.point == "/").map(|entry| entry.device.clone());
     let device = root_device.unwrap_or_default();
     guest.mounts.push(MountFacts { point: "/".into(), device, place: root, kind });
+    driver_linux::learn_disk_links(&tree, guest, root, &entries)?;
     for path in ["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"] {
         if let Some(text) = tree.read_file(path, 1 << 20)? {
             stack::name_arrays(guest, &String::from_utf8_lossy(&text));

@@ -6,7 +6,7 @@ use crate::guest::{DiskFacts, FsFacts, Guest, PartitionFacts, TableKind};
 /// A kernel's name of a disk or partition, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelName {
-    /// `sd`, `hd`, `vd`, `xvd`, `nvme`, `mmcblk`.
+    /// `sd`, `hd`, `vd`, `xvd`, `nvme`, `mmcblk`, `cciss`, `ida`.
     pub prefix: String,
     /// The disk's number, counted from 0: `sda` is 0, `nvme1n1` is 1.
     pub disk: usize,
@@ -31,6 +31,18 @@ pub fn parse_kernel_name(name: &str) -> Option<KernelName> {
             return Some(KernelName { prefix: prefix.into(), disk: disk as usize, partition });
         }
     }
+    // HP's controllers; what they are called on the first one is the disk's number.
+    for prefix in ["cciss", "ida"] {
+        if let Some(rest) = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("/c0d")) {
+            let (disk, rest) = leading_number(rest)?;
+            let partition = match rest.strip_prefix('p') {
+                Some(number) => nonzero(whole_number(number)?)?,
+                None if rest.is_empty() => 0,
+                None => return None,
+            };
+            return Some(KernelName { prefix: prefix.into(), disk: disk as usize, partition });
+        }
+    }
     for prefix in ["xvd", "sd", "hd", "vd"] {
         if let Some(rest) = name.strip_prefix(prefix) {
             let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
@@ -40,6 +52,17 @@ pub fn parse_kernel_name(name: &str) -> Option<KernelName> {
         }
     }
     None
+}
+
+/// Takes `/dev/disk/by-id/ata-X-part2` apart: the link of the disk, and the partition's number, 0 for the disk. `None` for other
+/// names.
+#[must_use]
+pub fn parse_hardware_link(path: &str) -> Option<(&str, u32)> {
+    ["/dev/disk/by-id/", "/dev/disk/by-path/"].iter().find(|folder| path.starts_with(**folder))?;
+    match path.rsplit_once("-part").map(|(disk, number)| (disk, whole_number(number))) {
+        Some((disk, Some(number))) => Some((disk, nonzero(number)?)),
+        _ => Some((path, 0)),
+    }
 }
 
 fn leading_number(text: &str) -> Option<(u32, &str)> {
@@ -87,6 +110,10 @@ pub(crate) fn resolve(guest: &Guest, spec: &str) -> Option<VolumeId> {
     if spec.starts_with("/dev/") && guest.volumes.iter().any(named) {
         let found = (0..).zip(&guest.volumes).filter(|(_, volume)| named(volume));
         return only(found.map(|(volume, _)| VolumeId::Mapped { volume }));
+    }
+    if let Some((link, partition)) = parse_hardware_link(spec) {
+        let disk = guest.disks.iter().position(|disk| disk.links.iter().any(|known| known == link))?;
+        return guest.partition((disk, partition)).map(|_| (disk, partition).into());
     }
     let name = parse_kernel_name(spec)?;
     if let Some(disk) = disk_called(guest, &name) {

@@ -34,6 +34,9 @@ pub struct DiskFacts {
     pub size: u64,
     /// What the source machine calls the disk (`/dev/sdf`), where its description says so.
     pub device_name: Option<String>,
+    /// Links of udev that the guest's own files tie to this disk (`/dev/disk/by-id/scsi-36000c29`), without `-partN`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// The partition table.
     pub table: TableKind,
     /// MBR signature (`0x1234abcd`) or GPT disk GUID.
@@ -244,7 +247,8 @@ impl Guest {
 
     /// Which partition or volume a device specification of fstab, crypttab or a kernel command line means.
     ///
-    /// Understands `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/disk/by-*`, the names of
+    /// Understands `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, `/dev/disk/by-*` (names of hardware where
+    /// [`DiskFacts::links`] has them), the names of
     /// [`VolumeFacts::devices`] and kernel names: the letter or
     /// number of a kernel name is the disk's place in the machine (`sdb2`, `xvdb2`, `nvme1n1p2` are disk 1). The
     /// letters of `sd` and `xvd` are those of [`DiskFacts::device_name`] where every disk has one: EC2 begins its

@@ -3,6 +3,7 @@
 use crate::{DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 use format_core::{Error, Result};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A file system in memory, to build phony guests for tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +84,9 @@ impl GuestFs for MemFs {
     }
 
     fn metadata(&self, path: &str) -> Result<Option<FileMeta>> {
-        let inode = self.nodes.keys().position(|key| key == path).unwrap_or_default() as u64 + 12;
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let inode = hasher.finish();
         let meta = |kind, size: usize, o: Ownership| FileMeta {
             kind,
             size: size as u64,
@@ -115,7 +118,8 @@ impl GuestFs for MemFs {
             };
             Some(DirEntry { name, kind })
         };
-        Ok(self.nodes.iter().filter_map(entry).collect())
+        let below = self.nodes.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
+        Ok(below.filter_map(entry).collect())
     }
 
     fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {

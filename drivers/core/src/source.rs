@@ -40,17 +40,9 @@ impl SourceFacts {
     /// Judges `signs`.
     #[must_use]
     pub fn from_signs(signs: Vec<PlatformSign>) -> Self {
-        let recorded = signs.iter().any(|sign| sign.strength == Strength::Recorded);
-        let best = if recorded { Strength::Recorded } else { Strength::Installed };
-        let mut left: Option<Vec<Platform>> = None;
-        for sign in signs.iter().filter(|sign| sign.strength == best) {
-            match &mut left {
-                None => left = Some(sign.platforms.clone()),
-                Some(left) => left.retain(|platform| sign.platforms.contains(platform)),
-            }
-        }
-        let platform = match left.as_deref() {
-            Some([only]) => Some(*only),
+        let (left, recorded) = fitting(&signs);
+        let platform = match left.as_slice() {
+            [only] => Some(*only),
             _ => None,
         };
         Self { platform, recorded: recorded && platform.is_some(), signs }
@@ -66,9 +58,28 @@ impl SourceFacts {
                 format!("{} (it ran there: {})", platform.name(), found.join(", "))
             }
             (Some(platform), found) => format!("probably {} ({})", platform.name(), found.join(", ")),
-            (None, found) => format!("unknown: the signs do not agree ({})", found.join(", ")),
+            (None, found) => {
+                let (left, _) = fitting(&self.signs);
+                let names: Vec<&str> = left.into_iter().map(Platform::name).collect();
+                match names.is_empty() {
+                    true => format!("unknown: the signs do not agree ({})", found.join(", ")),
+                    false => format!("{} ({})", names.join(" or "), found.join(", ")),
+                }
+            }
         }
     }
+}
+
+/// The platforms that fit all signs of the best strength there is, and whether that is of records.
+fn fitting(signs: &[PlatformSign]) -> (Vec<Platform>, bool) {
+    let recorded = signs.iter().any(|sign| sign.strength == Strength::Recorded);
+    let best = if recorded { Strength::Recorded } else { Strength::Installed };
+    let mut best = signs.iter().filter(|sign| sign.strength == best);
+    let mut left = best.next().map(|sign| sign.platforms.clone()).unwrap_or_default();
+    for sign in best {
+        left.retain(|platform| sign.platforms.contains(platform));
+    }
+    (left, recorded)
 }
 
 #[cfg(test)]
@@ -87,7 +98,7 @@ mod tests {
             (vec![], None, false, "unknown: nothing"),
             (vec![sign(&[Aws], Installed)], Some(Aws), false, "probably Amazon EC2"),
             (vec![sign(&[Aws], Recorded), sign(&[Vmware], Installed)], Some(Aws), true, "Amazon EC2 (it ran"),
-            (vec![sign(&[HyperV, Azure], Recorded)], None, false, "unknown: the signs"),
+            (vec![sign(&[HyperV, Azure], Recorded)], None, false, "Hyper-V or Microsoft Azure (x)"),
             (
                 vec![sign(&[HyperV, Azure], Recorded), sign(&[Azure], Recorded)],
                 Some(Azure),

@@ -15,9 +15,10 @@ use crate::early::{self, Early};
 use crate::error::{Error, Result};
 use crate::index_files;
 use crate::input::Input;
-use crate::listing::{FileKind, Listing, ModuleForm, split_version};
+use crate::listing::{FileKind, Listing, Maker, ModuleForm, split_version};
 use crate::lz4_legacy;
 use crate::modules::{Closure, Module, ModuleIndex, ModuleSource, ModuleState, module_name};
+use crate::nash;
 use crate::segment::{self, Compression, Segment};
 
 /// Largest module after unpacking, in bytes.
@@ -122,6 +123,11 @@ pub fn plan(
     let mut addition = Addition::new(listing);
     let mut modules = Vec::new();
     let mut notes = Vec::new();
+    if listing.builder().maker == Maker::Nash {
+        modules = add_to_script(&mut addition, listing, version, source, &need.absent)?;
+        need.absent.clear();
+        need.reindex = false;
+    }
     if !need.absent.is_empty() || need.reindex {
         let root = listing.module_root(version);
         if split_version(&format!("{root}/")) != Some((version, "")) {
@@ -184,6 +190,34 @@ fn check_version(listing: &Listing, version: &str) -> Result<()> {
     Err(Error::OtherKernel { found, wanted: version.to_owned() })
 }
 
+/// An image whose script names each module: they lie beside the others, and the script loads them too.
+fn add_to_script(
+    addition: &mut Addition<'_>,
+    listing: &Listing,
+    version: &str,
+    source: &dyn ModuleSource,
+    absent: &[Module],
+) -> Result<Vec<Added>> {
+    if absent.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut modules = Vec::new();
+    for module in absent {
+        let (relative, bytes) = load_module(listing, version, source, module)?;
+        let file = relative.rsplit('/').next().unwrap_or(&relative);
+        modules.push(addition.add(format!("{}/{file}", listing.resolve("lib")), bytes));
+    }
+    let paths: Vec<String> = modules.iter().map(|module| module.path.clone()).collect();
+    let script = listing.content(nash::SCRIPT).unwrap_or_default();
+    let content = nash::with_modules(script, &paths).ok_or(Error::EarlyList {
+        path: nash::SCRIPT.to_owned(),
+        reason: "it has no place where more modules could be loaded",
+    })?;
+    let added = addition.add(nash::SCRIPT.to_owned(), content);
+    addition.reported.push(added);
+    Ok(modules)
+}
+
 /// Only what is a file: a built-in driver needs no loading, a missing one cannot be loaded.
 fn early_names(index: &ModuleIndex, names: &[&str]) -> Vec<String> {
     let mut seen = BTreeSet::new();
@@ -203,6 +237,12 @@ struct Need {
 
 fn need(listing: &Listing, version: &str, closure: &Closure) -> Need {
     let mut need = Need { absent: Vec::new(), present: Vec::new(), reindex: false };
+    if listing.builder().maker == Maker::Nash {
+        let (present, absent) =
+            closure.files.iter().cloned().partition(|m: &Module| listing.loads(version, &m.name));
+        let names = |modules: Vec<Module>| modules.into_iter().map(|module| module.name).collect();
+        return Need { absent, present: names(present), reindex: false };
+    }
     let listed = index_files::image_index(listing, version);
     let has_bin = listing.indexes(version).contains(&"modules.dep.bin");
     for module in &closure.files {
@@ -310,7 +350,11 @@ impl<'l> Addition<'l> {
                 Some(FileKind::File { links, .. }) if *links > 1 => writer.symlink(path, ".")?,
                 _ => {}
             }
-            writer.file(path, content)?;
+            // The script is what the kernel runs.
+            match path == nash::SCRIPT {
+                true => writer.program(path, content)?,
+                false => writer.file(path, content)?,
+            }
         }
         writer.finish()
     }

@@ -164,6 +164,7 @@ impl Collector<'_> {
 
 fn is_kept(path: &str) -> bool {
     KEPT.contains(&path)
+        || path == crate::nash::SCRIPT
         || path.starts_with(KEPT_FOLDER)
         || split_version(path).is_some_and(|(_, rest)| rest == "modules.dep")
 }

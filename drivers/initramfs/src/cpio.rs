@@ -132,6 +132,14 @@ impl Writer {
         self.entry(path, S_IFREG | 0o644, 1, self.mtime, content)
     }
 
+    /// Adds a program (mode 0755).
+    ///
+    /// # Errors
+    /// As [`Writer::file`].
+    pub fn program(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        self.entry(path, S_IFREG | 0o755, 1, self.mtime, content)
+    }
+
     /// Adds a symbolic link.
     ///
     /// # Errors

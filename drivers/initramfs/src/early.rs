@@ -38,7 +38,7 @@ pub(crate) fn extend(listing: &Listing, names: &[String]) -> Result<Early> {
         Maker::InitramfsTools => "conf/modules",
         Maker::Dracut => "etc/cmdline.d/20-force_drivers.conf",
         Maker::Mkinitcpio => "config",
-        Maker::Mkinitfs | Maker::Unknown => return Ok(Early::NoList),
+        Maker::Mkinitfs | Maker::Nash | Maker::Unknown => return Ok(Early::NoList),
     };
     if listing.resolve(path) != path {
         return Err(Error::EarlyList { path: path.to_owned(), reason: "a symbolic link leads elsewhere" });

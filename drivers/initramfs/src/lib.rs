@@ -41,6 +41,7 @@ mod kmod_index;
 pub mod listing;
 mod lz4_legacy;
 pub mod modules;
+mod nash;
 pub mod segment;
 pub mod shrink;
 

@@ -6,6 +6,7 @@ use std::io::Read;
 use crate::collect::{collect, follow};
 use crate::error::Result;
 use crate::modules::{INDEX_FILES, module_name};
+use crate::nash;
 use crate::segment::{Limits, Segment};
 
 /// Kind of an entry.
@@ -89,6 +90,8 @@ pub enum Maker {
     Mkinitcpio,
     /// Alpine.
     Mkinitfs,
+    /// RHEL 5: mkinitrd with nash.
+    Nash,
     /// None of these.
     Unknown,
 }
@@ -171,6 +174,16 @@ impl Listing {
         self.modules.iter().find(|m| m.version == version && m.name == name)
     }
 
+    /// Whether the image loads a module when its device is there: it holds it, and where a script names what is loaded, that
+    /// names it.
+    #[must_use]
+    pub fn loads(&self, version: &str, name: &str) -> bool {
+        match self.content(nash::SCRIPT).filter(|script| nash::is_script(script)) {
+            Some(script) => nash::loaded(script).contains(&module_name(name)),
+            None => self.module(version, name).is_some(),
+        }
+    }
+
     /// Kernel versions that have modules or indexes in the image.
     #[must_use]
     pub fn versions(&self) -> BTreeSet<&str> {
@@ -207,6 +220,9 @@ impl Listing {
         let release = ["etc/initrd-release", "usr/lib/initrd-release"]
             .into_iter()
             .find(|path| self.content(path).is_some_and(|text| contains(text, b"dracut")));
+        if self.content(nash::SCRIPT).is_some_and(nash::is_script) {
+            return Builder { maker: Maker::Nash, evidence: nash::SCRIPT };
+        }
         EVIDENCE
             .into_iter()
             .find(|(path, _)| self.entries.contains_key(*path))

@@ -376,3 +376,29 @@ proptest! {
         prop_assert_eq!(run(&new, &guest(), &request).unwrap().plan, Plan::Nothing);
     }
 }
+
+#[test]
+fn a_script_of_nash_loads_what_is_added() {
+    let script = "#!/bin/nash\ninsmod /lib/ext3.ko\nmkblkdevs\nmkrootdev -t ext3 -o defaults,ro /dev/sda1\n";
+    let old = image(&[
+        ("bin", None),
+        ("bin/nash", Some("x")),
+        ("init", Some(script)),
+        ("lib", None),
+        ("lib/ext3.ko", Some("y")),
+    ]);
+    let listing = Listing::from_image(old.as_slice(), &Limits::default()).unwrap();
+    assert_eq!(listing.builder().maker, driver_initramfs::Maker::Nash);
+    assert!(listing.loads("1", "ext3") && !listing.loads("1", "hv_storvsc"));
+    let request = Request { version: "1", wanted: &["hv_storvsc", "sd_mod"], load_early: &[] };
+    let outcome = plan(&old, &listing, &guest(), &request).unwrap();
+    let paths: Vec<_> = outcome.modules.iter().map(|added| added.path.as_str()).collect();
+    assert_eq!(paths, ["lib/hv_vmbus.ko", "lib/hv_storvsc.ko"]);
+    let new = outcome.plan.into_image(old);
+    let listing = Listing::from_image(new.as_slice(), &Limits::default()).unwrap();
+    let init = String::from_utf8(listing.content("init").unwrap().to_vec()).unwrap();
+    assert!(init.contains("insmod /lib/hv_vmbus.ko\necho \"Loading hv_storvsc.ko module\"\ninsmod /lib/hv_storvsc.ko\nmkblkdevs\n"), "{init}");
+    let again = plan(&new, &listing, &guest(), &request).unwrap();
+    assert_eq!(again.plan, Plan::Nothing);
+    assert_eq!(again.present, ["hv_vmbus", "hv_storvsc"]);
+}

@@ -1,6 +1,7 @@
 //! Looks at a Linux guest: facts only.
 
 use crate::kernels;
+use crate::loader_files;
 use crate::os_release::{
     OsRelease, elf_machine, parse_lsb_release, parse_os_release, parse_release_line, parse_version_file,
 };
@@ -123,24 +124,8 @@ fn boot_loader(tree: &GuestTree, obstacles: &mut Vec<String>) -> Result<Option<S
     if unified.iter().any(|entry| entry.name.to_ascii_lowercase().ends_with(".efi")) {
         obstacles.push("unified kernel images in /boot/efi/EFI/Linux cannot be extended with drivers".into());
     }
-    let known = [
-        ("/boot/grub2/grub.cfg", "grub2"),
-        ("/boot/grub/grub.cfg", "grub2"),
-        ("/boot/grub/menu.lst", "grub1"),
-        ("/boot/grub/grub.conf", "grub1"),
-        ("/boot/efi/loader/loader.conf", "systemd-boot"),
-        ("/boot/loader/loader.conf", "systemd-boot"),
-        ("/efi/loader/loader.conf", "systemd-boot"),
-        ("/boot/extlinux/extlinux.conf", "extlinux"),
-        ("/boot/syslinux/syslinux.cfg", "syslinux"),
-    ];
-    for (path, loader) in known {
-        if kind_of(tree, path)? == Some(FileKind::File) {
-            if loader == "syslinux" {
-                obstacles.push(format!("boot loader {loader} ({path}): its configuration is not edited"));
-            }
-            return Ok(Some(loader.into()));
-        }
+    if let Some((loader, _)) = loader_files::loader(tree)? {
+        return Ok(Some(loader.into()));
     }
     obstacles.push("no boot loader configuration was found below /boot".into());
     Ok(None)

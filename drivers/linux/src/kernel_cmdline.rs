@@ -127,6 +127,21 @@ fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
             // The early boot would wait for a swap area that never comes.
             Name::Lost(_) => Word::Drop,
         }),
+        // `boot=` is what dracut's check of FIPS waits for, `mount.usr=` is /usr of its own (dracut.cmdline(7),
+        // systemd-fstab-generator(8)).
+        "boot" | "mount.usr" => Ok(match stable_name(rules.guest, device, None) {
+            Name::New(name) => Word::Replace(format!("{key}={name}")),
+            Name::Stable | Name::Lost(_) => Word::Keep,
+        }),
+        // The container, a name, and options (Arch's encrypt hook); a file on the second device (rd.luks.key of
+        // systemd-cryptsetup-generator(8)).
+        "cryptdevice" | "rd.luks.key" => {
+            let part = device.split(':').find(|part| depends_on_hardware(part));
+            Ok(match part.map(|part| (part, stable_name(rules.guest, part, None))) {
+                Some((part, Name::New(name))) => Word::Replace(word.replacen(part, &name, 1)),
+                _ => Word::Keep,
+            })
+        }
         _ => Ok(Word::Keep),
     }
 }
@@ -217,6 +232,17 @@ mod tests {
                 "root=UUID=x root=PARTUUID=y root=/dev/mapper/z",
             ),
             ("resume=/dev/xvda2 a", "resume=UUID=s a"),
+            ("fips=1 boot=/dev/xvda1", "fips=1 boot=UUID=r"),
+            ("boot=/dev/xvdf1 mount.usr=/dev/xvda1", "boot=/dev/xvdf1 mount.usr=UUID=r"),
+            ("cryptdevice=/dev/xvda1:root:allow-discards", "cryptdevice=UUID=r:root:allow-discards"),
+            (
+                "rd.luks.key=/key:/dev/xvda1 cryptdevice=UUID=x:root",
+                "rd.luks.key=/key:UUID=r cryptdevice=UUID=x:root",
+            ),
+            (
+                "rd.lvm.lv=vg/root rd.md.uuid=1:2 rd.luks.uuid=luks-x",
+                "rd.lvm.lv=vg/root rd.md.uuid=1:2 rd.luks.uuid=luks-x",
+            ),
             ("resume=/dev/xvdf a", "a"),
             ("console=hvc0 ro", "ro"),
             ("ro console=xvc0", "ro"),

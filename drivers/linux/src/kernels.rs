@@ -1,8 +1,9 @@
 //! The installed kernels, their drivers, and which of them starts by default.
 
-use crate::boot_menu::{Entry, Menu, grubenv_value, parse_bls_entry, parse_grub_cfg};
-use crate::inspect::{kind_of, text};
+use crate::inspect::kind_of;
+use crate::kernel_image;
 use crate::module_source::GuestModules;
+use crate::offers::{Offers, file_name, first_file, in_tree};
 use driver_core::{DriverFacts, DriverState, FileKind, GuestTree, KernelFacts};
 use driver_initramfs::{Limits, Listing, Maker, ModuleIndex, ModuleState};
 use format_core::{ErrorKind, Result};
@@ -10,6 +11,11 @@ use std::cmp::Ordering;
 
 /// Larger initramfs images are not read.
 pub(crate) const INITRAMFS_LIMIT: u64 = 512 << 20;
+
+/// Larger kernel images are not read for their version.
+const IMAGE_LIMIT: u64 = 128 << 20;
+/// More kernels without version in their name than any system keeps.
+const MAX_UNNAMED: usize = 8;
 
 /// More kernels than any system keeps; the rest of a hostile folder is not looked at.
 const MAX_KERNELS: usize = 64;
@@ -21,23 +27,30 @@ pub(crate) fn find(
     obstacles: &mut Vec<String>,
 ) -> Result<(Vec<KernelFacts>, Option<String>)> {
     let menu = Offers::load(tree)?;
-    let mut kernels = Vec::new();
+    let mut versions = Vec::new();
     for folder in tree.read_dir("/lib/modules")? {
         let version = folder.name;
         let index = format!("/lib/modules/{version}/modules.dep");
         if is_special(&version) || kind_of(tree, &index)? != Some(FileKind::File) {
             continue;
         }
-        if kernels.len() == MAX_KERNELS {
+        if versions.len() == MAX_KERNELS {
             obstacles.push(format!("only the first {MAX_KERNELS} kernels were looked at"));
             break;
         }
-        kernels.push(files_of(tree, version, &menu)?);
+        versions.push(version);
+    }
+    let unnamed = unnamed_images(tree, &versions, &menu)?;
+    let mut kernels = Vec::new();
+    for version in versions {
+        kernels.push(files_of(tree, version, &menu, &unnamed)?);
     }
     let chosen = menu.default_kernel(tree)?;
     let known = choose_default(&mut kernels, chosen.as_deref());
-    if let Some(version) = menu.default_entry().map(|entry| &entry.version) {
-        put_first(&mut kernels, version);
+    let of_pattern =
+        kernels.iter().position(|kernel| menu.is_chosen(&kernel.version, kernel.image.as_deref()));
+    if let Some(place) = of_pattern {
+        put_first(&mut kernels, place);
     }
     if !known {
         let name = chosen.as_deref().unwrap_or_default();
@@ -54,12 +67,16 @@ fn is_special(version: &str) -> bool {
     ["debug", "-dbg", "rescue", "kdump"].iter().any(|word| version.contains(word))
 }
 
-fn files_of(tree: &GuestTree, version: String, menu: &Offers) -> Result<KernelFacts> {
+fn files_of(
+    tree: &GuestTree,
+    version: String,
+    menu: &Offers,
+    unnamed: &[(String, String)],
+) -> Result<KernelFacts> {
     // What a loader entry names is what starts, whatever lies in /boot besides.
     let entry = menu.entry_of_version(&version);
     let in_entry = |path: Option<&String>| -> Vec<String> {
-        let root = entry.map(|entry| entry.root.as_str()).unwrap_or_default();
-        path.into_iter().flat_map(|path| [format!("{root}{path}"), path.clone()]).collect()
+        entry.zip(path).map(|(entry, path)| in_tree(entry, path)).unwrap_or_default()
     };
     let mut images = in_entry(entry.and_then(|entry| entry.kernel.as_ref()));
     images.extend([
@@ -67,32 +84,67 @@ fn files_of(tree: &GuestTree, version: String, menu: &Offers) -> Result<KernelFa
         format!("/boot/vmlinux-{version}"),
         format!("/boot/Image-{version}"),
         format!("/boot/kernel-{version}"),
-        format!("/lib/modules/{version}/vmlinuz"),
     ]);
+    images.extend(unnamed.iter().filter(|(of, _)| *of == version).map(|(_, path)| path.clone()));
+    images.push(format!("/lib/modules/{version}/vmlinuz"));
     let image = first_file(tree, &images)?;
     let mut names = in_entry(entry.and_then(|entry| entry.initrd.as_ref()));
-    names.extend([
-        format!("/boot/initrd.img-{version}"),
-        format!("/boot/initramfs-{version}.img"),
-        format!("/boot/initrd-{version}"),
-        format!("/boot/initrd-{version}.img"),
-        format!("/boot/initramfs-{version}"),
-    ]);
-    // A name of its own: only the menu knows it.
-    if let Some(entry) = image.as_deref().and_then(|image| menu.entry_of(image)) {
-        names.extend(entry.initrd.iter().flat_map(|path| [format!("/boot{path}"), path.clone()]));
+    names.extend(initramfs_names(&version));
+    // A name of its own: the menu knows it, or it is that of the kernel.
+    if let Some(image) = image.as_deref() {
+        if let Some((entry, initrd)) = menu.entry_of(image).and_then(|e| Some((e, e.initrd.as_ref()?))) {
+            names.extend(in_tree(entry, initrd));
+        }
+        if let Some(flavour) = file_name(image).strip_prefix("vmlinuz-") {
+            names.extend(initramfs_names(flavour));
+        }
     }
     let initramfs = first_file(tree, &names)?;
     Ok(KernelFacts { version, image, initramfs, ..KernelFacts::default() })
 }
 
-fn first_file(tree: &GuestTree, paths: &[String]) -> Result<Option<String>> {
-    for path in paths.iter().filter(|path| path.starts_with('/')) {
-        if kind_of(tree, path)? == Some(FileKind::File) {
-            return Ok(Some(path.clone()));
+fn initramfs_names(version: &str) -> [String; 5] {
+    [
+        format!("/boot/initrd.img-{version}"),
+        format!("/boot/initramfs-{version}.img"),
+        format!("/boot/initrd-{version}"),
+        format!("/boot/initrd-{version}.img"),
+        format!("/boot/initramfs-{version}"),
+    ]
+}
+
+/// Images whose names do not say of which kernel they are (Arch's `vmlinuz-linux`, Alpine's `vmlinuz-lts`): the version in their
+/// head, and the path.
+fn unnamed_images(tree: &GuestTree, versions: &[String], menu: &Offers) -> Result<Vec<(String, String)>> {
+    let mut paths = Vec::new();
+    for entry in menu.all() {
+        paths.extend(first_file(
+            tree,
+            &entry.kernel.iter().flat_map(|path| in_tree(entry, path)).collect::<Vec<_>>(),
+        )?);
+    }
+    for entry in tree.read_dir("/boot").unwrap_or_default() {
+        if ["vmlinuz", "bzImage", "kernel"].iter().any(|start| entry.name.starts_with(start)) {
+            paths.push(format!("/boot/{}", entry.name));
         }
     }
-    Ok(None)
+    // A link leads to a name that says it, as a rule.
+    let real = paths.iter().map(|path| tree.canonical(path, true));
+    let mut paths = real.filter(Result::is_ok).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    paths.dedup();
+    // The name, or the folder of kernel-install(8), says it.
+    paths.retain(|path| !versions.iter().any(|version| path.contains(version.as_str())));
+    let mut found = Vec::new();
+    for path in paths.into_iter().take(MAX_UNNAMED) {
+        let image = match tree.read_file(&path, IMAGE_LIMIT) {
+            Ok(image) => image.unwrap_or_default(),
+            Err(e) if matches!(e.kind(), ErrorKind::Limit | ErrorKind::Usage) => continue,
+            Err(e) => return Err(e.context(format!("read {path}"))),
+        };
+        found.extend(kernel_image::version(&image).map(|version| (version, path)));
+    }
+    Ok(found)
 }
 
 /// Driver states of one kernel. Reads its initramfs.
@@ -147,7 +199,7 @@ fn driver(index: &ModuleIndex, listing: Option<&Listing>, version: &str, module:
         ModuleState::Module(_) => DriverState::Module,
         ModuleState::Missing => DriverState::Missing,
     };
-    let listed = listing.is_some_and(|listing| listing.module(version, module).is_some());
+    let listed = listing.is_some_and(|listing| listing.loads(version, module));
     DriverFacts {
         module: module.replace('-', "_"),
         state,
@@ -161,108 +213,10 @@ fn maker_name(maker: Maker) -> Option<String> {
         Maker::Dracut => "dracut",
         Maker::Mkinitcpio => "mkinitcpio",
         Maker::Mkinitfs => "mkinitfs",
+        Maker::Nash => "mkinitrd",
         Maker::Unknown => return None,
     };
     Some(name.into())
-}
-
-/// Where loader entries may be, and where the partition that holds them is mounted.
-const ENTRY_ROOTS: [&str; 3] = ["/boot", "/boot/efi", "/efi"];
-
-/// What the boot loader offers.
-struct Offers {
-    menu: Menu,
-    bls: Vec<Entry>,
-    saved: Option<String>,
-    /// systemd-boot's pattern for the entry that it starts; `None` where the loader is another.
-    pattern: Option<String>,
-}
-
-impl Offers {
-    fn load(tree: &GuestTree) -> Result<Self> {
-        let first = |paths: [&str; 2]| -> Result<Option<String>> {
-            for path in paths {
-                if let Some(found) = text(tree, path)? {
-                    return Ok(Some(found));
-                }
-            }
-            Ok(None)
-        };
-        let menu = first(["/boot/grub2/grub.cfg", "/boot/grub/grub.cfg"])?;
-        let environment = first(["/boot/grub2/grubenv", "/boot/grub/grubenv"])?.unwrap_or_default();
-        let (mut bls, mut pattern) = (Vec::new(), None);
-        for root in ENTRY_ROOTS {
-            let folder = format!("{root}/loader/entries");
-            for file in tree.read_dir(&folder).unwrap_or_default() {
-                let Some(id) = file.name.strip_suffix(".conf") else { continue };
-                if let Some(text) = text(tree, &format!("{folder}/{}", file.name))? {
-                    bls.push(Entry { root: root.into(), ..parse_bls_entry(id, &text) });
-                }
-            }
-            let settings = text(tree, &format!("{root}/loader/loader.conf"))?;
-            if let Some(settings) = settings.filter(|_| menu.is_none()) {
-                let value = |line: &str| Some(line.trim().strip_prefix("default")?.trim().to_owned());
-                pattern.get_or_insert(settings.lines().find_map(value).unwrap_or_default());
-            }
-        }
-        Ok(Self {
-            pattern,
-            menu: menu.as_deref().map(parse_grub_cfg).unwrap_or_default(),
-            bls,
-            saved: grubenv_value(&environment, "saved_entry").map(str::to_owned),
-        })
-    }
-
-    /// The file name of the kernel that starts when nobody chooses. Links such as `/vmlinuz` are followed.
-    fn default_kernel(&self, tree: &GuestTree) -> Result<Option<String>> {
-        // A path with a variable in it is known to the loader alone.
-        let Some(path) = self.default_path().filter(|path| !path.contains('$')) else { return Ok(None) };
-        let found = first_file(tree, &[format!("/boot{path}"), path.to_owned()])?;
-        let real = found.map(|path| tree.canonical(&path, true)).transpose()?;
-        Ok(Some(file_name(real.as_deref().unwrap_or(path)).to_owned()))
-    }
-
-    /// The same as the loader names it.
-    fn default_path(&self) -> Option<&str> {
-        let saved = self.saved.as_deref();
-        let entry = if self.menu.uses_bls {
-            saved.and_then(|saved| self.bls.iter().find(|entry| entry.id == saved))
-        } else {
-            let fixed = Some(self.menu.default.as_str()).filter(|choice| !choice.is_empty());
-            let chosen = fixed.or(saved).and_then(|choice| self.menu.find(choice));
-            chosen.or_else(|| self.menu.find("0"))
-        };
-        entry?.kernel.as_deref()
-    }
-
-    /// The entry that systemd-boot starts: the newest that its pattern fits (loader.conf(5), "default"), if any does.
-    fn default_entry(&self) -> Option<&Entry> {
-        let pattern = self.pattern.as_deref().filter(|pattern| !pattern.is_empty())?;
-        let pattern = pattern.strip_suffix(".conf").unwrap_or(pattern);
-        let fits = |entry: &&Entry| matches(pattern.as_bytes(), entry.id.as_bytes());
-        self.bls.iter().filter(fits).max_by(|a, b| compare_versions(&a.version, &b.version))
-    }
-
-    /// The loader entry of a kernel. kernel-install(8) puts it and its initramfs into a folder with the version's name.
-    fn entry_of_version(&self, version: &str) -> Option<&Entry> {
-        let in_path = |path: &String| path.split('/').any(|part| part == version);
-        self.bls.iter().find(|entry| entry.version == version || entry.kernel.as_ref().is_some_and(in_path))
-    }
-
-    fn entry_of(&self, image: &str) -> Option<&Entry> {
-        fn search<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
-            entries.iter().find_map(|entry| {
-                let own = entry.kernel.as_deref().is_some_and(|kernel| file_name(kernel) == name);
-                if own { Some(entry) } else { search(&entry.children, name) }
-            })
-        }
-        let name = file_name(image);
-        search(&self.menu.entries, name).or_else(|| search(&self.bls, name))
-    }
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Marks the default kernel and puts it first; without a menu that names one it is the newest with an image. `false`
@@ -286,9 +240,8 @@ fn choose_default(kernels: &mut [KernelFacts], named: Option<&str>) -> bool {
     known || kernels.is_empty()
 }
 
-/// Makes the kernel with that version the default, if there is one.
-fn put_first(kernels: &mut [KernelFacts], version: &str) {
-    let Some(place) = kernels.iter().position(|kernel| kernel.version == version) else { return };
+/// Makes the kernel at that place the default.
+fn put_first(kernels: &mut [KernelFacts], place: usize) {
     kernels.iter_mut().for_each(|kernel| kernel.default = false);
     if let Some(front) = kernels.get_mut(..=place) {
         front.rotate_right(1);
@@ -298,29 +251,8 @@ fn put_first(kernels: &mut [KernelFacts], version: &str) {
     }
 }
 
-/// Whether `text` fits a pattern with `*` and `?`.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut text_at, mut star) = (0, 0, None);
-    while text_at < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, text_at));
-                at += 1;
-            }
-            Some(b'?') => (at, text_at) = (at + 1, text_at + 1),
-            Some(wanted) if text.get(text_at) == Some(wanted) => (at, text_at) = (at + 1, text_at + 1),
-            _ => {
-                let Some((star_at, from)) = star else { return false };
-                star = Some((star_at, from + 1));
-                (at, text_at) = (star_at + 1, from + 1);
-            }
-        }
-    }
-    pattern.iter().skip(at).all(|&byte| byte == b'*')
-}
-
 /// Compares versions as people read them: numbers by value, everything else by letter.
-fn compare_versions(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
         let (part_a, rest_a) = leading_part(a);
@@ -346,22 +278,6 @@ fn leading_part(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_fit_as_a_shell_has_them() {
-        for (pattern, text, fits) in [
-            ("abc-*", "abc-6.1", true),
-            ("*", "", true),
-            ("a*c*e", "abcde", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("", "a", false),
-            ("*b", "abab", true),
-            ("*x", "abab", false),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn versions_compare_as_people_read_them() {

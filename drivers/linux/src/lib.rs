@@ -13,13 +13,16 @@
 
 mod boot_menu;
 mod config_file;
+mod disk_links;
 mod fixups;
 mod fstab;
 mod ini;
 mod inspect;
 mod kernel_cmdline;
 mod kernel_config;
+mod kernel_image;
 mod kernels;
+mod loader_files;
 mod lvm_conf;
 mod mdadm_conf;
 mod module_source;
@@ -28,12 +31,15 @@ mod net_rules;
 mod netplan_text;
 mod nic_names;
 mod nic_plan;
+mod offers;
+mod old_menus;
 mod os_release;
 mod services;
 mod source_platform;
 mod stable_name;
 mod static_text;
 
+pub use disk_links::learn_disk_links;
 pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use fstab::{FstabEntry, read_fstab};
 pub use inspect::inspect;

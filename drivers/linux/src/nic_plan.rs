@@ -158,6 +158,10 @@ fn decide(nic: Nic, place: usize, mac: Option<Mac>, naming: &Naming, alone: bool
             Some(given) if given == name || is_counted(&name) => {
                 return Some(Change { nic, name: Some(given), pin, held: Held::Target });
             }
+            None if name.starts_with("eth") && is_counted(&name) => {
+                let name = Some(format!("eth{place}"));
+                return Some(Change { nic, name, pin, held: Held::Address(mac) });
+            }
             _ => Held::Address(mac),
         };
         return Some(Change { nic, name: Some(name), pin, held });
@@ -395,5 +399,16 @@ mod tests {
         let nameless = Nic { name: None, ..nic("x", Some(1)) };
         let change = decide(nameless, 0, None, &Naming::Unknown, true).unwrap();
         assert_eq!((change.name.as_deref(), change.held), (Some("eth0"), Held::Alone));
+    }
+
+    #[test]
+    fn names_that_the_kernel_gives_are_those_of_the_place() {
+        let address = Some(mac(1));
+        let change = decide(nic("eth1", None), 0, address, &Naming::Unknown, false).unwrap();
+        assert_eq!((change.name.as_deref(), change.held), (Some("eth0"), Held::Address(mac(1))));
+        let change = decide(nic("ens5", None), 0, address, &Naming::Unknown, false).unwrap();
+        assert_eq!((change.name.as_deref(), change.held), (Some("ens5"), Held::Address(mac(1))));
+        let change = decide(nic("eth1", None), 0, address, &Naming::Counted("eth"), false).unwrap();
+        assert_eq!((change.name.as_deref(), change.held), (Some("eth0"), Held::Target));
     }
 }

@@ -72,6 +72,7 @@ pub(crate) fn depends_on_hardware(spec: &str) -> bool {
     by_hardware
         || path.starts_with("/dev/") && parse_kernel_name(path).is_some()
         || disk("/dev/nvme", |c| c.is_ascii_digit())
+        || ["/dev/cciss/", "/dev/ida/"].iter().any(|controller| path.starts_with(controller))
         || disk("/dev/xvd", |c| c.is_ascii_lowercase())
 }
 
@@ -187,6 +188,7 @@ mod tests {
             ("/dev/nvme0n1p1", Some("auto"), "UUID=aa"),
             ("/dev/sda1", Some("ext3"), "UUID=aa"),
             ("/dev/sda2", Some("swap"), "PARTUUID=p-2"),
+            ("/dev/cciss/c0d0p1", None, "UUID=aa"),
         ] {
             assert_eq!(stable_name(&guest, spec, kind), Name::New(expected.into()), "{spec}");
         }
@@ -213,6 +215,8 @@ mod tests {
             ("/dev/xvdf", None),
             ("/dev/nvme1n1p1", None),
             ("/dev/nvme0n2", None),
+            ("/dev/cciss/c0d1p1", None),
+            ("/dev/cciss/c1d0p1", None),
             ("/dev/sda1", Some("xfs")),
             ("/dev/disk/by-id/nvme-x", None),
         ] {

@@ -229,7 +229,15 @@ fn other_files_that_name_devices_are_edited() {
         .with_file("/etc/kdump.conf", "ext4 /dev/xvda1\npath /var/crash\n")
         .with_file("/etc/systemd/system/data.mount", "[Mount]\nWhat=/dev/xvdb1\nWhere=/data\n")
         .with_file("/etc/systemd/system/gone.mount", "[Mount]\nWhat = /dev/xvdz1\nWhere=/gone\n")
-        .with_file("/etc/systemd/system/dev-xvda2.swap", "[Swap]\nWhat=/dev/xvda2\n");
+        .with_file(
+            "/etc/systemd/system/dev-xvda2.swap",
+            "[Unit]\nAfter=dev-xvda2.device\n[Swap]\nWhat=/dev/xvda2\n",
+        )
+        .with_link(
+            "/etc/systemd/system/swap.target.wants/dev-xvda2.swap",
+            "/etc/systemd/system/dev-xvda2.swap",
+        )
+        .with_file("/etc/systemd/system/dev-xvdz2.swap", "[Swap]\nWhat=/dev/xvdz2\n");
     let mut tree = tree(fs.clone());
     let facts = inspected(&tree);
     let plan = migrated(&mut tree, &facts);
@@ -240,7 +248,15 @@ fn other_files_that_name_devices_are_edited() {
     assert_eq!(unit, format!("[Mount]\nWhat=/dev/disk/by-uuid/{DATA}\nWhere=/data\n"));
     let units = plan.fixups.iter().find(|fixup| fixup.id == "linux-mount-units").unwrap();
     let reason = units.reason.as_ref().unwrap();
-    assert!(reason.contains("dev-xvda2.swap") && reason.contains("gone.mount"), "{reason}");
+    assert!(reason.contains("dev-xvdz2.swap") && reason.contains("gone.mount"), "{reason}");
+    let escaped = SWAP.replace('-', "\\x2d");
+    let name = format!("dev-disk-by\\x2duuid-{escaped}");
+    let unit = text(&tree, &format!("/etc/systemd/system/{name}.swap"));
+    assert_eq!(unit, format!("[Unit]\nAfter={name}.device\n[Swap]\nWhat=/dev/disk/by-uuid/{SWAP}\n"));
+    let link = format!("/etc/systemd/system/swap.target.wants/{name}.swap");
+    assert_eq!(tree.read_link(&link).unwrap(), format!("/etc/systemd/system/{name}.swap"));
+    assert_eq!(names(&tree, "/etc/systemd/system/swap.target.wants").len(), 1);
+    assert!(tree.link_metadata("/etc/systemd/system/dev-xvda2.swap").unwrap().is_none());
     assert!(!plan.edits.iter().any(|edit| edit.path.ends_with("gone.mount")));
 
     let fs = fs.with_link("/etc/systemd/system/local-fs.target.requires/gone.mount", "../gone.mount");

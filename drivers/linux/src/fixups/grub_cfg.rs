@@ -1,7 +1,8 @@
 //! grub.cfg: the menu that GRUB shows at the next start; likewise the menus of GRUB legacy and extlinux.
 //!
 //! Facts: `linux`, `linux16` and `linuxefi` commands carry a kernel's arguments (GRUB manual, "linux"); in menu.lst of GRUB
-//! legacy it is `kernel`, and `# kopt=` is what Debian's update-grub writes there again; in extlinux.conf it is `APPEND`. `search --fs-uuid`
+//! legacy it is `kernel`, below Xen's hypervisor `module`, and `# kopt=` is what Debian's update-grub writes there again; in files of
+//! extlinux and syslinux it is `APPEND`, in any case. `search --fs-uuid`
 //! lines name file systems already. On Fedora 34, RHEL 9 and newer the file on the EFI system partition is a stub
 //! (`configfile`) without any such command, so editing lines can never overwrite it.
 //!
@@ -14,19 +15,13 @@
 
 use crate::config_file::{Line, edit_lines, exists, folders, list, read};
 use crate::kernel_cmdline::{Rules, rewrite};
+use crate::loader_files::{ESPS, GRUB1, GRUB2, SYSLINUX, SYSLINUX_FOLDERS};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
+use std::collections::BTreeSet;
 
 const INITRDLESS: &str = "if [ \"${initrdfail}\" = 1 ]; then";
 const ALWAYS: &str = "if [ 1 = 1 ]; then";
-
-const MENUS: [&str; 5] = [
-    "/boot/grub/grub.cfg",
-    "/boot/grub2/grub.cfg",
-    "/boot/grub/menu.lst",
-    "/boot/grub/grub.conf",
-    "/boot/extlinux/extlinux.conf",
-];
 
 pub(super) struct GrubCfg;
 
@@ -36,7 +31,7 @@ impl Fixup for GrubCfg {
     }
 
     fn title(&self) -> &'static str {
-        "kernel arguments in the generated grub.cfg fit the target"
+        "kernel arguments in the boot loader's menu fit the target"
     }
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
@@ -71,17 +66,25 @@ impl Fixup for GrubCfg {
 
 fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
     let mut files = Vec::new();
-    for path in MENUS {
+    for path in GRUB2.into_iter().chain(GRUB1).chain(SYSLINUX.map(|(path, _)| path)) {
         if exists(draft, path)? {
             files.push(path.to_owned());
         }
     }
+    // What the main file of extlinux includes.
+    for folder in SYSLINUX_FOLDERS {
+        for suffix in [".cfg", ".conf"] {
+            files.extend(list(draft, folder, suffix)?);
+        }
+    }
     // Up to RHEL 8 the whole menu of a UEFI system is here.
-    for esp in ["/boot/efi/EFI", "/efi/EFI"] {
-        for vendor in folders(draft, esp)? {
+    for esp in ESPS {
+        for vendor in folders(draft, &format!("{esp}/EFI"))? {
             files.extend(list(draft, &vendor, "grub.cfg")?);
         }
     }
+    let mut seen = BTreeSet::new();
+    files.retain(|path| seen.insert(path.clone()));
     Ok(files)
 }
 
@@ -117,12 +120,20 @@ fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a s
             let (before, args) = behind(kernel)?;
             Some((before, args, is_own(kernel, context)))
         }
-        "append" | "APPEND" => {
+        // The hypervisor's modules: only a kernel has arguments.
+        "module" | "module2" => {
+            let kernel = words.find(|word| !word.starts_with("--"))?;
+            let (before, args) = behind(kernel)?;
+            kernel.contains("vmlinu").then(|| (before, args, is_own(kernel, context)))
+        }
+        _ if command.eq_ignore_ascii_case("append") => {
             let (before, args) = behind(command)?;
             Some((before, args, true))
         }
-        "#" if start.starts_with("# kopt=") => {
-            let (before, args) = behind("# kopt=")?;
+        "#" if start.starts_with("# kopt") => {
+            // `# kopt_2_6=` is for kernels of that version.
+            let (key, _) = start.split_once('=').filter(|(key, _)| !key["# kopt".len()..].contains(' '))?;
+            let (before, args) = behind(&format!("{key}="))?;
             Some((before, args, true))
         }
         "set" => {
@@ -164,7 +175,13 @@ mod tests {
             ("linuxefi (hd0,gpt1)/vmlinuz root=/dev/xvda1", Some("linuxefi (hd0,gpt1)/vmlinuz root=UUID=r")),
             ("kernel /boot/vmlinuz root=/dev/sda1", Some("kernel /boot/vmlinuz root=UUID=r")),
             ("# kopt=root=/dev/sda1 ro", Some("# kopt=root=UUID=r ro")),
+            ("# kopt_2_6=root=/dev/sda1 ro", Some("# kopt_2_6=root=UUID=r ro")),
+            ("# kopt x=root=/dev/sda1 ro", None),
             ("  APPEND root=/dev/sda1 quiet", Some("  APPEND root=UUID=r quiet")),
+            ("\tappend initrd=/i root=/dev/sda1", Some("\tappend initrd=/i root=UUID=r")),
+            ("\tmodule /vmlinuz-1 root=/dev/sda1 ro", Some("\tmodule /vmlinuz-1 root=UUID=r ro")),
+            ("\tmodule2 --nounzip /initrd-1", None),
+            ("module", None),
             ("set kernelopts=\"root=/dev/sda1 ro \"", Some("set kernelopts=\"root=UUID=r ro \"")),
             ("set kernelopts=\"ro root=/dev/sda1\" # x", Some("set kernelopts=\"ro root=UUID=r\" # x")),
             ("  set kernelopts=\"ro console=hvc0\"", Some("  set kernelopts=\"ro\"")),

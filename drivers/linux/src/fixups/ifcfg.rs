@@ -51,15 +51,14 @@ impl Fixup for Ifcfg {
             let to = new_path(path, value(&text, "DEVICE"), change, &renames);
             moves.push(Move { from: path.clone(), to, content: new });
         }
-        let routes = routes(draft, &renames)?;
-        moves.extend(routes);
+        moves.extend(routes(draft, &renames)?);
         moved_files::check(draft, &moves)?;
         moved_files::plan(draft, moves, &format!("the network interfaces of {}", context.target.name))?;
         hold(draft, context, &changes)
     }
 }
 
-/// Static routes and rules of the renamed interfaces.
+/// Static routes and rules of the renamed interfaces, and the files that name them besides.
 fn routes(draft: &Draft<'_>, renames: &[(String, String)]) -> Result<Vec<Move>> {
     let mut moves = Vec::new();
     for (old, new) in renames {
@@ -69,6 +68,15 @@ fn routes(draft: &Draft<'_>, renames: &[(String, String)]) -> Result<Vec<Move>> 
             let content = edit_lines(&content, |line| Line::Replace(replace_words(line, renames)));
             moves.push(Move { from, to: format!("{IFCFG}/{kind}-{new}"), content });
         }
+    }
+    // `GATEWAYDEV=` in the first, `eth1 net …` in the second.
+    for path in ["/etc/sysconfig/network", "/etc/sysconfig/static-routes"] {
+        let Some(content) = read(draft, path)?.filter(|_| !renames.is_empty()) else { continue };
+        let content = edit_lines(&content, |line| {
+            let host = line.trim_start().starts_with(['#', 'H']);
+            if host { Line::Keep } else { Line::Replace(replace_words(line, renames)) }
+        });
+        moves.push(Move { from: path.into(), to: path.into(), content });
     }
     Ok(moves)
 }

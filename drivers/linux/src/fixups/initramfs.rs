@@ -6,6 +6,7 @@
 //! (`prefer_ms_hyperv`). An image made for one host (initramfs-tools MODULES=dep, dracut hostonly) holds EC2's drivers only.
 
 use super::lvm_filters;
+use crate::config_file::read_small;
 use crate::kernels::INITRAMFS_LIMIT;
 use crate::module_source::GuestModules;
 use driver_core::{Applies, Context, Draft, Fixup, GuestTree, KernelFacts};
@@ -31,6 +32,12 @@ impl Fixup for Initramfs {
                 "mount /boot in the guest before exporting, or install a kernel",
             ));
         };
+        if is_paravirtual(draft, kernel)? {
+            return Ok(Applies::cannot(
+                format!("kernel {} runs as a paravirtual guest of Xen only", kernel.version),
+                "install the distribution's ordinary kernel and make it the default before exporting",
+            ));
+        }
         let target = context.target;
         let index = match load_index(draft.tree(), kernel) {
             Ok(index) => index,
@@ -63,6 +70,10 @@ impl Fixup for Initramfs {
         let mut done = BTreeSet::new();
         for (number, kernel) in context.guest.kernels.iter().enumerate() {
             let Some(path) = &kernel.initramfs else { continue };
+            if number > 0 && is_paravirtual(draft, kernel)? {
+                draft.note(format!("kernel {} will not start there: it runs below Xen only", kernel.version));
+                continue;
+            }
             if !done.insert(draft.tree().canonical(path, true)?) || facts_say_present(context, kernel) {
                 continue;
             }
@@ -88,6 +99,14 @@ impl Fixup for Initramfs {
         }
         Ok(())
     }
+}
+
+/// A kernel of the time before one kernel ran everywhere: RHEL 5's `el5xen`, SUSE's `-xen` up to SLES 12. No target starts
+/// machines without firmware.
+fn is_paravirtual(draft: &Draft<'_>, kernel: &KernelFacts) -> Result<bool> {
+    let config = read_small(draft, &format!("/boot/config-{}", kernel.version))?;
+    let set = |line: &str| matches!(line.trim(), "CONFIG_X86_XEN=y" | "CONFIG_X86_64_XEN=y");
+    Ok(config.lines().any(set) || kernel.version.ends_with("-xen") || kernel.version.ends_with("el5xen"))
 }
 
 /// Modules that must be there when the kernel looks for its root.

@@ -5,10 +5,11 @@
 //! next kernel update inside the guest may build an image without drivers for its disk: Amazon Linux and RHEL configure
 //! `hostonly`, and a rebuild soon after the move may run before every device was seen. mkinitcpio reads
 //! /etc/mkinitcpio.conf, a shell file, and mkinitcpio.conf.d after it (mkinitcpio.conf(5)): `MODULES`. mkinitfs has a file with patterns of
-//! modules for each of the `features` in /etc/mkinitfs/mkinitfs.conf (mkinitfs(1)).
+//! modules for each of the `features` in /etc/mkinitfs/mkinitfs.conf (mkinitfs(1)). mkinitrd of SUSE up to 11 takes `INITRD_MODULES` in
+//! /etc/sysconfig/kernel (mkinitrd(8) of SLES 11); later ones are dracut.
 
 use super::initramfs::{distinct, load_index, modules_only, required};
-use crate::config_file::{Line, edit_lines, exists, read, read_lossy, with_line};
+use crate::config_file::{Line, edit_lines, exists, read, read_lossy, read_small, with_line};
 use driver_core::{Applies, Context, Draft, Fixup};
 use driver_initramfs::ModuleState;
 use format_core::Result;
@@ -18,6 +19,7 @@ const MODULES: &str = "/etc/initramfs-tools/modules";
 /// initramfs-tools of Debian 13 and Ubuntu 24.04 brings a program of dracut's in /usr/lib/dracut, but not its modules.
 const DRACUT: [&str; 3] = ["/etc/dracut.conf.d", "/etc/dracut.conf", "/usr/lib/dracut/modules.d"];
 const DRACUT_DROP_IN: &str = "/etc/dracut.conf.d/90-rehome.conf";
+const SUSE: &str = "/etc/sysconfig/kernel";
 const MKINITCPIO: &str = "/etc/mkinitcpio.conf";
 const MKINITCPIO_FOLDER: &str = "/etc/mkinitcpio.conf.d";
 const MKINITFS: &str = "/etc/mkinitfs/mkinitfs.conf";
@@ -41,7 +43,7 @@ impl Fixup for InitramfsConfig {
     }
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        let others = exists(draft, MKINITCPIO)? || exists(draft, MKINITFS)?;
+        let others = exists(draft, MKINITCPIO)? || exists(draft, MKINITFS)? || has_suse_list(draft)?;
         if !exists(draft, INITRAMFS_TOOLS)? && !has_dracut(draft)? && !others {
             return Ok(Applies::no("no builder of initramfs images is configured"));
         }
@@ -67,6 +69,9 @@ impl Fixup for InitramfsConfig {
             let content = format!("{comment}\nadd_drivers+=\" {} \"\n", wanted.join(" "));
             draft.write(DRACUT_DROP_IN, content, &reason)?;
         }
+        if has_suse_list(draft)? {
+            suse(draft, &wanted, &reason)?;
+        }
         if exists(draft, MKINITCPIO)? {
             mkinitcpio(draft, &wanted, &reason)?;
         }
@@ -75,6 +80,32 @@ impl Fixup for InitramfsConfig {
         }
         Ok(())
     }
+}
+
+/// The list of SUSE's mkinitrd is in use where there is no dracut.
+fn has_suse_list(draft: &Draft<'_>) -> Result<bool> {
+    let text = read_small(draft, SUSE)?;
+    Ok(text.lines().any(|line| suse_list(line).is_some()) && !has_dracut(draft)?)
+}
+
+fn suse_list(line: &str) -> Option<&str> {
+    line.strip_prefix("INITRD_MODULES=\"")?.split('"').next()
+}
+
+fn suse(draft: &mut Draft<'_>, wanted: &[&str], reason: &str) -> Result<()> {
+    let Some(content) = read(draft, SUSE)? else { return Ok(()) };
+    let new = edit_lines(&content, |line| {
+        let Some(list) = suse_list(line) else { return Line::Keep };
+        let listed: Vec<&str> = list.split_whitespace().collect();
+        let all = distinct(listed.iter().copied().chain(wanted.iter().copied()));
+        if all.len() == listed.len() {
+            return Line::Keep;
+        }
+        let rest =
+            line.split_once('"').and_then(|(_, value)| value.split_once('"')).map_or("", |(_, rest)| rest);
+        Line::Replace(format!("INITRD_MODULES=\"{}\"{rest}", all.join(" ")))
+    });
+    draft.write(SUSE, new, reason)
 }
 
 fn mkinitcpio(draft: &mut Draft<'_>, wanted: &[&str], reason: &str) -> Result<()> {

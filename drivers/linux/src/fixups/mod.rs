@@ -28,8 +28,10 @@ mod modprobe_aliases;
 mod mount_units;
 mod netplan;
 mod networkd;
+mod resume;
 mod selinux;
 mod static_ip;
+mod swap_units;
 mod time_and_names;
 mod udev_net;
 mod uefi_fallback;
@@ -52,6 +54,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &mount_units::MountUnits,
         &mdadm::Mdadm,
         &kdump::Kdump,
+        &resume::Resume,
         &device_caches::DeviceCaches,
         &lvm_filters::LvmFilters,
         &device_map::DeviceMap,

@@ -44,6 +44,24 @@ const VIRTUAL: [&str; 30] = [
     "ixgbevf",
 ];
 
+/// Controllers of physical machines, which no target has.
+const PHYSICAL: [&str; 14] = [
+    "cciss",
+    "hpsa",
+    "megaraid_sas",
+    "megaraid_mbox",
+    "aacraid",
+    "aic7xxx",
+    "aic79xx",
+    "ips",
+    "3w-9xxx",
+    "3w-xxxx",
+    "arcmsr",
+    "mpt2sas",
+    "mpt3sas",
+    "sata_nv",
+];
+
 pub(super) struct ModprobeAliases;
 
 impl Fixup for ModprobeAliases {
@@ -115,7 +133,8 @@ fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
 fn alias(line: &str, wanted: &Wanted<'_>) -> Option<String> {
     let mut words = line.split_whitespace();
     let (word, name, module) = (words.next()?, words.next()?, words.next()?);
-    if word != "alias" || words.next().is_some() || !VIRTUAL.contains(&module) {
+    if word != "alias" || words.next().is_some() || !VIRTUAL.contains(&module) && !PHYSICAL.contains(&module)
+    {
         return None;
     }
     let numbered =
@@ -142,6 +161,7 @@ mod tests {
             ("alias eth0 xennet", Some("alias eth0 hv_netvsc")),
             ("alias scsi_hostadapter xenblk", Some("alias scsi_hostadapter hv_storvsc")),
             ("alias scsi_hostadapter1 mptspi", Some("alias scsi_hostadapter1 hv_storvsc")),
+            ("alias scsi_hostadapter cciss", Some("alias scsi_hostadapter hv_storvsc")),
             ("alias eth0 hv_netvsc", None),
             ("alias scsi_hostadapter ata_piix", None),
             ("alias eth0 tg3", None),

@@ -2,17 +2,17 @@
 //!
 //! Facts: systemd.mount(5): `What=` in `[Mount]` is an absolute path where it is a device, so a UUID is written as udev's link. A unit
 //! that local-fs.target requires stops the boot in an emergency shell when its device does not come. A swap unit's file
-//! name is its device's path (systemd.swap(5)): it would have to be renamed with all links to it; without its device the boot
-//! waits 90 s and goes on. So those are a remark.
+//! name is its device's path (systemd.swap(5), systemd-escape(1)): it is renamed with the links to it; without its device the boot
+//! waits 90 s and goes on, so one that cannot be renamed is a remark.
 
 use crate::config_file::{Line, edit_lines, exists, list, read};
 use crate::fixups::kdump::as_path;
 use crate::ini::{Item, item};
-use crate::stable_name::{Name, depends_on_hardware, stable_name};
+use crate::stable_name::{Name, stable_name};
 use driver_core::{Applies, Context, Draft, Fixup, Guest};
 use format_core::{Error, Result};
 
-const FOLDER: &str = "/etc/systemd/system";
+pub(super) const FOLDER: &str = "/etc/systemd/system";
 
 pub(super) struct MountUnits;
 
@@ -33,16 +33,7 @@ impl Fixup for MountUnits {
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         let reason = format!("{} does not have the source's device names", context.target.name);
         for path in list(draft, FOLDER, ".swap")? {
-            let content = read(draft, &path)?.unwrap_or_default();
-            let mut devices = Vec::new();
-            edit_lines(&content, |line| {
-                devices
-                    .extend(device_of(line).filter(|device| depends_on_hardware(device)).map(str::to_owned));
-                Line::Keep
-            });
-            for device in devices {
-                draft.note(format!("{path}: there is no {device} on {}: no swap there", context.target.name));
-            }
+            super::swap_units::plan(context, draft, &path, &reason)?;
         }
         let mut edited = Vec::new();
         for path in list(draft, FOLDER, ".mount")? {
@@ -65,7 +56,7 @@ impl Fixup for MountUnits {
 }
 
 /// The device of a `What=` line.
-fn device_of(line: &str) -> Option<&str> {
+pub(super) fn device_of(line: &str) -> Option<&str> {
     match item(line) {
         Item::Pair("What", value) => Some(value),
         _ => None,

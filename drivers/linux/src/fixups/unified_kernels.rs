@@ -6,7 +6,7 @@
 //! the entries of type 1 and starts what `default` in loader.conf fits; GRUB does not look for it.
 
 use crate::config_file::{list, read_small};
-use crate::kernels::matches;
+use crate::offers::matches;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 

@@ -1,7 +1,7 @@
 //! wicked and SUSE's ifup: files are named by the interface.
 //!
 //! Facts: /etc/sysconfig/network/ifcfg-NAME configures the interface NAME, ifroute-NAME has its routes (ifcfg(5), ifcfg-routes(5) of
-//! SLES); `ETHERDEVICE=` names the interface below a VLAN, `BRIDGE_PORTS` and `BONDING_SLAVE_…` those of bridges and bonds. ifcfg-lo and
+//! SLES), and `routes` those of all, with the interface in the fourth column; `ETHERDEVICE=` names the interface below a VLAN, `BRIDGE_PORTS` and `BONDING_SLAVE_…` those of bridges and bonds. ifcfg-lo and
 //! ifcfg.template configure nothing that moves.
 
 use crate::config_file::{Line, edit_lines, list, read};
@@ -39,6 +39,7 @@ impl Fixup for Wicked {
         let renames: Vec<(String, String)> =
             changes.iter().filter_map(Change::rename).map(|(old, new)| (old.into(), new.into())).collect();
         let mut moves = Vec::new();
+        files.push(format!("{FOLDER}/routes"));
         for from in files {
             let Some(content) = read(draft, &from)? else { continue };
             let content = edit_lines(&content, |line| match line.trim_start().starts_with('#') {

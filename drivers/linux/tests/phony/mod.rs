@@ -2,6 +2,8 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod distributions;
+pub mod in_place;
+pub mod matrix;
 
 use driver_core::{
     DiskFacts, FsFacts, Guest, GuestTree, MemFs, MountFacts, PartitionFacts, PartitionRole, TableKind,

@@ -1,0 +1,85 @@
+//! Swap units: systemd finds them by a file name that is their device's path (systemd.swap(5)).
+
+use super::mount_units::{FOLDER, device_of};
+use crate::config_file::{Line, edit_lines, exists, folders, list, read};
+use crate::fixups::kdump::as_path;
+use crate::stable_name::{Name, depends_on_hardware, stable_name};
+use driver_core::{Change, Context, Draft};
+use format_core::{ErrorKind, Result};
+
+/// Plans that the unit at `path` has its device's new name, or says that there will be no swap.
+pub(super) fn plan(context: &Context<'_>, draft: &mut Draft<'_>, path: &str, reason: &str) -> Result<()> {
+    let Some(content) = read(draft, path)? else { return Ok(()) };
+    let text = String::from_utf8_lossy(&content).into_owned();
+    let device = text.lines().filter_map(device_of).find(|device| depends_on_hardware(device));
+    let Some(device) = device else { return Ok(()) };
+    let new_device = match stable_name(context.guest, device, Some("swap")) {
+        Name::New(name) => as_path(&name),
+        Name::Stable | Name::Lost(_) => None,
+    };
+    let old_name = path.rsplit('/').next().unwrap_or_default();
+    let named = old_name.strip_suffix(".swap") == Some(escaped(device).as_str());
+    let new = new_device.filter(|_| named).map(|device| (format!("{}.swap", escaped(&device)), device));
+    let allowed = match draft.allows(path, Change::Remove) {
+        Err(e) if e.kind() == ErrorKind::NeedsPerson => false,
+        other => other.map(|()| true)?,
+    };
+    let Some((new_name, new_device)) = new.filter(|_| allowed) else {
+        draft.note(format!("{path}: there is no {device} on {}: no swap there", context.target.name));
+        return Ok(());
+    };
+    let to = format!("{FOLDER}/{new_name}");
+    if exists(draft, &to)? {
+        draft.note(format!("{path}: {to} is there too: no swap from {device}"));
+        return Ok(());
+    }
+    let unit = format!("{}.device", escaped(device));
+    let new_unit = format!("{}.device", escaped(&new_device));
+    let edited = edit_lines(&content, |line| match (device_of(line), line.split_once('=')) {
+        (Some(old), Some((key, _))) if old == device => Line::Replace(format!("{key}={new_device}")),
+        _ => Line::Replace(line.replace(&unit, &new_unit)),
+    });
+    draft.write(&to, edited, reason)?;
+    for folder in folders(draft, FOLDER)? {
+        if !folder.ends_with(".wants") && !folder.ends_with(".requires") {
+            continue;
+        }
+        for link in list(draft, &folder, &format!("/{old_name}"))? {
+            let Some(target) = draft.read_link(&link)? else { continue };
+            draft.remove(&link, reason)?;
+            let target = format!("{}{new_name}", target.strip_suffix(old_name).unwrap_or("../"));
+            draft.link(&format!("{folder}/{new_name}"), &target, reason)?;
+        }
+    }
+    draft.remove(path, reason)
+}
+
+/// systemd-escape(1) --path.
+fn escaped(path: &str) -> String {
+    let mut name = String::new();
+    for (at, byte) in path.trim_matches('/').bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if at == 0 => name += "\\x2e",
+            b if b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'.') => name.push(char::from(b)),
+            b => name += &format!("\\x{b:02x}"),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_names_of_units() {
+        for (path, expected) in [
+            ("/dev/xvda2", "dev-xvda2"),
+            ("/dev/disk/by-uuid/0c-1", "dev-disk-by\\x2duuid-0c\\x2d1"),
+            ("/.a b", "\\x2ea\\x20b"),
+        ] {
+            assert_eq!(escaped(path), expected);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Where boot loaders keep what they start.
+//!
+//! Sources: GRUB manual; Debian's extlinux package (`extlinux-update` writes linux.cfg, which extlinux.conf includes);
+//! Alpine's `update-extlinux` (/boot/extlinux.conf, because `extlinux --install /boot`); Arch's syslinux package
+//! (/boot/syslinux/syslinux.cfg); Syslinux wiki, "Config" (where it is looked for); up to RHEL 8 the whole menu of a UEFI system lies
+//! on the EFI system partition.
+
+use crate::inspect::{kind_of, text};
+use driver_core::{FileKind, GuestTree};
+use format_core::Result;
+
+/// GRUB 2's menus.
+pub(crate) const GRUB2: [&str; 2] = ["/boot/grub2/grub.cfg", "/boot/grub/grub.cfg"];
+/// GRUB legacy's.
+pub(crate) const GRUB1: [&str; 2] = ["/boot/grub/menu.lst", "/boot/grub/grub.conf"];
+/// Those of extlinux and syslinux, and what each is.
+pub(crate) const SYSLINUX: [(&str, &str); 7] = [
+    ("/boot/extlinux/extlinux.conf", "extlinux"),
+    ("/boot/extlinux.conf", "extlinux"),
+    ("/boot/syslinux/extlinux.conf", "extlinux"),
+    ("/boot/syslinux/syslinux.cfg", "syslinux"),
+    ("/boot/syslinux.cfg", "syslinux"),
+    ("/boot/efi/EFI/syslinux/syslinux.cfg", "syslinux"),
+    ("/boot/EFI/syslinux/syslinux.cfg", "syslinux"),
+];
+/// Folders whose files these include.
+pub(crate) const SYSLINUX_FOLDERS: [&str; 2] = ["/boot/extlinux", "/boot/syslinux"];
+/// Where EFI system partitions are mounted.
+pub(crate) const ESPS: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
+/// Settings of systemd-boot.
+const SYSTEMD_BOOT: [&str; 3] =
+    ["/boot/efi/loader/loader.conf", "/boot/loader/loader.conf", "/efi/loader/loader.conf"];
+
+/// A file that describes a menu.
+pub(crate) struct MenuFile {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// The first of `paths` that is there.
+pub(crate) fn first_text<'a>(
+    tree: &GuestTree,
+    paths: impl IntoIterator<Item = &'a str>,
+) -> Result<Option<MenuFile>> {
+    for path in paths {
+        if let Some(text) = text(tree, path)? {
+            return Ok(Some(MenuFile { path: path.to_owned(), text }));
+        }
+    }
+    Ok(None)
+}
+
+/// GRUB 2's menu: the one in /boot, else a whole one on the EFI system partition, where most are stubs.
+pub(crate) fn grub2_menu(tree: &GuestTree) -> Result<Option<MenuFile>> {
+    if let Some(found) = first_text(tree, GRUB2)? {
+        return Ok(Some(found));
+    }
+    for esp in ESPS {
+        for vendor in tree.read_dir(&format!("{esp}/EFI")).unwrap_or_default() {
+            let path = format!("{esp}/EFI/{}/grub.cfg", vendor.name);
+            let whole = |text: &String| {
+                text.lines().any(|line| line.starts_with("menuentry ") || line.trim() == "blscfg")
+            };
+            if let Some(text) = text(tree, &path)?.filter(whole) {
+                return Ok(Some(MenuFile { path, text }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The boot loader that is configured: its name, and the file.
+pub(crate) fn loader(tree: &GuestTree) -> Result<Option<(&'static str, String)>> {
+    if let Some(found) = grub2_menu(tree)? {
+        return Ok(Some(("grub2", found.path)));
+    }
+    let others = GRUB1.iter().map(|path| (*path, "grub1"));
+    let others = others.chain(SYSTEMD_BOOT.iter().map(|path| (*path, "systemd-boot"))).chain(SYSLINUX);
+    for (path, loader) in others {
+        if kind_of(tree, path)? == Some(FileKind::File) {
+            return Ok(Some((loader, path.to_owned())));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,139 @@
+//! Menus of GRUB legacy, and of extlinux and syslinux.
+//!
+//! Sources: GRUB legacy manual ("default", "kernel", "module"; `default saved` is the number in /boot/grub/default); Syslinux wiki,
+//! "Config" and "Menu" (keywords in any case, `LABEL`, `LINUX` or `KERNEL`, `INITRD` or `initrd=` in `APPEND`, `MENU DEFAULT`).
+
+use crate::boot_menu::{Entry, Menu};
+
+/// Reads menu.lst. `saved` is what `default saved` means.
+pub(crate) fn parse_grub1(text: &str, saved: Option<&str>) -> Menu {
+    let mut menu = Menu::default();
+    let mut modules = 0;
+    for line in text.lines().map(str::trim) {
+        let (word, rest) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
+        let path =
+            || rest.split_whitespace().next().filter(|path| !path.starts_with('-')).map(without_device);
+        let entry = menu.entries.last_mut();
+        match (word, entry) {
+            ("default", None) => {
+                let choice = rest.trim();
+                menu.default = if choice == "saved" { saved.unwrap_or("0") } else { choice }.to_owned();
+            }
+            ("title", _) => {
+                modules = 0;
+                menu.entries.push(Entry { title: rest.trim().to_owned(), ..Entry::default() });
+            }
+            ("kernel", Some(entry)) => {
+                // Options of the command stand before the path.
+                let path = rest.split_whitespace().find(|word| !word.starts_with("--")).map(without_device);
+                entry.kernel = path;
+            }
+            ("initrd", Some(entry)) => entry.initrd = path(),
+            // Below a hypervisor kernel and initramfs are its modules.
+            ("module", Some(entry)) => {
+                match modules {
+                    0 => entry.kernel = path(),
+                    _ => entry.initrd = path(),
+                }
+                modules += 1;
+            }
+            _ => {}
+        }
+    }
+    if menu.default.is_empty() {
+        menu.default = "0".into();
+    }
+    menu
+}
+
+/// `(hd0,0)/vmlinuz` is `/vmlinuz`.
+fn without_device(path: &str) -> String {
+    let bare = path.strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(_, path)| path);
+    bare.unwrap_or(path).to_owned()
+}
+
+/// Reads extlinux.conf with what it includes in `text`; paths without `/` at their start begin in `folder`.
+pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
+    let mut menu = Menu::default();
+    let (mut default, mut marked) = (String::new(), String::new());
+    for line in text.lines().map(str::trim) {
+        let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        let rest = rest.trim();
+        let entry = menu.entries.last_mut();
+        match (word.to_ascii_lowercase().as_str(), entry) {
+            ("default", _) if default.is_empty() => rest.clone_into(&mut default),
+            ("label", _) => {
+                menu.entries.push(Entry { id: rest.to_owned(), ..Entry::default() });
+            }
+            ("menu", Some(entry)) if rest.eq_ignore_ascii_case("default") => marked.clone_from(&entry.id),
+            ("linux" | "kernel", Some(entry)) => entry.kernel = Some(absolute(folder, rest)),
+            ("initrd", Some(entry)) => entry.initrd = last_image(folder, rest),
+            ("append", Some(entry)) => {
+                let named = rest.split_whitespace().find_map(|word| word.strip_prefix("initrd="));
+                entry.initrd = named.and_then(|list| last_image(folder, list)).or(entry.initrd.take());
+            }
+            _ => {}
+        }
+    }
+    // Where the default is a menu's program, the menu marks its own.
+    let is_label = |name: &String| !name.is_empty() && menu.entries.iter().any(|entry| entry.id == *name);
+    menu.default = [default, marked].into_iter().find(is_label).unwrap_or_else(|| "0".into());
+    menu
+}
+
+/// Images are separated by commas, microcode first.
+fn last_image(folder: &str, list: &str) -> Option<String> {
+    list.split(',').next_back().filter(|path| !path.is_empty()).map(|path| absolute(folder, path))
+}
+
+/// `../vmlinuz` in /boot/syslinux is /boot/vmlinuz.
+fn absolute(folder: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grub_legacy_is_read() {
+        let text = "# default=9\ndefault=1\ntimeout 5\ntitle A\n\troot (hd0,0)\n\tkernel /vmlinuz-1 root=/dev/sda1\n\tinitrd /i-1\n\
+                    title Xen\nkernel /xen.gz dom0_mem=1G\nmodule /vmlinuz-2 ro\nmodule /i-2\ntitle C\nkernel --no-mem-option (hd0,0)/vmlinuz-3\n";
+        let menu = parse_grub1(text, None);
+        let entry = menu.find(&menu.default).unwrap();
+        assert_eq!((entry.title.as_str(), entry.kernel.as_deref()), ("Xen", Some("/vmlinuz-2")));
+        assert_eq!(entry.initrd.as_deref(), Some("/i-2"));
+        assert_eq!(menu.find("2").unwrap().kernel.as_deref(), Some("/vmlinuz-3"));
+        assert_eq!(parse_grub1("default saved\ntitle A\n", Some("3")).default, "3");
+        assert_eq!(parse_grub1("title A\ndefault 4\n", None).default, "0", "behind the entries it is none");
+    }
+
+    #[test]
+    fn extlinux_and_syslinux_are_read() {
+        let debian = "default l1\nlabel l0\n\tlinux /boot/vmlinuz-2\n\tappend initrd=/boot/u.img,/boot/i-2 root=/dev/sda1\nlabel l1\n\tkernel /boot/vmlinuz-1\n";
+        let menu = parse_syslinux(debian, "/boot/extlinux");
+        assert_eq!(menu.find(&menu.default).unwrap().kernel.as_deref(), Some("/boot/vmlinuz-1"));
+        assert_eq!(menu.find("l0").unwrap().initrd.as_deref(), Some("/boot/i-2"));
+        let alpine = "DEFAULT menu.c32\nLABEL a\n LINUX vmlinuz-a\nLABEL lts\n  MENU DEFAULT\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n";
+        let menu = parse_syslinux(alpine, "/boot");
+        let entry = menu.find(&menu.default).unwrap();
+        assert_eq!(entry.kernel.as_deref(), Some("/boot/vmlinuz-lts"));
+        assert_eq!(entry.initrd.as_deref(), Some("/boot/initramfs-lts"));
+        let arch =
+            parse_syslinux("LABEL x\nLINUX ../vmlinuz-linux\nINITRD ../../../../i\n", "/boot/syslinux");
+        let entry = arch.find(&arch.default).unwrap();
+        assert_eq!(entry.kernel.as_deref(), Some("/boot/vmlinuz-linux"));
+        assert_eq!(entry.initrd.as_deref(), Some("/i"));
+    }
+}
