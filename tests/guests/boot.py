@@ -113,6 +113,8 @@ def command_line(args):
     line += ["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-machine", machine, "-nodefaults"]
     line += ["-display", "none", "-no-reboot", "-snapshot", "-serial", "stdio"]
     line += firmware_options() if args.firmware == "uefi" else []
+    if args.kernel:
+        line += ["-kernel", args.kernel, "-initrd", args.initrd, "-append", args.append]
     # restrict: nothing but the address of the gateway answers.
     line += ["-nic", f"user,restrict=on,model={nic},mac={args.mac}" if nic else "none"]
     for device in before:
@@ -173,6 +175,9 @@ def arguments():
     parser.add_argument("--format", required=True, help="their format, as qemu calls it")
     parser.add_argument("--controller", required=True, choices=sorted(CONTROLLERS))
     parser.add_argument("--firmware", default="bios", choices=["bios", "uefi"])
+    parser.add_argument("--kernel", help="start this, where the firmware has no driver for the controller")
+    parser.add_argument("--initrd", help="with --kernel: its initramfs")
+    parser.add_argument("--append", help="with --kernel: its arguments")
     parser.add_argument("--mac", default="52:54:00:12:34:56", help="hardware address of the adapter")
     parser.add_argument("--root", help="UUID that the root file system must have; without it only the prompt counts")
     parser.add_argument("--interface", default="ens5", help="interface that must have --address")

@@ -88,9 +88,24 @@ start_boot() { # NAME FORMAT CONTROLLER FIRMWARE ARGUMENT...: boots `disks`
 }
 
 # With all that must be right inside.
-start_whole_boot() { # NAME GUEST FORMAT CONTROLLER MAC
+start_whole_boot() { # NAME GUEST FORMAT CONTROLLER MAC ARGUMENT...
     start_boot "$1" "$3" "$4" "$(of_recipe "$2" firmware)" --root "$(of_recipe "$2" root_uuid)" \
-        --mac "$5" --interface ens5 --address "$address"
+        --mac "$5" --interface ens5 --address "$address" "${@:6}"
+}
+
+# Debian's UEFI for qemu has no driver for PVSCSI, VMware's has: kernel, initramfs and arguments as the migrated image has
+# them, handed over without loader.
+start_directly() { # GUEST IMAGE.raw FOLDER: fills `direct`
+    local words mounted=$work/mounted
+    # shellcheck source=/dev/null
+    read -ra words < <(source "$here/recipes/$1.sh" && file_systems "$2")
+    mkdir -p "$mounted"
+    mount -o "ro,loop,offset=${words[2]}" "$2" "$mounted"
+    cp "$mounted"/boot/vmlinuz-* "$3/vmlinuz"
+    cp "$mounted"/boot/initrd.img-* "$3/initrd"
+    direct=(--firmware bios --kernel "$3/vmlinuz" --initrd "$3/initrd"
+        --append "$(sed -n 's/^[[:space:]]*linux[[:space:]]*[^ ]* //p' "$mounted/boot/grub/grub.cfg" | sed -n 1p)")
+    umount "$mounted"
 }
 
 expect_well() { # NAME
@@ -259,8 +274,10 @@ to_further() { # GUEST PLATFORM BUS FORMAT ARGUMENT...: leaves the boot running
         --firmware "$(of_recipe "$guest" firmware)" --disk-bus "$bus" "${@:5}"
     to_raw "$name" "$format"
     stage "$name: file systems clean" check_file_systems "$name" "$guest" "${raws[@]}"
+    local direct=()
+    if [[ $bus == pvscsi && $(of_recipe "$guest" firmware) == uefi ]]; then start_directly "$guest" "${raws[0]}" "$work/$name"; fi
     rm "${raws[@]}"
-    start_whole_boot "$name" "$guest" "$format" "$bus" "$new"
+    start_whole_boot "$name" "$guest" "$format" "$bus" "$new" "${direct[@]}"
 }
 
 # Two cores: more than two machines at once take longer than one after the other.
