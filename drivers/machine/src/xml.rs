@@ -1,19 +1,22 @@
-//! XML from strangers: no document types, so no entities; bounded size, elements and attributes.
+//! XML from strangers: bounded before it is parsed, without document types, so without entities; read by local names.
+
+use std::collections::BTreeSet;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::MachineError;
 
-/// Larger than the description of a machine with 256 disks.
-const MAX_BYTES: usize = 1 << 20;
-/// Elements, texts and comments.
-const MAX_NODES: u32 = 30_000;
-/// Equals signs, so attributes: the parser compares each with all others of its element.
-const MAX_ATTRIBUTES: usize = 8192;
-/// Declarations of namespaces: the parser's work grows with the third power of their number.
-const MAX_NAMESPACES: usize = 64;
+/// Descriptions with translated licence texts have a few hundred KiB.
+const MAX_BYTES: usize = 8 << 20;
+const MAX_NODES: u32 = 200_000;
+const MAX_TAGS: usize = 200_000;
+/// The parser compares each attribute of a tag with the ones before it.
+const MAX_ATTRIBUTES: usize = 256;
+/// The parser carries every namespace in scope from element to element.
+const MAX_NAMESPACES: usize = 128;
+const MAX_DECLARATIONS: usize = 20_000;
 
-/// Parses `text`. Comments and processing instructions are passed over by the helpers of this module.
+/// Parses `text`. A document type is refused: it is what entities are declared in.
 ///
 /// # Errors
 /// [`MachineError::TooLarge`], or [`MachineError::Dialect`] with line and column for what is not well-formed, has a
@@ -23,29 +26,64 @@ pub(crate) fn parse<'a>(dialect: &'static str, text: &'a str) -> Result<Document
         return Err(MachineError::TooLarge { actual: text.len(), limit: MAX_BYTES });
     }
     let bad = |reason: String| MachineError::Dialect { dialect, reason };
-    let count = |sign: u8| text.bytes().filter(|&byte| byte == sign).count();
-    let (attributes, tags) = (count(b'='), count(b'<'));
-    if attributes > MAX_ATTRIBUTES || tags > MAX_NODES as usize {
-        return Err(bad(format!(
-            "the document has {tags} tags and {attributes} equals signs, at most {MAX_NODES} and {MAX_ATTRIBUTES} are \
-             read"
-        )));
-    }
-    let namespaces = text.matches("xmlns").count();
-    if namespaces > MAX_NAMESPACES {
-        return Err(bad(format!(
-            "the document has {namespaces} namespaces, at most {MAX_NAMESPACES} are read"
-        )));
-    }
-    let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    check_effort(text).map_err(bad)?;
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     Document::parse_with_options(text, options).map_err(|error| {
         // The parser repeats names of the document.
-        bad(format!("the xml cannot be read: {}", escaped(&error.to_string())))
+        let reason: String = error.to_string().chars().flat_map(char::escape_debug).take(400).collect();
+        bad(format!("the xml cannot be read: {reason}"))
     })
 }
 
-fn escaped(text: &str) -> String {
-    text.chars().flat_map(char::escape_debug).take(300).collect()
+/// Refuses documents on which the parser would work for more than a second.
+fn check_effort(text: &str) -> Result<(), String> {
+    if text.bytes().filter(|&byte| byte == b'<').count() > MAX_TAGS {
+        return Err(format!("more than {MAX_TAGS} tags"));
+    }
+    let (mut declarations, mut prefixes) = (0_usize, BTreeSet::new());
+    // No `<` stands in an attribute: one tag at most lies between two of them.
+    for tag in text.split('<') {
+        let mut equal_signs = tag.match_indices('=');
+        let attributes = equal_signs
+            .by_ref()
+            .filter(|(at, _)| {
+                let after = tag.get(at + 1..).unwrap_or_default().trim_start_matches([' ', '\t', '\r', '\n']);
+                after.starts_with(['"', '\''])
+            })
+            .take(MAX_ATTRIBUTES + 1)
+            .count();
+        if attributes > MAX_ATTRIBUTES {
+            return Err(format!("an element has more than {MAX_ATTRIBUTES} attributes"));
+        }
+        for (at, _) in tag.match_indices("xmlns") {
+            let name = tag.get(at..).and_then(|rest| rest.split(['=', ' ', '\t', '\r', '\n', '>']).next());
+            declarations += 1;
+            prefixes.insert(name.unwrap_or_default());
+        }
+        if prefixes.len() > MAX_NAMESPACES || declarations > MAX_DECLARATIONS {
+            return Err(format!(
+                "more than {MAX_NAMESPACES} different or {MAX_DECLARATIONS} namespace declarations"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Local name of the root element, without parsing the document; `None` when the text does not begin like XML.
+pub(crate) fn root_name(text: &str) -> Option<&str> {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    loop {
+        rest = match rest.strip_prefix('<')? {
+            after if after.starts_with('?') => after.split_once("?>")?.1,
+            after if after.starts_with("!--") => after.split_once("-->")?.1,
+            after if after.starts_with('!') => after.split_once('>')?.1,
+            after => {
+                let name = after.split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next()?;
+                return Some(name.rsplit(':').next().unwrap_or(name));
+            }
+        }
+        .trim_start();
+    }
 }
 
 /// The child elements called `name`, whatever their namespace.
@@ -68,9 +106,14 @@ pub(crate) fn attribute<'a>(node: Node<'a, '_>, path: &[&str], name: &str) -> Op
     at(node, path)?.attribute(name)
 }
 
-/// Text of the element at `path` below `node`, without white space around it.
+/// An attribute of `node` by its local name.
+pub(crate) fn local_attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.attributes().find(|attribute| attribute.name() == name).map(|attribute| attribute.value())
+}
+
+/// Text of the element at `path` below `node`, without white space around it; `None` when there is nothing in it.
 pub(crate) fn text<'a>(node: Node<'a, '_>, path: &[&str]) -> Option<&'a str> {
-    at(node, path)?.text().map(str::trim)
+    at(node, path)?.text().map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// `text` as it stands between tags or in an attribute of either quoting.

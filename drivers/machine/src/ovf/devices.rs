@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::envelope::{DiskEntry, File, Item, disks as disk_entries, files};
-use super::xml::{attribute, child, children};
 use super::{Findings, Source};
 use crate::error::shown;
 use crate::validate::plain_text_fault;
+use crate::xml::{child, children, local_attribute};
 use crate::{Bus, Disk, DiskSource, MacAddress, MachineError, Nic};
 
 pub(super) const IDE: u32 = 5;
@@ -216,10 +216,11 @@ fn virtualbox_addresses(source: &Source<'_, '_>, notes: &mut Findings) -> Vec<Op
     let adapters = hardware.and_then(|node| child(node, "Network")).into_iter();
     let mut slots: Vec<(u64, Option<MacAddress>)> = adapters
         .flat_map(|network| children(network, "Adapter"))
-        .filter(|adapter| attribute(*adapter, "enabled") == Some("true"))
+        .filter(|adapter| local_attribute(*adapter, "enabled") == Some("true"))
         .map(|adapter| {
-            let slot = attribute(adapter, "slot").and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
-            (slot, attribute(adapter, "MACAddress").and_then(|text| text.parse().ok()))
+            let slot =
+                local_attribute(adapter, "slot").and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+            (slot, local_attribute(adapter, "MACAddress").and_then(|text| text.parse().ok()))
         })
         .collect();
     slots.sort_by_key(|(slot, _)| *slot);

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::Node;
 
-use super::xml::{attribute, child, children, text};
 use super::{Findings, units};
 use crate::MachineError;
 use crate::error::shown;
+use crate::xml::{child, children, local_attribute, text};
 
 /// `File` of the References.
 pub(super) struct File<'a> {
@@ -32,7 +32,7 @@ pub(super) struct Item<'a, 'i> {
 
 impl<'a> Item<'a, '_> {
     pub(super) fn field(&self, name: &'static str) -> Option<&'a str> {
-        text(self.node, name)
+        text(self.node, &[name])
     }
 
     pub(super) fn id(&self) -> &'a str {
@@ -63,8 +63,8 @@ impl<'a> Item<'a, '_> {
 pub(super) fn config<'a>(node: Node<'a, '_>, key: &str) -> Option<&'a str> {
     children(node, "Config")
         .chain(children(node, "ExtraConfig"))
-        .find(|entry| attribute(*entry, "key") == Some(key))
-        .and_then(|entry| attribute(entry, "value"))
+        .find(|entry| local_attribute(*entry, "key") == Some(key))
+        .and_then(|entry| local_attribute(entry, "value"))
 }
 
 fn fault(reason: String) -> MachineError {
@@ -75,11 +75,12 @@ fn fault(reason: String) -> MachineError {
 pub(super) fn files<'a>(root: Node<'a, '_>) -> Result<BTreeMap<&'a str, File<'a>>, MachineError> {
     let mut files = BTreeMap::new();
     for node in child(root, "References").into_iter().flat_map(|node| children(node, "File")) {
-        let id = attribute(node, "id").unwrap_or_default();
-        let href = attribute(node, "href").filter(|href| !href.is_empty());
+        let id = local_attribute(node, "id").unwrap_or_default();
+        let href = local_attribute(node, "href").filter(|href| !href.is_empty());
         let href = href.ok_or_else(|| fault(format!("File {} has no href", shown(id))))?;
-        let compression = attribute(node, "compression").filter(|word| !matches!(*word, "" | "identity"));
-        let file = File { href, compression, chunked: attribute(node, "chunkSize").is_some() };
+        let compression =
+            local_attribute(node, "compression").filter(|word| !matches!(*word, "" | "identity"));
+        let file = File { href, compression, chunked: local_attribute(node, "chunkSize").is_some() };
         if files.insert(id, file).is_some() {
             return Err(fault(format!("two Files have the id {}", shown(id))));
         }
@@ -95,12 +96,12 @@ pub(super) fn disks<'a>(
 ) -> Result<BTreeMap<&'a str, DiskEntry<'a>>, MachineError> {
     let mut disks = BTreeMap::new();
     for node in children(root, "DiskSection").flat_map(|section| children(section, "Disk")) {
-        let id = attribute(node, "diskId").unwrap_or_default();
+        let id = local_attribute(node, "diskId").unwrap_or_default();
         if id.is_empty() {
             return Err(fault("a Disk has no diskId".into()));
         }
         let size_bytes = capacity(node, id, system, notes)?;
-        let filled = |name: &str| attribute(node, name).filter(|value| !value.is_empty());
+        let filled = |name: &str| local_attribute(node, name).filter(|value| !value.is_empty());
         let disk = DiskEntry { file: filled("fileRef"), size_bytes, parent: filled("parentRef") };
         if disks.insert(id, disk).is_some() {
             return Err(fault(format!("two Disks have the id {}", shown(id))));
@@ -116,10 +117,10 @@ fn capacity(
     system: Node<'_, '_>,
     notes: &mut Findings,
 ) -> Result<Option<u64>, MachineError> {
-    let stated = attribute(node, "capacity").unwrap_or_default().trim();
+    let stated = local_attribute(node, "capacity").unwrap_or_default().trim();
     let key = stated.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     let number = key.map_or(Some(stated), |key| property(system, key)).unwrap_or_default();
-    let unit = attribute(node, "capacityAllocationUnits").unwrap_or("byte");
+    let unit = local_attribute(node, "capacityAllocationUnits").unwrap_or("byte");
     let factor = units::bytes_in(unit).ok_or_else(|| {
         fault(format!("disk {}: capacityAllocationUnits {} is not known", shown(id), shown(unit)))
     })?;
@@ -144,8 +145,8 @@ fn capacity(
 fn property<'a>(system: Node<'a, '_>, key: &str) -> Option<&'a str> {
     children(system, "ProductSection")
         .flat_map(|section| children(section, "Property"))
-        .find(|property| attribute(*property, "key") == Some(key))
-        .and_then(|property| attribute(property, "value"))
+        .find(|property| local_attribute(*property, "key") == Some(key))
+        .and_then(|property| local_attribute(property, "value"))
         .map(str::trim)
 }
 
@@ -161,18 +162,20 @@ pub(super) fn items<'a, 'i>(
     let mut elsewhere = 0_usize;
     let names = ["Item", "StorageItem", "EthernetPortItem"];
     for node in section.children().filter(|node| names.contains(&node.tag_name().name())) {
-        if matches!(attribute(node, "bound"), Some("min" | "max")) {
+        if matches!(local_attribute(node, "bound"), Some("min" | "max")) {
             continue;
         }
-        if attribute(node, "configuration").is_some_and(|list| !list.split(' ').any(|id| Some(id) == default))
+        if local_attribute(node, "configuration")
+            .is_some_and(|list| !list.split(' ').any(|id| Some(id) == default))
         {
             elsewhere += 1;
             continue;
         }
-        let kind = text(node, "ResourceType").and_then(|text| text.parse().ok());
+        let kind = text(node, &["ResourceType"]).and_then(|text| text.parse().ok());
         let mut item = Item { node, kind: 0 };
         item.kind = kind.ok_or_else(|| fault(format!("item {} has no ResourceType", item.title())))?;
-        if !item.id().is_empty() && !ids.insert(item.id()) && attribute(node, "configuration").is_none() {
+        if !item.id().is_empty() && !ids.insert(item.id()) && local_attribute(node, "configuration").is_none()
+        {
             return Err(fault(format!("two items have the InstanceID {}", shown(item.id()))));
         }
         items.push(item);
@@ -190,7 +193,7 @@ pub(super) fn items<'a, 'i>(
 /// The configuration marked as default, else the first.
 fn default_configuration<'a>(root: Node<'a, '_>) -> Option<&'a str> {
     let section = child(root, "DeploymentOptionSection")?;
-    let marked = |node: &Node<'_, '_>| matches!(attribute(*node, "default"), Some("true" | "1"));
+    let marked = |node: &Node<'_, '_>| matches!(local_attribute(*node, "default"), Some("true" | "1"));
     let node = children(section, "Configuration").find(marked).or_else(|| child(section, "Configuration"))?;
-    attribute(node, "id")
+    local_attribute(node, "id")
 }

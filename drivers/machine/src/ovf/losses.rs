@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::devices::{DISK, ETHERNET, IDE, LOGICAL_DISK, OTHER_STORAGE, SCSI};
-use super::xml::{attribute, child, children};
 use super::{Findings, Source};
 use crate::error::shown;
+use crate::xml::{child, children, local_attribute};
 
 /// Items by their ResourceType (CIM_ResourceAllocationSettingData): code, and what is lost.
 const ITEMS: &[(u32, &str, &str)] = &[
@@ -104,7 +104,7 @@ fn sections(source: &Source<'_, '_>, notes: &mut Findings) {
 
 fn virtualbox(source: &Source<'_, '_>, notes: &mut Findings) {
     let Some(machine) = source.vbox else { return };
-    if attribute(machine, "stateFile").is_some() {
+    if local_attribute(machine, "stateFile").is_some() {
         notes.warn(
             "ovf-suspended",
             "the machine was saved while it ran: its memory is lost, shut it down first",
@@ -114,13 +114,13 @@ fn virtualbox(source: &Source<'_, '_>, notes: &mut Findings) {
         notes.warn("ovf-snapshot", "the machine has snapshots: only its current state is in the package");
     }
     let Some(hardware) = child(machine, "Hardware") else { return };
-    let tpm = child(hardware, "TrustedPlatformModule").and_then(|node| attribute(node, "type"));
+    let tpm = child(hardware, "TrustedPlatformModule").and_then(|node| local_attribute(node, "type"));
     if tpm.is_some_and(|kind| !kind.eq_ignore_ascii_case("none")) {
         notes.warn("ovf-tpm", "the virtual TPM stays behind: keys sealed in it (LUKS, BitLocker) are lost");
     }
     let enabled = |list: &'static str, entry: &'static str| {
         child(hardware, list).is_some_and(|node| {
-            children(node, entry).any(|entry| attribute(entry, "enabled") == Some("true"))
+            children(node, entry).any(|entry| local_attribute(entry, "enabled") == Some("true"))
         })
     };
     if enabled("UART", "Port") {

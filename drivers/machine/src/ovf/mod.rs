@@ -21,7 +21,6 @@ mod manifest;
 mod system;
 mod units;
 mod write;
-mod xml;
 
 pub use manifest::{Digested, manifest};
 pub use write::definition;
@@ -32,9 +31,9 @@ use roxmltree::Node;
 
 use crate::error::shown;
 use crate::findings::Findings;
+use crate::xml::{self, child, children, local_attribute, text};
 use crate::{Machine, MachineError, SchemaVersion, Warning};
 use envelope::Item;
-use xml::{attribute, child, children, text};
 
 const ENVELOPE_0_9: &str = "http://www.vmware.com/schema/ovf/1/envelope";
 const ENVELOPES: [&str; 2] =
@@ -67,7 +66,7 @@ pub(crate) fn xml_root(text: &str) -> Option<&str> {
 /// Kind `Invalid` when the XML or what it says cannot be understood, kind `Choice` when it is not clear which machine
 /// is meant, kind `Unsupported` for envelopes of version 0.9.
 pub fn machine_from_ovf(text: &str, instance: Option<&str>) -> Result<(Machine, Vec<Warning>), MachineError> {
-    let document = xml::parse(text, "ovf")?;
+    let document = xml::parse("ovf", text)?;
     let root = document.root_element();
     check_version(root)?;
     let system = choose(root, instance)?;
@@ -80,7 +79,10 @@ pub fn machine_from_ovf(text: &str, instance: Option<&str>) -> Result<(Machine, 
         items: envelope::items(root, hardware, &mut notes)?,
         vbox: child(system, "Machine"),
     };
-    notes.known("machine", format!("VirtualSystem {}", attribute(system, "id").unwrap_or("without an id")));
+    notes.known(
+        "machine",
+        format!("VirtualSystem {}", local_attribute(system, "id").unwrap_or("without an id")),
+    );
     let os = system::os(&source, &mut notes);
     let machine = Machine {
         rehome_machine: SchemaVersion,
@@ -128,7 +130,7 @@ fn check_version(root: Node<'_, '_>) -> Result<(), MachineError> {
 fn choose<'a, 'i>(root: Node<'a, 'i>, wanted: Option<&str>) -> Result<Node<'a, 'i>, MachineError> {
     let all: Vec<Node<'a, 'i>> =
         root.descendants().filter(|node| node.tag_name().name() == "VirtualSystem").collect();
-    let id = |node: Node<'a, 'i>| attribute(node, "id").unwrap_or_default();
+    let id = |node: Node<'a, 'i>| local_attribute(node, "id").unwrap_or_default();
     let fitting: Vec<Node<'a, 'i>> =
         all.iter().copied().filter(|node| wanted.is_none_or(|wanted| id(*node) == wanted)).collect();
     let reason = match (fitting.as_slice(), wanted) {
@@ -151,7 +153,7 @@ fn choose<'a, 'i>(root: Node<'a, 'i>, wanted: Option<&str>) -> Result<Node<'a, '
 fn hardware<'a, 'i>(system: Node<'a, 'i>, notes: &mut Findings) -> Result<Node<'a, 'i>, MachineError> {
     let all: Vec<Node<'a, 'i>> = children(system, "VirtualHardwareSection").collect();
     let known = |node: &&Node<'a, 'i>| {
-        let stated = child(**node, "System").and_then(|system| text(system, "VirtualSystemType"));
+        let stated = child(**node, "System").and_then(|system| text(system, &["VirtualSystemType"]));
         stated.is_some_and(|stated| stated.contains("vmx-") || stated.contains("virtualbox-"))
     };
     if all.len() > 1 {

@@ -1,10 +1,10 @@
 //! What the machine is: name, firmware, processors, memory, operating system.
 
 use super::envelope::config;
-use super::xml::{attribute, child, text};
 use super::{Findings, Source, units};
 use crate::error::shown;
 use crate::validate::{name_fault, plain_text_fault};
+use crate::xml::{child, local_attribute, text};
 use crate::{
     Architecture, Clock, Cpu, Firmware, FirmwareKind, MachineError, OsFamily, OsHint, Topology, Tpm,
     guest_ids,
@@ -20,8 +20,8 @@ fn fault(reason: String) -> MachineError {
 }
 
 pub(super) fn name(source: &Source<'_, '_>, notes: &mut Findings) -> String {
-    let id = attribute(source.system, "id");
-    for (from, stated) in [("Name", text(source.system, "Name")), ("id of the VirtualSystem", id)] {
+    let id = local_attribute(source.system, "id");
+    for (from, stated) in [("Name", text(source.system, &["Name"])), ("id of the VirtualSystem", id)] {
         let Some(stated) = stated else { continue };
         match name_fault(stated) {
             None => {
@@ -38,8 +38,8 @@ pub(super) fn name(source: &Source<'_, '_>, notes: &mut Findings) -> String {
 /// VirtualBox gives the guest the UUID of the hardware, else that of the machine.
 pub(super) fn uuid(source: &Source<'_, '_>, notes: &mut Findings) -> Option<uuid::Uuid> {
     let machine = source.vbox?;
-    let hardware = child(machine, "Hardware").and_then(|hardware| attribute(hardware, "uuid"));
-    let stated = hardware.or_else(|| attribute(machine, "uuid"))?;
+    let hardware = child(machine, "Hardware").and_then(|hardware| local_attribute(hardware, "uuid"));
+    let stated = hardware.or_else(|| local_attribute(machine, "uuid"))?;
     let uuid = uuid::Uuid::try_parse(stated.trim_matches(['{', '}'])).ok();
     match uuid {
         Some(_) => notes.known("uuid", "uuid of VirtualBox's section"),
@@ -50,7 +50,8 @@ pub(super) fn uuid(source: &Source<'_, '_>, notes: &mut Findings) -> Option<uuid
 
 pub(super) fn firmware(source: &Source<'_, '_>, notes: &mut Findings) -> Result<Firmware, MachineError> {
     let vbox = source.vbox.and_then(|machine| child(machine, "Hardware"));
-    let vbox = vbox.and_then(|hardware| child(hardware, "Firmware")).and_then(|node| attribute(node, "type"));
+    let vbox =
+        vbox.and_then(|hardware| child(hardware, "Firmware")).and_then(|node| local_attribute(node, "type"));
     let stated = config(source.hardware, "firmware").or(vbox);
     let word = stated.unwrap_or("bios").to_ascii_lowercase();
     let kind = match word.as_str() {
@@ -58,7 +59,7 @@ pub(super) fn firmware(source: &Source<'_, '_>, notes: &mut Findings) -> Result<
         "efi" | "efi32" | "efi64" | "efidual" | "uefi" => FirmwareKind::Uefi,
         _ => return Err(fault(format!("firmware is {}, possible are bios and efi", shown(&word)))),
     };
-    let system = child(source.hardware, "System").and_then(|node| text(node, "VirtualSystemType"));
+    let system = child(source.hardware, "System").and_then(|node| text(node, &["VirtualSystemType"]));
     let flavour = system.is_some_and(|word| word.contains("vmx-") || word.contains("virtualbox-"));
     match stated {
         Some(word) => notes.known("firmware", format!("firmware is {word}")),
@@ -126,10 +127,10 @@ pub(super) fn memory(source: &Source<'_, '_>, notes: &mut Findings) -> Result<u6
 fn identifiers<'a>(source: &Source<'a, '_>) -> [Option<&'a str>; 4] {
     let section = child(source.system, "OperatingSystemSection");
     [
-        section.and_then(|node| attribute(node, "osType")),
-        section.and_then(|node| text(node, "OSType")),
-        source.vbox.and_then(|machine| attribute(machine, "OSType")),
-        section.and_then(|node| text(node, "Description")),
+        section.and_then(|node| local_attribute(node, "osType")),
+        section.and_then(|node| text(node, &["OSType"])),
+        source.vbox.and_then(|machine| local_attribute(machine, "OSType")),
+        section.and_then(|node| text(node, &["Description"])),
     ]
 }
 
@@ -159,7 +160,8 @@ pub(super) fn os(source: &Source<'_, '_>, notes: &mut Findings) -> Option<OsHint
 
 pub(super) fn clock(source: &Source<'_, '_>, os: Option<&OsHint>, notes: &mut Findings) -> Clock {
     let hardware = source.vbox.and_then(|machine| child(machine, "Hardware"));
-    let stated = hardware.and_then(|node| child(node, "RTC")).and_then(|rtc| attribute(rtc, "localOrUTC"));
+    let stated =
+        hardware.and_then(|node| child(node, "RTC")).and_then(|rtc| local_attribute(rtc, "localOrUTC"));
     match stated {
         Some(word) => notes.known("clock", format!("localOrUTC is {word}")),
         None => notes.known("clock", "the custom of the guest operating system"),
@@ -178,7 +180,7 @@ pub(super) fn tpm(source: &Source<'_, '_>) -> Option<Tpm> {
         return Some(Tpm::V2_0);
     }
     let hardware = source.vbox.and_then(|machine| child(machine, "Hardware"))?;
-    let kind = child(hardware, "TrustedPlatformModule").and_then(|node| attribute(node, "type"))?;
+    let kind = child(hardware, "TrustedPlatformModule").and_then(|node| local_attribute(node, "type"))?;
     match kind.to_ascii_lowercase().as_str() {
         "none" => None,
         "v1_2" => Some(Tpm::V1_2),
@@ -187,6 +189,7 @@ pub(super) fn tpm(source: &Source<'_, '_>) -> Option<Tpm> {
 }
 
 pub(super) fn annotation(source: &Source<'_, '_>, notes: &mut Findings) -> Option<String> {
-    let stated = child(source.system, "AnnotationSection").and_then(|section| text(section, "Annotation"))?;
+    let stated =
+        child(source.system, "AnnotationSection").and_then(|section| text(section, &["Annotation"]))?;
     notes.one_line("ovf-annotation-cut", stated)
 }
