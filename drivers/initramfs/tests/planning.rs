@@ -390,7 +390,7 @@ fn a_script_of_nash_loads_what_is_added() {
     let listing = Listing::from_image(old.as_slice(), &Limits::default()).unwrap();
     assert_eq!(listing.builder().maker, driver_initramfs::Maker::Nash);
     assert!(listing.loads("1", "ext3") && !listing.loads("1", "hv_storvsc"));
-    let request = Request { version: "1", wanted: &["hv_storvsc", "sd_mod"], load_early: &[] };
+    let request = Request { version: "1", wanted: &["hv_storvsc", "sd_mod"], load_early: &[], files: &[] };
     let outcome = plan(&old, &listing, &guest(), &request).unwrap();
     let paths: Vec<_> = outcome.modules.iter().map(|added| added.path.as_str()).collect();
     assert_eq!(paths, ["lib/hv_vmbus.ko", "lib/hv_storvsc.ko"]);

@@ -30,6 +30,7 @@ mod moved_files;
 mod net_rules;
 mod netplan_text;
 mod nic_names;
+mod nic_naming;
 mod nic_plan;
 mod offers;
 mod old_menus;

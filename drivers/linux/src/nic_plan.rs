@@ -6,8 +6,8 @@
 //! predictable names (systemd.net-naming-scheme(7)). Everywhere else the new name follows from slots that are not known
 //! here: then one interface can be held by its being the only one, several need their hardware addresses.
 
-use crate::config_file::{exists, list, read_small};
-use crate::nic_names::is_wired;
+use crate::config_file::read_small;
+use crate::nic_naming::Naming;
 use driver_core::{Adapter, Context, Draft, Mac};
 use format_core::{Error, Result};
 use std::collections::BTreeMap;
@@ -74,40 +74,6 @@ impl Change {
     /// The file or definition stays as it is.
     pub(crate) fn is_none(&self) -> bool {
         self.nic.name == self.name && self.pin == Pin::Keep
-    }
-}
-
-/// How the target names its adapters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Naming {
-    /// By the kernel's count: this, and a number.
-    Counted(&'static str),
-    /// The first one is known only.
-    First(&'static str),
-    /// From slots that are not known here.
-    Unknown,
-}
-
-impl Naming {
-    fn of(nics: &[Nic], context: &Context<'_>, draft: &Draft<'_>) -> Result<Self> {
-        match context.target.first_nic {
-            Some("eth0") => return Ok(Self::Counted("eth")),
-            Some("enX0") if !uses_kernel_names(nics, draft)? => return Ok(Self::Counted("enX")),
-            _ => {}
-        }
-        if uses_kernel_names(nics, draft)? {
-            return Ok(Self::Counted("eth"));
-        }
-        Ok(context.target.first_nic.map_or(Self::Unknown, Self::First))
-    }
-
-    /// The name of the adapter at `place`.
-    fn name(&self, place: usize) -> Option<String> {
-        match self {
-            Self::Counted(prefix) => Some(format!("{prefix}{place}")),
-            Self::First(name) => (place == 0).then(|| (*name).to_owned()),
-            Self::Unknown => None,
-        }
     }
 }
 
@@ -285,55 +251,6 @@ fn unclear(what: &str, nics: &[Nic], context: &Context<'_>) -> Error {
     };
     Error::needs_person(format!("{what} configures {list}: {problem}"))
         .hint("give a machine description with the hardware addresses, or write the names eth0, eth1, … in the order of the machine's network adapters")
-}
-
-/// The guest's kernel names its adapters, and nothing renames them.
-fn uses_kernel_names(nics: &[Nic], draft: &Draft<'_>) -> Result<bool> {
-    for path in [
-        "/etc/udev/rules.d/80-net-setup-link.rules",
-        "/etc/udev/rules.d/80-net-name-slot.rules",
-        "/etc/systemd/network/99-default.link",
-    ] {
-        if is_off(draft, path)? {
-            return Ok(true);
-        }
-    }
-    let mut files = vec!["/etc/default/grub".to_owned(), "/etc/kernel/cmdline".to_owned()];
-    for (folder, suffix) in [
-        ("/etc/default/grub.d", ".cfg"),
-        ("/boot/loader/entries", ".conf"),
-        ("/boot/grub", "grub.cfg"),
-        ("/boot/grub2", "grub.cfg"),
-        ("/boot/grub2", "grubenv"),
-        ("/boot", "extlinux.conf"),
-        ("/boot/extlinux", "extlinux.conf"),
-    ] {
-        files.extend(list(draft, folder, suffix)?.into_iter().take(64));
-    }
-    for path in files {
-        let text = read_small(draft, &path)?;
-        if text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("net.ifnames=0")) {
-            return Ok(true);
-        }
-    }
-    for folder in ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"] {
-        for rule in ["80-net-setup-link.rules", "80-net-name-slot.rules"] {
-            if exists(draft, &format!("{folder}/{rule}"))? {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(nics
-        .iter()
-        .all(|nic| nic.name.as_deref().is_none_or(|name| name.starts_with("eth") || !is_wired(name))))
-}
-
-/// A link to /dev/null, or an empty file, switches a rule off (udev(7)).
-fn is_off(draft: &Draft<'_>, path: &str) -> Result<bool> {
-    if draft.read_link(path)?.as_deref() == Some("/dev/null") {
-        return Ok(true);
-    }
-    Ok(draft.metadata(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.size == 0)))
 }
 
 #[cfg(test)]
