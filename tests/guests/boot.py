@@ -121,7 +121,8 @@ def command_line(args):
         line += ["-device", device]
     for number, image in enumerate(args.image):
         line += ["-drive", f"if=none,id=disk{number},format={args.format},file={image},cache=unsafe"]
-        line += ["-device", f"{disk.format(n=number)},drive=disk{number},bootindex={number}"]
+        order = "" if args.kernel else f",bootindex={number}"
+        line += ["-device", f"{disk.format(n=number)},drive=disk{number}{order}"]
     return line
 
 

@@ -95,6 +95,9 @@ fn definition_of(target: &'static Target, wanted: Option<&str>) -> Result<&'stat
 }
 
 fn wrapped_firmware(wanted: Option<Firmware>) -> Result<(Firmware, String)> {
+    if wanted == Some(Firmware::Host) {
+        return Err(Error::usage("a PVH guest is started from the disk as it is").hint("leave --wrap out"));
+    }
     if wanted == Some(Firmware::Uefi) {
         return Err(Error::usage("a disk that --wrap makes has no EFI system partition")
             .hint("leave --firmware out: it becomes a machine with BIOS"));

@@ -1,7 +1,7 @@
 //! A disk that is one file system, put behind a partition table: what Xen starts without one, others do not.
 
 use crate::report::MigrateReport;
-use driver_core::{Guest, Platform, TableKind};
+use driver_core::{Guest, MountFacts, Platform, TableKind, VolumeId};
 use driver_machine::Machine;
 use format_core::{Disk, Error, Extent, ExtentKind, Layer, Result};
 use serde::Serialize;
@@ -38,7 +38,17 @@ impl Wrapping {
             Error::usage("--wrap is for a boot disk that is one file system, without a partition table")
                 .hint("'rehome inspect' shows what is on the disk")
         })?;
-        if let Some(how) = &guest.boot.bios {
+        let holds = |mount: &MountFacts| {
+            let first = matches!(mount.place, VolumeId::Partition { disk: 0, .. });
+            first && matches!(mount.point.as_str(), "/" | "/boot")
+        };
+        if !guest.mounts.is_empty() && !guest.mounts.iter().any(holds) {
+            return Err(Error::usage("the first disk holds neither / nor /boot of the guest")
+                .hint("name the boot disk first: that is the one --wrap is about"));
+        }
+        // GRUB's code in a partition's own first sector counts on the disk that the partition lay on.
+        let is_old = guest.disks.first().is_some_and(|disk| disk.boot_code.as_deref() == Some("GRUB"));
+        if let Some(how) = guest.boot.bios.as_ref().filter(|_| !is_old) {
             return Err(
                 Error::usage(format!("the boot disk starts as it is: {how}")).hint("leave --wrap out")
             );
@@ -110,12 +120,15 @@ impl Wrapping {
 
 /// How a machine with a wrapped disk starts at all.
 pub(crate) fn loader_step(report: &MigrateReport) -> String {
-    let rescue = "start a rescue system on the machine, mount the disk's first partition with /dev, /proc and /sys, and in a \
-                  chroot there run grub-install on the disk and update-grub (grub2-install and grub2-mkconfig elsewhere)";
+    let rescue = "start a rescue system on the machine, mount the guest's root, in it /boot where that is a file system of its \
+                  own, /dev, /proc and /sys, and in a chroot there run grub-install on the disk and update-grub (grub2-install and grub2-mkconfig elsewhere)";
     let guest = &report.guest;
     let kernel =
         guest.kernels.first().and_then(|kernel| Some((kernel.image.as_ref()?, kernel.initramfs.as_ref()?)));
-    let uuid = lone_file_system(guest).and_then(|fs| fs.uuid.as_ref());
+    let root = guest.mounts.iter().find(|mount| mount.point == "/").map(|mount| mount.place);
+    let uuid = root
+        .filter(|place| matches!(place, VolumeId::Partition { .. }))
+        .and_then(|place| guest.file_system(place)?.uuid.as_ref());
     match (report.choice.target.platform, kernel, uuid) {
         (Platform::Kvm, Some((kernel, initramfs)), Some(uuid)) => format!(
             "{rescue}; or copy {kernel} and {initramfs} out of the guest to the host and have libvirt start them: in <os>, \

@@ -33,17 +33,57 @@ pub fn learn_disk_links(
         let boot = ["/boot", "/boot/efi"].into_iter().filter_map(link_of);
         found.extend(boot.map(|(link, _)| (0, link.to_owned())));
     }
-    for path in ["/boot/grub/device.map", "/boot/grub2/device.map"] {
-        let map = text(tree, path)?.unwrap_or_default();
-        found.extend(map.lines().take(64).filter_map(mapped).map(|(disk, link)| (disk, link.to_owned())));
-    }
     for (disk, link) in found {
-        let known = guest.disks.iter().any(|disk| disk.links.contains(&link));
-        if let Some(disk) = guest.disks.get_mut(disk).filter(|_| !known) {
-            disk.links.push(link);
+        add(guest, disk, link);
+    }
+    let mut map: Vec<(usize, String)> = Vec::new();
+    for path in ["/boot/grub/device.map", "/boot/grub2/device.map"] {
+        let content = text(tree, path)?.unwrap_or_default();
+        let lines = content.lines().take(64).filter_map(mapped);
+        map.extend(lines.map(|(disk, link)| (disk, link.to_owned())));
+    }
+    if map.iter().all(|line| fits(line, &map, guest, root, fstab)) {
+        for (disk, link) in map {
+            add(guest, disk, link);
         }
     }
     Ok(())
+}
+
+fn add(guest: &mut Guest, disk: usize, link: String) {
+    let is_known = guest.disks.iter().any(|disk| disk.links.contains(&link));
+    if let Some(disk) = guest.disks.get_mut(disk).filter(|_| !is_known) {
+        disk.links.push(link);
+    }
+}
+
+/// Whether a line of device.map agrees with the others, with the links that are known, and with fstab.
+fn fits(
+    (disk, link): &(usize, String),
+    map: &[(usize, String)],
+    guest: &Guest,
+    root: VolumeId,
+    fstab: &[FstabEntry],
+) -> bool {
+    // One disk, one link. Whether two are names of the same disk cannot be seen from here.
+    let agrees = |other: usize, known: &String| (other == *disk) == (known == link);
+    let known = (0..).zip(&guest.disks).flat_map(|(at, disk)| disk.links.iter().map(move |link| (at, link)));
+    let is_one = map.iter().map(|(other, known)| (*other, known)).chain(known).all(|(at, l)| agrees(at, l));
+    is_one
+        && fstab.iter().all(|entry| match parse_hardware_link(&entry.device) {
+            Some((used, number)) if used == link => {
+                let place = VolumeId::Partition { disk: *disk, partition: number };
+                let is_there =
+                    number == 0 || *disk >= guest.disks.len() || guest.partition((*disk, number)).is_some();
+                // Subvolumes of btrfs share a partition; nothing else is mounted twice.
+                is_there
+                    && match entry.point.as_str() {
+                        "/" => place == root,
+                        _ => place != root || entry.kind == "btrfs",
+                    }
+            }
+            _ => true,
+        })
 }
 
 /// `(hd1) /dev/disk/by-id/X` is disk 1.
@@ -102,5 +142,32 @@ mod tests {
         assert_eq!(guest.resolve_device("/dev/disk/by-path/p-part1"), Some((0, 1).into()));
         let guest = learned(2, VolumeId::Mapped { volume: 0 }, fstab, "");
         assert_eq!(guest.resolve_device("/dev/disk/by-path/p-part1"), None);
+    }
+    #[test]
+    fn a_stale_device_map_is_not_believed() {
+        let by_link = "/dev/disk/by-id/ata-A-part1 / ext3 defaults 1 1\n\
+                       /dev/disk/by-id/ata-B-part1 /data ext3 defaults 0 2\n";
+        let by_uuid = "UUID=1 / ext3 defaults 1 1\n/dev/disk/by-id/ata-B-part1 /data ext3 defaults 0 2\n";
+        let missing = "UUID=1 / ext3 defaults 1 1\n/dev/disk/by-id/ata-B-part7 /data ext3 defaults 0 2\n";
+        let (a, b) = ("/dev/disk/by-id/ata-A", "/dev/disk/by-id/ata-B");
+        for (fstab, map) in [
+            (by_link, format!("(hd0) {b}\n")),
+            (by_link, format!("(hd1) {a}\n(hd0) {b}\n")),
+            (by_link, format!("(hd0) {a}\n(hd1) {b}\n(hd0) /dev/disk/by-id/wwn-1\n")),
+            (by_link, format!("(hd1) {b}\n(hd1) /dev/disk/by-id/ata-C\n")),
+            (by_link, format!("(hd1) {b}\n(hd2) {b}\n")),
+            (by_uuid, format!("(hd0) {b}\n")),
+            (missing, format!("(hd1) {b}\n")),
+        ] {
+            let guest = learned(2, (0, 1).into(), fstab, &map);
+            assert_eq!(guest.resolve_device(&format!("{b}-part1")), None, "{map}");
+            let known: Vec<_> = guest.disks.iter().flat_map(|disk| &disk.links).collect();
+            assert!(
+                known.iter().all(|link| *link == a) && guest.disks[1].links.is_empty(),
+                "{map}: {known:?}"
+            );
+        }
+        let guest = learned(2, (0, 1).into(), by_link, &format!("(hd0) {a}\n(hd1) {b}\n"));
+        assert_eq!(guest.resolve_device(&format!("{b}-part1")), Some((1, 1).into()), "a map that fits");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Facts: lvm.conf(5), `devices/filter`, `devices/global_filter`: patterns are tried in order, the first that matches accepts or
 //! rejects, and a device that none matches is accepted; without a filter all are. Patterns are `a` or `r` and a regular
-//! expression between two equal characters. A list may go over several lines.
+//! expression between two equal characters. A list may go over several lines. Texts stand in `"` or in `'` (measured with
+//! LVM 2.03.16).
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ pub(crate) struct Filter {
     pub(crate) lines: Range<usize>,
     /// Nothing else stands on those lines.
     pub(crate) is_alone: bool,
+    /// As they are written, with their quotes.
     pub(crate) patterns: Vec<String>,
 }
 
@@ -23,9 +25,11 @@ pub(crate) struct Filter {
 pub(crate) enum Verdict {
     /// They are looked at.
     Seen,
-    /// They are not.
+    /// They are not, and the source's disks are by their names.
     Hidden,
-    /// It rejects names of which it is not clear what they mean there.
+    /// They are not, nor are the source's disks: what it lets through is on top of them (DRBD, md, multipath).
+    Others,
+    /// It cannot be read, or rejects names of which it is not clear what they mean there.
     Unclear,
 }
 
@@ -35,6 +39,24 @@ const EVERYTHING: [&str; 6] = ["", ".", ".*", "/dev/", "/dev/.*", ".*/.*"];
 /// Names of devices that no disk of a machine has.
 const NO_DISKS: [&str; 14] =
     ["cdrom", "cdrw", "dvd", "sr", "scd", "fd", "loop", "ram", "zram", "zd", "drbd", "nbd", "rbd", "mapper/"];
+/// How the names of a machine's disks begin, below `/dev`.
+const DISKS: [&str; 11] = [
+    "sd",
+    "vd",
+    "xvd",
+    "hd",
+    "nvme",
+    "cciss/",
+    "cciss!",
+    "disk/by-id/",
+    "disk/by-path/",
+    "by-id/",
+    "by-path/",
+];
+/// Links in `by-id` to what is made of disks.
+const NOT_HARDWARE: [&str; 4] = ["by-id/dm-", "by-id/md-", "by-id/lvm-pv-uuid-", "by-id/drbd"];
+/// The pattern that lets every device through.
+pub(crate) const ALL: &str = "\"a|.*|\"";
 
 /// The filters that are set in the text of a file.
 pub(crate) fn filters(text: &str) -> Vec<Filter> {
@@ -79,14 +101,14 @@ fn assignment(code: &str) -> Option<(&str, &str, &str)> {
 fn list_end<'a>(text: &'a str, patterns: &mut Vec<String>, is_list: bool) -> Option<&'a str> {
     let mut rest = text;
     loop {
-        let at = rest.find(['"', ']'])?;
+        let at = rest.find(['"', '\'', ']'])?;
         let (mark, after) = (rest.get(at..=at)?, rest.get(at + 1..)?);
         if mark == "]" {
             return Some(after);
         }
-        let close = after.find('"')?;
-        patterns.push(after.get(..close)?.to_owned());
-        rest = after.get(close + 1..)?;
+        let close = at + 1 + after.find(mark)?;
+        patterns.push(rest.get(at..=close)?.to_owned());
+        rest = rest.get(close + 1..)?;
         if !is_list {
             return Some(rest);
         }
@@ -95,11 +117,12 @@ fn list_end<'a>(text: &'a str, patterns: &mut Vec<String>, is_list: bool) -> Opt
 
 /// The line up to a `#` that stands in no text.
 fn without_comment(line: &str) -> &str {
-    let mut in_text = false;
+    let mut quote = None;
     for (at, c) in line.char_indices() {
-        match c {
-            '"' => in_text = !in_text,
-            '#' if !in_text => return line.get(..at).unwrap_or_default(),
+        match (c, quote) {
+            ('"' | '\'', None) => quote = Some(c),
+            (_, Some(open)) if c == open => quote = None,
+            ('#', None) => return line.get(..at).unwrap_or_default(),
             _ => {}
         }
     }
@@ -108,6 +131,7 @@ fn without_comment(line: &str) -> &str {
 
 /// Whether it accepts, and its expression without anchors.
 fn parts(pattern: &str) -> Option<(bool, &str)> {
+    let pattern = pattern.get(1..pattern.len().checked_sub(1)?)?;
     let accepts = match pattern.chars().next()? {
         'a' => true,
         'r' => false,
@@ -121,16 +145,52 @@ fn parts(pattern: &str) -> Option<(bool, &str)> {
 }
 
 /// Whether the pattern rejects only what is no disk of the machine.
-pub(crate) fn is_harmless(pattern: &str) -> bool {
+fn is_harmless(pattern: &str) -> bool {
     parts(pattern).is_some_and(|(accepts, body)| {
         let name = body.strip_prefix("/dev/").or_else(|| body.strip_prefix(".*/")).unwrap_or(body);
         !accepts && NO_DISKS.iter().any(|known| name.starts_with(known)) && !name.contains('|')
     })
 }
 
+/// The parts of an expression that are names, each with whether it is a disk's.
+fn names(body: &str) -> impl Iterator<Item = bool> {
+    let name = |part: &str| -> Option<bool> {
+        let part = part.trim_start_matches('^').trim_end_matches('$');
+        let name = ["/dev/", ".*/", "dev/", "/"].iter().find_map(|start| part.strip_prefix(start));
+        let name = name.unwrap_or(part);
+        let is_other = NOT_HARDWARE.iter().any(|link| name.trim_start_matches("disk/").starts_with(link));
+        // `[hsv]d`
+        let class = name.strip_prefix('[').and_then(|rest| rest.split_once("]d"));
+        let is_class = class.is_some_and(|(set, _)| set.chars().all(|c| "hsv".contains(c)));
+        let is_disk = is_class || DISKS.iter().any(|start| name.starts_with(start));
+        (!name.is_empty()).then_some(is_disk && !is_other)
+    };
+    body.split(['|', '(', ')']).filter_map(name)
+}
+
+/// The patterns without those that let through the source's disks alone, up to the one that rejects the rest: that one lets
+/// the rest through.
+pub(crate) fn without_disks(patterns: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    for pattern in patterns {
+        match parts(pattern) {
+            Some((false, body)) if EVERYTHING.contains(&body) => {
+                kept.push(ALL.to_owned());
+                break;
+            }
+            Some((true, body)) if names(body).count() > 0 && names(body).all(|is_disk| is_disk) => {}
+            _ => kept.push(pattern.clone()),
+        }
+    }
+    kept
+}
+
 /// What becomes of disks that are called `/dev/PREFIX…` (`sd`, `vd`).
 pub(crate) fn verdict(patterns: &[String], prefix: &str) -> Verdict {
-    let mut verdict = Verdict::Seen;
+    if patterns.is_empty() {
+        return Verdict::Unclear;
+    }
+    let (mut verdict, mut names_disks) = (Verdict::Seen, false);
     for pattern in patterns {
         let Some((accepts, body)) = parts(pattern) else { return Verdict::Unclear };
         let is_everything = EVERYTHING.contains(&body);
@@ -139,8 +199,9 @@ pub(crate) fn verdict(patterns: &[String], prefix: &str) -> Verdict {
             kind.is_some_and(|rest| matches!(rest, "" | ".*" | "*" | "[a-z]" | "[a-z].*" | "[a-z]*"));
         match accepts {
             true if is_everything || is_all_of_kind => return verdict,
-            true => {}
-            false if is_everything => return Verdict::Hidden,
+            true => names_disks |= names(body).any(|is_disk| is_disk),
+            false if is_everything && names_disks => return Verdict::Hidden,
+            false if is_everything => return Verdict::Others,
             false if is_harmless(pattern) => {}
             false => verdict = Verdict::Unclear,
         }
@@ -153,7 +214,7 @@ mod tests {
     use super::*;
 
     fn owned(patterns: &[&str]) -> Vec<String> {
-        patterns.iter().map(|text| (*text).to_owned()).collect()
+        patterns.iter().map(|text| format!("\"{text}\"")).collect()
     }
 
     #[test]
@@ -176,7 +237,15 @@ mod tests {
     fn what_hides_other_disks_is_known() {
         for (patterns, prefix, wanted) in [
             (&["a|.*|"][..], "vd", Verdict::Seen),
-            (&[], "vd", Verdict::Seen),
+            (&[], "vd", Verdict::Unclear),
+            (&["a|^/dev/drbd.*|", "r|.*|"], "sd", Verdict::Others),
+            (&["a|^/dev/mapper/mpath.*|", "a|/dev/md|", "r|.*|"], "vd", Verdict::Others),
+            (&["a|/dev/disk/by-id/dm-uuid-mpath-.*|", "r|.*|"], "vd", Verdict::Others),
+            (&["a|^/dev/disk/by-id/ata-x$|", "r|.*|"], "vd", Verdict::Hidden),
+            (&["a|/dev/(md0|sda)|", "r|.*|"], "vd", Verdict::Hidden),
+            (&["a|/dev/[hs]d.*|", "r|.*|"], "vd", Verdict::Hidden),
+            (&["a|^/dev/cciss/c0d0p2$|", "r|.*|"], "vd", Verdict::Hidden),
+            (&["r|.*|"], "vd", Verdict::Others),
             (&["a|^/dev/nvme0n1p2$|", "r|.*|"], "vd", Verdict::Hidden),
             (&["a/sda/", "r/.*/"], "sd", Verdict::Hidden),
             (&["a|/dev/sd.*|", "r|.*|"], "sd", Verdict::Seen),
@@ -188,6 +257,30 @@ mod tests {
             (&["x"], "sd", Verdict::Unclear),
         ] {
             assert_eq!(verdict(&owned(patterns), prefix), wanted, "{patterns:?}");
+        }
+    }
+    #[test]
+    fn both_quotes_are_quotes() {
+        let found =
+            filters("filter = [ 'a|^/dev/sda[0-9]*$|', \"r|'#|\", 'r|\".*|' ] # ']\nglobal_filter = [ a ]\n");
+        assert_eq!(found[0].patterns, ["'a|^/dev/sda[0-9]*$|'", "\"r|'#|\"", "'r|\".*|'"]);
+        assert!(found[0].is_alone);
+        assert_eq!(verdict(&found[1].patterns, "vd"), Verdict::Unclear, "no pattern");
+        let found = filters("filter = [ 'a|^/dev/sda[0-9]*$|', 'r|.*|' ]\n");
+        assert_eq!(verdict(&found[0].patterns, "vd"), Verdict::Hidden);
+    }
+
+    #[test]
+    fn only_the_sources_disks_go() {
+        for (patterns, wanted) in [
+            (
+                &["a|^/dev/sda2$|", "a|^/dev/mapper/luks-pv$|", "r|^/dev/mapper/.*|", "r|.*|"][..],
+                &["a|^/dev/mapper/luks-pv$|", "r|^/dev/mapper/.*|", "a|.*|"][..],
+            ),
+            (&["a/sda|sdb/", "a|md0|", "r/.*/", "r|x|"], &["a|md0|", "a|.*|"]),
+            (&["a|/dev/(md0|sda)|", "r|/dev/sdb|", "r|.*|"], &["a|/dev/(md0|sda)|", "r|/dev/sdb|", "a|.*|"]),
+        ] {
+            assert_eq!(without_disks(&owned(patterns)), owned(wanted));
         }
     }
 }

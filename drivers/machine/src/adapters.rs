@@ -66,5 +66,7 @@ pub(crate) fn check(
 /// Names of network interfaces in Linux, without what other languages have as signs of their own.
 pub(crate) fn is_interface(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    (1..=15).contains(&name.len()) && name.bytes().all(plain) && !matches!(name, "." | "..")
+    // A dash in front would be an option to the programs that get the name.
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    begins && name.len() <= 15 && name.bytes().all(plain)
 }

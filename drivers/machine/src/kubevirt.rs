@@ -56,6 +56,12 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
         return Err(unsupported("arm64 machines start by uefi only"));
     }
     adapters::check(&options.adapters, DIALECT, network_fault)?;
+    // KubeVirt's admission refuses a second interface in the pod network.
+    let pods = machine.nics.iter().enumerate();
+    if pods.filter(|(index, nic)| matches!(network_at(options, *index, nic), Network::Pod)).count() > 1 {
+        let reason = "the network pod takes one adapter of a machine".to_owned();
+        return Err(MachineError::Network { what: DIALECT, reason });
+    }
     let machine_name = label(&machine.name, "machine");
     let names = volume_names(&machine_name, &disks);
     let mut warnings = Vec::new();
@@ -156,10 +162,13 @@ enum Network {
     Multus(String),
 }
 
-/// Where nothing was chosen, the first adapter is in the pod network.
+/// Where nothing was chosen, the first adapter is in the pod network, unless another was put there.
 fn network_at(options: &DefinitionOptions, index: usize, nic: &Nic) -> Network {
+    let is_taken =
+        || (1..options.adapters.len()).any(|at| adapters::network(&options.adapters, at) == Some(POD));
     match (adapters::network(&options.adapters, index), index) {
-        (Some(POD), _) | (None, 0) => Network::Pod,
+        (Some(POD), _) => Network::Pod,
+        (None, 0) if !is_taken() => Network::Pod,
         (Some(chosen), _) => Network::Multus(chosen.to_owned()),
         (None, _) => Network::Multus(label(nic.network.as_deref().unwrap_or_default(), "network")),
     }

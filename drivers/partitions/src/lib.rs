@@ -18,6 +18,10 @@ pub use resize::move_gpt_backup;
 pub use signature::identify;
 pub use window::Window;
 
+/// Linux, block/partitions/efi.c, `pmbr_part_valid`.
+const NO_GUARD: &str = "the MBR's entry 0xee does not begin at sector 1: Linux sees no partitions there unless it is started \
+                        with the argument gpt; write a protective MBR first (sgdisk, gdisk)";
+
 /// Reads the partition table of the disk below `overlay`. What contradicts itself is left out and said in the second
 /// value.
 ///
@@ -44,13 +48,23 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
             Ok(table) => {
                 obstacles.extend(table.obstacles);
                 facts.hybrid = mbr.hybrid(table.block, &table.partitions);
-                obstacles.extend(contradictions(&mbr, &facts.hybrid));
+                obstacles.extend(contradictions(&facts.hybrid));
                 (facts.table, facts.id, facts.partitions) =
                     (TableKind::Gpt, Some(table.disk_guid), table.partitions);
-                return Ok((facts, obstacles));
+                // What Linux does not see is not the guest's, and must not be edited.
+                if !mbr.is_guard_valid() {
+                    facts.partitions.clear();
+                    obstacles.push(NO_GUARD.into());
+                }
             }
-            Err(reason) => obstacles.push(format!("the GPT cannot be used: {reason}")),
+            // With an entry 0xee the MBR's others are not used either (Linux, block/partitions/msdos.c).
+            Err(reason) => {
+                (facts.table, facts.id) = (TableKind::Mbr, Some(format!("0x{:08x}", mbr.signature)));
+                obstacles
+                    .push(format!("the GPT cannot be used, and Linux sees no partitions then: {reason}"));
+            }
         }
+        return Ok((facts, obstacles));
     }
     facts.table = TableKind::Mbr;
     facts.id = Some(format!("0x{:08x}", mbr.signature));
@@ -73,21 +87,16 @@ fn is_ext(overlay: &Overlay, size: u64) -> Result<bool> {
 }
 
 /// Where the MBR in front of a GPT says something else than the GPT, by which Linux goes.
-fn contradictions(mbr: &mbr::Mbr, hybrid: &[HybridEntry]) -> Vec<String> {
+fn contradictions(hybrid: &[HybridEntry]) -> Vec<String> {
     let lost = hybrid.iter().filter(|entry| entry.partition.is_none());
-    let mut found: Vec<String> = lost
-        .map(|entry| {
+    lost.map(|entry| {
             format!(
                 "entry {} of the hybrid MBR (type {}) is {:#x}+{:#x}, which is no partition of the GPT: Linux does not see \
                  it, what goes by the MBR does",
                 entry.number, entry.type_id, entry.start, entry.size
             )
         })
-        .collect();
-    if !mbr.is_guard_valid() {
-        found.push("the MBR's entry 0xee does not begin at sector 1: Linux takes the GPT with the kernel argument gpt only".into());
-    }
-    found
+        .collect()
 }
 
 /// Whether `volume` begins with a partition table that has entries.

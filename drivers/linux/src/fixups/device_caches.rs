@@ -11,6 +11,7 @@ use format_core::{Error, ErrorKind, Result};
 
 const LVM_DEVICES: &str = "/etc/lvm/devices/system.devices";
 const LVM_CONF: &str = "/etc/lvm/lvm.conf";
+const LVM_CONFS: [&str; 2] = [LVM_CONF, "/etc/lvm/lvmlocal.conf"];
 const CACHES: [&str; 4] = ["/etc/blkid.tab", "/etc/blkid/blkid.tab", "/etc/lvm/cache/.cache", LVM_DEVICES];
 
 pub(super) struct DeviceCaches;
@@ -51,28 +52,66 @@ impl Fixup for DeviceCaches {
     }
 }
 
-/// Plans that LVM looks at every disk although the list stays.
+/// Plans that LVM looks at every disk although the list stays. lvmlocal.conf goes before lvm.conf, and of two lines in one
+/// file the last counts (lvm.conf(5), lvmconfig(8)): every one that is in use says 0 afterwards.
 fn ignore_devices_file(draft: &mut Draft<'_>) -> Result<()> {
-    let content = read(draft, LVM_CONF)?.unwrap_or_default();
-    let mut found = false;
-    let new = edit_lines(&content, |line| match is_setting(line) && !found {
-        true => {
-            found = true;
-            Line::Replace("\tuse_devicesfile = 0".into())
+    let reason = "LVM looks at every disk, not only at those of the source";
+    let mut is_said = false;
+    for path in LVM_CONFS {
+        let content = read(draft, path)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&content);
+        if text.lines().any(is_active) {
+            is_said = true;
+            let new = edit_lines(&content, |line| match is_active(line) {
+                true => Line::Replace(format!("\t{} = 0", key(line))),
+                false => Line::Keep,
+            });
+            draft.write(path, new, reason)?;
         }
-        false => Line::Keep,
-    });
-    if !found {
-        return Err(Error::needs_person(format!("{LVM_DEVICES} hides the disks of the target from LVM"))
-            .hint(format!("remove {LVM_DEVICES} in the guest before exporting")));
     }
-    draft.write(LVM_CONF, new, "LVM looks at every disk, not only at those of the source")
+    if is_said {
+        return Ok(());
+    }
+    let content = read(draft, LVM_CONF)?.unwrap_or_default();
+    match in_place_of_comment(&content) {
+        Some(new) => draft.write(LVM_CONF, new, reason),
+        None => Err(Error::needs_person(format!("{LVM_DEVICES} hides the disks of the target from LVM"))
+            .hint(format!("remove {LVM_DEVICES} in the guest before exporting"))),
+    }
 }
 
-/// The line for the setting, in use or as the comment that lvm.conf has for each default.
-fn is_setting(line: &str) -> bool {
-    let bare = line.trim_start().trim_start_matches('#').trim_start();
-    bare.strip_prefix("use_devicesfile").is_some_and(|rest| rest.trim_start().starts_with('='))
+/// The content with the comment for the default, inside of the section `devices`, put into use.
+fn in_place_of_comment(content: &[u8]) -> Option<Vec<u8>> {
+    let (mut depth, mut in_devices, mut found) = (0_i64, false, false);
+    let new = edit_lines(content, |line| {
+        let code = line.split('#').next().unwrap_or_default().trim();
+        if depth == 0 && code.starts_with("devices") && code.ends_with('{') {
+            in_devices = true;
+        }
+        let signs = |sign: char| code.matches(sign).count() as i64;
+        depth += signs('{') - signs('}');
+        in_devices &= depth > 0;
+        if in_devices && depth == 1 && !found && is_comment(line) {
+            found = true;
+            return Line::Replace("\tuse_devicesfile = 0".into());
+        }
+        Line::Keep
+    });
+    found.then_some(new)
+}
+
+/// The setting, in use.
+fn is_active(line: &str) -> bool {
+    line.contains('=') && matches!(key(line), "use_devicesfile" | "devices/use_devicesfile")
+}
+
+fn key(line: &str) -> &str {
+    line.split(['=', '#']).next().unwrap_or_default().trim()
+}
+
+/// The comment that lvm.conf has for the setting's default.
+fn is_comment(line: &str) -> bool {
+    line.trim_start().strip_prefix('#').is_some_and(is_active)
 }
 
 #[cfg(test)]
@@ -81,11 +120,25 @@ mod tests {
 
     #[test]
     fn the_setting_is_told_from_what_is_written_about_it() {
-        for line in ["\tuse_devicesfile = 1", "\t# use_devicesfile = 1", "use_devicesfile=0"] {
-            assert!(is_setting(line), "{line}");
+        for (line, active, comment) in [
+            ("\tuse_devicesfile = 1", true, false),
+            ("use_devicesfile=0 # x", true, false),
+            ("devices/use_devicesfile = 1", true, false),
+            ("\t# use_devicesfile = 1", false, true),
+            ("\t# Configuration option devices/use_devicesfile.", false, false),
+            ("use_devicesfiles = 1", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((is_active(line), is_comment(line)), (active, comment), "{line}");
         }
-        for line in ["\t# Configuration option devices/use_devicesfile.", "use_devicesfiles = 1", ""] {
-            assert!(!is_setting(line), "{line}");
-        }
+    }
+
+    #[test]
+    fn a_comment_counts_inside_of_its_section_only() {
+        let text = b"# use_devicesfile = 1\ndevices {\n\t# use_devicesfile = 1\n}\n";
+        let expected = b"# use_devicesfile = 1\ndevices {\n\tuse_devicesfile = 0\n}\n";
+        assert_eq!(in_place_of_comment(text).unwrap(), expected);
+        assert_eq!(in_place_of_comment(b"# use_devicesfile = 1\ndevices {\n}\n"), None);
+        assert_eq!(in_place_of_comment(b"global {\n# use_devicesfile = 1\n}\n"), None);
     }
 }

@@ -84,7 +84,11 @@ impl Fixup for Networkd {
         for (path, nic) in &links {
             let Some(change) = link_changes.iter().find(|change| change.nic.key == nic.key) else { continue };
             let content = read(draft, path)?.unwrap_or_default();
-            let new = if holds(change) { readdress(&content, change) } else { nameless(&content) };
+            let new = match holds(change) {
+                // Every key of [Match] must fit (systemd.link(5)): the address is the one that goes on to.
+                true => without_path(&any_driver(&readdress(&content, change), context)),
+                false => nameless(&content),
+            };
             draft.write(path, new, &reason)?;
         }
         for (path, jumbo) in driver_files(context, draft)? {
@@ -210,6 +214,19 @@ fn readdress(content: &[u8], change: &Change) -> Vec<u8> {
     })
 }
 
+/// The content without the place of the adapter in `[Match]`.
+fn without_path(content: &[u8]) -> Vec<u8> {
+    let mut section = String::new();
+    edit_lines(content, |line| match item(line) {
+        Item::Section(name) => {
+            section = name.to_owned();
+            Line::Keep
+        }
+        Item::Pair("Path", _) if section == "Match" => Line::Drop,
+        _ => Line::Keep,
+    })
+}
+
 /// The content of a .link file that names nothing any more.
 fn nameless(content: &[u8]) -> Vec<u8> {
     let mut section = String::new();
@@ -322,6 +339,10 @@ mod tests {
             let nic = network_nic("x", text, &context);
             assert_eq!(nic.as_ref().map(|nic| (nic.name.as_deref(), nic.pinned)), expected, "{text}");
         }
+        let text =
+            b"[Match]\nMACAddress=06:3f:9a:52:c4:1d\nDriver=ena\nPath=pci-0000:00:05.0\n[Link]\nName=lan0\n";
+        let expected = b"[Match]\nMACAddress=06:3f:9a:52:c4:1d\n[Link]\nName=lan0\n";
+        assert_eq!(without_path(&any_driver(text, &context)), expected);
         let link = link_nic("[Match]\nMACAddress=06:3f:9a:52:c4:1d\n[Link]\nName=ens5\n").unwrap();
         assert_eq!((link.name.as_deref(), link.mac.is_some()), (Some("ens5"), true));
         assert!(link_nic("[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep\n").is_none());
