@@ -35,7 +35,9 @@ fn loads(line: &str) -> Option<String> {
 pub(crate) fn with_modules(script: &[u8], paths: &[String]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(script).ok()?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let nodes = lines.iter().position(|line| line.trim() == "mkblkdevs")?;
+    // mkinitrd makes nodes twice: before any module, and after them.
+    let first = lines.iter().position(|line| loads(line).is_some())?;
+    let nodes = first + lines.get(first..)?.iter().position(|line| line.trim() == "mkblkdevs")?;
     let last = lines.get(..nodes)?.iter().rposition(|line| loads(line).is_some())?;
     let mut new = String::with_capacity(text.len() + paths.len() * 80);
     for (at, line) in lines.iter().enumerate() {
@@ -66,6 +68,12 @@ mod tests {
                         echo \"Loading a.ko module\"\ninsmod /lib/a.ko\necho \"Loading b-c.ko module\"\ninsmod /lib/b-c.ko\n\
                         mkblkdevs\ninsmod /lib/late.ko\n";
         assert_eq!(String::from_utf8(new).unwrap(), expected);
+        let twice = b"#!/bin/nash\nhotplug\necho Creating block device nodes.\nmkblkdevs\ninsmod /lib/a.ko\nmkblkdevs\n";
+        let new = String::from_utf8(with_modules(twice, &["lib/b.ko".into()]).unwrap()).unwrap();
+        assert!(
+            new.ends_with("insmod /lib/a.ko\necho \"Loading b.ko module\"\ninsmod /lib/b.ko\nmkblkdevs\n"),
+            "{new}"
+        );
         assert_eq!(with_modules(b"#!/bin/nash\nmkblkdevs\n", &[]), None);
         assert_eq!(with_modules(b"#!/bin/nash\ninsmod /lib/a.ko\n", &[]), None);
     }

@@ -28,6 +28,8 @@ pub(crate) struct Menu {
     pub(crate) default: String,
     /// It shows the entries in `/boot/loader/entries`.
     pub(crate) uses_bls: bool,
+    /// Entries are chosen by their labels, never by number (syslinux).
+    pub(crate) is_by_label: bool,
 }
 
 /// Deeper menus are no menus.
@@ -132,7 +134,8 @@ impl Menu {
         let mut entries = &self.entries;
         let mut found = None;
         for part in choice.split('>') {
-            let by_number = part.parse::<usize>().ok().and_then(|number| entries.get(number));
+            let number = part.parse::<usize>().ok().filter(|_| !self.is_by_label);
+            let by_number = number.and_then(|number| entries.get(number));
             let entry = by_number
                 .or_else(|| entries.iter().find(|e| e.id == part && !part.is_empty() || e.title == part))?;
             found = Some(entry);

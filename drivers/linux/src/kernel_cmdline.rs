@@ -135,13 +135,33 @@ fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
         }),
         // The container, a name, and options (Arch's encrypt hook); a file on the second device (rd.luks.key of
         // systemd-cryptsetup-generator(8)).
-        "cryptdevice" | "rd.luks.key" => {
-            let part = device.split(':').find(|part| depends_on_hardware(part));
-            Ok(match part.map(|part| (part, stable_name(rules.guest, part, None))) {
-                Some((part, Name::New(name))) => Word::Replace(word.replacen(part, &name, 1)),
-                _ => Word::Keep,
-            })
+        "cryptdevice" | "cryptkey" | "rd.luks.key" => part_of(word, key, device, rules),
+        _ => Ok(Word::Keep),
+    }
+}
+
+/// The device among parts with colons between them; names by path hold colons themselves.
+fn part_of(word: &str, key: &str, list: &str, rules: &Rules<'_>) -> Result<Word, String> {
+    let mut lost = None;
+    for (start, _) in list.match_indices('/') {
+        if start > 0 && !list.get(..start).is_some_and(|before| before.ends_with([':', '='])) {
+            continue;
         }
+        let rest = list.get(start..).unwrap_or_default();
+        let ends = rest.match_indices(':').map(|(at, _)| at).take(64).chain([rest.len()]).collect::<Vec<_>>();
+        for part in ends.into_iter().rev().filter_map(|end| rest.get(..end)) {
+            if !depends_on_hardware(part) {
+                continue;
+            }
+            match stable_name(rules.guest, part, None) {
+                Name::New(name) => return Ok(Word::Replace(word.replacen(part, &name, 1))),
+                Name::Stable => return Ok(Word::Keep),
+                Name::Lost(why) => lost = Some(format!("{key}={part}: {why}")),
+            }
+        }
+    }
+    match lost {
+        Some(why) if rules.own_kernel => Err(why),
         _ => Ok(Word::Keep),
     }
 }

@@ -11,12 +11,13 @@ pub(crate) fn parse_grub1(text: &str, saved: Option<&str>) -> Menu {
     let mut modules = 0;
     for line in text.lines().map(str::trim) {
         let (word, rest) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
+        let rest = rest.trim_start_matches([' ', '\t', '=']);
         let path =
             || rest.split_whitespace().next().filter(|path| !path.starts_with('-')).map(without_device);
         let entry = menu.entries.last_mut();
         match (word, entry) {
             ("default", None) => {
-                let choice = rest.trim();
+                let choice = rest.split_whitespace().next().unwrap_or_default();
                 menu.default = if choice == "saved" { saved.unwrap_or("0") } else { choice }.to_owned();
             }
             ("title", _) => {
@@ -54,14 +55,19 @@ fn without_device(path: &str) -> String {
 
 /// Reads extlinux.conf with what it includes in `text`; paths without `/` at their start begin in `folder`.
 pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
-    let mut menu = Menu::default();
-    let (mut default, mut marked) = (String::new(), String::new());
+    let mut menu = Menu { is_by_label: true, ..Menu::default() };
+    let (mut default, mut marked, mut on_timeout, mut has_menu) =
+        (String::new(), String::new(), String::new(), false);
     for line in text.lines().map(str::trim) {
         let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         let rest = rest.trim();
+        let first = rest.split_whitespace().next().unwrap_or_default();
         let entry = menu.entries.last_mut();
         match (word.to_ascii_lowercase().as_str(), entry) {
-            ("default", _) if default.is_empty() => rest.clone_into(&mut default),
+            // The last one counts; arguments may stand behind the label.
+            ("default", _) => first.clone_into(&mut default),
+            ("ontimeout", _) => first.clone_into(&mut on_timeout),
+            ("ui", _) => has_menu = true,
             ("label", _) => {
                 menu.entries.push(Entry { id: rest.to_owned(), ..Entry::default() });
             }
@@ -75,9 +81,13 @@ pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
             _ => {}
         }
     }
-    // Where the default is a menu's program, the menu marks its own.
+    // What starts by itself is what the timeout chooses; a menu goes by its own mark, and so does the program of a menu
+    // that is the default.
     let is_label = |name: &String| !name.is_empty() && menu.entries.iter().any(|entry| entry.id == *name);
-    menu.default = [default, marked].into_iter().find(is_label).unwrap_or_else(|| "0".into());
+    let order = if has_menu { [on_timeout, marked, default] } else { [on_timeout, default, marked] };
+    let chosen = order.into_iter().find(is_label);
+    let first = || menu.entries.first().map(|entry| entry.id.clone());
+    menu.default = chosen.or_else(first).unwrap_or_default();
     menu
 }
 
@@ -135,5 +145,28 @@ mod tests {
         let entry = arch.find(&arch.default).unwrap();
         assert_eq!(entry.kernel.as_deref(), Some("/boot/vmlinuz-linux"));
         assert_eq!(entry.initrd.as_deref(), Some("/i"));
+    }
+
+    #[test]
+    fn syslinux_chooses_by_label() {
+        let labels = "label old\nlinux /a\nlabel new\nlinux /b\nlabel 1\nlinux /c\n";
+        for (head, tail, expected) in [
+            ("default 1\n", "", "/c"),
+            ("default 0\n", "", "/a"),
+            ("default new quiet\n", "", "/b"),
+            ("default old\ndefault new\n", "", "/b"),
+            ("default old\nontimeout new\n", "", "/b"),
+            ("default old\n", "menu default\n", "/a"),
+            ("ui vesamenu.c32\ndefault old\n", "menu default\n", "/c"),
+            ("default vesamenu.c32\n", "menu default\n", "/c"),
+        ] {
+            let menu = parse_syslinux(&format!("{head}{labels}{tail}"), "/boot");
+            let entry = menu.find(&menu.default).unwrap();
+            assert_eq!(entry.kernel.as_deref(), Some(expected), "{head}");
+        }
+        for line in ["default = 1", "default\t1 # x", "default=1"] {
+            let menu = parse_grub1(&format!("{line}\ntitle a\nkernel /a\ntitle b\nkernel /b\n"), None);
+            assert_eq!(menu.find(&menu.default).unwrap().kernel.as_deref(), Some("/b"), "{line}");
+        }
     }
 }
