@@ -211,7 +211,8 @@ fn add_to_script(
     let script = listing.content(nash::SCRIPT).unwrap_or_default();
     let content = nash::with_modules(script, &paths).ok_or(Error::EarlyList {
         path: nash::SCRIPT.to_owned(),
-        reason: "it has no place where more modules could be loaded",
+        reason: "it has no place where more modules could be loaded; in the guest, mkinitrd -f --with=MODULE IMAGE VERSION \
+                 makes an image with them",
     })?;
     let added = addition.add(nash::SCRIPT.to_owned(), content);
     addition.reported.push(added);

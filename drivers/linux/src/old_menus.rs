@@ -1,7 +1,8 @@
 //! Menus of GRUB legacy, and of extlinux and syslinux.
 //!
 //! Sources: GRUB legacy manual ("default", "kernel", "module"; `default saved` is the number in /boot/grub/default); Syslinux wiki,
-//! "Config" and "Menu" (keywords in any case, `LABEL`, `LINUX` or `KERNEL`, `INITRD` or `initrd=` in `APPEND`, `MENU DEFAULT`).
+//! "Config" and "Menu" (keywords in any case, `LABEL`, `LINUX` or `KERNEL`, `INITRD` or `initrd=` in `APPEND`, `MENU DEFAULT`;
+//! `ONTIMEOUT` counts where something waits: a menu or `PROMPT`, with a `TIMEOUT` other than 0).
 
 use crate::boot_menu::{Entry, Menu};
 
@@ -17,8 +18,8 @@ pub(crate) fn parse_grub1(text: &str, saved: Option<&str>) -> Menu {
         let entry = menu.entries.last_mut();
         match (word, entry) {
             ("default", None) => {
-                let choice = rest.split_whitespace().next().unwrap_or_default();
-                menu.default = if choice == "saved" { saved.unwrap_or("0") } else { choice }.to_owned();
+                let choice = if rest.starts_with("saved") { saved.unwrap_or_default() } else { rest };
+                menu.default = choice.chars().take_while(char::is_ascii_digit).collect();
             }
             ("title", _) => {
                 modules = 0;
@@ -56,8 +57,8 @@ fn without_device(path: &str) -> String {
 /// Reads extlinux.conf with what it includes in `text`; paths without `/` at their start begin in `folder`.
 pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
     let mut menu = Menu { is_by_label: true, ..Menu::default() };
-    let (mut default, mut marked, mut on_timeout, mut has_menu) =
-        (String::new(), String::new(), String::new(), false);
+    let (mut default, mut marked, mut on_timeout) = (String::new(), String::new(), String::new());
+    let (mut has_menu, mut prompts, mut timeout, mut total_timeout) = (false, false, false, false);
     for line in text.lines().map(str::trim) {
         let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         let rest = rest.trim();
@@ -67,7 +68,10 @@ pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
             // The last one counts; arguments may stand behind the label.
             ("default", _) => first.clone_into(&mut default),
             ("ontimeout", _) => first.clone_into(&mut on_timeout),
-            ("ui", _) => has_menu = true,
+            ("ui", _) => has_menu = is_menu(first),
+            ("prompt", _) => prompts = is_set(first),
+            ("timeout", _) => timeout = is_set(first),
+            ("totaltimeout", _) => total_timeout = is_set(first),
             ("label", _) => {
                 menu.entries.push(Entry { id: rest.to_owned(), ..Entry::default() });
             }
@@ -81,14 +85,28 @@ pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
             _ => {}
         }
     }
-    // What starts by itself is what the timeout chooses; a menu goes by its own mark, and so does the program of a menu
-    // that is the default.
+    // A menu goes by its own mark, and so does the program of a menu that is the default. Without a menu or a prompt the
+    // default starts at once.
     let is_label = |name: &String| !name.is_empty() && menu.entries.iter().any(|entry| entry.id == *name);
+    let waits = has_menu || prompts || is_menu(&default);
+    if !(waits && (timeout || total_timeout)) {
+        on_timeout.clear();
+    }
     let order = if has_menu { [on_timeout, marked, default] } else { [on_timeout, default, marked] };
     let chosen = order.into_iter().find(is_label);
     let first = || menu.entries.first().map(|entry| entry.id.clone());
     menu.default = chosen.or_else(first).unwrap_or_default();
     menu
+}
+
+/// The programs of menus are `menu.c32` and `vesamenu.c32`, in any folder.
+fn is_menu(program: &str) -> bool {
+    program.ends_with("menu.c32")
+}
+
+/// A number other than 0.
+fn is_set(number: &str) -> bool {
+    number.parse::<u64>().is_ok_and(|number| number > 0)
 }
 
 /// Images are separated by commas, microcode first.
@@ -155,7 +173,11 @@ mod tests {
             ("default 0\n", "", "/a"),
             ("default new quiet\n", "", "/b"),
             ("default old\ndefault new\n", "", "/b"),
-            ("default old\nontimeout new\n", "", "/b"),
+            ("default old\nprompt 1\ntimeout 50\nontimeout new\n", "", "/b"),
+            ("default menu.c32\ntotaltimeout 50\nontimeout new\n", "menu default\n", "/b"),
+            ("ui /boot/menu.c32\ntimeout 50\ndefault old\nontimeout new quiet\n", "", "/b"),
+            ("default old\ntimeout 50\nontimeout new\n", "", "/a"),
+            ("default old\nprompt 1\ntimeout 0\nontimeout new\n", "", "/a"),
             ("default old\n", "menu default\n", "/a"),
             ("ui vesamenu.c32\ndefault old\n", "menu default\n", "/c"),
             ("default vesamenu.c32\n", "menu default\n", "/c"),
@@ -164,7 +186,7 @@ mod tests {
             let entry = menu.find(&menu.default).unwrap();
             assert_eq!(entry.kernel.as_deref(), Some(expected), "{head}");
         }
-        for line in ["default = 1", "default\t1 # x", "default=1"] {
+        for line in ["default = 1", "default\t1 # x", "default=1", "default \t=1#x", "default 01"] {
             let menu = parse_grub1(&format!("{line}\ntitle a\nkernel /a\ntitle b\nkernel /b\n"), None);
             assert_eq!(menu.find(&menu.default).unwrap().kernel.as_deref(), Some("/b"), "{line}");
         }
