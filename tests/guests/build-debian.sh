@@ -207,6 +207,17 @@ esp() { # OFFSET BYTES GRUB_FILE_SYSTEM
     dd if="$work/esp" of="$image" bs=1M seek=$(($1 / mib)) conv=notrunc,sparse status=none
 }
 
+# Root = partition 1 behind the EFI system partition, which is number 15.
+gpt_with_esp() { # DISK_GUID ROOT_OFFSET ROOT_BYTES GRUB_FILE_SYSTEM
+    sfdisk -q "$image" <<-END
+	label: gpt
+	label-id: $1
+	${image}1 : start=$(($2 / 512)), size=$(($3 / 512)), type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709
+	${image}15 : start=$((mib / 512)), size=$((($2 - mib) / 512)), type=uefi
+	END
+    esp "$mib" $(($2 - mib)) "$4"
+}
+
 make_ext4() { # FOLDER UUID FILE OFFSET BYTES: ext4 as Debian 12 makes it, filled from the folder without mounting
     mkfs.ext4 -q -F -U "$2" -O '^metadata_csum_seed,^orphan_file' -d "$1" -E "offset=$4" "$3" "$(($5 / 1024))k" >/dev/null
 }

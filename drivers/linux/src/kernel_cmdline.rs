@@ -7,7 +7,7 @@
 use crate::stable_name::{
     Name, depends_on_hardware, partition_name_of_mount, stable_name, stable_name_of_mount,
 };
-use driver_core::{Context, Guest, VolumeId};
+use driver_core::{Context, Guest};
 
 /// What the words are changed to.
 #[derive(Clone, Copy)]
@@ -133,101 +133,15 @@ fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
             Name::New(name) => Word::Replace(format!("{key}={name}")),
             Name::Stable | Name::Lost(_) => Word::Keep,
         }),
-        // The container or what holds its key, a name, and options (Arch's encrypt hook); a file, the device that holds it and
-        // the container (rd.luks.key of systemd-cryptsetup-generator(8) and dracut.cmdline(7)).
-        "cryptdevice" | "cryptkey" | "rd.luks.key" => {
-            let new = each_part(device, |rest| first_device(key, rest, rules))?;
-            Ok(changed(key, value, device, &new))
-        }
-        // A journal on a device of its own: xfs(5), ext4(5).
-        "rootflags" => {
-            let new = each_part(device, |rest| journal(key, rest, rules))?;
-            Ok(changed(key, value, device, &new))
+        _ if crate::device_lists::KEYS.contains(&key) => {
+            let new = crate::device_lists::renamed(key, device, rules)?;
+            Ok(match new == device {
+                true => Word::Keep,
+                // The quotes stay.
+                false => Word::Replace(format!("{key}={}", value.replacen(device, &new, 1))),
+            })
         }
         _ => Ok(Word::Keep),
-    }
-}
-
-/// The word with `new` in place of `old`; its quotes stay.
-fn changed(key: &str, value: &str, old: &str, new: &str) -> Word {
-    if new == old { Word::Keep } else { Word::Replace(format!("{key}={}", value.replacen(old, new, 1))) }
-}
-
-/// The list with what `replace` makes of the start of each part: how many bytes of it go, and what comes instead.
-fn each_part(
-    list: &str,
-    replace: impl Fn(&str) -> Result<Option<(usize, String)>, String>,
-) -> Result<String, String> {
-    let mut new = String::with_capacity(list.len() + 64);
-    let mut rest = list;
-    while !rest.is_empty() {
-        if let Some((len, name)) = replace(rest)? {
-            new += &name;
-            rest = rest.get(len..).unwrap_or_default();
-        }
-        let next = rest.find([':', '=', ',']).map_or(rest.len(), |at| at + 1);
-        let (part, after) = rest.split_at(next);
-        new += part;
-        rest = after;
-    }
-    Ok(new)
-}
-
-/// No link by path holds more colons.
-const MAX_COLONS: usize = 16;
-
-/// The device that `rest` starts with. Links by path hold colons themselves: the longest that is a device counts.
-fn first_device(key: &str, rest: &str, rules: &Rules<'_>) -> Result<Option<(usize, String)>, String> {
-    let colons = if rest.starts_with("/dev/disk/") { MAX_COLONS } else { 1 };
-    let mut ends: Vec<usize> = rest.match_indices(':').map(|(at, _)| at).take(colons).collect();
-    if ends.len() < colons {
-        ends.push(rest.len());
-    }
-    let mut lost = None;
-    for part in ends.into_iter().rev().filter_map(|end| rest.get(..end)).filter(|p| depends_on_hardware(p)) {
-        match stable_name(rules.guest, part, None) {
-            Name::New(name) => return Ok(Some((part.len(), name))),
-            Name::Stable => return Ok(None),
-            Name::Lost(why) => {
-                lost.get_or_insert(why);
-            }
-        }
-    }
-    match lost {
-        // The early boot would wait for it, or ask a person who is not there.
-        Some(why) if rules.own_kernel => Err(format!("{key}: {why}")),
-        _ => Ok(None),
-    }
-}
-
-/// The journal's device that `rest` starts with. The kernel takes a path, and a journal may have the UUID of its file system:
-/// the partition's own link is written.
-fn journal(key: &str, rest: &str, rules: &Rules<'_>) -> Result<Option<(usize, String)>, String> {
-    let option = ["logdev=", "rtdev=", "journal_path="].iter().find(|option| rest.starts_with(**option));
-    let Some((option, list)) = option.and_then(|option| Some((*option, rest.strip_prefix(*option)?))) else {
-        return Ok(None);
-    };
-    let device = list.split(',').next().unwrap_or(list);
-    if !depends_on_hardware(device) {
-        return Ok(None);
-    }
-    let name = match rules.guest.resolve_device(device) {
-        None => Err(format!("{device} is on none of the disks")),
-        Some(id) => {
-            let partition = match id {
-                VolumeId::Partition { disk, partition } => rules.guest.partition((disk, partition)),
-                VolumeId::Mapped { .. } => None,
-            };
-            let uuid = partition.and_then(|partition| partition.part_uuid.as_ref());
-            let link = uuid.map(|uuid| format!("/dev/disk/by-partuuid/{uuid}"));
-            link.filter(|link| rules.guest.resolve_device(link) == Some(id))
-                .ok_or_else(|| format!("{device} has no PARTUUID of its own"))
-        }
-    };
-    match name {
-        Ok(name) => Ok(Some((option.len() + device.len(), format!("{option}{name}")))),
-        Err(why) if rules.own_kernel => Err(format!("{key}: {option}{why}")),
-        Err(_) => Ok(None),
     }
 }
 
@@ -274,11 +188,11 @@ fn next_word(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use driver_core::{DiskFacts, FsFacts, MountFacts, PartitionFacts};
 
-    fn guest() -> Guest {
+    pub(crate) fn guest() -> Guest {
         let partition = |number, kind: &str, uuid: &str| PartitionFacts {
             number,
             file_system: Some(FsFacts { kind: kind.into(), uuid: Some(uuid.into()), ..FsFacts::default() }),
@@ -379,59 +293,6 @@ mod tests {
         assert!(rewrite("root=/dev/sda1", &rules).is_err());
         rules.own_kernel = false;
         assert_eq!(rewrite("root=/dev/sda1 console=ttyS0", &rules).unwrap(), "root=/dev/sda1 console=ttyS0");
-    }
-
-    #[test]
-    fn a_container_or_journal_that_is_nowhere_is_an_error() {
-        let mut guest = guest();
-        guest.disks[0].partitions[1].part_uuid = Some("8a3c51d7-02".into());
-        guest.disks[0].links = vec!["/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0".into()];
-        let mut rules = Rules { guest: &guest, consoles: &[], own_kernel: true, add_screen: false };
-        for (args, expected) in [
-            ("cryptkey=/dev/xvda1:ext4:/key", "cryptkey=UUID=r:ext4:/key"),
-            ("rd.luks.key=/key:/dev/sda1:/dev/sda2", "rd.luks.key=/key:UUID=r:UUID=s"),
-            (
-                "cryptdevice=/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part1:root:discard",
-                "cryptdevice=UUID=r:root:discard",
-            ),
-            ("cryptdevice=\"/dev/sda1:root\" x", "cryptdevice=\"UUID=r:root\" x"),
-            (
-                "cryptkey=rootfs:/key cryptdevice=/dev/vg/a:root",
-                "cryptkey=rootfs:/key cryptdevice=/dev/vg/a:root",
-            ),
-            (
-                "rootflags=noatime,logdev=/dev/sda2,ro x",
-                "rootflags=noatime,logdev=/dev/disk/by-partuuid/8a3c51d7-02,ro x",
-            ),
-            ("rootflags=subvol=@,logdev=/dev/vg/log", "rootflags=subvol=@,logdev=/dev/vg/log"),
-        ] {
-            let once = rewrite(args, &rules).unwrap();
-            assert_eq!(once, expected, "{args}");
-            assert_eq!(rewrite(&once, &rules).unwrap(), once);
-        }
-        let by_path = "/dev/disk/by-path/pci-0000:00:1f.2-ata-1-part2:root";
-        for args in [
-            "cryptdevice=/dev/sdf1:root".to_owned(),
-            "rd.luks.key=/key:/dev/sdf1".to_owned(),
-            "rd.luks.key=/key:/dev/sda1:/dev/sdf2".to_owned(),
-            "cryptkey=/dev/sdf1:ext4:/key".to_owned(),
-            "rootflags=logdev=/dev/sdf1".to_owned(),
-            "rootflags=logdev=/dev/sda1".to_owned(),
-            format!("cryptdevice={by_path}"),
-        ] {
-            rules.own_kernel = true;
-            assert!(rewrite(&args, &rules).is_err(), "{args}");
-            rules.own_kernel = false;
-            rewrite(&args, &rules).unwrap();
-        }
-    }
-
-    #[test]
-    fn lists_of_devices_take_no_time() {
-        let guest = guest();
-        let rules = Rules { guest: &guest, consoles: &[], own_kernel: false, add_screen: false };
-        let list = format!("cryptdevice={}", "/dev/disk/by-path/a:".repeat(1 << 14));
-        assert_eq!(rewrite(&list, &rules).unwrap(), list);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod boot_menu;
 mod config_file;
+mod device_lists;
 mod disk_links;
 mod fixups;
 mod fstab;

@@ -36,13 +36,7 @@ assemble() {
     local start=$((128 * mib)) bytes
     bytes=$((disk_bytes - start - mib))
     copy_grub_modules x86_64-efi
-    sfdisk -q "$image" <<-END
-	label: gpt
-	label-id: 2A2D9B9C-3F0E-4C5B-8F3E-5EC20000EF01
-	${image}1 : start=$((start / 512)), size=$((bytes / 512)), type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709
-	${image}15 : start=$((mib / 512)), size=$((127 * mib / 512)), type=uefi
-	END
-    esp "$mib" $((127 * mib)) ext2
+    gpt_with_esp 2A2D9B9C-3F0E-4C5B-8F3E-5EC20000EF01 "$start" "$bytes" ext2
     make_ext4 "$root" "$root_uuid" "$image" "$start" "$bytes"
 }
 
