@@ -25,7 +25,7 @@ fn survive(devices: &[Vec<u8>]) -> bool {
         used = true;
         assert_eq!(content.size(), array.size);
         for at in [0, content.size() / 2, content.size().saturating_sub(700)] {
-            let mut buf = vec![0; 700.min(content.size() as usize)];
+            let mut buf = vec![0; 700.min((content.size() - at) as usize)];
             content.read_exact_at(at, &mut buf).unwrap();
             assert_eq!(content.write_all_at(at, &buf).is_err(), array.read_only.is_some());
         }
