@@ -96,6 +96,8 @@ fn refused(fixup: &dyn Fixup, error: &Error) -> (Status, Option<String>, Option<
 /// # Errors
 /// `Contract` when the guest is not what the plan saw; what the file systems report.
 pub fn apply(tree: &mut GuestTree, edits: &[Edit]) -> Result<()> {
+    // Whether the guest still is what the plan saw is asked of the file systems themselves.
+    tree.forget();
     for edit in edits {
         apply_one(tree, edit).map_err(|e| e.context(format!("{} {}", edit.verb(), edit.path)))?;
     }

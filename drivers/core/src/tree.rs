@@ -1,22 +1,29 @@
 //! The guest's file systems mounted into one tree.
 
+use crate::memo::Memo;
+use crate::remember::Remembering;
 use crate::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 use format_core::{Error, Result};
+use std::any::Any;
+use std::rc::Rc;
 
 /// As many links as the Linux kernel follows in one path.
 const MAX_LINKS: usize = 40;
 
 /// The guest's file systems, mounted as the guest mounts them. Symbolic links are resolved inside the tree and can
 /// not leave it.
+///
+/// What was read is remembered until something is changed through the tree: nobody else may change its file systems.
 #[derive(Default)]
 pub struct GuestTree {
     /// Sorted by mount point, longest first, so that the first prefix is the right one.
     mounts: Vec<Mount>,
+    memo: Memo,
 }
 
 struct Mount {
     point: String,
-    fs: Box<dyn GuestFs>,
+    fs: Remembering,
 }
 
 /// Where a path leads after all links: the mount's place, and the path within its file system.
@@ -37,8 +44,23 @@ impl GuestTree {
     /// Mounts `fs` at `point` (`/`, `/boot`, `/boot/efi`).
     pub fn mount(&mut self, point: &str, fs: Box<dyn GuestFs>) {
         let point = point.trim_end_matches('/').to_owned();
-        self.mounts.push(Mount { point, fs });
+        self.mounts.push(Mount { point, fs: Remembering::new(fs) });
         self.mounts.sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
+    }
+
+    /// What `make` makes of the tree's files, known by its type and `name`: made once, as a rule, until the tree is
+    /// changed.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn remember<T: Any, E>(&self, name: &str, make: impl FnOnce() -> Result<T, E>) -> Result<Rc<T>, E> {
+        self.memo.get(name, make)
+    }
+
+    /// Forgets what was read and made: what is asked next is asked of the file systems.
+    pub(crate) fn forget(&mut self) {
+        self.memo.forget();
+        self.mounts.iter_mut().for_each(|mount| mount.fs.forget());
     }
 
     /// The mount point that holds `path`, after links; `/` for the root file system.
@@ -186,10 +208,11 @@ impl GuestTree {
     }
 
     fn fs(&self, place: &Place) -> Result<&dyn GuestFs> {
-        self.mounts.get(place.mount).map(|mount| mount.fs.as_ref()).ok_or_else(nothing_mounted)
+        self.mounts.get(place.mount).map(|mount| &mount.fs as &dyn GuestFs).ok_or_else(nothing_mounted)
     }
 
-    fn fs_mut(&mut self, place: &Place) -> Result<&mut Box<dyn GuestFs>> {
+    fn fs_mut(&mut self, place: &Place) -> Result<&mut Remembering> {
+        self.memo.forget();
         self.mounts.get_mut(place.mount).map(|mount| &mut mount.fs).ok_or_else(nothing_mounted)
     }
 

@@ -112,7 +112,7 @@ pub fn plan(
 ) -> Result<Outcome> {
     let version = request.version;
     check_version(listing, version)?;
-    let index = ModuleIndex::load(source)?;
+    let index = source.index()?;
     let wanted: Vec<&str> = request.wanted.iter().chain(request.load_early).copied().collect();
     let closure = index.closure(&wanted);
     let mut need = self::need(listing, version, &index.hard_closure(&wanted));
@@ -175,6 +175,28 @@ pub fn plan(
         missing: closure.missing.into_iter().collect(),
         notes,
     })
+}
+
+/// The modules that [`plan`] would add, as paths below the version's folder, without reading one: quick. `None` when the
+/// image stays as it is.
+///
+/// # Errors
+/// As [`plan`], as far as it can be told from the listing and the indexes.
+pub fn survey(
+    listing: &Listing,
+    source: &dyn ModuleSource,
+    request: &Request<'_>,
+) -> Result<Option<Vec<String>>> {
+    check_version(listing, request.version)?;
+    let index = source.index()?;
+    let wanted: Vec<&str> = request.wanted.iter().chain(request.load_early).copied().collect();
+    let need = need(listing, request.version, &index.hard_closure(&wanted));
+    let early = early::extend(listing, &early_names(&index, request.load_early))?;
+    let stays = need.absent.is_empty()
+        && !need.reindex
+        && !matches!(early, Early::Write(_))
+        && request.files.iter().all(|(path, content)| listing.content(path) == Some(content));
+    Ok((!stays).then(|| need.absent.into_iter().map(|module| module.path).collect()))
 }
 
 fn check_version(listing: &Listing, version: &str) -> Result<()> {

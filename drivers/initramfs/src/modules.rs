@@ -3,8 +3,10 @@
 //! Sources: modules.dep(5), depmod(8), modprobe.d(5) for `softdep` and `alias`, and the kernel's `kbuild.rst` for
 //! `modules.builtin`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
+use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::listing::ModuleForm;
@@ -17,6 +19,14 @@ pub trait ModuleSource {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such file; anything else is passed on.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+
+    /// The parsed indexes. A source that is asked for them often may keep them.
+    ///
+    /// # Errors
+    /// As [`ModuleIndex::load`].
+    fn index(&self) -> Result<Rc<ModuleIndex>> {
+        ModuleIndex::load(self).map(Rc::new)
+    }
 }
 
 /// Index files that depmod and the kernel build put into the folder of a version.
@@ -105,7 +115,7 @@ impl ModuleIndex {
     ///
     /// # Errors
     /// [`Error::Source`] (also when `modules.dep` is absent), [`Error::BadIndex`].
-    pub fn load(source: &dyn ModuleSource) -> Result<ModuleIndex> {
+    pub fn load<S: ModuleSource + ?Sized>(source: &S) -> Result<ModuleIndex> {
         let dep = source
             .read("modules.dep")
             .map_err(|source| Error::Source { path: "modules.dep".to_owned(), source })?;
@@ -253,7 +263,7 @@ enum Step {
 }
 
 /// A file of the source, `None` when it does not exist.
-pub(crate) fn read_optional(source: &dyn ModuleSource, path: &str) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_optional<S: ModuleSource + ?Sized>(source: &S, path: &str) -> Result<Option<Vec<u8>>> {
     match source.read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -262,10 +272,10 @@ pub(crate) fn read_optional(source: &dyn ModuleSource, path: &str) -> Result<Opt
 }
 
 /// Lines with their number from 1; no comments, no empty ones.
-fn lines(text: &[u8]) -> impl Iterator<Item = (usize, String)> + '_ {
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, Cow<'_, str>)> + '_ {
     text.split(|b| *b == b'\n')
         .enumerate()
-        .map(|(i, line)| (i + 1, String::from_utf8_lossy(line).trim().to_owned()))
+        .map(|(i, line)| (i + 1, String::from_utf8_lossy(line.trim_ascii())))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 

@@ -98,6 +98,36 @@ pub(crate) fn edit_lines(content: &[u8], mut edit: impl FnMut(&str) -> Line) -> 
     edited
 }
 
+/// As [`edit_lines`], for files in which a backslash at the end of a line means that it goes on: `edit` is given such lines as
+/// one, with what stands between them.
+pub(crate) fn edit_continued_lines(content: &[u8], mut edit: impl FnMut(&str) -> Line) -> Vec<u8> {
+    let mut edited = Vec::with_capacity(content.len() + 64);
+    let mut start = 0;
+    let mut end = 0;
+    for raw in content.split_inclusive(|&byte| byte == b'\n') {
+        end += raw.len();
+        let line = raw.strip_suffix(b"\n").unwrap_or(raw);
+        let backslashes = line.iter().rev().take_while(|&&byte| byte == b'\\').count();
+        let is_comment = content.get(start..end).unwrap_or_default().trim_ascii_start().starts_with(b"#");
+        if backslashes % 2 == 1 && end < content.len() && !is_comment {
+            continue;
+        }
+        let whole = content.get(start..end).unwrap_or_default();
+        let bare = whole.strip_suffix(b"\n").unwrap_or(whole);
+        let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
+        match std::str::from_utf8(bare).map(&mut edit) {
+            Ok(Line::Replace(new)) => {
+                edited.extend_from_slice(new.as_bytes());
+                edited.extend_from_slice(whole.get(bare.len()..).unwrap_or_default());
+            }
+            Ok(Line::Drop) => {}
+            Ok(Line::Keep) | Err(_) => edited.extend_from_slice(whole),
+        }
+        start = end;
+    }
+    edited
+}
+
 /// `content` with a line added at its end, which gets a line end if it lacks one.
 pub(crate) fn with_line(mut content: Vec<u8>, line: &str) -> Vec<u8> {
     if content.last().is_some_and(|&byte| byte != b'\n') {
@@ -126,6 +156,14 @@ mod tests {
         assert_eq!(edit_lines(b"", |_| Line::Drop), b"");
         assert_eq!(edit_lines(b"\n\n", |_| Line::Keep), b"\n\n");
         assert_eq!(with_line(b"a".to_vec(), "b"), b"a\nb\n");
+        let continued = b"# a \\\nb\r\nc \\\n d\n\xff \\\ne\nf\\\\\ng\\";
+        let mut seen = Vec::new();
+        let edited = edit_continued_lines(continued, |line| {
+            seen.push(line.to_owned());
+            if line.starts_with('c') { Line::Replace("C".into()) } else { Line::Keep }
+        });
+        assert_eq!(seen, ["# a \\", "b", "c \\\n d", "f\\\\", "g\\"]);
+        assert_eq!(edited, b"# a \\\nb\r\nC\n\xff \\\ne\nf\\\\\ng\\");
         assert_eq!(with_line(Vec::new(), "b"), b"b\n");
     }
 }

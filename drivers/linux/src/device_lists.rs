@@ -110,7 +110,8 @@ mod tests {
         let mut guest = guest();
         guest.disks[0].partitions[1].part_uuid = Some("8a3c51d7-02".into());
         guest.disks[0].links = vec!["/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0".into()];
-        let mut rules = Rules { guest: &guest, consoles: &[], own_kernel: true, add_screen: false };
+        let mut rules =
+            Rules { guest: &guest, consoles: &[], own_kernel: true, has_initramfs: true, add_screen: false };
         for (args, expected) in [
             ("cryptkey=/dev/xvda1:ext4:/key", "cryptkey=UUID=r:ext4:/key"),
             ("rd.luks.key=/key:/dev/sda1:/dev/sda2", "rd.luks.key=/key:UUID=r:UUID=s"),
@@ -153,7 +154,8 @@ mod tests {
     #[test]
     fn lists_of_devices_take_no_time() {
         let guest = guest();
-        let rules = Rules { guest: &guest, consoles: &[], own_kernel: false, add_screen: false };
+        let rules =
+            Rules { guest: &guest, consoles: &[], own_kernel: false, has_initramfs: true, add_screen: false };
         let list = format!("cryptdevice={}", "/dev/disk/by-path/a:".repeat(1 << 14));
         assert_eq!(rewrite(&list, &rules).unwrap(), list);
     }

@@ -5,9 +5,9 @@
 //! Boot Loader Specification entries; everything but the changed words stays as it is, quotes and variables included.
 
 use crate::stable_name::{
-    Name, depends_on_hardware, partition_name_of_mount, stable_name, stable_name_of_mount,
+    Name, depends_on_hardware, is_another_root, partition_name_of_mount, stable_name, stable_name_of_mount,
 };
-use driver_core::{Context, Guest};
+use driver_core::{Context, Guest, KernelFacts};
 
 /// What the words are changed to.
 #[derive(Clone, Copy)]
@@ -17,15 +17,28 @@ pub(crate) struct Rules<'a> {
     pub(crate) consoles: &'a [&'a str],
     /// The arguments start a kernel of this guest, so that root= is its root.
     pub(crate) own_kernel: bool,
+    /// They start it with an initramfs: the kernel itself knows partitions, not file systems (kernel documentation, "root=").
+    pub(crate) has_initramfs: bool,
     /// Add a screen where the consoles are serial only.
     pub(crate) add_screen: bool,
 }
 
 impl<'a> Rules<'a> {
-    /// For a kernel of this guest.
+    /// For the kernel of this guest that starts when nobody chooses.
     pub(crate) fn of(context: &Context<'a>) -> Self {
-        Self { guest: context.guest, consoles: context.target.consoles, own_kernel: true, add_screen: true }
+        Self {
+            guest: context.guest,
+            consoles: context.target.consoles,
+            own_kernel: true,
+            has_initramfs: context.guest.kernels.first().is_none_or(has_initramfs),
+            add_screen: true,
+        }
     }
+}
+
+/// A kernel that is no file here is not known to start without.
+pub(crate) fn has_initramfs(kernel: &KernelFacts) -> bool {
+    kernel.image.is_none() || kernel.initramfs.is_some()
 }
 
 /// What becomes of one word.
@@ -146,10 +159,8 @@ fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
 }
 
 fn root(key: &str, device: &str, rules: &Rules<'_>) -> Result<Word, String> {
-    // The kernel itself knows partitions, not file systems (kernel documentation, "root=").
-    let bare_kernel = || rules.guest.kernels.iter().any(|k| k.image.is_some() && k.initramfs.is_none());
-    let name = match rules.own_kernel {
-        true if bare_kernel() => partition_name_of_mount(rules.guest, "/"),
+    let name = match rules.own_kernel && !is_another_root(rules.guest, device) {
+        true if !rules.has_initramfs => partition_name_of_mount(rules.guest, "/"),
         true => stable_name_of_mount(rules.guest, device, "/"),
         false => stable_name(rules.guest, device, None),
     };
@@ -212,9 +223,13 @@ pub(crate) mod tests {
         }
     }
 
+    fn own(guest: &Guest) -> Rules<'_> {
+        Rules { guest, consoles: &[], own_kernel: true, has_initramfs: true, add_screen: true }
+    }
+
     fn rewritten(args: &str) -> String {
         let guest = guest();
-        let rules = Rules { guest: &guest, consoles: &["ttyS0", "tty0"], own_kernel: true, add_screen: true };
+        let rules = Rules { consoles: &["ttyS0", "tty0"], ..own(&guest) };
         let once = rewrite(args, &rules).unwrap();
         assert_eq!(rewrite(&once, &rules).unwrap(), once, "a second time changes nothing");
         once
@@ -262,7 +277,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_the_only_console_there_takes_the_place_of_the_others() {
         let guest = guest();
-        let rules = |consoles| Rules { guest: &guest, consoles, own_kernel: true, add_screen: true };
+        let rules = |consoles| Rules { consoles, ..own(&guest) };
         for (args, expected) in [
             ("ro console=hvc0", "ro console=hvc0"),
             ("console=tty0 console=ttyS0,115200n8 x", "console=hvc0 x"),
@@ -289,7 +304,7 @@ pub(crate) mod tests {
     #[test]
     fn a_root_that_is_nowhere_is_an_error_only_for_own_kernels() {
         let guest = Guest::default();
-        let mut rules = Rules { guest: &guest, consoles: &[], own_kernel: true, add_screen: true };
+        let mut rules = own(&guest);
         assert!(rewrite("root=/dev/sda1", &rules).is_err());
         rules.own_kernel = false;
         assert_eq!(rewrite("root=/dev/sda1 console=ttyS0", &rules).unwrap(), "root=/dev/sda1 console=ttyS0");
@@ -298,20 +313,35 @@ pub(crate) mod tests {
     #[test]
     fn a_kernel_without_initramfs_gets_the_partition() {
         let mut guest = guest();
-        let kernel = |initramfs: Option<&str>| driver_core::KernelFacts {
-            image: Some("/boot/vmlinuz-1".into()),
-            initramfs: initramfs.map(str::to_owned),
-            ..Default::default()
-        };
-        guest.kernels = vec![kernel(Some("/boot/initrd.img-1")), kernel(None)];
-        fn rules(guest: &Guest) -> Rules<'_> {
-            Rules { guest, consoles: &[], own_kernel: true, add_screen: false }
-        }
-        assert!(rewrite("root=/dev/xvda1", &rules(&guest)).is_err(), "no PARTUUID");
+        let bare =
+            |guest: &Guest| rewrite("root=/dev/xvda1 ro", &Rules { has_initramfs: false, ..own(guest) });
+        assert!(bare(&guest).is_err(), "no PARTUUID");
         guest.disks[0].partitions[0].part_uuid = Some("8a3c51d7-01".into());
-        assert_eq!(rewrite("root=/dev/xvda1 ro", &rules(&guest)).unwrap(), "root=PARTUUID=8a3c51d7-01 ro");
-        guest.kernels.pop();
-        assert_eq!(rewrite("root=/dev/xvda1 ro", &rules(&guest)).unwrap(), "root=UUID=r ro");
+        assert_eq!(bare(&guest).unwrap(), "root=PARTUUID=8a3c51d7-01 ro");
+        assert_eq!(rewrite("root=/dev/xvda1 ro", &own(&guest)).unwrap(), "root=UUID=r ro");
+    }
+
+    #[test]
+    fn another_systems_root_keeps_being_its_root() {
+        let mut guest = guest();
+        let other = |number, kind: &str, uuid: &str| PartitionFacts {
+            number,
+            file_system: Some(FsFacts { kind: kind.into(), uuid: Some(uuid.into()), ..FsFacts::default() }),
+            ..PartitionFacts::default()
+        };
+        guest.disks[0].partitions.extend([other(3, "ext4", "o"), other(5, "ext4", "d")]);
+        let data = MountFacts {
+            point: "/data".into(),
+            device: String::new(),
+            place: (0, 5).into(),
+            kind: "ext4".into(),
+        };
+        guest.mounts.push(data);
+        for (device, uuid) in [("xvda3", "o"), ("xvda1", "r"), ("xvda5", "r"), ("xvda2", "r"), ("xvda9", "r")]
+        {
+            let args = rewrite(&format!("root=/dev/{device}"), &own(&guest)).unwrap();
+            assert_eq!(args, format!("root=UUID={uuid}"), "{device}");
+        }
     }
 
     #[test]

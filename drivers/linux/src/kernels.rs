@@ -5,9 +5,10 @@ use crate::kernel_image;
 use crate::module_source::GuestModules;
 use crate::offers::{Offers, file_name, first_file, in_tree};
 use driver_core::{DriverFacts, DriverState, FileKind, GuestTree, KernelFacts};
-use driver_initramfs::{Limits, Listing, Maker, ModuleIndex, ModuleState};
+use driver_initramfs::{Limits, Listing, Maker, ModuleIndex, ModuleSource, ModuleState};
 use format_core::{ErrorKind, Result};
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 /// Larger initramfs images are not read.
 pub(crate) const INITRAMFS_LIMIT: u64 = 512 << 20;
@@ -155,42 +156,38 @@ fn look_inside(
     obstacles: &mut Vec<String>,
 ) -> Result<()> {
     let version = kernel.version.clone();
-    let index = match ModuleIndex::load(&GuestModules::new(tree, &version)) {
+    let index = match GuestModules::new(tree, &version).index() {
         Ok(index) => index,
         Err(e) => {
             obstacles.push(format!("kernel {version}: {e}"));
             return Ok(());
         }
     };
-    let listing = match &kernel.initramfs {
-        None => {
-            obstacles.push(format!("kernel {version}: no initramfs was found"));
-            None
-        }
-        Some(path) => match read_listing(tree, path)? {
-            Ok(listing) => Some(listing),
-            Err(why) => {
-                obstacles.push(format!("{path}: {why}"));
-                None
-            }
-        },
+    let listed = match &kernel.initramfs {
+        Some(path) => listing(tree, path)?,
+        None => Rc::new(Err("no initramfs was found".into())),
     };
-    kernel.initramfs_kind = listing.as_ref().and_then(|listing| maker_name(listing.builder().maker));
-    kernel.drivers =
-        interesting.iter().map(|module| driver(&index, listing.as_ref(), &version, module)).collect();
+    if let Err(why) = &*listed {
+        let what = kernel.initramfs.clone().unwrap_or_else(|| format!("kernel {version}"));
+        obstacles.push(format!("{what}: {why}"));
+    }
+    let listing = listed.as_ref().as_ref().ok();
+    kernel.initramfs_kind = listing.and_then(|listing| maker_name(listing.builder().maker));
+    kernel.drivers = interesting.iter().map(|module| driver(&index, listing, &version, module)).collect();
     Ok(())
 }
 
 /// The content table of the image at `path`, or why it cannot be read.
-fn read_listing(tree: &GuestTree, path: &str) -> Result<Result<Listing, String>> {
-    match tree.read_file(path, INITRAMFS_LIMIT) {
+pub(crate) fn listing(tree: &GuestTree, path: &str) -> Result<Rc<Result<Listing, String>>> {
+    let name = tree.canonical(path, true)?;
+    tree.remember(&name, || match tree.read_file(&name, INITRAMFS_LIMIT) {
         Ok(Some(image)) => {
             Ok(Listing::from_image(image.as_slice(), &Limits::default()).map_err(|e| e.to_string()))
         }
         Ok(None) => Ok(Err("it is no file".into())),
         Err(e) if e.kind() == ErrorKind::Limit => Ok(Err(e.to_string())),
         Err(e) => Err(e.context(format!("read {path}"))),
-    }
+    })
 }
 
 fn driver(index: &ModuleIndex, listing: Option<&Listing>, version: &str, module: &str) -> DriverFacts {

@@ -69,9 +69,34 @@ pub(crate) fn grub2_menu(tree: &GuestTree) -> Result<Option<MenuFile>> {
     Ok(None)
 }
 
+/// Whether systemd-boot starts the guest, whatever GRUB left behind: it is on the EFI system partition with its settings, and
+/// GRUB is not.
+pub(crate) fn is_systemd_boot(tree: &GuestTree) -> Result<bool> {
+    for path in SYSTEMD_BOOT {
+        if kind_of(tree, path)? != Some(FileKind::File) {
+            continue;
+        }
+        let esp = path.strip_suffix("/loader/loader.conf").unwrap_or(path);
+        let (mut systemd, mut grub) = (false, false);
+        for folder in tree.read_dir(&format!("{esp}/EFI")).unwrap_or_default() {
+            for file in tree.read_dir(&format!("{esp}/EFI/{}", folder.name)).unwrap_or_default() {
+                let name = file.name.to_ascii_lowercase();
+                systemd |= name.starts_with("systemd-boot") && name.ends_with(".efi");
+                grub |= name.starts_with("grub") && name.ends_with(".efi");
+            }
+        }
+        if systemd && !grub {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The boot loader that is configured: its name, and the file.
 pub(crate) fn loader(tree: &GuestTree) -> Result<Option<(&'static str, String)>> {
-    if let Some(found) = grub2_menu(tree)? {
+    if !is_systemd_boot(tree)?
+        && let Some(found) = grub2_menu(tree)?
+    {
         return Ok(Some(("grub2", found.path)));
     }
     let others = GRUB1.iter().map(|path| (*path, "grub1"));

@@ -3,7 +3,7 @@
 use crate::boot_menu::{Entry, Menu, grubenv_value, parse_bls_entry, parse_grub_cfg};
 use crate::inspect::{kind_of, text};
 use crate::kernels::compare_versions;
-use crate::loader_files::{GRUB1, SYSLINUX, first_text, grub2_menu};
+use crate::loader_files::{GRUB1, SYSLINUX, first_text, grub2_menu, is_systemd_boot};
 use crate::old_menus::{parse_grub1, parse_syslinux};
 use driver_core::{FileKind, GuestTree};
 use format_core::Result;
@@ -24,7 +24,7 @@ pub(crate) struct Offers {
 
 impl Offers {
     pub(crate) fn load(tree: &GuestTree) -> Result<Self> {
-        let menu = load_menu(tree)?;
+        let menu = if is_systemd_boot(tree)? { None } else { load_menu(tree)? };
         let own = grub2_menu(tree)?.map(|file| file.path.replace("grub.cfg", "grubenv"));
         let places = ["/boot/grub2/grubenv", "/boot/grub/grubenv"].into_iter().chain(own.as_deref());
         let environment = first_text(tree, places)?.map(|file| file.text).unwrap_or_default();

@@ -54,49 +54,83 @@ fn without_device(path: &str) -> String {
     bare.unwrap_or(path).to_owned()
 }
 
+/// What the lines of a syslinux menu say about what starts when nobody chooses.
+#[derive(Default)]
+struct Choice {
+    /// The last `DEFAULT`: a label, the program of a menu, or a command line.
+    default: String,
+    marked: String,
+    on_timeout: String,
+    has_menu: bool,
+    prompts: bool,
+    timeout: bool,
+    total_timeout: bool,
+}
+
 /// Reads extlinux.conf with what it includes in `text`; paths without `/` at their start begin in `folder`.
 pub(crate) fn parse_syslinux(text: &str, folder: &str) -> Menu {
     let mut menu = Menu { is_by_label: true, ..Menu::default() };
-    let (mut default, mut marked, mut on_timeout) = (String::new(), String::new(), String::new());
-    let (mut has_menu, mut prompts, mut timeout, mut total_timeout) = (false, false, false, false);
+    let mut choice = Choice::default();
     for line in text.lines().map(str::trim) {
         let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         let rest = rest.trim();
-        let first = rest.split_whitespace().next().unwrap_or_default();
         let entry = menu.entries.last_mut();
         match (word.to_ascii_lowercase().as_str(), entry) {
-            // The last one counts; arguments may stand behind the label.
-            ("default", _) => first.clone_into(&mut default),
-            ("ontimeout", _) => first.clone_into(&mut on_timeout),
-            ("ui", _) => has_menu = is_menu(first),
-            ("prompt", _) => prompts = is_set(first),
-            ("timeout", _) => timeout = is_set(first),
-            ("totaltimeout", _) => total_timeout = is_set(first),
+            ("default", _) => rest.clone_into(&mut choice.default),
+            ("ontimeout", _) => first_word(rest).clone_into(&mut choice.on_timeout),
+            ("ui", _) => choice.has_menu = is_menu(first_word(rest)),
+            ("prompt", _) => choice.prompts = is_set(first_word(rest)),
+            ("timeout", _) => choice.timeout = is_set(first_word(rest)),
+            ("totaltimeout", _) => choice.total_timeout = is_set(first_word(rest)),
             ("label", _) => {
                 menu.entries.push(Entry { id: rest.to_owned(), ..Entry::default() });
             }
-            ("menu", Some(entry)) if rest.eq_ignore_ascii_case("default") => marked.clone_from(&entry.id),
+            ("menu", Some(entry)) if rest.eq_ignore_ascii_case("default") => {
+                choice.marked.clone_from(&entry.id);
+            }
             ("linux" | "kernel", Some(entry)) => entry.kernel = Some(absolute(folder, rest)),
             ("initrd", Some(entry)) => entry.initrd = last_image(folder, rest),
-            ("append", Some(entry)) => {
-                let named = rest.split_whitespace().find_map(|word| word.strip_prefix("initrd="));
-                entry.initrd = named.and_then(|list| last_image(folder, list)).or(entry.initrd.take());
-            }
+            ("append", Some(entry)) => entry.initrd = initrd_of(folder, rest).or(entry.initrd.take()),
             _ => {}
         }
     }
-    // A menu goes by its own mark, and so does the program of a menu that is the default. Without a menu or a prompt the
-    // default starts at once.
-    let is_label = |name: &String| !name.is_empty() && menu.entries.iter().any(|entry| entry.id == *name);
-    let waits = has_menu || prompts || is_menu(&default);
-    if !(waits && (timeout || total_timeout)) {
-        on_timeout.clear();
-    }
-    let order = if has_menu { [on_timeout, marked, default] } else { [on_timeout, default, marked] };
-    let chosen = order.into_iter().find(is_label);
-    let first = || menu.entries.first().map(|entry| entry.id.clone());
-    menu.default = chosen.or_else(first).unwrap_or_default();
+    choice.settle(&mut menu, folder);
     menu
+}
+
+impl Choice {
+    /// A menu goes by its own mark, and so does the program of a menu that is the default. Without a menu or a prompt the
+    /// default starts at once; where no label is called so, it is a command line.
+    fn settle(self, menu: &mut Menu, folder: &str) {
+        // Arguments may stand behind the label.
+        let default = first_word(&self.default);
+        let waits = self.has_menu || self.prompts || is_menu(default);
+        let on_timeout = match waits && (self.timeout || self.total_timeout) {
+            true => self.on_timeout.as_str(),
+            false => "",
+        };
+        let marked = self.marked.as_str();
+        let order = if self.has_menu { [on_timeout, marked, default] } else { [on_timeout, default, marked] };
+        let is_label = |name: &&str| !name.is_empty() && menu.entries.iter().any(|entry| entry.id == *name);
+        let chosen = order.into_iter().find(is_label);
+        let first = menu.entries.first().map(|entry| entry.id.clone());
+        let is_command = default.contains('/') || default != self.default;
+        if chosen.is_none() && is_command && !self.has_menu && !is_menu(default) {
+            menu.entries.push(Entry {
+                id: default.to_owned(),
+                kernel: Some(absolute(folder, default)),
+                initrd: initrd_of(folder, &self.default),
+                ..Entry::default()
+            });
+            default.clone_into(&mut menu.default);
+        } else {
+            menu.default = chosen.map(str::to_owned).or(first).unwrap_or_default();
+        }
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
 }
 
 /// The programs of menus are `menu.c32` and `vesamenu.c32`, in any folder.
@@ -107,6 +141,12 @@ fn is_menu(program: &str) -> bool {
 /// A number other than 0.
 fn is_set(number: &str) -> bool {
     number.parse::<u64>().is_ok_and(|number| number > 0)
+}
+
+/// The image that an `initrd=` among kernel arguments names.
+fn initrd_of(folder: &str, arguments: &str) -> Option<String> {
+    let named = arguments.split_whitespace().find_map(|word| word.strip_prefix("initrd="));
+    named.and_then(|list| last_image(folder, list))
 }
 
 /// Images are separated by commas, microcode first.
@@ -179,6 +219,8 @@ mod tests {
             ("default old\ntimeout 50\nontimeout new\n", "", "/a"),
             ("default old\nprompt 1\ntimeout 0\nontimeout new\n", "", "/a"),
             ("default old\n", "menu default\n", "/a"),
+            ("default /vmlinuz initrd=/i root=/dev/sda1\n", "", "/vmlinuz"),
+            ("ui menu.c32\ndefault nowhere\n", "", "/a"),
             ("ui vesamenu.c32\ndefault old\n", "menu default\n", "/c"),
             ("default vesamenu.c32\n", "menu default\n", "/c"),
         ] {

@@ -44,6 +44,21 @@ pub(crate) fn stable_name_of_mount(guest: &Guest, spec: &str, point: &str) -> Na
     }
 }
 
+/// Whether `spec` is the partition of another system than this one: it holds a file system that may be a root, this guest
+/// mounts it nowhere, and its number is another than that of this guest's root, which no change of controllers alters.
+pub(crate) fn is_another_root(guest: &Guest, spec: &str) -> bool {
+    let root = guest.mounts.iter().find(|mount| mount.point == "/").map(|mount| mount.place);
+    let (Some(root), Some(found)) = (root, guest.resolve_device(spec)) else { return false };
+    let number = |id: VolumeId| match id {
+        VolumeId::Partition { partition, .. } => Some(partition),
+        VolumeId::Mapped { .. } => None,
+    };
+    let kind = guest.file_system(found).map(|fs| fs.kind.as_str()).unwrap_or_default();
+    number(found) != number(root)
+        && matches!(kind, "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "reiserfs" | "jfs")
+        && guest.mounts.iter().all(|mount| mount.place != found)
+}
+
 /// `PARTUUID=…` of what is mounted at `point`: the only name that a kernel without initramfs understands.
 pub(crate) fn partition_name_of_mount(guest: &Guest, point: &str) -> Name {
     let mounted = guest.mounts.iter().find(|mount| mount.point == point);
@@ -62,8 +77,11 @@ pub(crate) fn partition_name_of_mount(guest: &Guest, point: &str) -> Name {
 /// Kernel names count disks in the order of this machine's controllers; by-id and by-path name its hardware.
 pub(crate) fn depends_on_hardware(spec: &str) -> bool {
     let path = spec.trim_matches('"');
-    let by_hardware =
-        ["/dev/disk/by-id/", "/dev/disk/by-path/"].iter().any(|prefix| path.starts_with(prefix));
+    // These are names of volumes, arrays and what is on a disk, by their own identifiers.
+    let by_content = ["dm-name-", "dm-uuid-", "md-name-", "md-uuid-", "lvm-pv-uuid-"];
+    let by_id = path.strip_prefix("/dev/disk/by-id/");
+    let by_hardware = by_id.is_some_and(|name| !by_content.iter().any(|start| name.starts_with(start)))
+        || path.starts_with("/dev/disk/by-path/");
     let disk = |prefix, next: fn(char) -> bool| {
         // `/dev/nvmevg/data` is a logical volume.
         let rest: Option<&str> = path.strip_prefix(prefix);

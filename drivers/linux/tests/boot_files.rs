@@ -4,7 +4,8 @@
 mod phony;
 
 use driver_core::{
-    Context, Firmware, Guest, GuestTree, MemFs, MountFacts, Plan, Platform, Target, apply, make_plan,
+    Context, Firmware, Guest, GuestTree, MemFs, MountFacts, Ownership, Plan, Platform, Target, apply,
+    make_plan,
 };
 use driver_linux::{fixups, missing_fallback};
 use driver_targets::{GENERATION_1, GENERATION_2};
@@ -181,6 +182,27 @@ fn entries_and_images_of_systemd_boot_are_edited() {
 }
 
 #[test]
+fn what_grub_left_behind_does_not_count_beside_systemd_boot() {
+    let old = "menuentry 'old' {\n\tlinux /boot/vmlinuz-6.1.0-9-amd64 root=/dev/xvda1\n}\n";
+    let settings = format!("default *-{DEBIAN_KERNEL}.conf\n");
+    for (grub, loader) in [(false, "systemd-boot"), (true, "grub2")] {
+        let (mut tree, _) = systemd_boot("/efi", &settings);
+        for folder in ["/boot", "/boot/grub"] {
+            tree.create_folder(folder, Ownership::ROOT_FOLDER).unwrap();
+        }
+        tree.create_file("/boot/grub/grub.cfg", old.as_bytes(), Ownership::ROOT_FILE).unwrap();
+        if grub {
+            tree.create_folder("/efi/EFI/debian", Ownership::ROOT_FOLDER).unwrap();
+            tree.create_file("/efi/EFI/debian/grubx64.efi", b"MZ", Ownership::ROOT_FILE).unwrap();
+        }
+        let facts = facts_of(&tree, "/efi");
+        assert_eq!(facts.boot.loader.as_deref(), Some(loader));
+        // The kernel in the menu of GRUB is not there.
+        assert_eq!(facts.kernels[0].default, !grub);
+    }
+}
+
+#[test]
 fn the_default_of_systemd_boot_is_what_its_settings_say() {
     for (settings, first) in [
         ("", DEBIAN_KERNEL),
@@ -237,6 +259,7 @@ fn other_files_that_name_devices_are_edited() {
             "/etc/systemd/system/swap.target.wants/dev-xvda2.swap",
             "/etc/systemd/system/dev-xvda2.swap",
         )
+        .with_file("/etc/systemd/system/dev-xvda2.swap.d/10-wait.conf", "[Unit]\nAfter=dev-xvda2.device\n")
         .with_file("/etc/systemd/system/dev-xvdz2.swap", "[Swap]\nWhat=/dev/xvdz2\n");
     let mut tree = tree(fs.clone());
     let facts = inspected(&tree);
@@ -253,6 +276,9 @@ fn other_files_that_name_devices_are_edited() {
     let name = format!("dev-disk-by\\x2duuid-{escaped}");
     let unit = text(&tree, &format!("/etc/systemd/system/{name}.swap"));
     assert_eq!(unit, format!("[Unit]\nAfter={name}.device\n[Swap]\nWhat=/dev/disk/by-uuid/{SWAP}\n"));
+    let more = text(&tree, &format!("/etc/systemd/system/{name}.swap.d/10-wait.conf"));
+    assert_eq!(more, format!("[Unit]\nAfter={name}.device\n"));
+    assert!(names(&tree, "/etc/systemd/system/dev-xvda2.swap.d").is_empty());
     let link = format!("/etc/systemd/system/swap.target.wants/{name}.swap");
     assert_eq!(tree.read_link(&link).unwrap(), format!("/etc/systemd/system/{name}.swap"));
     assert_eq!(names(&tree, "/etc/systemd/system/swap.target.wants").len(), 1);
@@ -263,6 +289,25 @@ fn other_files_that_name_devices_are_edited() {
     let tree = phony::tree(fs);
     let plan = planned(&tree, &facts, &GENERATION_2);
     assert_eq!(plan.obstacles().map(|fixup| fixup.id).collect::<Vec<_>>(), ["linux-mount-units"]);
+}
+
+#[test]
+fn logins_that_xens_tools_switched_off_come_back_and_others_do_not() {
+    let xen = "co:2345:respawn:/sbin/agetty xvc0 9600 vt100\n";
+    let off = "#1:2345:respawn:/sbin/mingetty tty1\n#2:2345:respawn:/sbin/mingetty tty2\n";
+    for (rest, expected) in [
+        (off.to_owned(), off.replace('#', "")),
+        (
+            "1:2345:respawn:/sbin/mingetty tty1\n#2:2345:respawn:/sbin/mingetty tty2\n".into(),
+            "1:2345:respawn:/sbin/mingetty tty1\n#2:2345:respawn:/sbin/mingetty tty2\n".into(),
+        ),
+    ] {
+        let mut tree = tree(debian().with_file("/etc/inittab", format!("{xen}{rest}")));
+        let facts = inspected(&tree);
+        migrated(&mut tree, &facts);
+        let inittab = text(&tree, "/etc/inittab");
+        assert_eq!(inittab, format!("{}{expected}", xen.replace("xvc0", "ttyS0")));
+    }
 }
 
 /// Debian with Xen's front ends, and a kernel that was built so.

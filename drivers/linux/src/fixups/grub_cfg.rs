@@ -14,7 +14,7 @@
 //! no root, a panic and a reboot. The branch with the initramfs is made the only one.
 
 use crate::config_file::{Line, edit_lines, exists, folders, list, read};
-use crate::kernel_cmdline::{Rules, rewrite};
+use crate::kernel_cmdline::{Rules, has_initramfs, rewrite};
 use crate::loader_files::{ESPS, GRUB1, GRUB2, SYSLINUX, SYSLINUX_FOLDERS};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
@@ -93,9 +93,9 @@ fn edit(line: &str, context: &Context<'_>, trouble: &mut Option<String>) -> Line
     if start.trim_end() == INITRDLESS {
         return Line::Replace(line.replace(INITRDLESS, ALWAYS));
     }
-    let Some((before, args, own_kernel)) = arguments(line, context) else { return Line::Keep };
+    let Some((before, args, kernel)) = arguments(line) else { return Line::Keep };
     let after = line.get(before.len() + args.len()..).unwrap_or_default();
-    match rewrite(args, &Rules { own_kernel, ..Rules::of(context) }) {
+    match rewrite(args, &rules(kernel, context)) {
         Ok(new) if new == args => Line::Keep,
         Ok(new) => Line::Replace(format!("{before}{new}{after}")),
         Err(why) => {
@@ -105,8 +105,8 @@ fn edit(line: &str, context: &Context<'_>, trouble: &mut Option<String>) -> Line
     }
 }
 
-/// What stands before the kernel arguments in a line, the arguments, and whether the kernel is one of this guest.
-fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a str, bool)> {
+/// What stands before the kernel arguments in a line, the arguments, and the kernel's path where the line has it.
+fn arguments(line: &str) -> Option<(&str, &str, Option<&str>)> {
     let start = line.trim_start();
     let mut words = start.split_ascii_whitespace();
     let command = words.next()?;
@@ -118,23 +118,23 @@ fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a s
         "linux" | "linux16" | "linuxefi" | "kernel" => {
             let kernel = words.next()?;
             let (before, args) = behind(kernel)?;
-            Some((before, args, is_own(kernel, context)))
+            Some((before, args, Some(kernel)))
         }
         // The hypervisor's modules: only a kernel has arguments.
         "module" | "module2" => {
             let kernel = words.find(|word| !word.starts_with("--"))?;
             let (before, args) = behind(kernel)?;
-            kernel.contains("vmlinu").then(|| (before, args, is_own(kernel, context)))
+            kernel.contains("vmlinu").then_some((before, args, Some(kernel)))
         }
         _ if command.eq_ignore_ascii_case("append") => {
             let (before, args) = behind(command)?;
-            Some((before, args, true))
+            Some((before, args, None))
         }
         "#" if start.starts_with("# kopt") => {
             // `# kopt_2_6=` is for kernels of that version.
             let (key, _) = start.split_once('=').filter(|(key, _)| !key["# kopt".len()..].contains(' '))?;
             let (before, args) = behind(&format!("{key}="))?;
-            Some((before, args, true))
+            Some((before, args, None))
         }
         "set" => {
             let value = ["set kernelopts=\"", "set default_kernelopts=\""]
@@ -143,18 +143,25 @@ fn arguments<'a>(line: &'a str, context: &Context<'_>) -> Option<(&'a str, &'a s
             let (before, args) = line.split_at_checked(line.len() - value.len())?;
             // The closing quote is not part of the last word: without it GRUB reads no line of the rest.
             let args = args.rsplit_once('"').map_or(args, |(args, _)| args);
-            Some((before, args, true))
+            Some((before, args, None))
         }
         _ => None,
     }
 }
 
-fn is_own(kernel: &str, context: &Context<'_>) -> bool {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let images: Vec<_> = context.guest.kernels.iter().filter_map(|kernel| kernel.image.as_deref()).collect();
-    images.is_empty()
-        || name(kernel) == "vmlinuz"
-        || images.into_iter().any(|image| name(image) == name(kernel))
+/// What holds for the arguments of the kernel at `path`; without a path for those of the one that starts by default.
+fn rules<'a>(path: Option<&str>, context: &Context<'a>) -> Rules<'a> {
+    let rules = Rules::of(context);
+    let Some(path) = path else { return rules };
+    fn name(path: &str) -> &str {
+        path.rsplit('/').next().unwrap_or(path)
+    }
+    let mut known = context.guest.kernels.iter().filter(|kernel| kernel.image.is_some()).peekable();
+    let own = name(path) == "vmlinuz" || known.peek().is_none();
+    match known.find(|kernel| kernel.image.as_deref().map(name) == Some(name(path))) {
+        Some(kernel) => Rules { has_initramfs: has_initramfs(kernel), ..rules },
+        None => Rules { own_kernel: own, ..rules },
+    }
 }
 
 #[cfg(test)]

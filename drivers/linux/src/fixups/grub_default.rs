@@ -9,7 +9,7 @@
 //! `default_kernel_opts` in Alpine's /etc/update-extlinux.conf, and SUSE's /etc/sysconfig/bootloader, from which perl-Bootloader takes the
 //! arguments of kernels that are installed later (`DEFAULT_APPEND`, `FAILSAFE_APPEND`, …; comments in that file).
 
-use crate::config_file::{Line, edit_lines, exists, list, read, read_lossy};
+use crate::config_file::{Line, edit_continued_lines, exists, list, read, read_lossy};
 use crate::kernel_cmdline::{Rules, consoles, is_screen, rewrite};
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
@@ -45,7 +45,7 @@ impl Fixup for GrubDefault {
             for path in files {
                 let Some(content) = read(draft, &path)? else { continue };
                 let mut trouble = None;
-                let new = edit_lines(&content, |line| {
+                let new = edit_continued_lines(&content, |line| {
                     // Alpine's setting is an argument itself.
                     match path == ALPINE && line.starts_with("root=") {
                         true => rewritten(line, &rules, &mut trouble).map_or(Line::Keep, Line::Replace),
@@ -183,7 +183,13 @@ mod tests {
         let partition = PartitionFacts { number: 1, file_system: Some(fs), ..PartitionFacts::default() };
         let disk = DiskFacts { partitions: vec![partition], ..DiskFacts::default() };
         let guest = Guest { disks: vec![disk], ..Guest::default() };
-        let rules = Rules { guest: &guest, consoles: &["ttyS0", "tty0"], own_kernel: true, add_screen: true };
+        let rules = Rules {
+            guest: &guest,
+            consoles: &["ttyS0", "tty0"],
+            own_kernel: true,
+            has_initramfs: true,
+            add_screen: true,
+        };
         for (line, expected) in [
             (
                 "GRUB_CMDLINE_LINUX=\"root=/dev/xvda1 ro\" # x",
@@ -201,6 +207,10 @@ mod tests {
                 Some("GRUB_CMDLINE_LINUX=\"a=\\\"b c\\\" root=UUID=r\""),
             ),
             ("GRUB_CMDLINE_LINUX=\"root=/dev/sda1 \\", Some("GRUB_CMDLINE_LINUX=\"root=UUID=r \\")),
+            (
+                "GRUB_CMDLINE_LINUX=\"quiet \\\n  root=/dev/sda1 \\\n  a\" # x",
+                Some("GRUB_CMDLINE_LINUX=\"quiet \\\n  root=UUID=r \\\n  a\" # x"),
+            ),
             ("GRUB_FORCE_PARTUUID=abc", Some("#GRUB_FORCE_PARTUUID=abc")),
             ("root=/dev/sda1", None),
             ("EXTLINUX_ROOT=\"root=/dev/sda1\"", Some("EXTLINUX_ROOT=\"root=UUID=r\"")),

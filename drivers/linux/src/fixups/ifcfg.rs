@@ -69,16 +69,37 @@ fn routes(draft: &Draft<'_>, renames: &[(String, String)]) -> Result<Vec<Move>> 
             moves.push(Move { from, to: format!("{IFCFG}/{kind}-{new}"), content });
         }
     }
-    // `GATEWAYDEV=` in the first, `eth1 net …` in the second.
-    for path in ["/etc/sysconfig/network", "/etc/sysconfig/static-routes"] {
+    for (path, edit) in
+        [("/etc/sysconfig/network", in_network as InFile), ("/etc/sysconfig/static-routes", in_static_routes)]
+    {
         let Some(content) = read(draft, path)?.filter(|_| !renames.is_empty()) else { continue };
-        let content = edit_lines(&content, |line| {
-            let host = line.trim_start().starts_with(['#', 'H']);
-            if host { Line::Keep } else { Line::Replace(replace_words(line, renames)) }
-        });
+        let content = edit_lines(&content, |line| edit(line, renames));
         moves.push(Move { from: path.into(), to: path.into(), content });
     }
     Ok(moves)
+}
+
+type InFile = fn(&str, &[(String, String)]) -> Line;
+
+/// `GATEWAYDEV=eth1`; every other setting of that file speaks of other things.
+fn in_network(line: &str, renames: &[(String, String)]) -> Line {
+    match item(line) {
+        Item::Pair("GATEWAYDEV" | "IPV6_DEFAULTDEV" | "IPV6_AUTOTUNNEL_DEV", _) => {
+            Line::Replace(replace_words(line, renames))
+        }
+        _ => Line::Keep,
+    }
+}
+
+/// `eth1 net 10.0.0.0 netmask 255.0.0.0 gw 10.1.1.1`: the first word is the interface.
+fn in_static_routes(line: &str, renames: &[(String, String)]) -> Line {
+    let end = line.trim_start().find(char::is_whitespace).map(|at| at + line.len() - line.trim_start().len());
+    match end.and_then(|end| line.split_at_checked(end)) {
+        Some((interface, rest)) if !interface.trim_start().starts_with('#') => {
+            Line::Replace(replace_words(interface, renames) + rest)
+        }
+        _ => Line::Keep,
+    }
 }
 
 pub(super) fn files(draft: &Draft<'_>) -> Result<Vec<String>> {
@@ -161,6 +182,30 @@ fn new_path(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_words_that_are_interfaces_are_renamed() {
+        let renames = [("eth1".to_owned(), "ens5".to_owned())];
+        for (line, expected) in [
+            ("GATEWAYDEV=eth1", Some("GATEWAYDEV=ens5")),
+            ("IPV6_DEFAULTDEV=\"eth1\"", Some("IPV6_DEFAULTDEV=\"ens5\"")),
+            ("NISDOMAIN=eth1", None),
+            ("HOSTNAME=eth1.example", None),
+            ("#GATEWAYDEV=eth1", None),
+        ] {
+            assert_eq!(in_network(line, &renames), expected.map_or(Line::Keep, |l| Line::Replace(l.into())));
+        }
+        for (line, expected) in [
+            ("eth1 host 1.2.3.4 gw eth1.example", Some("ens5 host 1.2.3.4 gw eth1.example")),
+            ("any net 10.0.0.0", Some("any net 10.0.0.0")),
+            ("# eth1 net", None),
+            ("eth1", None),
+            ("", None),
+        ] {
+            let expected = expected.map_or(Line::Keep, |l| Line::Replace(l.into()));
+            assert_eq!(in_static_routes(line, &renames), expected, "{line}");
+        }
+    }
 
     #[test]
     fn only_wired_interfaces_count() {

@@ -7,12 +7,13 @@
 
 use super::lvm_filters;
 use crate::config_file::read_small;
-use crate::kernels::INITRAMFS_LIMIT;
+use crate::kernels::{INITRAMFS_LIMIT, listing};
 use crate::module_source::GuestModules;
 use driver_core::{Applies, Context, Draft, Fixup, GuestTree, KernelFacts};
-use driver_initramfs::{Limits, Listing, ModuleIndex, ModuleState, Outcome, append};
+use driver_initramfs::{Listing, Maker, ModuleIndex, ModuleSource, ModuleState, Outcome, append};
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 pub(super) struct Initramfs;
 
@@ -81,7 +82,7 @@ impl Fixup for Initramfs {
                 // Old kernels may lack drivers or be half removed: the one that starts must be right.
                 Err(why) if number == 0 => {
                     return Err(Error::needs_person(format!("{path}: {why}")).hint(
-                        "rebuild the initramfs in the guest before exporting (update-initramfs -u, dracut --force)",
+                        "rebuild the initramfs in the guest before exporting (update-initramfs -u, dracut --force, or mkinitrd -f --with=MODULE IMAGE VERSION)",
                     ));
                 }
                 Err(why) => {
@@ -121,8 +122,8 @@ pub(super) fn distinct<'a>(modules: impl Iterator<Item = &'a str>) -> Vec<&'a st
     modules.filter(|module| seen.insert(module.replace('-', "_"))).collect()
 }
 
-pub(super) fn load_index(tree: &GuestTree, kernel: &KernelFacts) -> Result<ModuleIndex, String> {
-    ModuleIndex::load(&GuestModules::new(tree, &kernel.version)).map_err(|e| e.to_string())
+pub(super) fn load_index(tree: &GuestTree, kernel: &KernelFacts) -> Result<Rc<ModuleIndex>, String> {
+    GuestModules::new(tree, &kernel.version).index().map_err(|e| e.to_string())
 }
 
 /// Those of `modules` that are loadable, neither built in nor missing.
@@ -155,8 +156,21 @@ fn plan_one(
     path: &str,
 ) -> Result<Result<(), String>> {
     let tree = draft.tree();
+    let listed = listing(tree, path)?;
+    let listing = match &*listed {
+        Ok(listing) => listing,
+        Err(why) => return Ok(Err(why.clone())),
+    };
+    // Whether a script of nash has a place for more modules is known when it was written.
+    if draft.is_outline() && listing.builder().maker != Maker::Nash {
+        return match survey(context, tree, kernel, listing) {
+            Ok(None) => Ok(Ok(())),
+            Ok(Some(bytes)) => super::initramfs_fit::outline(draft, kernel, path, listing, bytes),
+            Err(why) => Ok(Err(why)),
+        };
+    }
     let Some(image) = tree.read_file(path, INITRAMFS_LIMIT)? else { return Ok(Err("it is no file".into())) };
-    let outcome = match extend(context, tree, kernel, &image) {
+    let outcome = match extend(context, tree, kernel, listing, &image) {
         Ok(outcome) => outcome,
         Err(why) => return Ok(Err(why)),
     };
@@ -169,40 +183,85 @@ fn plan_one(
         what.push(format!("LVM looks at all disks there ({})", lvm_filters::LOCAL));
     }
     let reason = what.join("; ");
-    super::initramfs_fit::place(draft, kernel, path, image, outcome.plan, &reason)
+    super::initramfs_fit::place(draft, kernel, path, listing, image, outcome.plan, &reason)
+}
+
+/// What the image of one kernel needs on this target.
+struct Needs<'a> {
+    required: Vec<&'a str>,
+    helpful: Vec<&'a str>,
+    lvm: Option<(&'static str, Vec<u8>)>,
+}
+
+impl<'a> Needs<'a> {
+    fn of(
+        context: &Context<'a>,
+        tree: &GuestTree,
+        kernel: &KernelFacts,
+        listing: &Listing,
+    ) -> Result<Self, String> {
+        let index = load_index(tree, kernel)?;
+        let required = required(context);
+        let missing = missing(&index, &required);
+        if !missing.is_empty() {
+            return Err(format!("kernel {} does not have {} at all", kernel.version, missing.join(", ")));
+        }
+        Ok(Self {
+            required,
+            helpful: modules_only(&index, context.target.helpful_modules),
+            lvm: lvm_filters::initramfs_file(context.guest, context.target, listing)?,
+        })
+    }
+
+    fn files(&self) -> Vec<(&str, &[u8])> {
+        self.lvm.iter().map(|(path, content)| (*path, content.as_slice())).collect()
+    }
+}
+
+/// Bytes of the modules that [`extend`] would add, `None` when the image stays as it is.
+fn survey(
+    context: &Context<'_>,
+    tree: &GuestTree,
+    kernel: &KernelFacts,
+    listing: &Listing,
+) -> Result<Option<u64>, String> {
+    let needs = Needs::of(context, tree, kernel, listing)?;
+    let source = GuestModules::new(tree, &kernel.version);
+    let files = needs.files();
+    let request =
+        append::Request { version: &kernel.version, wanted: &needs.required, load_early: &[], files: &files };
+    let Some(modules) = append::survey(listing, &source, &request).map_err(|e| e.to_string())? else {
+        return Ok(None);
+    };
+    let mut bytes = 0_u64;
+    for module in modules {
+        bytes = bytes.saturating_add(source.size(&module).map_err(|e| format!("{module}: {e}"))?);
+    }
+    Ok(Some(bytes))
 }
 
 fn extend(
     context: &Context<'_>,
     tree: &GuestTree,
     kernel: &KernelFacts,
+    listing: &Listing,
     image: &[u8],
 ) -> Result<Outcome, String> {
-    let text = |e: driver_initramfs::Error| e.to_string();
-    let index = load_index(tree, kernel)?;
-    let mut wanted = required(context);
-    let missing = missing(&index, &wanted);
-    if !missing.is_empty() {
-        return Err(format!("kernel {} does not have {} at all", kernel.version, missing.join(", ")));
-    }
-    let listing = Listing::from_image(image, &Limits::default()).map_err(text)?;
+    let needs = Needs::of(context, tree, kernel, listing)?;
     let source = GuestModules::new(tree, &kernel.version);
-    let lvm = lvm_filters::initramfs_file(context.guest, context.target, &listing)?;
-    let files: Vec<(&str, &[u8])> = lvm.iter().map(|(path, content)| (*path, content.as_slice())).collect();
+    let files = needs.files();
     let plan = |wanted: &[&str]| {
         let request = append::Request { version: &kernel.version, wanted, load_early: &[], files: &files };
-        append::plan(image, &listing, &source, &request).map_err(text)
+        append::plan(image, listing, &source, &request).map_err(|e| e.to_string())
     };
-    let outcome = plan(&wanted)?;
-    let helpful = modules_only(&index, context.target.helpful_modules);
+    let outcome = plan(&needs.required)?;
     // What is there for LVM alone is no reason to add drivers that only help.
     let drivers_are_there =
         outcome.modules.is_empty() && outcome.files.iter().all(|file| file.path == lvm_filters::LOCAL);
-    if drivers_are_there || helpful.is_empty() {
+    if drivers_are_there || needs.helpful.is_empty() {
         return Ok(outcome);
     }
-    wanted = distinct(wanted.into_iter().chain(helpful));
-    plan(&wanted)
+    plan(&distinct(needs.required.iter().chain(&needs.helpful).copied()))
 }
 
 fn file_stem(path: &str) -> &str {

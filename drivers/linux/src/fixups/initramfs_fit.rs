@@ -14,6 +14,7 @@ pub(super) fn place(
     draft: &mut Draft<'_>,
     kernel: &KernelFacts,
     path: &str,
+    listing: &Listing,
     image: Vec<u8>,
     plan: Plan,
     reason: &str,
@@ -30,15 +31,9 @@ pub(super) fn place(
         (other, _) => return other.map(Ok),
     };
     let (error, plan) = refusal;
-    let packings = packings(draft, kernel, &image)?;
+    let packings = packings(draft, kernel, listing)?;
     if packings.is_empty() || draft.allows(path, Change::Content { size: 1 }).is_err() {
         return Ok(Err(error.to_string()));
-    }
-    if draft.is_outline() {
-        draft.note(format!(
-            "{path} has to be packed again, smaller; whether it fits then is known when it is done"
-        ));
-        return draft.replace(path, image, Vec::new(), reason).map(Ok);
     }
     let new = plan.into_image(image.clone());
     for packing in packings {
@@ -55,13 +50,37 @@ pub(super) fn place(
     Ok(Err(format!("{error}; packed again it does not fit either")))
 }
 
+/// The same for an overview of what a plan that adds `bytes` and more means. The edit is without content.
+pub(super) fn outline(
+    draft: &mut Draft<'_>,
+    kernel: &KernelFacts,
+    path: &str,
+    listing: &Listing,
+    bytes: u64,
+) -> Result<Result<(), String>> {
+    let reason = "drivers";
+    let error = match draft.allows(path, Change::Append { bytes }) {
+        Ok(()) => return draft.append(path, Vec::new(), reason).map(Ok),
+        Err(e) if e.kind() == ErrorKind::NeedsPerson => e,
+        Err(e) => return Err(e),
+    };
+    if packings(draft, kernel, listing)?.is_empty()
+        || draft.allows(path, Change::Content { size: 1 }).is_err()
+    {
+        return Ok(Err(error.to_string()));
+    }
+    draft.note(format!(
+        "{path} has to be packed again, smaller; whether it fits then is known when it is done"
+    ));
+    draft.replace(path, Vec::new(), Vec::new(), reason).map(Ok)
+}
+
 /// What the kernel can certainly unpack.
-fn packings(draft: &Draft<'_>, kernel: &KernelFacts, image: &[u8]) -> Result<Vec<Packing>> {
+fn packings(draft: &Draft<'_>, kernel: &KernelFacts, listing: &Listing) -> Result<Vec<Packing>> {
     let config = kernel_config(draft, &kernel.version)?;
-    let listing = Listing::from_image(image, &Limits::default());
     let used = |packing: &Packing| {
         let compression = packing.compression();
-        listing.as_ref().is_ok_and(|list| list.segments().iter().any(|s| s.compression == compression))
+        listing.segments().iter().any(|s| s.compression == compression)
     };
     let configured = |packing: &Packing| has(&config, packing.kernel_option());
     Ok(Packing::ALL.into_iter().filter(|packing| configured(packing) || used(packing)).collect())

@@ -54,8 +54,10 @@ impl Fixup for Inittab {
         if text.lines().any(|line| runs_getty(line) && gone.iter().any(|console| has_word(line, console))) {
             let content = read(draft, INITTAB)?.unwrap_or_default();
             let mut given = false;
+            // Xen's tools switch all of them off; where one is left, a person did.
+            let restores = only.is_none() && !text.lines().any(|line| runs_getty(line) && on_screen(line));
             let new = edit_lines(&content, |line| {
-                if let Some(restored) = switched_off(line).filter(|_| only.is_none()) {
+                if let Some(restored) = switched_off(line).filter(|_| restores) {
                     return Line::Replace(restored.to_owned());
                 }
                 let Some(old) = gone.iter().find(|console| runs_getty(line) && has_word(line, console))
@@ -94,13 +96,16 @@ fn runs_getty(line: &str) -> bool {
 /// A commented getty on a virtual terminal.
 fn switched_off(line: &str) -> Option<&str> {
     let bare = line.strip_prefix('#')?;
-    let terminal = bare
-        .split_whitespace()
-        .any(|word| word.strip_prefix("tty").is_some_and(|n| matches!(n, "1" | "2" | "3" | "4" | "5" | "6")));
     let id = bare.split(':').next()?;
     let plain = !id.is_empty() && id.len() <= 4 && id.bytes().all(|b| b.is_ascii_alphanumeric());
     let xen = XEN.iter().any(|console| has_word(bare, console));
-    (plain && !xen && runs_getty(bare) && bare.contains(":respawn:") && terminal).then_some(bare)
+    (plain && !xen && runs_getty(bare) && bare.contains(":respawn:") && on_screen(bare)).then_some(bare)
+}
+
+/// It names a virtual terminal.
+fn on_screen(line: &str) -> bool {
+    let is_terminal = |n: &str| matches!(n, "1" | "2" | "3" | "4" | "5" | "6");
+    line.split_whitespace().any(|word| word.strip_prefix("tty").is_some_and(is_terminal))
 }
 
 fn has_word(line: &str, word: &str) -> bool {

@@ -63,10 +63,11 @@ fn device(line: &str) -> Option<&str> {
 }
 
 fn edit(guest: &Guest, line: &str) -> Option<String> {
-    match stable_name(guest, device(line)?, Some("swap")) {
+    let device = device(line)?;
+    match stable_name(guest, device, Some("swap")) {
         Name::Stable => None,
-        Name::New(name) => Some(format!("RESUME={name}")),
-        Name::Lost(_) => Some("RESUME=none".into()),
+        Name::New(name) => Some(line.replacen(device, &name, 1)),
+        Name::Lost(_) => Some(line.replacen(device, "none", 1)),
     }
 }
 
@@ -83,8 +84,8 @@ mod tests {
         let guest = Guest { disks: vec![disk], ..Guest::default() };
         for (line, expected) in [
             ("RESUME=/dev/sda2", Some("RESUME=UUID=s")),
-            ("RESUME=\"/dev/xvda2\"", Some("RESUME=UUID=s")),
-            ("RESUME=/dev/sdb1", Some("RESUME=none")),
+            ("RESUME=\"/dev/xvda2\"", Some("RESUME=\"UUID=s\"")),
+            ("  RESUME=/dev/sdb1 # the old disk", Some("  RESUME=none # the old disk")),
             ("RESUME=UUID=s", None),
             ("RESUME=none", None),
             ("RESUME=", None),

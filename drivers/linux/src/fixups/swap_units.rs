@@ -40,6 +40,14 @@ pub(super) fn plan(context: &Context<'_>, draft: &mut Draft<'_>, path: &str, rea
         _ => Line::Replace(line.replace(&unit, &new_unit)),
     });
     draft.write(&to, edited, reason)?;
+    // Its drop-ins go by its name.
+    for from in list(draft, &format!("{path}.d"), "")? {
+        let Some(content) = read(draft, &from)? else { continue };
+        let name = from.rsplit('/').next().unwrap_or_default();
+        let content = edit_lines(&content, |line| Line::Replace(line.replace(&unit, &new_unit)));
+        draft.write(&format!("{to}.d/{name}"), content, reason)?;
+        draft.remove(&from, reason)?;
+    }
     for folder in folders(draft, FOLDER)? {
         if !folder.ends_with(".wants") && !folder.ends_with(".requires") {
             continue;
