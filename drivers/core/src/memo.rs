@@ -4,8 +4,8 @@ use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The oldest of more goes: two things for each kernel of an ordinary guest.
-const MAX_KEPT: usize = 8;
+/// The oldest of more goes: three things for each kernel of an ordinary guest.
+const MAX_KEPT: usize = 12;
 
 /// Values by their type and a name. They hold as long as the tree that they were made of is not changed.
 #[derive(Default)]

@@ -87,7 +87,7 @@ impl GuestTree {
     /// What the file system reports; `Usage` for a loop of links.
     pub fn metadata(&self, path: &str) -> Result<Option<FileMeta>> {
         let place = self.place(path, true)?;
-        self.fs(&place)?.metadata(&place.inner)
+        self.fs(place.mount)?.metadata(&place.inner)
     }
 
     /// Facts of `path` itself, not of what it links to.
@@ -96,7 +96,7 @@ impl GuestTree {
     /// As [`GuestTree::metadata`].
     pub fn link_metadata(&self, path: &str) -> Result<Option<FileMeta>> {
         let place = self.place(path, false)?;
-        self.fs(&place)?.metadata(&place.inner)
+        self.fs(place.mount)?.metadata(&place.inner)
     }
 
     /// Where the link `path` points.
@@ -105,7 +105,7 @@ impl GuestTree {
     /// As [`GuestFs::read_link`].
     pub fn read_link(&self, path: &str) -> Result<String> {
         let place = self.place(path, false)?;
-        self.fs(&place)?.read_link(&place.inner)
+        self.fs(place.mount)?.read_link(&place.inner)
     }
 
     /// The names in the folder `path`, sorted; empty when there is no such folder.
@@ -114,7 +114,7 @@ impl GuestTree {
     /// As [`GuestTree::metadata`].
     pub fn read_dir(&self, path: &str) -> Result<Vec<DirEntry>> {
         let place = self.place(path, true)?;
-        let fs = self.fs(&place)?;
+        let fs = self.fs(place.mount)?;
         if fs.metadata(&place.inner)?.is_none_or(|meta| meta.kind != FileKind::Folder) {
             return Ok(Vec::new());
         }
@@ -129,7 +129,7 @@ impl GuestTree {
     /// As [`GuestFs::read_file`].
     pub fn read_file(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let place = self.place(path, true)?;
-        let fs = self.fs(&place)?;
+        let fs = self.fs(place.mount)?;
         match fs.metadata(&place.inner)? {
             Some(meta) if meta.kind == FileKind::File => fs.read_file(&place.inner, limit).map(Some),
             _ => Ok(None),
@@ -142,7 +142,7 @@ impl GuestTree {
     /// As [`GuestFs::allows`].
     pub fn allows(&self, path: &str, change: Change) -> Result<()> {
         let place = self.place(path, false)?;
-        self.fs(&place)?.allows(&place.inner, change)
+        self.fs(place.mount)?.allows(&place.inner, change)
     }
 
     /// Replaces the content of the file that `path` leads to.
@@ -207,8 +207,8 @@ impl GuestTree {
         self.mounts.iter_mut().try_for_each(|mount| mount.fs.finish())
     }
 
-    fn fs(&self, place: &Place) -> Result<&dyn GuestFs> {
-        self.mounts.get(place.mount).map(|mount| &mount.fs as &dyn GuestFs).ok_or_else(nothing_mounted)
+    fn fs(&self, mount: usize) -> Result<&dyn GuestFs> {
+        self.mounts.get(mount).map(|mount| &mount.fs as &dyn GuestFs).ok_or_else(nothing_mounted)
     }
 
     fn fs_mut(&mut self, place: &Place) -> Result<&mut Remembering> {
@@ -216,15 +216,14 @@ impl GuestTree {
         self.mounts.get_mut(place.mount).map(|mount| &mut mount.fs).ok_or_else(nothing_mounted)
     }
 
-    /// The file system that holds the link-free path `full`, and the path in there.
-    fn locate(&self, full: &str) -> Result<Place> {
+    /// The mount that holds the link-free path `full`, and the path in there.
+    fn locate<'p>(&self, full: &'p str) -> Result<(usize, &'p str)> {
         let inside = |point: &str| {
             let rest = full.strip_prefix(point)?;
             (rest.is_empty() || rest.starts_with('/')).then_some(if rest.is_empty() { "/" } else { rest })
         };
-        let found = self.mounts.iter().enumerate().find_map(|(mount, m)| Some((mount, inside(&m.point)?)));
-        let (mount, inner) = found.ok_or_else(nothing_mounted)?;
-        Ok(Place { mount, inner: inner.to_owned(), full: full.to_owned() })
+        let mut mounts = self.mounts.iter().enumerate();
+        mounts.find_map(|(mount, m)| Some((mount, inside(&m.point)?))).ok_or_else(nothing_mounted)
     }
 
     fn place(&self, path: &str, follow: bool) -> Result<Place> {
@@ -232,34 +231,37 @@ impl GuestTree {
             return Err(Error::usage(format!("{path:?} is not an absolute path")));
         }
         let mut todo: Vec<String> = components(path).rev().collect();
-        let mut done: Vec<String> = Vec::new();
+        let mut full = String::with_capacity(path.len());
         let mut links = 0;
         while let Some(name) = todo.pop() {
+            let folder = full.len();
             if name == ".." {
-                done.pop();
+                full.truncate(full.rfind('/').unwrap_or(0));
                 continue;
             }
-            done.push(name);
+            full.push('/');
+            full.push_str(&name);
             if todo.is_empty() && !follow {
                 break;
             }
-            let here = self.locate(&format!("/{}", done.join("/")))?;
-            let fs = self.fs(&here)?;
-            if fs.metadata(&here.inner)?.is_none_or(|meta| meta.kind != FileKind::Link) {
+            let (mount, inner) = self.locate(&full)?;
+            let fs = self.fs(mount)?;
+            if fs.metadata(inner)?.is_none_or(|meta| meta.kind != FileKind::Link) {
                 continue;
             }
             links += 1;
             if links > MAX_LINKS {
                 return Err(Error::usage(format!("too many symbolic links in {path:?}")));
             }
-            let target = fs.read_link(&here.inner)?;
-            done.pop();
-            if target.starts_with('/') {
-                done.clear();
-            }
+            let target = fs.read_link(inner)?;
+            full.truncate(if target.starts_with('/') { 0 } else { folder });
             todo.extend(components(&target).rev());
         }
-        self.locate(&format!("/{}", done.join("/")))
+        if full.is_empty() {
+            full.push('/');
+        }
+        let (mount, inner) = self.locate(&full)?;
+        Ok(Place { mount, inner: inner.to_owned(), full })
     }
 }
 

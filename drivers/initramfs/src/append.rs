@@ -19,7 +19,7 @@ use crate::listing::{FileKind, Listing, Maker, ModuleForm, split_version};
 use crate::lz4_legacy;
 use crate::modules::{Closure, Module, ModuleIndex, ModuleSource, ModuleState, module_name};
 use crate::nash;
-use crate::segment::{self, Compression, Segment};
+use crate::segment::{self, Compression, Limits, Segment};
 
 /// Largest module after unpacking, in bytes.
 const MODULE_MAX: u64 = 256 << 20;
@@ -54,6 +54,28 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// The segments of the image that [`Plan::into_image`] makes of one with `listing` and `size` bytes.
+    ///
+    /// # Errors
+    /// As [`segment::walk`].
+    pub fn segments(&self, listing: &Listing, size: u64, limits: &Limits) -> Result<Vec<Segment>> {
+        let walk = |bytes: &[u8]| segment::walk(bytes, limits, &mut |_, _| Ok(()));
+        match self {
+            Plan::Nothing => Ok(listing.segments().to_vec()),
+            Plan::Replace(bytes) => walk(bytes),
+            Plan::Append(bytes) => {
+                // An archive is aligned to its place in the image; alone it starts at 0.
+                let padding = bytes.iter().take_while(|&&byte| byte == 0).count();
+                let start = size.saturating_add(padding as u64);
+                let appended = walk(bytes.get(padding..).unwrap_or_default())?;
+                let moved = appended
+                    .into_iter()
+                    .map(|segment| Segment { offset: start.saturating_add(segment.offset), ..segment });
+                Ok(listing.segments().iter().cloned().chain(moved).collect())
+            }
+        }
+    }
+
     /// The new image.
     #[must_use]
     pub fn into_image(self, mut old: Vec<u8>) -> Vec<u8> {

@@ -94,7 +94,9 @@ fn the_lib_link_stays_and_every_folder_exists() {
     assert_eq!(added.kind(&root), Some(&FileKind::Directory));
     assert_eq!(added.kind(&format!("{root}/kernel")), Some(&FileKind::Directory));
     assert_eq!(added.newest(), 101);
+    let segments = outcome.plan.segments(&list(&old), old.len() as u64, &Limits::default()).unwrap();
     let new = list(&outcome.plan.into_image(old));
+    assert_eq!(new.segments(), segments, "known without reading the whole again");
     assert_eq!(new.kind("lib"), Some(&FileKind::Symlink { target: "usr/lib".into() }));
     assert_eq!(new.module(VERSION, "hv-storvsc").unwrap().relative, "kernel/hv_storvsc.ko");
 }

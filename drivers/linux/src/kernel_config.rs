@@ -1,18 +1,21 @@
 //! How a kernel was built.
 
-use crate::config_file::read_lossy;
+use crate::config_file::read_small;
 use driver_core::Draft;
-use format_core::Result;
+use format_core::{Error, Result};
+use std::rc::Rc;
 
 /// The configuration of the kernel with this version, empty where the guest does not have it. Distributions keep it in
-/// /boot/config-VERSION or in the module folder.
-pub(crate) fn kernel_config(draft: &Draft<'_>, version: &str) -> Result<String> {
-    let mut config = String::new();
-    for path in [format!("/boot/config-{version}"), format!("/lib/modules/{version}/config")] {
-        config.push_str(&read_lossy(draft, &path)?.unwrap_or_default());
-        config.push('\n');
-    }
-    Ok(config)
+/// /boot/config-VERSION or in the module folder; no fixup changes it.
+pub(crate) fn kernel_config(draft: &Draft<'_>, version: &str) -> Result<Rc<String>> {
+    draft.tree().remember(&format!("configuration of {version}"), || {
+        let mut config = String::new();
+        for path in [format!("/boot/config-{version}"), format!("/lib/modules/{version}/config")] {
+            config.push_str(&read_small(draft, &path)?);
+            config.push('\n');
+        }
+        Ok::<_, Error>(config)
+    })
 }
 
 /// Whether `option`, such as `CONFIG_XEN_PVH`, is part of the kernel.

@@ -6,7 +6,7 @@
 //! (`prefer_ms_hyperv`). An image made for one host (initramfs-tools MODULES=dep, dracut hostonly) holds EC2's drivers only.
 
 use super::lvm_filters;
-use crate::config_file::read_small;
+use crate::kernel_config::{has, kernel_config};
 use crate::kernels::{INITRAMFS_LIMIT, listing};
 use crate::module_source::GuestModules;
 use driver_core::{Applies, Context, Draft, Fixup, GuestTree, KernelFacts};
@@ -105,9 +105,11 @@ impl Fixup for Initramfs {
 /// A kernel of the time before one kernel ran everywhere: RHEL 5's `el5xen`, SUSE's `-xen` up to SLES 12. No target starts
 /// machines without firmware.
 fn is_paravirtual(draft: &Draft<'_>, kernel: &KernelFacts) -> Result<bool> {
-    let config = read_small(draft, &format!("/boot/config-{}", kernel.version))?;
-    let set = |line: &str| matches!(line.trim(), "CONFIG_X86_XEN=y" | "CONFIG_X86_64_XEN=y");
-    Ok(config.lines().any(set) || kernel.version.ends_with("-xen") || kernel.version.ends_with("el5xen"))
+    if kernel.version.ends_with("-xen") || kernel.version.ends_with("el5xen") {
+        return Ok(true);
+    }
+    let config = kernel_config(draft, &kernel.version)?;
+    Ok(has(&config, "CONFIG_X86_XEN") || has(&config, "CONFIG_X86_64_XEN"))
 }
 
 /// Modules that must be there when the kernel looks for its root.

@@ -35,9 +35,14 @@ pub(super) fn place(
     if packings.is_empty() || draft.allows(path, Change::Content { size: 1 }).is_err() {
         return Ok(Err(error.to_string()));
     }
+    let limits = Limits::default();
+    let segments = match plan.segments(listing, image.len() as u64, &limits) {
+        Ok(segments) => segments,
+        Err(e) => return Ok(Err(e.to_string())),
+    };
     let new = plan.into_image(image.clone());
     for packing in packings {
-        let small = match shrink(&new, &Limits::default(), packing) {
+        let small = match shrink(&new, &segments, &limits, packing) {
             Ok(small) => small,
             Err(e) => return Ok(Err(e.to_string())),
         };
