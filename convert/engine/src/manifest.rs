@@ -73,6 +73,9 @@ pub struct SourceFacts {
     pub files: Vec<ImageFacts>,
     /// The source's digest where it was taken: it differs from the image's when fixups changed the disk.
     pub digest: Option<String>,
+    /// Where the source's first byte lies on the image's disk, where that is not its first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
 }
 
 impl SourceFacts {
@@ -84,7 +87,7 @@ impl SourceFacts {
             format: link.format.name.into(),
             file_size: link.file_size,
         };
-        Self { files: source.chain.iter().map(file).collect(), digest: None }
+        Self { files: source.chain.iter().map(file).collect(), digest: None, offset: None }
     }
 }
 
@@ -318,7 +321,7 @@ mod tests {
         std::fs::write(&image, b"hello").unwrap();
         let blocks = BlockList::new(5).unwrap();
         blocks.set(0, &block_hash(b"hello")).unwrap();
-        let source = SourceFacts { files: vec![], digest: None };
+        let source = SourceFacts { files: vec![], digest: None, offset: None };
         Manifest::new(&image, "raw", &blocks, source).unwrap().save(&image, &blocks).unwrap()
     }
 
@@ -348,7 +351,7 @@ mod tests {
         // 5 TiB: beyond what lists in memory hold.
         let blocks = BlockList::new(5 << 40).unwrap();
         blocks.set((1 << 20) + 7, &block_hash(b"x")).unwrap();
-        let source = SourceFacts { files: vec![], digest: None };
+        let source = SourceFacts { files: vec![], digest: None, offset: None };
         let manifest = Manifest::new(&image, "raw", &blocks, source).unwrap();
         let path = manifest.save(&image, &blocks).unwrap();
         assert_eq!(Manifest::load(&path).unwrap().0, manifest);

@@ -22,8 +22,8 @@ pub(crate) struct DiskPair {
     before: Disk,
     after: Disk,
     changed: Vec<(u64, u64)>,
-    /// The source's disk, where that is not `before`.
-    unwrapped: Option<Disk>,
+    /// The source's disk, where that is not `before`, and where it lies there.
+    unwrapped: Option<(Disk, u64)>,
 }
 
 impl DiskPair {
@@ -37,7 +37,7 @@ impl DiskPair {
             Some(wrapping) => Self {
                 after: wrapping.around(&after)?,
                 changed: wrapping.shifted(changed),
-                unwrapped: Some(before.clone()),
+                unwrapped: Some((before.clone(), wrapping.offset)),
                 before: wrapping.around(&before)?,
             },
         })
@@ -69,10 +69,11 @@ pub(crate) fn copy_and_prove(
     let warnings = outcome.warnings.clone();
     let (mut manifest, copy) = outcome.into_manifest()?;
     let proof = prove(image, format, &copy.blocks, &pair.before, &pair.changed, control)
-        .and_then(|proof| with_own_digest(proof, pair.unwrapped.as_ref(), control))
+        .and_then(|proof| with_own_digest(proof, pair.unwrapped.as_ref().map(|(disk, _)| disk), control))
         .map_err(|e| put_aside(image, e))?;
     report.changed = pair.changed.clone();
     manifest.source.digest = Some(proof.source_digest.clone());
+    manifest.source.offset = pair.unwrapped.as_ref().map(|(_, offset)| *offset);
     manifest.changed = report.changed.iter().map(|&(offset, len)| ChangedRange { offset, len }).collect();
     manifest.save(image, &copy.blocks)?;
     report.digest = Some(manifest.digest.clone());

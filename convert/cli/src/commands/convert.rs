@@ -168,7 +168,7 @@ fn copy(
             let (name, input) = ("stdin", files.as_slice());
             let request = StreamRequest { stream, name, input, target, format, options, proof };
             let mut done = convert_stream(request, control)?;
-            let facts = SourceFacts { files: vec![file], digest: None };
+            let facts = SourceFacts { files: vec![file], digest: None, offset: None };
             archive::add_manifest(archive.as_ref(), &mut done, format, facts)?;
             archive::finish(archive, &mut done)?;
             return Ok((done, Vec::new()));

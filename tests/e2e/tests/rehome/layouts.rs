@@ -95,6 +95,9 @@ fn a_wrapped_disk_holds_the_source_behind_a_table() {
         );
         let digest = bench.rehome(&["digest", name, "--output", "json"]).ends(0).json();
         assert_eq!(disk["source_digest"], digest["digest"], "the source's own digest");
+        let manifest = bench.json_of("vm/web01.qcow2.rehome.json");
+        assert_eq!(manifest["source"]["offset"], MIB);
+        assert_eq!(manifest["source"]["digest"], digest["digest"]);
         bench.rehome(&["verify", "vm/web01.qcow2"]).ends(0);
 
         bench.qemu_img(&["convert", "-f", "qcow2", "-O", "raw", "vm/web01.qcow2", "result.raw"]);
