@@ -3,19 +3,25 @@
 use crate::definition::Definition;
 use format_core::{Error, ErrorKind, Result};
 use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// What a run writes. `NAME.unfinished` is there as long as a run is going on, or when one did not come to its end:
-/// then whatever else is there is discarded by the next run.
+/// What a run writes. `NAME.unfinished` is there as long as a run is going on, or when one did not come to its end. It lists
+/// the run's files: the next run discards those, and nothing else.
 pub(crate) struct Folder<'a> {
     out: &'a Path,
     definition: &'a Definition,
 }
 
+/// No machine has so many disks that the list of its files is longer, in bytes.
+const MARK_LIMIT: u64 = 1 << 20;
+
 /// A run that has begun. Dropping it leaves the mark of an unfinished run.
 pub(crate) struct Running {
     mark: File,
     path: PathBuf,
+    /// An earlier run did not come to its end.
+    left_over: bool,
     /// Whether files that exist are replaced: asked for, or left by a run that did not end.
     pub(crate) replace: bool,
 }
@@ -83,19 +89,42 @@ impl<'a> Folder<'a> {
                 return Err(destination(format!("cannot lock {}", path.display()), e));
             }
         }
-        let running = Running { mark, path, replace: replace || left_over };
-        let taken = self.written_files().chain([self.undo()]).filter(|path| *path != running.path);
-        if let Some(path) = taken.filter(|_| !running.replace).find(|path| path.symlink_metadata().is_ok()) {
-            running.end()?;
-            return Err(Error::new(ErrorKind::Destination, format!("{} already exists", path.display()))
-                .hint("choose another --out, or --force to replace it"));
-        }
-        match self.clear_undo(left_over) {
+        let mut running = Running { mark, path, left_over, replace: replace || left_over };
+        match self.take_over(&mut running, replace) {
             Ok(()) => Ok(running),
             // A mark of this run alone says nothing about the files that are there.
             Err(error) if !left_over => running.end().and(Err(error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Looks at what is there, discards what a run that did not end left, and lists this run's files in the mark.
+    fn take_over(&self, running: &mut Running, replace: bool) -> Result<()> {
+        let listed = running.listed()?;
+        let own: Vec<PathBuf> =
+            self.written_files().chain([self.undo()]).filter(|path| *path != running.path).collect();
+        let is_listed = |path: &Path| listed.iter().any(|name| path.file_name() == Some(name.as_ref()));
+        let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+        if let Some(path) = own.iter().find(|path| !replace && is_there(path) && !is_listed(path)) {
+            return Err(Error::new(ErrorKind::Destination, format!("{} already exists", path.display()))
+                .hint("choose another --out, or --force to replace it"));
+        }
+        // Those of a run to another target: whole or not, nobody has proven them.
+        let strays: Vec<PathBuf> =
+            listed.iter().map(|name| self.out.join(name)).filter(|path| !own.contains(path)).collect();
+        if let Some(path) = strays.iter().find(|path| !replace && is_there(path)) {
+            let text = format!("{} was left by a migration that did not come to its end", path.display());
+            return Err(Error::new(ErrorKind::Destination, text).hint(
+                "run that migration again, or remove the file, or choose another --out; --force removes it",
+            ));
+        }
+        for path in strays {
+            for file in [partial(&path, ".partial.journal"), partial(&path, ".partial"), path] {
+                remove_if_there(&file)?;
+            }
+        }
+        self.clear_undo(running.left_over)?;
+        running.list(&own)
     }
 
     /// Takes back what [`Folder::begin`] and the undo copies made, for a run that ends before its first image.
@@ -104,7 +133,8 @@ impl<'a> Folder<'a> {
     /// `Destination` when the folder of undo copies cannot be removed.
     pub(crate) fn abandon(&self, running: Running) -> Result<()> {
         self.clear_undo(true)?;
-        running.end()
+        // What an earlier run left is still there.
+        if running.left_over { Ok(()) } else { running.end() }
     }
 
     /// Removes the undo copies of an earlier run, and nothing that only has their name.
@@ -143,11 +173,48 @@ fn open_mark(path: &Path) -> Result<(File, bool)> {
     }
 }
 
+/// The name of a file while it is written.
+fn partial(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(destination(format!("cannot remove {}", path.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn destination(what: String, error: std::io::Error) -> Error {
     Error::io(what, error).with_kind(ErrorKind::Destination)
 }
 
 impl Running {
+    /// The names of the files that the run which made the mark writes. A mark that was never written lists none.
+    fn listed(&mut self) -> Result<Vec<String>> {
+        let mut text = String::new();
+        let read = (&self.mark).take(MARK_LIMIT).read_to_string(&mut text);
+        read.map_err(|e| destination(format!("cannot read {}", self.path.display()), e))?;
+        let names: Vec<String> = serde_json::from_str(&text).unwrap_or_default();
+        // It could have been written by anybody.
+        Ok(names.into_iter().filter(|name| Path::new(name).file_name() == Some(name.as_ref())).collect())
+    }
+
+    fn list(&mut self, paths: &[PathBuf]) -> Result<()> {
+        let names: Vec<_> = paths.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        let text = serde_json::to_string(&names).map_err(|e| Error::contract(e.to_string()))?;
+        self.mark
+            .set_len(0)
+            .and_then(|()| self.mark.rewind())
+            .and_then(|()| self.mark.write_all(text.as_bytes()))
+            .and_then(|()| self.mark.sync_all())
+            .map_err(|e| destination(format!("cannot write {}", self.path.display()), e))
+    }
+
     /// Takes the mark away: everything is written.
     ///
     /// # Errors
@@ -193,6 +260,40 @@ mod tests {
         assert_eq!(folder.begin(false).err().unwrap().kind(), ErrorKind::Destination, "vm.vhdx is finished");
         assert!(!path.join("vm.unfinished").exists(), "a refused run leaves no mark");
         folder.begin(true).unwrap().end().unwrap();
+    }
+
+    #[test]
+    fn files_of_others_and_of_runs_to_other_targets_are_not_discarded() {
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path();
+        let first = definition();
+        let second =
+            Definition { disk_files: vec!["vm.vmdk".into()], file_name: "vm.vmx".into(), ..definition() };
+        std::fs::write(path.join("vm.vmdk"), b"the only backup").unwrap();
+        drop(Folder::new(path, &first).begin(false).unwrap());
+        std::fs::write(path.join("vm.vhdx.partial"), b"half").unwrap();
+        let folder = Folder::new(path, &second);
+        assert_eq!(
+            folder.begin(false).err().unwrap().kind(),
+            ErrorKind::Destination,
+            "nobody listed vm.vmdk"
+        );
+        assert!(path.join("vm.unfinished").exists(), "the first run is unfinished still");
+        std::fs::remove_file(path.join("vm.vmdk")).unwrap();
+        std::fs::write(path.join("vm.vhdx"), b"not proven").unwrap();
+        let error = folder.begin(false).err().unwrap();
+        assert!(error.to_string().contains("vm.vhdx was left by a migration"), "{error}");
+        let running = folder.begin(true).unwrap();
+        assert!(!path.join("vm.vhdx").exists() && !path.join("vm.vhdx.partial").exists());
+        drop(running);
+        // A mark that names what lies elsewhere, or nothing.
+        std::fs::write(path.join("precious"), b"x").unwrap();
+        std::fs::create_dir(path.join("out")).unwrap();
+        for mark in ["[\"../precious\"]", "[\"..\",\"/etc/passwd\"]", "", "{"] {
+            std::fs::write(path.join("out/vm.unfinished"), mark).unwrap();
+            drop(Folder::new(&path.join("out"), &second).begin(true).unwrap());
+            assert!(path.join("precious").exists());
+        }
     }
 
     #[test]
