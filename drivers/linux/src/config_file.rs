@@ -102,16 +102,18 @@ pub(crate) fn edit_lines(content: &[u8], mut edit: impl FnMut(&str) -> Line) -> 
 /// one, with what stands between them.
 pub(crate) fn edit_continued_lines(content: &[u8], mut edit: impl FnMut(&str) -> Line) -> Vec<u8> {
     let mut edited = Vec::with_capacity(content.len() + 64);
-    let mut start = 0;
-    let mut end = 0;
+    let (mut start, mut end) = (0, 0);
+    // The first byte of the joined line that is no blank.
+    let mut first = None;
     for raw in content.split_inclusive(|&byte| byte == b'\n') {
         end += raw.len();
         let line = raw.strip_suffix(b"\n").unwrap_or(raw);
         let backslashes = line.iter().rev().take_while(|&&byte| byte == b'\\').count();
-        let is_comment = content.get(start..end).unwrap_or_default().trim_ascii_start().starts_with(b"#");
-        if backslashes % 2 == 1 && end < content.len() && !is_comment {
+        first = first.or_else(|| raw.iter().find(|byte| !byte.is_ascii_whitespace()));
+        if backslashes % 2 == 1 && end < content.len() && first != Some(&b'#') {
             continue;
         }
+        first = None;
         let whole = content.get(start..end).unwrap_or_default();
         let bare = whole.strip_suffix(b"\n").unwrap_or(whole);
         let bare = bare.strip_suffix(b"\r").unwrap_or(bare);

@@ -22,10 +22,13 @@ const PROGRAM_LIMIT: u64 = 32 << 20;
 pub fn inspect(tree: &GuestTree, facts: &mut Guest, interesting_modules: &[&str]) -> Result<()> {
     let Some(os) = operating_system(tree)? else { return Ok(()) };
     facts.os = Some(os);
+    // By BIOS systemd-boot starts nothing.
+    let by_systemd = facts.boot.bios.is_none() && loader_files::is_systemd_boot(tree)?;
     if facts.boot.loader.is_none() {
-        facts.boot.loader = boot_loader(tree, &mut facts.obstacles)?;
+        facts.boot.loader = boot_loader(tree, by_systemd, &mut facts.obstacles)?;
     }
-    (facts.kernels, facts.boot.kernel) = kernels::find(tree, interesting_modules, &mut facts.obstacles)?;
+    (facts.kernels, facts.boot.kernel) =
+        kernels::find(tree, by_systemd, interesting_modules, &mut facts.obstacles)?;
     let id = facts.os.as_ref().map(|os| os.id.as_str()).unwrap_or_default();
     facts.source =
         source_platform::find(tree, id, facts.kernels.iter().map(|kernel| kernel.version.as_str()))?;
@@ -119,12 +122,12 @@ fn architecture(tree: &GuestTree) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn boot_loader(tree: &GuestTree, obstacles: &mut Vec<String>) -> Result<Option<String>> {
+fn boot_loader(tree: &GuestTree, by_systemd: bool, obstacles: &mut Vec<String>) -> Result<Option<String>> {
     let unified = tree.read_dir("/boot/efi/EFI/Linux").unwrap_or_default();
     if unified.iter().any(|entry| entry.name.to_ascii_lowercase().ends_with(".efi")) {
         obstacles.push("unified kernel images in /boot/efi/EFI/Linux cannot be extended with drivers".into());
     }
-    if let Some((loader, _)) = loader_files::loader(tree)? {
+    if let Some((loader, _)) = loader_files::loader(tree, by_systemd)? {
         return Ok(Some(loader.into()));
     }
     obstacles.push("no boot loader configuration was found below /boot".into());

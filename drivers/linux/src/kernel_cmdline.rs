@@ -5,7 +5,8 @@
 //! Boot Loader Specification entries; everything but the changed words stays as it is, quotes and variables included.
 
 use crate::stable_name::{
-    Name, depends_on_hardware, is_another_root, partition_name_of_mount, stable_name, stable_name_of_mount,
+    Name, depends_on_hardware, is_another_root, is_told_by_partition, partition_name,
+    partition_name_of_mount, stable_name, stable_name_of_mount,
 };
 use driver_core::{Context, Guest, KernelFacts};
 
@@ -24,20 +25,23 @@ pub(crate) struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    /// For the kernel of this guest that starts when nobody chooses.
+    /// For every kernel of this guest. `PARTUUID=` is a name with an initramfs too, where the disk has a signature; without one
+    /// the kernel counts that starts when nobody chooses.
     pub(crate) fn of(context: &Context<'a>) -> Self {
+        let guest = context.guest;
+        let counting = if is_told_by_partition(guest, "/") { usize::MAX } else { 1 };
         Self {
-            guest: context.guest,
+            guest,
             consoles: context.target.consoles,
             own_kernel: true,
-            has_initramfs: context.guest.kernels.first().is_none_or(has_initramfs),
+            has_initramfs: guest.kernels.iter().take(counting).all(has_initramfs),
             add_screen: true,
         }
     }
 }
 
 /// A kernel that is no file here is not known to start without.
-pub(crate) fn has_initramfs(kernel: &KernelFacts) -> bool {
+fn has_initramfs(kernel: &KernelFacts) -> bool {
     kernel.image.is_none() || kernel.initramfs.is_some()
 }
 
@@ -126,7 +130,23 @@ fn console_of(word: &str) -> Option<&str> {
     Some(value.split(',').next().unwrap_or(value))
 }
 
+/// A word that is quoted as a whole is what stands inside.
 fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
+    let quotes = word.len() - word.trim_start_matches(['"', '\'', '\\']).len();
+    let (quotes, rest) = word.split_at(quotes);
+    if quotes.is_empty() {
+        return change_plain(word, rules);
+    }
+    match rest.strip_suffix(quotes).filter(|inner| !inner.contains(|c: char| c.is_ascii_whitespace())) {
+        Some(inner) => Ok(match change_plain(inner, rules)? {
+            Word::Replace(new) => Word::Replace(format!("{quotes}{new}{quotes}")),
+            other => other,
+        }),
+        None => Ok(Word::Keep),
+    }
+}
+
+fn change_plain(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
     if let Some(console) = console_of(word) {
         return Ok(if is_gone(console, rules) { Word::Drop } else { Word::Keep });
     }
@@ -159,10 +179,12 @@ fn change(word: &str, rules: &Rules<'_>) -> Result<Word, String> {
 }
 
 fn root(key: &str, device: &str, rules: &Rules<'_>) -> Result<Word, String> {
-    let name = match rules.own_kernel && !is_another_root(rules.guest, device) {
-        true if !rules.has_initramfs => partition_name_of_mount(rules.guest, "/"),
-        true => stable_name_of_mount(rules.guest, device, "/"),
-        false => stable_name(rules.guest, device, None),
+    let is_own = rules.own_kernel && !is_another_root(rules.guest, device);
+    let name = match (is_own, rules.has_initramfs) {
+        (true, true) => stable_name_of_mount(rules.guest, device, "/"),
+        (true, false) => partition_name_of_mount(rules.guest, "/"),
+        (false, true) => stable_name(rules.guest, device, None),
+        (false, false) => partition_name(rules.guest, device),
     };
     match name {
         Name::New(name) => Ok(Word::Replace(format!("{key}={name}"))),
@@ -185,17 +207,38 @@ fn words(args: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The blanks before the next word, the word, and what follows; `None` when only blanks are left.
+/// What joins two lines, for shell and GRUB: it is nothing at all.
+const JOINT: &str = "\\\n";
+
+/// The blanks before the next word, the word, and what follows; `None` when only blanks are left. Joints beside blanks belong
+/// to these.
 fn next_word(text: &str) -> Option<(&str, &str, &str)> {
-    let start = text.find(|c: char| !c.is_ascii_whitespace())?;
-    let (blanks, word) = text.split_at(start);
-    let mut quoted = false;
-    let end = word.find(|c: char| {
+    let start = skip(text, 0, true);
+    let (blanks, word) = text.split_at_checked(start).filter(|(_, word)| !word.is_empty())?;
+    let (mut at, mut quoted) = (0, false);
+    while let Some(c) = word.get(at..).and_then(|rest| rest.chars().next()) {
+        let joined = skip(word, at, false);
+        let next = word.get(joined..).and_then(|rest| rest.chars().next());
+        if !quoted && next.is_none_or(|next| next.is_ascii_whitespace()) {
+            break;
+        }
         quoted ^= c == '"';
-        c.is_ascii_whitespace() && !quoted
-    });
-    let (word, rest) = word.split_at(end.unwrap_or(word.len()));
+        at = if joined > at { joined } else { at + c.len_utf8() };
+    }
+    let (word, rest) = word.split_at_checked(at)?;
     Some((blanks, word, rest))
+}
+
+/// The place behind all joints at `at`, and behind all blanks too where these are wanted.
+fn skip(text: &str, mut at: usize, blanks: bool) -> usize {
+    while let Some(rest) = text.get(at..) {
+        at += match rest.chars().next() {
+            Some(c) if blanks && c.is_ascii_whitespace() => 1,
+            Some('\\') if rest.starts_with(JOINT) => JOINT.len(),
+            _ => break,
+        };
+    }
+    at
 }
 
 #[cfg(test)]
@@ -265,6 +308,18 @@ pub(crate) mod tests {
             ("console=tty1 console=ttyS0", "console=tty1 console=ttyS0"),
             ("console=ttyS0 console=tty0", "console=ttyS0 console=tty0"),
             ("$tuned_params foo=\"a root=/dev/xvda1 b\"", "$tuned_params foo=\"a root=/dev/xvda1 b\""),
+            ("\"root=/dev/xvda1\" ro", "\"root=UUID=r\" ro"),
+            ("'root=/dev/xvda1'", "'root=UUID=r'"),
+            ("\\\"root=/dev/xvda1\\\" x", "\\\"root=UUID=r\\\" x"),
+            ("\"root=/dev/xvda1 ro\"", "\"root=/dev/xvda1 ro\""),
+            (
+                "ro root=/dev/xvda1\\\n  resume=/dev/xvda2 \\\n console=hvc0\\\n quiet",
+                "ro root=UUID=r\\\n  resume=UUID=s\\\n quiet",
+            ),
+            ("a\\", "a\\"),
+            ("root=/dev/xvda1\\\n", "root=UUID=r\\\n"),
+            ("root=/dev/xvda\\\n1 ro", "root=UUID=r ro"),
+            ("\\\n\\\n", "\\\n\\\n"),
             ("", ""),
             (" \t", " \t"),
             ("a\"b", "a\"b"),

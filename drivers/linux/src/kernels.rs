@@ -24,10 +24,11 @@ const MAX_KERNELS: usize = 64;
 /// The installed kernels, the default one first, then the newest; and the file name of the kernel that the menu starts.
 pub(crate) fn find(
     tree: &GuestTree,
+    by_systemd: bool,
     interesting: &[&str],
     obstacles: &mut Vec<String>,
 ) -> Result<(Vec<KernelFacts>, Option<String>)> {
-    let menu = Offers::load(tree)?;
+    let menu = Offers::load(tree, by_systemd)?;
     let mut versions = Vec::new();
     for folder in tree.read_dir("/lib/modules")? {
         let version = folder.name;

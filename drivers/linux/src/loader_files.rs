@@ -50,6 +50,34 @@ pub(crate) fn first_text<'a>(
     Ok(None)
 }
 
+/// What a menu of GRUB 2 reads besides: for each `configfile` and `source` the places where the file may be, none where only GRUB
+/// knows. `folder` is where the menu lies, which is `$prefix`.
+pub(crate) fn included(text: &str, folder: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split([' ', '\t', ';']).filter(|word| !word.is_empty());
+        if !matches!(words.next(), Some("configfile" | "source" | ".")) {
+            continue;
+        }
+        let Some(word) = words.next() else { continue };
+        let mut path = word.trim_matches(['"', '\'']).replace(['"', '\''], "");
+        for name in ["${prefix}", "$prefix", "${config_directory}", "$config_directory"] {
+            path = path.replace(name, folder);
+        }
+        // `($root)/grub/x.cfg`, `(hd0,1)/grub/x.cfg`
+        if let Some((_, rest)) = path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+            path = rest.to_owned();
+        }
+        let is_plain =
+            path.starts_with('/') && !path.contains('$') && !path.split('/').any(|part| part == "..");
+        found.push(if is_plain { vec![path.clone(), format!("/boot{path}")] } else { Vec::new() });
+        if found.len() == MAX_INCLUDED {
+            break;
+        }
+    }
+    found
+}
+
 /// GRUB 2's menu: the one in /boot, else a whole one on the EFI system partition, where most are stubs.
 pub(crate) fn grub2_menu(tree: &GuestTree) -> Result<Option<MenuFile>> {
     if let Some(found) = first_text(tree, GRUB2)? {
@@ -69,8 +97,14 @@ pub(crate) fn grub2_menu(tree: &GuestTree) -> Result<Option<MenuFile>> {
     Ok(None)
 }
 
-/// Whether systemd-boot starts the guest, whatever GRUB left behind: it is on the EFI system partition with its settings, and
-/// GRUB is not.
+/// No menu includes more files.
+pub(crate) const MAX_INCLUDED: usize = 8;
+
+/// No loader is larger.
+const LOADER_LIMIT: u64 = 16 << 20;
+
+/// Whether systemd-boot is what UEFI starts, whatever GRUB left behind: it is on the EFI system partition with its settings, and
+/// GRUB is not, neither by its name nor as the loader that is started without a boot entry.
 pub(crate) fn is_systemd_boot(tree: &GuestTree) -> Result<bool> {
     for path in SYSTEMD_BOOT {
         if kind_of(tree, path)? != Some(FileKind::File) {
@@ -83,6 +117,11 @@ pub(crate) fn is_systemd_boot(tree: &GuestTree) -> Result<bool> {
                 let name = file.name.to_ascii_lowercase();
                 systemd |= name.starts_with("systemd-boot") && name.ends_with(".efi");
                 grub |= name.starts_with("grub") && name.ends_with(".efi");
+                if name.starts_with("boot") && name.ends_with(".efi") {
+                    let path = format!("{esp}/EFI/{}/{}", folder.name, file.name);
+                    let loader = tree.read_file(&path, LOADER_LIMIT).unwrap_or_default().unwrap_or_default();
+                    grub |= !loader.windows(12).any(|window| window == b"systemd-boot");
+                }
             }
         }
         if systemd && !grub {
@@ -92,15 +131,13 @@ pub(crate) fn is_systemd_boot(tree: &GuestTree) -> Result<bool> {
     Ok(false)
 }
 
-/// The boot loader that is configured: its name, and the file.
-pub(crate) fn loader(tree: &GuestTree) -> Result<Option<(&'static str, String)>> {
-    if !is_systemd_boot(tree)?
-        && let Some(found) = grub2_menu(tree)?
-    {
+/// The boot loader that is configured: its name, and the file. `by_systemd`: it is known to be systemd-boot.
+pub(crate) fn loader(tree: &GuestTree, by_systemd: bool) -> Result<Option<(&'static str, String)>> {
+    if let Some(found) = grub2_menu(tree)?.filter(|_| !by_systemd) {
         return Ok(Some(("grub2", found.path)));
     }
-    let others = GRUB1.iter().map(|path| (*path, "grub1"));
-    let others = others.chain(SYSTEMD_BOOT.iter().map(|path| (*path, "systemd-boot"))).chain(SYSLINUX);
+    let old = GRUB1.iter().filter(|_| !by_systemd).map(|path| (*path, "grub1"));
+    let others = old.chain(SYSTEMD_BOOT.iter().map(|path| (*path, "systemd-boot"))).chain(SYSLINUX);
     for (path, loader) in others {
         if kind_of(tree, path)? == Some(FileKind::File) {
             return Ok(Some((loader, path.to_owned())));

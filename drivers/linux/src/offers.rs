@@ -3,16 +3,13 @@
 use crate::boot_menu::{Entry, Menu, grubenv_value, parse_bls_entry, parse_grub_cfg};
 use crate::inspect::{kind_of, text};
 use crate::kernels::compare_versions;
-use crate::loader_files::{GRUB1, SYSLINUX, first_text, grub2_menu, is_systemd_boot};
+use crate::loader_files::{self, GRUB1, MAX_INCLUDED, MenuFile, SYSLINUX, first_text, grub2_menu};
 use crate::old_menus::{parse_grub1, parse_syslinux};
 use driver_core::{FileKind, GuestTree};
 use format_core::Result;
 
 /// Where loader entries may be, and where the partition that holds them is mounted.
 const ENTRY_ROOTS: [&str; 3] = ["/boot", "/boot/efi", "/efi"];
-/// No menu includes more files.
-const MAX_INCLUDED: usize = 8;
-
 /// What the boot loader offers.
 pub(crate) struct Offers {
     menu: Menu,
@@ -23,8 +20,9 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    pub(crate) fn load(tree: &GuestTree) -> Result<Self> {
-        let menu = if is_systemd_boot(tree)? { None } else { load_menu(tree)? };
+    /// `by_systemd`: the loader is known to be systemd-boot.
+    pub(crate) fn load(tree: &GuestTree, by_systemd: bool) -> Result<Self> {
+        let menu = if by_systemd { None } else { load_menu(tree)? };
         let own = grub2_menu(tree)?.map(|file| file.path.replace("grub.cfg", "grubenv"));
         let places = ["/boot/grub2/grubenv", "/boot/grub/grubenv"].into_iter().chain(own.as_deref());
         let environment = first_text(tree, places)?.map(|file| file.text).unwrap_or_default();
@@ -129,7 +127,7 @@ fn is_of_version(entry: &Entry, version: &str) -> bool {
 /// The menu of GRUB 2, of GRUB legacy, or of extlinux and its like: the first that there is.
 fn load_menu(tree: &GuestTree) -> Result<Option<Menu>> {
     if let Some(file) = grub2_menu(tree)? {
-        return Ok(Some(parse_grub_cfg(&file.text)));
+        return whole_grub_cfg(tree, &file).map(Some);
     }
     if let Some(file) = first_text(tree, GRUB1)? {
         let saved = text(tree, "/boot/grub/default")?;
@@ -144,6 +142,22 @@ fn load_menu(tree: &GuestTree) -> Result<Option<Menu>> {
         whole.push('\n');
     }
     Ok(Some(parse_syslinux(&whole, folder)))
+}
+
+/// A menu of GRUB 2 with what it reads besides, such as custom.cfg. The last one that names a default has its way.
+fn whole_grub_cfg(tree: &GuestTree, file: &MenuFile) -> Result<Menu> {
+    let mut menu = parse_grub_cfg(&file.text);
+    let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for places in loader_files::included(&file.text, folder) {
+        let Some(more) = first_text(tree, places.iter().map(String::as_str))? else { continue };
+        let more = parse_grub_cfg(&more.text);
+        menu.entries.extend(more.entries);
+        menu.uses_bls |= more.uses_bls;
+        if !more.default.is_empty() {
+            menu.default = more.default;
+        }
+    }
+    Ok(menu)
 }
 
 /// The file beside it that a line of extlinux.conf includes.

@@ -62,9 +62,29 @@ pub(crate) fn is_another_root(guest: &Guest, spec: &str) -> bool {
 /// `PARTUUID=…` of what is mounted at `point`: the only name that a kernel without initramfs understands.
 pub(crate) fn partition_name_of_mount(guest: &Guest, point: &str) -> Name {
     let mounted = guest.mounts.iter().find(|mount| mount.point == point);
-    let Some(id) = mounted.map(|mount| mount.place) else {
-        return Name::Lost(format!("what is mounted at {point} is not known"));
-    };
+    match mounted {
+        Some(mount) => partition_name_of(guest, mount.place),
+        None => Name::Lost(format!("what is mounted at {point} is not known")),
+    }
+}
+
+/// The same for a device.
+pub(crate) fn partition_name(guest: &Guest, spec: &str) -> Name {
+    match guest.resolve_device(spec) {
+        Some(id) => partition_name_of(guest, id),
+        None => Name::Lost(format!("{spec} is on none of the disks")),
+    }
+}
+
+/// Whether udev has a `PARTUUID` for what is mounted at `point`: an MBR without a signature gives none.
+pub(crate) fn is_told_by_partition(guest: &Guest, point: &str) -> bool {
+    match partition_name_of_mount(guest, point) {
+        Name::New(name) => !name.starts_with("PARTUUID=00000000-"),
+        Name::Stable | Name::Lost(_) => false,
+    }
+}
+
+fn partition_name_of(guest: &Guest, id: VolumeId) -> Name {
     let uuid = partition_of(guest, id).and_then(|partition| partition.part_uuid.as_ref());
     match uuid.map(|uuid| format!("PARTUUID={uuid}")).filter(|name| guest.resolve_device(name) == Some(id)) {
         Some(name) => Name::New(name),

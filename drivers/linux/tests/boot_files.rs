@@ -114,7 +114,9 @@ fn what_is_there_or_unclear_is_left() {
 /// A whole menu on the EFI system partition, as up to RHEL 8.
 #[test]
 fn a_menu_on_the_efi_system_partition_is_edited() {
-    let menu = format!("menuentry 'x' {{\n\tlinuxefi /vmlinuz-{DEBIAN_KERNEL} root=/dev/xvda1 ro\n}}\n");
+    let menu = format!(
+        "menuentry 'x' {{\n\tlinuxefi /vmlinuz-{DEBIAN_KERNEL} root=/dev/xvda1 ro\n\tinitrdefi /i\n}}\n"
+    );
     let esp = MemFs::new().with_file("/EFI/redhat/grub.cfg", menu).with_file("/EFI/BOOT/BOOTX64.EFI", "x");
     let mut tree = with_esp(debian(), "/boot/efi", &esp);
     let facts = facts_of(&tree, "/boot/efi");

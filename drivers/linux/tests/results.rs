@@ -196,11 +196,52 @@ fn kernels_that_will_not_start_are_said() {
         .with_file(&format!("/boot/vmlinuz-{old}"), "MZ")
         .with_file(&format!("/boot/initrd.img-{old}"), initramfs(old, "conf/initramfs.conf", &["ext4"]))
         .with_file("/boot/grub/grub.cfg", cfg);
-    let (_, plan) = migrated(fs);
-    let fixup = plan.fixups.iter().find(|fixup| fixup.id == "linux-initramfs").unwrap();
-    let reason = fixup.reason.as_ref().unwrap();
-    assert!(reason.contains(&format!("kernel {old} will not start there")), "{reason}");
-    assert!(reason.contains("the boot loader starts vmlinuz-own"), "{reason}");
+    let built_in = "CONFIG_HYPERV=y\nCONFIG_HYPERV_STORAGE=y\nCONFIG_HYPERV_NET=y\nCONFIG_BLK_DEV_SD=y\nCONFIG_ATA_PIIX=y\n";
+    for (config, starts) in
+        [(built_in, true), (&built_in.replace("STORAGE=y", "STORAGE=m"), false), ("", false)]
+    {
+        let tree = tree(fs.clone().with_file("/boot/config-own", config));
+        let facts = inspected(&tree);
+        let plan = make_plan(&Context::new(&facts, &GENERATION_1), &tree, fixups()).unwrap();
+        let fixup = plan.fixups.iter().find(|fixup| fixup.id == "linux-initramfs").unwrap();
+        let reason = fixup.reason.as_ref().unwrap();
+        assert!(reason.contains(&format!("kernel {old} will not start there")), "{reason}");
+        assert_eq!(fixup.status == driver_core::Status::Planned, starts, "{config}: {reason}");
+        assert_eq!(!starts, reason.contains("the boot loader starts vmlinuz-own"), "{reason}");
+        assert_eq!(!starts, fixup.next_step.is_some());
+    }
+}
+
+#[test]
+fn menus_that_read_other_files_are_read_whole() {
+    let entry = |kernel: &str| {
+        format!(
+            "menuentry 'x' --id mine {{\n\tlinux /boot/{kernel} root=/dev/nvme0n1p1\n\tinitrd /boot/i\n}}\n"
+        )
+    };
+    let linux = entry(&format!("vmlinuz-{DEBIAN_KERNEL}"));
+    let stock = format!(
+        "set default=\"0\"\n{linux}if [ -f  ${{config_directory}}/custom.cfg ]; then\n  source ${{config_directory}}/custom.cfg\nfi\n"
+    );
+    for (main, other, content) in [
+        ("configfile /boot/grub/real.cfg\n".to_owned(), "/boot/grub/real.cfg", linux.clone()),
+        ("source ${prefix}/real.cfg\n".into(), "/boot/grub/real.cfg", linux.clone()),
+        ("configfile ($root)/grub/real.cfg\n".into(), "/boot/grub/real.cfg", linux.clone()),
+        (
+            stock,
+            "/boot/grub/custom.cfg",
+            format!("set default=mine\n{}", entry(&format!("vmlinuz-{DEBIAN_KERNEL}"))),
+        ),
+    ] {
+        let (tree, _) =
+            migrated(phony::debian().with_file("/boot/grub/grub.cfg", &main[..]).with_file(other, content));
+        let text = String::from_utf8(tree.read_file(other, 1 << 20).unwrap().unwrap()).unwrap();
+        assert!(text.contains(&format!("root=UUID={ROOT}\n")), "{main}: {text}");
+    }
+    let tree = tree(phony::debian().with_file("/boot/grub/grub.cfg", "configfile (hd1,1)/grub/else.cfg\n"));
+    let facts = inspected(&tree);
+    let plan = make_plan(&Context::new(&facts, &GENERATION_1), &tree, fixups()).unwrap();
+    assert!(plan.obstacles().any(|fixup| fixup.id == "linux-grub-cfg" && fixup.next_step.is_some()));
 }
 
 #[test]

@@ -39,6 +39,10 @@ impl Fixup for Bls {
         files.push((CMDLINE.to_owned(), &[""]));
         for (path, keys) in files {
             let Some(content) = read(draft, &path)? else { continue };
+            // An entry says itself whether it has an initramfs.
+            let has = String::from_utf8_lossy(&content).lines().any(|line| line.starts_with("initrd"));
+            let is_entry = path.ends_with(".conf");
+            let rules = Rules { has_initramfs: if is_entry { has } else { rules.has_initramfs }, ..rules };
             let mut trouble = None;
             let mut new = edit_lines(&content, |line| edit(line, keys, &rules, &mut trouble));
             if let Some(why) = trouble {

@@ -5,7 +5,7 @@
 //! disks, those on the IDE controller too, need `hv_vmbus` and `hv_storvsc`: `ata_piix` leaves them alone
 //! (`prefer_ms_hyperv`). An image made for one host (initramfs-tools MODULES=dep, dracut hostonly) holds EC2's drivers only.
 
-use super::lvm_filters;
+use super::{built_in, lvm_filters};
 use crate::kernel_config::{has, kernel_config};
 use crate::kernels::{INITRAMFS_LIMIT, listing};
 use crate::module_source::GuestModules;
@@ -93,10 +93,16 @@ impl Fixup for Initramfs {
         }
         let started = context.guest.boot.kernel.as_deref();
         if let Some(name) = started.filter(|_| !context.guest.kernels.iter().any(|kernel| kernel.default)) {
-            draft.note(format!(
-                "the boot loader starts {name}, which is the kernel of no folder in /lib/modules: whether it has the \
-                 drivers is not known"
-            ));
+            let version = name.split_once('-').map_or(name, |(_, version)| version);
+            let lacking = built_in::lacking(draft, version, &required(context))?;
+            if !lacking.is_empty() {
+                return Err(Error::needs_person(format!(
+                    "the boot loader starts {name}, which is the kernel of no folder in /lib/modules, and nothing says that \
+                     it has {}",
+                    lacking.join(", ")
+                ))
+                .hint("install that kernel's modules, or make another kernel the default, in the guest before exporting"));
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bls;
+mod built_in;
 mod cloud_init;
 mod cloud_mirrors;
 mod crypttab;
@@ -24,6 +25,7 @@ mod keyfiles;
 mod lvm_filters;
 mod machine_id;
 mod mdadm;
+mod menu_commands;
 mod modprobe_aliases;
 mod mount_units;
 mod netplan;
