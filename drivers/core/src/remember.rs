@@ -11,8 +11,10 @@ const MAX_ANSWERS: usize = 1 << 14;
 const MAX_NAMES: usize = 4096;
 /// Larger files are read again, each time.
 const MAX_FILE: usize = 64 << 10;
-/// Bytes of files that are kept at once.
+/// Bytes of files and names that are kept at once.
 const MAX_BYTES: usize = 16 << 20;
+/// What an entry takes besides its name.
+const ENTRY_BYTES: usize = 64;
 
 /// Answers like the file system below it, and asks that once, until something is changed through it.
 pub(crate) struct Remembering {
@@ -26,16 +28,17 @@ struct Seen {
     folders: HashMap<String, Vec<DirEntry>>,
     files: HashMap<String, Vec<u8>>,
     links: HashMap<String, String>,
-    file_bytes: usize,
+    bytes: usize,
 }
 
 impl Seen {
-    /// Makes room for one more answer.
-    fn make_room(&mut self) {
+    /// Makes room for one more answer of so many bytes.
+    fn make_room(&mut self, path: &str, bytes: usize) {
         let answers = self.metadata.len() + self.folders.len() + self.files.len() + self.links.len();
-        if answers >= MAX_ANSWERS || self.file_bytes > MAX_BYTES {
+        if answers >= MAX_ANSWERS || self.bytes > MAX_BYTES {
             *self = Self::default();
         }
+        self.bytes += path.len() + ENTRY_BYTES + bytes;
     }
 }
 
@@ -67,7 +70,7 @@ impl GuestFs for Remembering {
         }
         let meta = self.fs.metadata(path)?;
         let mut seen = self.seen.borrow_mut();
-        seen.make_room();
+        seen.make_room(path, 0);
         seen.metadata.insert(path.to_owned(), meta);
         Ok(meta)
     }
@@ -79,7 +82,7 @@ impl GuestFs for Remembering {
         let entries = self.fs.read_dir(path)?;
         if entries.len() <= MAX_NAMES {
             let mut seen = self.seen.borrow_mut();
-            seen.make_room();
+            seen.make_room(path, entries.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum());
             seen.folders.insert(path.to_owned(), entries.clone());
         }
         Ok(entries)
@@ -94,8 +97,7 @@ impl GuestFs for Remembering {
         let content = self.fs.read_file(path, limit)?;
         if content.len() <= MAX_FILE {
             let mut seen = self.seen.borrow_mut();
-            seen.make_room();
-            seen.file_bytes += content.len();
+            seen.make_room(path, content.len());
             seen.files.insert(path.to_owned(), content.clone());
         }
         Ok(content)
@@ -107,7 +109,7 @@ impl GuestFs for Remembering {
         }
         let target = self.fs.read_link(path)?;
         let mut seen = self.seen.borrow_mut();
-        seen.make_room();
+        seen.make_room(path, target.len());
         seen.links.insert(path.to_owned(), target.clone());
         Ok(target)
     }

@@ -43,18 +43,24 @@ impl GuestTree {
 
     /// Mounts `fs` at `point` (`/`, `/boot`, `/boot/efi`).
     pub fn mount(&mut self, point: &str, fs: Box<dyn GuestFs>) {
+        self.memo.forget();
         let point = point.trim_end_matches('/').to_owned();
         self.mounts.push(Mount { point, fs: Remembering::new(fs) });
         self.mounts.sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
     }
 
     /// What `make` makes of the tree's files, known by its type and `name`: made once, as a rule, until the tree is
-    /// changed.
+    /// changed. `bytes` says about how many bytes it takes.
     ///
     /// # Errors
     /// Those of `make`.
-    pub fn remember<T: Any, E>(&self, name: &str, make: impl FnOnce() -> Result<T, E>) -> Result<Rc<T>, E> {
-        self.memo.get(name, make)
+    pub fn remember<T: Any, E>(
+        &self,
+        name: &str,
+        bytes: impl FnOnce(&T) -> usize,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Rc<T>, E> {
+        self.memo.get(name, bytes, make)
     }
 
     /// Forgets what was read and made: what is asked next is asked of the file systems.

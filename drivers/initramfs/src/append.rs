@@ -151,10 +151,7 @@ pub fn plan(
         need.reindex = false;
     }
     if !need.absent.is_empty() || need.reindex {
-        let root = listing.module_root(version);
-        if split_version(&format!("{root}/")) != Some((version, "")) {
-            return Err(Error::InTheWay { path: root, wanted: "folder lib/modules or usr/lib/modules" });
-        }
+        let root = root_for(listing, version)?;
         let mut paths = BTreeMap::new();
         for module in &need.absent {
             let (relative, bytes) = load_module(listing, version, source, module)?;
@@ -218,7 +215,42 @@ pub fn survey(
         && !need.reindex
         && !matches!(early, Early::Write(_))
         && request.files.iter().all(|(path, content)| listing.content(path) == Some(content));
+    if !need.absent.is_empty() || need.reindex {
+        root_for(listing, request.version)?;
+    }
+    for path in need.absent.iter().map(|module| &module.path) {
+        // What goes in as it is, is not looked at.
+        let Some(compression) = to_unpack(listing, request.version, path) else { continue };
+        let bytes = source.read(path).map_err(|source| Error::Source { path: path.clone(), source })?;
+        if !segment::begins_with(&bytes, compression) {
+            let reason = format!("it is not packed with {compression}");
+            return Err(Error::BadModule { path: path.clone(), reason });
+        }
+    }
     Ok((!stays).then(|| need.absent.into_iter().map(|module| module.path).collect()))
+}
+
+/// The folder of a version's modules in the image, which must be one of the two usual ones.
+fn root_for(listing: &Listing, version: &str) -> Result<String> {
+    let root = listing.module_root(version);
+    if split_version(&format!("{root}/")) != Some((version, "")) {
+        return Err(Error::InTheWay { path: root, wanted: "folder lib/modules or usr/lib/modules" });
+    }
+    Ok(root)
+}
+
+/// What a module has to be unpacked from, because the image does not prove that its kernel or modprobe can do that.
+fn to_unpack(listing: &Listing, version: &str, path: &str) -> Option<Compression> {
+    let form = ModuleForm::of(path).unwrap_or(ModuleForm::Plain);
+    if listing.modules().iter().any(|m| m.version == version && m.form == form) {
+        return None;
+    }
+    match form {
+        ModuleForm::Plain => None,
+        ModuleForm::Xz => Some(Compression::Xz),
+        ModuleForm::Zstd => Some(Compression::Zstd),
+        ModuleForm::Gzip => Some(Compression::Gzip),
+    }
 }
 
 fn check_version(listing: &Listing, version: &str) -> Result<()> {
@@ -315,14 +347,7 @@ fn load_module(
     let path = &module.path;
     let bytes = source.read(path).map_err(|source| Error::Source { path: path.clone(), source })?;
     let form = ModuleForm::of(path).unwrap_or(ModuleForm::Plain);
-    let known = listing.modules().iter().any(|m| m.version == version && m.form == form);
-    let compression = match form {
-        ModuleForm::Plain => return Ok((path.clone(), bytes)),
-        _ if known => return Ok((path.clone(), bytes)),
-        ModuleForm::Xz => Compression::Xz,
-        ModuleForm::Zstd => Compression::Zstd,
-        ModuleForm::Gzip => Compression::Gzip,
-    };
+    let Some(compression) = to_unpack(listing, version, path) else { return Ok((path.clone(), bytes)) };
     let unpacked =
         unpack(&bytes, compression).map_err(|reason| Error::BadModule { path: path.clone(), reason })?;
     let stem = path.strip_suffix(form.suffix()).unwrap_or(path);

@@ -249,6 +249,16 @@ impl Listing {
         follow(&self.links, path, true, &mut 0)
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const ENTRY: usize = 96;
+        self.entries.keys().map(|path| path.len() + ENTRY).sum::<usize>()
+            + self.links.iter().map(|(path, target)| path.len() + 2 * target.len() + ENTRY).sum::<usize>()
+            + self.kept.values().map(Vec::len).sum::<usize>()
+            + self.modules.iter().map(|module| 3 * module.path.len() + ENTRY).sum::<usize>()
+    }
+
     /// Latest modification time of an entry, in seconds since 1970.
     #[must_use]
     pub fn newest(&self) -> u32 {

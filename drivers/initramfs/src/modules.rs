@@ -66,6 +66,9 @@ pub struct Module {
     pub path: String,
 }
 
+/// More modules than any kernel has.
+const MAX_MODULES: usize = 100_000;
+
 /// What a set of modules needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Closure {
@@ -164,6 +167,21 @@ impl ModuleIndex {
                 (_, None) => {}
             }
         }
+    }
+
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const ENTRY: usize = 64;
+        let module = |(name, of): (&String, &Dependencies)| {
+            let needs: usize = of.needs.iter().map(|path| path.len() + ENTRY).sum();
+            name.len() + of.path.len() + needs + 2 * ENTRY
+        };
+        let names = |names: &[String]| names.iter().map(|name| name.len() + ENTRY).sum::<usize>();
+        self.modules.iter().map(module).sum::<usize>()
+            + self.builtin.iter().map(|name| name.len() + ENTRY).sum::<usize>()
+            + self.soft.values().map(|soft| names(&soft.pre) + names(&soft.post) + 2 * ENTRY).sum::<usize>()
+            + self.aliases.iter().map(|(name, of)| name.len() + names(of) + ENTRY).sum::<usize>()
     }
 
     /// Where a module is.
@@ -284,6 +302,9 @@ pub(crate) fn parse_dep(text: &[u8]) -> Result<BTreeMap<String, Dependencies>> {
     let mut modules = BTreeMap::new();
     for (number, line) in lines(text) {
         let bad = |reason| Error::BadIndex { file: "modules.dep", line: number, reason };
+        if modules.len() == MAX_MODULES {
+            return Err(bad("more modules than any kernel has"));
+        }
         let (path, needs) = line.split_once(':').ok_or_else(|| bad("no colon behind the path"))?;
         let path = checked_path(path).map_err(bad)?;
         let needs: Result<Vec<_>, _> = needs.split_whitespace().map(checked_path).collect();

@@ -158,6 +158,11 @@ fn next_segment<R: Read>(input: &mut Input<R>) -> Result<Option<Compression>> {
     classify(magic, offset).map(Some)
 }
 
+/// Whether these bytes begin as a stream of that compression does.
+pub(crate) fn begins_with(bytes: &[u8], compression: Compression) -> bool {
+    classify(bytes.get(..6).unwrap_or(bytes), 0).is_ok_and(|found| found == compression)
+}
+
 /// Pure: which compression starts with `magic` at `offset`.
 fn classify(magic: &[u8], offset: u64) -> Result<Compression> {
     match magic {

@@ -102,6 +102,26 @@ fn the_lib_link_stays_and_every_folder_exists() {
 }
 
 #[test]
+fn a_survey_sees_what_a_plan_refuses() {
+    let old = image(&DRACUT);
+    let survey = |image: &[u8], source: &Memory| {
+        driver_initramfs::append::survey(&list(image), source, &ask(&["hv_vmbus"], &[]))
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(survey(&old, &guest()).unwrap().unwrap(), ["kernel/hv_vmbus.ko"]);
+    let mut packed = guest();
+    packed.0.insert("modules.dep".into(), "kernel/hv_vmbus.ko.xz:\n".into());
+    packed.0.insert("kernel/hv_vmbus.ko.xz".into(), "no xz".into());
+    let planned = run(&old, &packed, &ask(&["hv_vmbus"], &[])).map_err(|e| e.to_string());
+    assert!(planned.is_err() && survey(&old, &packed).is_err());
+    let elsewhere = image(&[("lib", Some("->other")), ("other", None), ("other/modules", None)]);
+    assert!(run(&elsewhere, &guest(), &ask(&["hv_vmbus"], &[])).is_err());
+    assert!(survey(&elsewhere, &guest()).is_err());
+    let new = run(&old, &guest(), &ask(&["hv_vmbus"], &[])).unwrap().plan.into_image(old);
+    assert_eq!(survey(&new, &guest()).unwrap(), None);
+}
+
+#[test]
 fn without_a_lib_link_the_old_place_is_used() {
     let old = image(&[("lib", None), ("lib/modules", None), ("init", Some("x"))]);
     let outcome = run(&old, &guest(), &ask(&["hv_vmbus"], &["hv_vmbus"])).unwrap();

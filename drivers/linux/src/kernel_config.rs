@@ -8,7 +8,7 @@ use std::rc::Rc;
 /// The configuration of the kernel with this version, empty where the guest does not have it. Distributions keep it in
 /// /boot/config-VERSION or in the module folder; no fixup changes it.
 pub(crate) fn kernel_config(draft: &Draft<'_>, version: &str) -> Result<Rc<String>> {
-    draft.tree().remember(&format!("configuration of {version}"), || {
+    draft.tree().remember(&format!("configuration of {version}"), String::len, || {
         let mut config = String::new();
         for path in [format!("/boot/config-{version}"), format!("/lib/modules/{version}/config")] {
             config.push_str(&read_small(draft, &path)?);

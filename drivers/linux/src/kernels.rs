@@ -181,7 +181,8 @@ fn look_inside(
 /// The content table of the image at `path`, or why it cannot be read.
 pub(crate) fn listing(tree: &GuestTree, path: &str) -> Result<Rc<Result<Listing, String>>> {
     let name = tree.canonical(path, true)?;
-    tree.remember(&name, || match tree.read_file(&name, INITRAMFS_LIMIT) {
+    let bytes = |listed: &Result<Listing, String>| listed.as_ref().map_or(0, Listing::bytes);
+    tree.remember(&name, bytes, || match tree.read_file(&name, INITRAMFS_LIMIT) {
         Ok(Some(image)) => {
             Ok(Listing::from_image(image.as_slice(), &Limits::default()).map_err(|e| e.to_string()))
         }

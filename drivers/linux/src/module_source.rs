@@ -47,6 +47,6 @@ impl ModuleSource for GuestModules<'_> {
     }
 
     fn index(&self) -> Result<Rc<ModuleIndex>> {
-        self.tree.remember(&self.folder, || ModuleIndex::load(self))
+        self.tree.remember(&self.folder, ModuleIndex::bytes, || ModuleIndex::load(self))
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::config_file::{exists, folders, list, read_small, with_line};
 use driver_core::Draft;
-use format_core::Result;
+use format_core::{Error, ErrorKind, Result};
 use std::collections::BTreeSet;
 
 const SYSTEM: &str = "/etc/systemd/system";
@@ -41,15 +41,31 @@ enum Kind {
     Upstart,
 }
 
+/// More links than any system has.
+const MAX_LINKS: usize = 20_000;
+
 /// What starts services that `wanted` names.
+///
+/// # Errors
+/// `Limit` for folders full of links; what the file system reports.
 pub(crate) fn starters(draft: &Draft<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Starter>> {
     let mut found = Vec::new();
+    let mut links = 0;
     for (base, kind) in [(SYSTEM, Kind::Link), (VENDOR[0], Kind::Vendor), (VENDOR[1], Kind::Vendor)] {
         for folder in folders(draft, base)? {
             if !folder.ends_with(".wants") && !folder.ends_with(".requires") {
                 continue;
             }
-            for path in list(draft, &folder, "")? {
+            let paths = list(draft, &folder, "")?;
+            links += paths.len();
+            if links > MAX_LINKS {
+                return Err(Error::new(
+                    ErrorKind::Limit,
+                    format!("more than {MAX_LINKS} links below {base}"),
+                )
+                .hint("look at what fills these folders in the guest"));
+            }
+            for path in paths {
                 let Some((service, suffix)) = name_of(&path).rsplit_once('.') else { continue };
                 let startable = matches!(suffix, "service" | "timer" | "path" | "socket" | "mount");
                 if !startable || !wanted(service) {

@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
             "menuentry" | "submenu" | "title" | "label" => Mark::Head,
             "initrd" | "initrd16" | "initrdefi" | "module" | "module2" => Mark::Initrd,
             "search" if command.contains("-u") => {
-                let uuid = words.filter(|word| !word.starts_with('-')).last().unwrap_or_default();
+                let uuid = words.rfind(|word| !word.starts_with('-')).unwrap_or_default();
                 Mark::Search { is_foreign: self.is_foreign(uuid.trim_matches(['"', '\''])) }
             }
             _ => return,
