@@ -28,10 +28,8 @@ declare -A extra_modules=([bios]='' [uefi]='--add-module virtio_scsi --add-modul
 hyperv_modules=(hv_vmbus hv_storvsc hv_netvsc sd_mod)
 # Other platforms: guest, platform, controller there, format, and what else is asked for.
 further=(
-    'bios kvm virtio-blk qcow2'
     'uefi kvm sata qcow2'
     'xfs kvm virtio-blk qcow2'
-    'xfs vmware pvscsi vmdk --definition vmx'
     'lvm kvm virtio-scsi qcow2'
     'bios vmware pvscsi vmdk'
 )
