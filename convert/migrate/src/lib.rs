@@ -30,7 +30,7 @@ pub use choose::{Choice, Wish};
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
 pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};
-pub use plan::{Readiness, plan_for, readiness};
+pub use plan::{COPY_AGAIN, Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, MigrateReport};
 pub use resize::resize_disk;
 pub use run::{MigrateRequest, migrate};
