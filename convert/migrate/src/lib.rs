@@ -31,7 +31,7 @@ pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
 pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};
 pub use plan::{COPY_AGAIN, Readiness, plan_for, readiness};
-pub use report::{ChainFile, DiskReport, MigrateReport};
+pub use report::{ChainFile, DiskReport, EditReport, MigrateReport};
 pub use resize::resize_disk;
 pub use run::{MigrateRequest, migrate};
 pub use wrap::Wrapping;

@@ -8,10 +8,10 @@ use crate::inspect::{Inspection, inspect_named};
 use crate::machine;
 use crate::network::{self, AdapterWishes};
 use crate::plan::{COPY_AGAIN, left_out_text, obstacles, plan_for};
-use crate::report::{ChainFile, DiskReport, MigrateReport};
+use crate::report::{ChainFile, DiskReport, EditReport, MigrateReport};
 use crate::undo;
 use crate::wrap::{self, Wrapping};
-use convert_engine::{Control, refuse_sources, size_in};
+use convert_engine::{Control, refuse_sources, size_in, threads_beside};
 use driver_core::{DefinitionKind, Guest, Plan, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
@@ -42,6 +42,8 @@ pub struct MigrateRequest {
     pub adapters: AdapterWishes,
     /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
     pub wishes: Wishes,
+    /// How much memory the copy may take with what the migration holds; `None` is what is usual.
+    pub max_memory: Option<u64>,
     /// Plan only.
     pub dry_run: bool,
     /// Whether files of an earlier run are replaced.
@@ -114,6 +116,11 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         }
         Err(error) => return Err(error),
     }
+    // The guest's files are in the overlays now; what is left in memory leaves less for the copy.
+    drop((inspection, plan));
+    let held = overlays.iter().map(|overlay| overlay.memory_bytes()).sum();
+    let threads = threads_beside(held, control.threads, request.max_memory);
+    let control = Control { threads, ..control };
     let format = target_format(choice.definition.image_format)?;
     let options = image_options(choice.definition);
     for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
@@ -287,7 +294,7 @@ fn first_report(
         guest: inspection.guest.clone(),
         replays: inspection.replays.clone(),
         fixups: plan.fixups.clone(),
-        edits: plan.edits.clone(),
+        edits: plan.edits.iter().map(EditReport::of).collect(),
         machine,
         adapters: Vec::new(),
         disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),

@@ -35,6 +35,7 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
             },
             rebuild_initramfs: args.rebuild_initramfs,
         },
+        max_memory: args.speed.max_memory,
         dry_run: args.dry_run,
         replace: args.force,
     };
@@ -165,9 +166,8 @@ fn fixup_lines(report: &MigrateReport) -> String {
             text.push_str(&format!("      next: {}\n", safe(step)));
         }
         for edit in edits.by_ref().take(fixup.edits) {
-            text.push_str(&format!("      {} {}: {}\n", edit.verb(), safe(&edit.path), safe(&edit.reason)));
-            let detail = edit.describe();
-            let lines = detail.lines().filter(|line| {
+            text.push_str(&format!("      {} {}: {}\n", edit.action, safe(&edit.path), safe(&edit.reason)));
+            let lines = edit.detail.lines().filter(|line| {
                 !line.starts_with("@@") && !line.starts_with("---") && !line.starts_with("+++")
             });
             lines.take(12).for_each(|line| text.push_str(&format!("          {line}\n")));
