@@ -72,6 +72,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let choice = choose(&inspection.guest, &request.wish).map_err(unseen)?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
+    machine::name_system(&mut machine, &inspection.guest);
     let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
     let mut wishes = request.wishes.clone();
     wishes.network.adapters = adapters.guest;

@@ -181,7 +181,10 @@ fn detail_lines(lines: &[&str]) -> String {
     const MOST: usize = 40;
     let mut text: String = lines.iter().take(MOST).map(|line| format!("          {line}\n")).collect();
     if let Some(more) = lines.len().checked_sub(MOST).filter(|more| *more > 0) {
-        text.push_str(&format!("          … {}; --output json has them\n", counted(more as u64, "more line")));
+        text.push_str(&format!(
+            "          … {}; --output json has them\n",
+            counted(more as u64, "more line")
+        ));
     }
     text
 }
@@ -231,7 +234,11 @@ mod tests {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let shown = |count: usize| detail_lines(lines.get(..count).unwrap_or_default());
         assert_eq!(shown(40).lines().count(), 40);
-        assert!(shown(41).ends_with("+39\n          … 1 more line; --output json has them\n"), "{}", shown(41));
+        assert!(
+            shown(41).ends_with("+39\n          … 1 more line; --output json has them\n"),
+            "{}",
+            shown(41)
+        );
         assert!(shown(43).ends_with("… 3 more lines; --output json has them\n"));
     }
 }
