@@ -85,6 +85,10 @@ pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
         MachineErrorKind::Network => {
             return Error::usage(error.to_string()).hint("name another in --network-map");
         }
+        MachineErrorKind::Together => {
+            return Error::usage(error.to_string())
+                .hint("give one --machine FILE; only the answers of AWS come in several files");
+        }
         MachineErrorKind::Choice => {
             return Error::usage(error.to_string()).hint("name the one you mean with --instance ID");
         }
