@@ -12,7 +12,7 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-
 test_packages=(
     b3sum btrfs-progs bzip2 cpio debootstrap dosfstools e2fsprogs fdisk g++ gddrescue gdisk gzip grub-common
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
-    libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ovmf perl procps python3-libvhdi python3-yaml shellcheck systemd
+    libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm ntfs-3g mtools netplan.io ovmf perl procps python3-libvhdi python3-yaml shellcheck systemd
     time util-linux xfsprogs xz-utils zstd
 )
 

@@ -34,6 +34,15 @@ pub fn threads_within(max_memory: u64) -> Result<usize, u64> {
     }
 }
 
+/// How many of `threads` workers may run beside `held` bytes that the caller keeps in memory meanwhile, at least one; with
+/// `max_memory`, all together stay below that where one worker can.
+#[must_use]
+pub fn threads_beside(held: u64, threads: usize, max_memory: Option<u64>) -> usize {
+    let budget = max_memory.map_or(FOR_WORKERS, |max| max.saturating_sub(FOR_THE_REST)).min(FOR_WORKERS);
+    let most = budget.saturating_sub(held) / worker_memory(1, true);
+    threads.clamp(1, usize::try_from(most).unwrap_or(usize::MAX).max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +54,11 @@ mod tests {
         assert_eq!(workers(64, 2, true), 14);
         assert_eq!((workers(2, 2, true), workers(0, 1, false)), (2, 1));
         assert_eq!(threads_within(40 << 20), Err(41 << 20));
+        assert_eq!((threads_beside(0, 64, None), threads_beside(64 << 20, 64, None)), (21, 14));
+        assert_eq!((threads_beside(64 << 20, 4, None), threads_beside(1 << 40, 64, None)), (4, 1));
+        let within = |held| threads_beside(held, 64, Some(64 << 20));
+        assert_eq!((within(0), within(9 << 20), within(64 << 20)), (3, 2, 1));
+        assert_eq!(threads_beside(0, 64, Some(1 << 40)), 21);
         assert_eq!((threads_within(41 << 20), threads_within(64 << 20)), (Ok(1), Ok(3)));
     }
 }

@@ -43,7 +43,7 @@ mod turns;
 mod verify;
 
 pub use archive::{Archive, Member};
-pub use budget::threads_within;
+pub use budget::{threads_beside, threads_within};
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;
 pub use diff::{Differences, diff_disks, diff_manifest};

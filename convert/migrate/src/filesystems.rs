@@ -1,26 +1,46 @@
 //! What lies in a volume, and opening it when it is a file system that can be read.
 
 use crate::stack::Candidate;
-use driver_core::{FsFacts, GuestFs};
+use driver_core::{FsFacts, GuestFs, VolumeId};
 use driver_fs_fat::FatState;
-use driver_partitions::identify;
+use driver_partitions::{identify, needed_size};
 use format_core::{Error, ErrorKind, Result};
 use std::sync::Arc;
+
+/// What a person should know of the volumes, one sentence each.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// What opening the file systems changed.
+    pub(crate) replays: Vec<String>,
+    /// File systems that are larger than their volumes.
+    pub(crate) too_large: Vec<(VolumeId, String)>,
+}
+
+impl Notes {
+    fn compare(&mut self, candidate: &Candidate, kind: &str, needed: u64) {
+        let size = candidate.volume.size();
+        if needed > size {
+            let text = format!("the {kind} of {needed:#x} bytes does not fit its volume of {size:#x} bytes");
+            self.too_large.push((candidate.id, text));
+        }
+    }
+}
 
 /// Recognises what lies in the volume and opens it when it is a file system that can be read.
 pub(crate) fn open_volume(
     candidate: &Candidate,
     file_system: &mut Option<FsFacts>,
     place: &str,
-    replays: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Option<Box<dyn GuestFs>>> {
     let volume = &candidate.volume;
     if let Some(facts) = driver_fs_ext::probe(volume.as_ref())? {
+        notes.compare(candidate, facts.kind, facts.size);
         *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
         let fs = driver_fs_ext::open(Arc::clone(volume))?;
         let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
         if opening != driver_fs_ext::Opening::default() {
-            replays.push(format!(
+            notes.replays.push(format!(
                 "{place}: replayed {} transactions ({} blocks), freed {} deleted files, completed {} cut files",
                 opening.transactions, opening.blocks, opening.orphans_deleted, opening.orphans_cut
             ));
@@ -31,6 +51,7 @@ pub(crate) fn open_volume(
         return Ok(Some(Box::new(fs)));
     }
     if let Some(facts) = driver_fs_xfs::probe(volume.as_ref())? {
+        notes.compare(candidate, "xfs", facts.size);
         return open_xfs(candidate, &facts, file_system).map(Some);
     }
     if let Some(facts) = driver_fs_fat::probe(volume.as_ref())? {
@@ -45,6 +66,11 @@ pub(crate) fn open_volume(
         return Ok(Some(Box::new(fs)));
     }
     *file_system = identify(volume.as_ref())?;
+    if let Some(found) = file_system
+        && let Some(needed) = needed_size(volume.as_ref(), &found.kind)?
+    {
+        notes.compare(candidate, &found.kind, needed);
+    }
     Ok(None)
 }
 

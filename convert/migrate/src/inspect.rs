@@ -1,7 +1,7 @@
 //! From disks to facts: tables, arrays and volume groups, file systems, the root, the mounts, the operating system.
 
 use crate::boot;
-use crate::filesystems::open_volume;
+use crate::filesystems::{Notes, open_volume};
 use crate::stack;
 use driver_core::{FileKind, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
 use driver_partitions::{has_table, read_table};
@@ -44,7 +44,7 @@ pub fn inspect_disks(overlays: &[Arc<Overlay>]) -> Result<Inspection> {
 pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>]) -> Result<Inspection> {
     let mut guest = Guest::default();
     let mut opened = Opened::new();
-    let mut replays = Vec::new();
+    let mut notes = Notes::default();
     for (index, overlay) in overlays.iter().enumerate() {
         let (mut facts, obstacles) = read_table(overlay)?;
         facts.device_name = names.get(index).cloned().flatten();
@@ -54,11 +54,13 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
     for candidate in stack::stack(&mut guest, overlays)? {
         let place = guest.place_name(candidate.id);
         let mut file_system = None;
-        match open_volume(&candidate, &mut file_system, &place, &mut replays) {
+        match open_volume(&candidate, &mut file_system, &place, &mut notes) {
             Ok(Some(fs)) => {
                 opened.insert(candidate.id, fs);
             }
             Ok(None) => {}
+            // That is said below, and weighs more.
+            Err(_) if notes.too_large.iter().any(|(id, _)| *id == candidate.id) => {}
             Err(error) => guest.obstacles.push(format!("{place}: {error}")),
         }
         if let Some(facts) = file_system {
@@ -69,6 +71,9 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
             ));
         }
     }
+    for (id, text) in notes.too_large {
+        tell_cut(&mut guest, id, &text);
+    }
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
     let tree = mount_all(&mut guest, opened, &mut closed)?;
@@ -78,7 +83,27 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
         boot::kernel_signature(&mut guest, tree)?;
         boot::host_loader(&mut guest, tree)?;
     }
-    Ok(Inspection { guest, tree, replays, closed })
+    Ok(Inspection { guest, tree, replays: notes.replays, closed })
+}
+
+/// A file system that is larger than its volume lacks its end: told of the disk, for a volume of a group of its first.
+fn tell_cut(guest: &mut Guest, id: VolumeId, text: &str) {
+    let (disk, text) = match id {
+        VolumeId::Partition { disk, partition: 0 } => (disk, text.to_owned()),
+        VolumeId::Partition { disk, partition } => (disk, format!("partition {partition}: {text}")),
+        VolumeId::Mapped { volume } => {
+            let group = guest.volumes.get(volume).and_then(|volume| guest.groups.get(volume.group));
+            let first = group.and_then(|group| group.parts.iter().find_map(|part| part.place));
+            let disk = match first {
+                Some(VolumeId::Partition { disk, .. }) => disk,
+                _ => 0,
+            };
+            (disk, format!("{}: {text}", guest.place_name(id)))
+        }
+    };
+    if let Some(facts) = guest.disks.get_mut(disk) {
+        facts.cut_off.push(text);
+    }
 }
 
 /// Every module that some target asks for.

@@ -66,6 +66,7 @@ pub fn locate(disk: &Disk, ranges: &[ChangedRange], control: Control<'_>) -> Res
     let overlay = Overlay::new(disk.clone());
     let (facts, obstacles) = read_table(&overlay)?;
     located.gaps.extend(obstacles);
+    located.gaps.extend(facts.cut_off);
     let mut partitions = facts.partitions;
     partitions.sort_by_key(|partition| partition.start);
     let mut at = 0;

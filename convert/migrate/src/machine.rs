@@ -2,7 +2,8 @@
 
 use driver_core::Guest;
 use driver_machine::{
-    Architecture, Bus, Clock, Cpu, Disk, DiskSource, FirmwareKind, Machine, MachineErrorKind, Nic, Warning,
+    Architecture, Bus, Clock, Cpu, Disk, DiskSource, FirmwareKind, Machine, MachineErrorKind, Nic, OsFamily,
+    OsHint, Warning,
 };
 use format_core::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::path::Path;
 /// A small server, for guests that come without a description.
 const DEFAULT_CPUS: u32 = 2;
 const DEFAULT_MEMORY_MIB: u64 = 4096;
+/// Characters of a guest's name for itself.
+const MAX_DESCRIPTION: usize = 200;
 
 /// Reads the machine from `files`; `None` when there are none.
 ///
@@ -49,6 +52,31 @@ pub(crate) fn plain(guest: &Guest, sources: &[std::path::PathBuf]) -> (Machine, 
     (plain_machine(guest, sources), vec![default_warning()])
 }
 
+/// What the guest's files say of its system, where the description says nothing: targets choose defaults by it.
+pub(crate) fn name_system(machine: &mut Machine, guest: &Guest) {
+    let (None, Some(os)) = (&machine.os, &guest.os) else { return };
+    let family = match os.family.as_str() {
+        "linux" => OsFamily::Linux,
+        "windows" => OsFamily::Windows,
+        _ => OsFamily::Other,
+    };
+    let mut words = os.name.trim().to_owned();
+    let says = |words: &str, more: &str| words.to_lowercase().contains(&more.to_lowercase());
+    for more in [&os.id, &os.version] {
+        if !says(&words, more) {
+            words = format!("{words} {more}");
+        }
+    }
+    machine.os = Some(OsHint { family, description: plain_text(&words) });
+}
+
+/// What may stand in a machine's description of a foreign text.
+fn plain_text(text: &str) -> String {
+    let plain =
+        text.chars().filter(|c| driver_core::printable(&c.to_string()) == c.to_string() && *c != '\t');
+    plain.take(MAX_DESCRIPTION).collect::<String>().trim().to_owned()
+}
+
 /// The machine's errors with this program's kinds.
 pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
     let kind = match error.kind() {
@@ -56,6 +84,10 @@ pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
         MachineErrorKind::Unsupported => ErrorKind::Unsupported,
         MachineErrorKind::Network => {
             return Error::usage(error.to_string()).hint("name another in --network-map");
+        }
+        MachineErrorKind::Together => {
+            return Error::usage(error.to_string())
+                .hint("give one --machine FILE; only the answers of AWS come in several files");
         }
         MachineErrorKind::Choice => {
             return Error::usage(error.to_string()).hint("name the one you mean with --instance ID");
@@ -109,5 +141,48 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
         tags: Default::default(),
         notes: None,
         provenance: Default::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::OsFacts;
+
+    fn guest(family: &str, id: &str, version: &str, name: &str) -> Guest {
+        let text = str::to_owned;
+        let os = OsFacts {
+            family: text(family),
+            id: text(id),
+            version: text(version),
+            name: text(name),
+            ..OsFacts::default()
+        };
+        Guest { os: Some(os), ..Guest::default() }
+    }
+
+    #[test]
+    fn a_guest_says_what_system_it_is_where_no_description_does() {
+        for (guest, expected) in [
+            (
+                guest("linux", "debian", "12", "Debian GNU/Linux 12 (bookworm)"),
+                "Debian GNU/Linux 12 (bookworm)",
+            ),
+            (guest("linux", "amzn", "2023", "Amazon Linux"), "Amazon Linux amzn 2023"),
+            (guest("linux", "ubuntu", "", "\u{1b}[31mx\n"), "[31mx ubuntu"),
+        ] {
+            let (mut machine, _) = plain(&guest, &[]);
+            assert_eq!(machine.os, None);
+            name_system(&mut machine, &guest);
+            let hint = machine.os.clone().unwrap();
+            assert_eq!((hint.family, hint.description.as_str()), (OsFamily::Linux, expected));
+        }
+        let (mut machine, _) = plain(&Guest::default(), &[]);
+        name_system(&mut machine, &Guest::default());
+        assert_eq!(machine.os, None);
+        let own = OsHint { family: OsFamily::Windows, description: "Windows".into() };
+        machine.os = Some(own.clone());
+        name_system(&mut machine, &guest("linux", "debian", "12", "Debian"));
+        assert_eq!(machine.os, Some(own), "the description goes before");
     }
 }

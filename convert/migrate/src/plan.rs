@@ -91,6 +91,10 @@ pub(crate) fn left_out_text(fixup: &PlannedFixup) -> String {
     format!("not done: {} ({}): {reason}; in the running guest, {step}", fixup.title, fixup.id)
 }
 
+/// What to do with an image that ends before its disk did.
+pub const COPY_AGAIN: &str = "the image is cut off: copy it again, in full; if the machine's own disk ends there too, \
+                                     repair its partition table or file system in the running guest first";
+
 /// Everything that keeps a guest from being mended, in words.
 pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
     let mut found: Vec<String> = plan
@@ -104,6 +108,7 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
         }
     }
     found.extend(inspection.closed.iter().cloned());
+    found.extend(inspection.guest.cut_off());
     let edited: BTreeSet<&str> =
         plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
     for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {

@@ -26,7 +26,7 @@ pub struct MigrateReport {
     /// Every fixup that was considered.
     pub fixups: Vec<PlannedFixup>,
     /// Every edit, in order.
-    pub edits: Vec<Edit>,
+    pub edits: Vec<EditReport>,
     /// The machine that is defined on the target.
     pub machine: Machine,
     /// Its network adapters, before and after.
@@ -41,6 +41,30 @@ pub struct MigrateReport {
     pub out: PathBuf,
     /// What to do next.
     pub next_step: String,
+}
+
+/// One edit, without the contents that it carries: an initramfs before and after is more than the report needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct EditReport {
+    /// The path in the guest.
+    pub path: String,
+    /// What happens to it, in a word ([`Edit::verb`]).
+    pub action: &'static str,
+    /// Why.
+    pub reason: String,
+    /// The change for people ([`Edit::describe`]).
+    pub detail: String,
+}
+
+impl EditReport {
+    pub(crate) fn of(edit: &Edit) -> Self {
+        Self {
+            path: edit.path.clone(),
+            action: edit.verb(),
+            reason: edit.reason.clone(),
+            detail: edit.describe(),
+        }
+    }
 }
 
 /// One disk of the report.

@@ -43,7 +43,7 @@ fn check_cut(disk: &Disk, size: u64) -> Result<Option<Warning>> {
         Error::usage(format!("the disk cannot be cut to {size} bytes: {text}"))
             .hint("shrink the last partition in the guest first, or choose a larger size")
     };
-    if let Some(obstacle) = obstacles.first() {
+    if let Some(obstacle) = facts.cut_off.iter().chain(&obstacles).next() {
         return Err(refuse(format!("its partition table is not whole: {obstacle}")));
     }
     let loses = facts.partitions.iter().find(|p| p.start.saturating_add(p.size) > size);

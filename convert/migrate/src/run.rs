@@ -7,12 +7,12 @@ use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::machine;
 use crate::network::{self, AdapterWishes};
-use crate::plan::{left_out_text, obstacles, plan_for};
-use crate::report::{ChainFile, DiskReport, MigrateReport};
+use crate::plan::{COPY_AGAIN, left_out_text, obstacles, plan_for};
+use crate::report::{ChainFile, DiskReport, EditReport, MigrateReport};
 use crate::undo;
 use crate::wrap::{self, Wrapping};
-use convert_engine::{Control, refuse_sources, size_in};
-use driver_core::{DefinitionKind, Plan, Status, Wishes};
+use convert_engine::{Control, refuse_sources, size_in, threads_beside};
+use driver_core::{DefinitionKind, Guest, Plan, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
     open_image,
@@ -42,6 +42,8 @@ pub struct MigrateRequest {
     pub adapters: AdapterWishes,
     /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
     pub wishes: Wishes,
+    /// How much memory the copy may take with what the migration holds; `None` is what is usual.
+    pub max_memory: Option<u64>,
     /// Plan only.
     pub dry_run: bool,
     /// Whether files of an earlier run are replaced.
@@ -65,11 +67,12 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     control.observer.begin("inspect", 0);
     let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
-    let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose()?;
-    let choice = choose(&inspection.guest, &request.wish)
-        .map_err(|error| with_obstacles(error, &inspection.guest.obstacles))?;
+    let unseen = |error| with_obstacles(error, &inspection.guest);
+    let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose().map_err(unseen)?;
+    let choice = choose(&inspection.guest, &request.wish).map_err(unseen)?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
+    machine::name_system(&mut machine, &inspection.guest);
     let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
     let mut wishes = request.wishes.clone();
     wishes.network.adapters = adapters.guest;
@@ -114,6 +117,11 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         }
         Err(error) => return Err(error),
     }
+    // The guest's files are in the overlays now; what is left in memory leaves less for the copy.
+    drop((inspection, plan));
+    let held = overlays.iter().map(|overlay| overlay.memory_bytes()).sum();
+    let threads = threads_beside(held, control.threads, request.max_memory);
+    let control = Control { threads, ..control };
     let format = target_format(choice.definition.image_format)?;
     let options = image_options(choice.definition);
     for (i, (source, overlay)) in sources.iter().zip(&overlays).enumerate() {
@@ -137,18 +145,25 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
 }
 
 /// What could not be looked at may be why nothing was found that starts.
-fn with_obstacles(error: Error, obstacles: &[String]) -> Error {
+fn with_obstacles(error: Error, guest: &Guest) -> Error {
+    let is_cut = guest.cut_off().next().is_some();
+    let obstacles: Vec<String> = guest.cut_off().chain(guest.obstacles.iter().cloned()).collect();
     if error.kind() != ErrorKind::NeedsPerson || obstacles.is_empty() {
         return error;
     }
-    let hint = error.hint_text().map(str::to_owned);
+    let hint = if is_cut { Some(COPY_AGAIN) } else { error.hint_text() }.map(str::to_owned);
     let more = Error::needs_person(format!("{error}; what could not be looked at: {}", obstacles.join("; ")));
     hint.into_iter().fold(more, Error::hint)
 }
 
-/// What the first fixup that cannot be done asks for is the next step: it may be the command, not the guest.
+/// What the first fixup that cannot be done asks for is the next step: it may be the command, not the guest. An image that
+/// is cut off goes before that: nothing in the guest mends it.
 fn blocked(mut report: MigrateReport) -> MigrateReport {
     report.outcome = "blocked";
+    if report.guest.cut_off().next().is_some() {
+        report.next_step = COPY_AGAIN.into();
+        return report;
+    }
     let cannot = report.fixups.iter().filter(|fixup| fixup.status == Status::Cannot);
     let step = cannot.filter_map(|fixup| fixup.next_step.clone()).next();
     report.next_step = step.unwrap_or_else(|| {
@@ -280,7 +295,7 @@ fn first_report(
         guest: inspection.guest.clone(),
         replays: inspection.replays.clone(),
         fixups: plan.fixups.clone(),
-        edits: plan.edits.clone(),
+        edits: plan.edits.iter().map(EditReport::of).collect(),
         machine,
         adapters: Vec::new(),
         disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),

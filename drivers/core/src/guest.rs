@@ -49,6 +49,9 @@ pub struct DiskFacts {
     /// boot loader may go by these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hybrid: Vec<HybridEntry>,
+    /// What shows that the image ends before its disk did, one sentence each. A migration would lose what is not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cut_off: Vec<String>,
 }
 
 /// An entry of a hybrid MBR.
@@ -243,6 +246,14 @@ impl Guest {
     #[must_use]
     pub fn partition(&self, id: PartitionId) -> Option<&PartitionFacts> {
         self.disks.get(id.0)?.partitions.iter().find(|partition| partition.number == id.1)
+    }
+
+    /// What shows that an image was cut off, each with its disk.
+    pub fn cut_off(&self) -> impl Iterator<Item = String> {
+        let of = |(disk, facts): (usize, &DiskFacts)| {
+            facts.cut_off.iter().map(move |text| format!("disk {disk}: {text}")).collect::<Vec<_>>()
+        };
+        self.disks.iter().enumerate().flat_map(of)
     }
 
     /// Which partition or volume a device specification of fstab, crypttab or a kernel command line means.

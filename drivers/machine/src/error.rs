@@ -83,6 +83,14 @@ pub enum MachineError {
         /// The name, and what is possible.
         reason: String,
     },
+    /// A description that stands for itself came with others.
+    #[error("{what}: {reason}")]
+    Together {
+        /// Which description it is.
+        what: String,
+        /// How many others came with it.
+        reason: String,
+    },
     /// Valid, but cannot be expressed or run there.
     #[error("{what}: {reason}")]
     Unsupported {
@@ -104,6 +112,8 @@ pub enum MachineErrorKind {
     Choice,
     /// The caller chose a network that is not possible there: exit code 2.
     Network,
+    /// The caller gave several documents where one is a machine: exit code 2.
+    Together,
 }
 
 impl MachineError {
@@ -113,6 +123,7 @@ impl MachineError {
             Self::Unsupported { .. } => MachineErrorKind::Unsupported,
             Self::Instance { .. } => MachineErrorKind::Choice,
             Self::Network { .. } => MachineErrorKind::Network,
+            Self::Together { .. } => MachineErrorKind::Together,
             _ => MachineErrorKind::Invalid,
         }
     }

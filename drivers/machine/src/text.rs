@@ -88,7 +88,7 @@ pub fn read_documents(
     if let Some((index, text, plain)) = plain {
         if texts.len() > 1 {
             let reason = format!("is given together with {} other documents", texts.len() - 1);
-            return Err(MachineError::Json { document: format!("document {}", index + 1), reason });
+            return Err(MachineError::Together { what: format!("machine: document {}", index + 1), reason });
         }
         return (plain.read)(text);
     }
@@ -100,7 +100,7 @@ pub fn read_documents(
         (_, dialects) if dialects.contains(&Dialect::Own) => {
             let reason =
                 format!("is given together with {} other documents", dialects.len().saturating_sub(1));
-            Err(MachineError::Json { document: "machine JSON".into(), reason })
+            Err(MachineError::Together { what: "machine: machine JSON".into(), reason })
         }
         _ => aws::machine_from_describe(&values, instance),
     }
@@ -126,10 +126,8 @@ fn read_vmware(
     if documents.len() > 1 {
         let others = documents.len() - 1;
         let reason = format!("document {} is given together with {others} other documents", index + 1);
-        return Err(MachineError::Dialect {
-            dialect: if dialect == Dialect::Vmx { "vmx" } else { "ovf" },
-            reason,
-        });
+        let what = if dialect == Dialect::Vmx { "vmx" } else { "ovf" };
+        return Err(MachineError::Together { what: what.into(), reason });
     }
     match dialect {
         Dialect::Vmx => vmx::machine_from_vmx(bytes).map(Some),

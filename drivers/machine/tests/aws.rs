@@ -145,6 +145,7 @@ fn the_dialect_is_told_by_the_keys() {
     assert!(read_documents(&[own.as_bytes(), &data("volumes.json")], None).is_err());
     let two = read_documents(&[b"<domain/>", &data("volumes.json")], None).unwrap_err();
     assert!(two.to_string().contains("document 1: is given together with 1 other"), "{two}");
+    assert_eq!(two.kind(), MachineErrorKind::Together);
     assert!(read_documents(&[], None).is_err());
 }
 

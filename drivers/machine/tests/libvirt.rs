@@ -181,6 +181,32 @@ fn many_disks_have_places() {
 }
 
 #[test]
+fn many_cpus_have_their_interrupts_remapped() {
+    let mut machine = modern("x");
+    machine.cpu.topology = None;
+    let made = |machine: &Machine, bus| {
+        definition(machine, &options(machine, bus, NicModel::Virtio, "raw"), IMAGE_FOLDER)
+    };
+    for (count, remapped, older) in
+        [(255, false, false), (256, true, false), (288, true, false), (289, true, true)]
+    {
+        machine.cpu.count = count;
+        let found = made(&machine, DiskBus::VirtioBlk).unwrap();
+        assert_eq!(faults(&found.text), "");
+        assert_eq!(found.text.contains("<driver intremap='on' eim='on'/>"), remapped, "{count}");
+        assert_eq!(found.text.contains("<ioapic driver='qemu'/>"), remapped, "{count}");
+        let told = found.warnings.iter().find(|warning| warning.code == "libvirt-many-cpus");
+        assert_eq!(told.is_some(), remapped);
+        assert_eq!(told.is_some_and(|warning| warning.message.contains("QEMU before 8.1")), older);
+    }
+    let mut plain = self::machine("x", 1);
+    plain.cpu = Cpu { count: 256, topology: None };
+    let error = made(&plain, DiskBus::Ide).unwrap_err();
+    assert_eq!(error.kind(), MachineErrorKind::Unsupported);
+    assert!(error.to_string().contains("at most 255"), "{error}");
+}
+
+#[test]
 fn what_kvm_has_not_is_unsupported() {
     let machine = machine("x", 5);
     for (bus, nic) in [

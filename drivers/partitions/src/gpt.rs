@@ -14,6 +14,8 @@ pub(crate) struct Gpt {
     pub(crate) block: u64,
     pub(crate) partitions: Vec<PartitionFacts>,
     pub(crate) obstacles: Vec<String>,
+    /// What lies outside the disk.
+    pub(crate) cut_off: Vec<String>,
 }
 
 /// The primary table, or the backup at the end of the disk when the primary is damaged. The inner error is the reason
@@ -63,15 +65,16 @@ fn read_one(overlay: &Overlay, size: u64, at: u64, block: u64) -> Result<Result<
             header.table_crc
         )));
     }
-    let (mut partitions, mut obstacles) = (Vec::new(), Vec::new());
+    let (mut partitions, mut obstacles, mut cut_off) = (Vec::new(), Vec::new(), Vec::new());
     for (number, entry) in (1..).zip(table.chunks_exact(header.entry_size)) {
         match partition(number, Bytes::new(entry, 0), block, size)? {
-            Some(Ok(facts)) => partitions.push(facts),
-            Some(Err(reason)) => obstacles.push(reason),
-            None => {}
+            Found::Free => {}
+            Found::Partition(facts) => partitions.push(*facts),
+            Found::Wrong(reason) => obstacles.push(reason),
+            Found::Outside(reason) => cut_off.push(reason),
         }
     }
-    Ok(Ok(Gpt { disk_guid: header.disk_guid, block, partitions, obstacles }))
+    Ok(Ok(Gpt { disk_guid: header.disk_guid, block, partitions, obstacles, cut_off }))
 }
 
 /// A header that could be trusted.
@@ -118,27 +121,40 @@ impl Header {
     }
 }
 
-type MaybePartition = Option<Result<PartitionFacts, String>>;
+/// What an entry says.
+enum Found {
+    Free,
+    Partition(Box<PartitionFacts>),
+    /// It contradicts itself.
+    Wrong(String),
+    /// Linux does not see it, not even the part that lies on the disk (`block/partitions/efi.c`, `is_pte_valid`).
+    Outside(String),
+}
 
-fn partition(number: u32, entry: Bytes<'_>, block: u64, disk_size: u64) -> Result<MaybePartition> {
+fn partition(number: u32, entry: Bytes<'_>, block: u64, disk_size: u64) -> Result<Found> {
     let type_id: [u8; 16] = entry.array(0)?;
     if type_id == [0; 16] {
-        return Ok(None);
+        return Ok(Found::Free);
     }
     let (first, last) = (entry.u64_le(32)?, entry.u64_le(40)?);
     let start = first.checked_mul(block);
     let end = last.checked_add(1).and_then(|end| end.checked_mul(block));
     let (Some(start), Some(end)) = (start, end.filter(|&end| end <= disk_size)) else {
-        return Ok(Some(Err(format!("partition {number} is {first:#x} to {last:#x}, outside the disk"))));
+        return Ok(Found::Outside(format!(
+            "partition {number} is {first:#x} to {last:#x} in blocks of {block} bytes, outside the disk of {disk_size:#x} \
+             bytes: Linux does not see it"
+        )));
     };
     if start >= end {
-        return Ok(Some(Err(format!("partition {number} ends at {last:#x}, before its start {first:#x}"))));
+        return Ok(Found::Wrong(format!(
+            "partition {number} ends at {last:#x}, before its start {first:#x}"
+        )));
     }
     let units: Vec<u16> =
         entry.slice(56, 72)?.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
     let name = String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned();
     let type_id = guid(type_id);
-    Ok(Some(Ok(PartitionFacts {
+    Ok(Found::Partition(Box::new(PartitionFacts {
         number,
         start,
         size: end - start,

@@ -4,6 +4,7 @@
 //! system or container in a window by its signature. [`move_gpt_backup`] fits a GPT to a disk of another size; nothing else
 //! here writes.
 
+mod beyond;
 mod gpt;
 mod mbr;
 mod resize;
@@ -15,7 +16,7 @@ use format_core::{Overlay, Result};
 use std::sync::Arc;
 
 pub use resize::move_gpt_backup;
-pub use signature::identify;
+pub use signature::{identify, needed_size};
 pub use window::Window;
 
 /// Linux, block/partitions/efi.c, `pmbr_part_valid`.
@@ -23,7 +24,7 @@ const NO_GUARD: &str = "the MBR's entry 0xee does not begin at sector 1: Linux s
                         with the argument gpt; write a protective MBR first (sgdisk, gdisk)";
 
 /// Reads the partition table of the disk below `overlay`. What contradicts itself is left out and said in the second
-/// value.
+/// value; what the disk ends before is in [`DiskFacts::cut_off`].
 ///
 /// # Errors
 /// What the disk reports.
@@ -47,6 +48,7 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
         match gpt::read(overlay, size)? {
             Ok(table) => {
                 obstacles.extend(table.obstacles);
+                facts.cut_off = table.cut_off;
                 facts.hybrid = mbr.hybrid(table.block, &table.partitions);
                 obstacles.extend(contradictions(&facts.hybrid));
                 (facts.table, facts.id, facts.partitions) =
@@ -68,10 +70,15 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
     }
     facts.table = TableKind::Mbr;
     facts.id = Some(format!("0x{:08x}", mbr.signature));
-    facts.partitions = mbr::partitions(&mbr, size, |lba, sector| match lba.checked_mul(512) {
+    let table = mbr::partitions(&mbr, size, |lba, sector| match lba.checked_mul(512) {
         Some(at) if at.saturating_add(512) <= size => overlay.read_merged_at(at, sector).map(|()| true),
         _ => Ok(false),
     })?;
+    facts.partitions = table.found;
+    for beyond in &table.beyond {
+        let (harmless, text) = beyond::judge(beyond, &facts.partitions, overlay)?;
+        if harmless { obstacles.push(text) } else { facts.cut_off.push(text) }
+    }
     Ok((facts, obstacles))
 }
 

@@ -102,16 +102,35 @@ pub(crate) fn boot_code(sector: &[u8; 512]) -> Option<String> {
     Some(name.into())
 }
 
+/// What the tables say.
+#[derive(Default)]
+pub(crate) struct Partitions {
+    pub(crate) found: Vec<PartitionFacts>,
+    /// What does not lie on the disk.
+    pub(crate) beyond: Vec<Beyond>,
+}
+
+/// Something that the disk ends before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// The partition, which is cut as Linux does (`block/partitions/core.c`), and where it should end.
+    Cut { number: u32, end: u64 },
+    /// The partition, which begins there.
+    Partition { number: u32, start: u64 },
+    /// The table that should say where this logical partition lies.
+    Table { number: u32, start: u64 },
+}
+
 /// All partitions; `read` gives a sector by its number, or false where the disk ends before it.
 pub(crate) fn partitions(
     mbr: &Mbr,
     disk_size: u64,
     mut read: impl FnMut(u64, &mut [u8; 512]) -> Result<bool>,
-) -> Result<Vec<PartitionFacts>> {
-    let mut found = Vec::new();
+) -> Result<Partitions> {
+    let mut found = Partitions::default();
     for (number, entry) in (1..).zip(&mbr.entries) {
         if entry.is_used() && !entry.is_extended() {
-            found.extend(facts(number, u64::from(entry.start), *entry, mbr.signature, disk_size));
+            found.add(number, u64::from(entry.start), *entry, mbr.signature, disk_size);
         }
     }
     for extended in mbr.entries.iter().filter(|entry| entry.is_extended()) {
@@ -121,18 +140,13 @@ pub(crate) fn partitions(
         while number < 5 + MAX_LOGICAL && seen.insert(here) {
             let mut sector = [0; 512];
             if !read(here, &mut sector)? {
+                found.beyond.push(Beyond::Table { number, start: here.saturating_mul(512) });
                 break;
             }
             let Some(ebr) = parse(&sector) else { break };
             let [logical, next, ..] = ebr.entries;
             if logical.is_used() {
-                found.extend(facts(
-                    number,
-                    here + u64::from(logical.start),
-                    logical,
-                    mbr.signature,
-                    disk_size,
-                ));
+                found.add(number, here + u64::from(logical.start), logical, mbr.signature, disk_size);
                 number += 1;
             }
             if !next.is_used() || !next.is_extended() {
@@ -144,10 +158,23 @@ pub(crate) fn partitions(
     Ok(found)
 }
 
-/// `None` for a partition that begins beyond the disk; one that ends beyond it is cut as Linux does.
-fn facts(number: u32, start: u64, entry: Entry, signature: u32, disk_size: u64) -> Option<PartitionFacts> {
-    let start = start.checked_mul(512).filter(|&start| start < disk_size)?;
-    let size = (u64::from(entry.sectors) * 512).min(disk_size - start);
+impl Partitions {
+    /// Adds a partition that begins at sector `start`, as far as it lies on the disk.
+    fn add(&mut self, number: u32, start: u64, entry: Entry, signature: u32, disk_size: u64) {
+        let (start, len) = (start.saturating_mul(512), u64::from(entry.sectors) * 512);
+        if start >= disk_size {
+            self.beyond.push(Beyond::Partition { number, start });
+            return;
+        }
+        let size = len.min(disk_size - start);
+        if size < len {
+            self.beyond.push(Beyond::Cut { number, end: start.saturating_add(len) });
+        }
+        self.found.push(facts(number, start, size, entry, signature));
+    }
+}
+
+fn facts(number: u32, start: u64, size: u64, entry: Entry, signature: u32) -> PartitionFacts {
     let role = match entry.kind {
         0xef => PartitionRole::Esp,
         0x82 => PartitionRole::Swap,
@@ -155,7 +182,7 @@ fn facts(number: u32, start: u64, entry: Entry, signature: u32, disk_size: u64) 
         0xfd => PartitionRole::Raid,
         _ => PartitionRole::Data,
     };
-    Some(PartitionFacts {
+    PartitionFacts {
         number,
         start,
         size,
@@ -165,7 +192,7 @@ fn facts(number: u32, start: u64, entry: Entry, signature: u32, disk_size: u64) 
         name: None,
         part_uuid: Some(format!("{signature:08x}-{number:02x}")),
         file_system: None,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +226,8 @@ mod tests {
             Ok(true)
         })
         .unwrap();
+        assert_eq!(found.beyond, []);
+        let found = found.found;
         let places: Vec<_> = found.iter().map(|p| (p.number, p.start / 512, p.size / 512)).collect();
         assert_eq!(places, [(1, 100, 200), (5, 1001, 99), (6, 1501, 50)]);
         assert_eq!(found[0].part_uuid.as_deref(), Some("deadbeef-01"));
@@ -210,8 +239,22 @@ mod tests {
     fn partitions_outside_the_disk_are_cut_or_left_out() {
         let mbr =
             parse(&sector(&[(0, 0x83, 8, 100), (0, 0x83, 500, 1), (0, 0x83, u32::MAX, u32::MAX)])).unwrap();
-        let found = partitions(&mbr, 50 * 512, |_, _| Ok(false)).unwrap();
+        let Partitions { found, beyond } = partitions(&mbr, 50 * 512, |_, _| Ok(false)).unwrap();
         assert_eq!(found.iter().map(|p| (p.number, p.size)).collect::<Vec<_>>(), [(1, 42 * 512)]);
+        let last = u64::from(u32::MAX) * 512;
+        let lost = |number, start| Beyond::Partition { number, start };
+        assert_eq!(beyond, [Beyond::Cut { number: 1, end: 108 * 512 }, lost(2, 500 * 512), lost(3, last)]);
+    }
+
+    #[test]
+    fn a_chain_of_logical_partitions_that_leaves_the_disk_is_told() {
+        let mbr = parse(&sector(&[(0, 0x05, 10, 5000)])).unwrap();
+        let Partitions { found, beyond } = partitions(&mbr, 50 * 512, |lba, out| {
+            *out = sector(&[(0, 0x83, 1, 20), (0, 0x05, 500, 100)]);
+            Ok(lba == 10)
+        })
+        .unwrap();
+        assert_eq!((found.len(), beyond), (1, vec![Beyond::Table { number: 6, start: 510 * 512 }]));
     }
 
     #[test]

@@ -44,6 +44,34 @@ pub fn identify(volume: &dyn Volume) -> Result<Option<FsFacts>> {
     Ok(None)
 }
 
+/// Bytes that what [`identify`] called `kind` needs, where it says so. A swap area is none: nothing is lost with it.
+///
+/// # Errors
+/// What the volume reports.
+pub fn needed_size(volume: &dyn Volume, kind: &str) -> Result<Option<u64>> {
+    match kind {
+        // Sectors and their size in the BIOS Parameter Block.
+        "ntfs" => {
+            let Some(sectors) = read_number(volume, 0x28, 8)? else { return Ok(None) };
+            Ok(read_number(volume, 0x0b, 2)?.and_then(|size| sectors.checked_mul(size)))
+        }
+        // `total_bytes` of `dev_item` in the superblock: this device's share.
+        "btrfs" => read_number(volume, 0x1_00d1, 8),
+        _ => Ok(None),
+    }
+}
+
+/// A little-endian number of `len` bytes, at most 8.
+fn read_number(volume: &dyn Volume, at: u64, len: usize) -> Result<Option<u64>> {
+    let mut bytes = [0; 8];
+    let Some(wanted) = bytes.get_mut(..len) else { return Ok(None) };
+    if at.saturating_add(len as u64) > volume.size() {
+        return Ok(None);
+    }
+    volume.read_exact_at(at, wanted)?;
+    Ok(Some(u64::from_le_bytes(bytes)))
+}
+
 fn matches_at(volume: &dyn Volume, at: u64, wanted: &[u8]) -> Result<bool> {
     if at.saturating_add(wanted.len() as u64) > volume.size() {
         return Ok(false);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use driver_core::{DiskFacts, PartitionRole, TableKind};
-use driver_partitions::{Window, identify, read_table};
+use driver_partitions::{Window, identify, needed_size, read_table};
 use format_core::{DenyAll, Disk, LayerContext, MemStorage, Overlay};
 use std::io::Write;
 use std::path::Path;
@@ -69,6 +69,73 @@ fn a_damaged_primary_gpt_falls_back_to_the_backup_and_says_so() {
     let (facts, obstacles) = table(bytes);
     assert_eq!(facts.table, TableKind::Mbr);
     assert!(obstacles[0].contains("cannot be used"), "{obstacles:?}");
+}
+
+/// The 24 MiB disk of `script` cut to `sectors`: what is lost, and what is told only.
+fn cut_to(script: &str, sectors: usize, fill: u8) -> (usize, Vec<String>, Vec<String>) {
+    cut(disk_with(script), sectors, fill)
+}
+
+fn cut(mut bytes: Vec<u8>, sectors: usize, fill: u8) -> (usize, Vec<String>, Vec<String>) {
+    bytes[MIB + 65536] = fill;
+    bytes.truncate(sectors * 512);
+    let (facts, obstacles) = table(bytes);
+    (facts.partitions.len(), facts.cut_off, obstacles)
+}
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_disk_that_was_cut_off_lacks_what_its_mbr_says() {
+    let disk = disk_with("label: dos\n2048,,83\n");
+    assert_eq!(cut(disk.clone(), 24 * 2048, 1), (1, vec![], vec![]));
+    let (count, cut_off, told) = cut(disk.clone(), 12 * 2048, 1);
+    assert_eq!((count, told.len()), (1, 0), "{told:?}");
+    assert!(cut_off[0].contains("partition 1 ends at 0x1800000, 0xc00000 bytes beyond"), "{cut_off:?}");
+    // The last cylinder is missing, or a few sectors.
+    for sectors in [24 * 2048 - 16064, 24 * 2048 - 1] {
+        let (count, cut_off, told) = cut(disk.clone(), sectors, 1);
+        assert!(count == 1 && cut_off.is_empty() && told[0].contains("rounded"), "{cut_off:?} {told:?}");
+    }
+    assert_eq!(cut(disk.clone(), 24 * 2048 - 16065, 1).1.len(), 1, "a whole cylinder");
+    // Nothing is in it.
+    let (_, cut_off, told) = cut(disk.clone(), 12 * 2048, 0);
+    assert!(cut_off.is_empty() && told[0].contains("zeros"), "{cut_off:?} {told:?}");
+    // What begins beyond the end, whatever it held; the container of logical partitions may end there.
+    let (count, cut_off, _) = cut_to("label: dos\n2048,4096,83\n6144,,5\n8192,4096,83\n", 12 * 2048, 1);
+    assert_eq!((count, cut_off.len()), (2, 0), "{cut_off:?}");
+    let logical = "label: dos\n2048,4096,83\n6144,,5\n8192,4096,83\n30720,,83\n";
+    let (count, cut_off, _) = cut_to(logical, 12 * 2048, 1);
+    assert_eq!((count, cut_off.len()), (2, 1), "{cut_off:?}");
+    assert!(cut_off[0].contains("table of logical partition 6"), "{cut_off:?}");
+    let two = "label: dos\n2048,4096,83\n30720,,83\n";
+    assert!(cut_to(two, 12 * 2048, 1).1[0].contains("partition 2 begins at 0xf00000"));
+}
+
+#[test]
+fn a_disk_that_was_cut_off_lacks_partitions_of_its_gpt() {
+    let (count, cut_off, told) = cut_to(GPT, 10 * 2048, 1);
+    assert_eq!((count, told.len(), cut_off.len()), (2, 0, 1), "{told:?}");
+    assert!(cut_off[0].contains("partition 3 is 0x3000 to 0x7fff"), "{cut_off:?}");
+}
+
+#[test]
+fn file_systems_say_how_much_room_they_need() {
+    for (package, program, args) in
+        [("ntfs-3g", "mkfs.ntfs", &["-q", "-F"][..]), ("btrfs-progs", "mkfs.btrfs", &["-q"])]
+    {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(128 << 20).unwrap();
+        let made = Command::new("timeout").args(["20", program]).args(args).arg(file.path()).output();
+        let made = made.unwrap_or_else(|_| panic!("{program} is in the package {package}"));
+        assert!(made.status.success(), "{made:?}");
+        let overlay = overlay(std::fs::read(file.path()).unwrap());
+        let (facts, _) = read_table(&overlay).unwrap();
+        let window = Window::of_partition(&overlay, &facts.partitions[0]).unwrap();
+        let kind = identify(&window).unwrap().unwrap().kind;
+        let needed = needed_size(&window, &kind).unwrap().unwrap();
+        assert!((128 << 20) - 4096 <= needed && needed <= 128 << 20, "{kind}: {needed}");
+    }
 }
 
 /// A GPT whose partitions 3 and 1 are in the MBR, too, and the file.

@@ -103,6 +103,13 @@ impl Overlay {
         ranges
     }
 
+    /// Bytes of changed blocks that are in memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        changes.in_memory as u64 * BLOCK as u64
+    }
+
     fn base_block(&self, block: u64) -> Result<Box<[u8; BLOCK]>> {
         let mut content = Box::new([0; BLOCK]);
         let start = block * BLOCK as u64;
@@ -293,6 +300,7 @@ mod tests {
         assert_eq!(bytes[8..16], (size / BLOCK as u64 - 1).to_le_bytes());
         assert_eq!(bytes[BLOCK - 4..], [9; 4]);
         assert_eq!(overlay.changed_ranges(), [(0, size)]);
+        assert_eq!(overlay.memory_bytes(), 64 << 20, "the rest is in the file");
         assert!(overlay.write_all_at(size - 1, &[0; 2]).is_err());
     }
 }

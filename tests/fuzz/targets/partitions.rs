@@ -1,7 +1,7 @@
 //! Partition tables: what is reported lies on the disk, and does not change when read again.
 #![no_main]
 
-use driver_partitions::{Window, identify, read_table};
+use driver_partitions::{Window, identify, needed_size, read_table};
 use fuzz::{Bases, Patched, overlay_of};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -28,6 +28,9 @@ fuzz_target!(|input: &[u8]| {
     for partition in &facts.partitions {
         let window = Window::of_partition(&overlay, partition).expect("what is reported lies on the disk");
         let _ = identify(&window);
+        for kind in ["ntfs", "btrfs"] {
+            let _ = needed_size(&window, kind);
+        }
     }
     let again = read_table(&overlay).expect("it was read before");
     assert_eq!(format!("{again:?}"), format!("{:?}", (facts, obstacles)));

@@ -2,7 +2,7 @@
 
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
-use convert_migrate::{ChainFile, Readiness, inspect_disks, readiness};
+use convert_migrate::{COPY_AGAIN, ChainFile, Readiness, inspect_disks, readiness};
 use driver_core::{DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
 use format_core::units::format_size;
 use format_core::{Error, OpenedImage, Overlay, Result, Warning, open_image};
@@ -93,8 +93,15 @@ fn human(o: &Outcome) -> String {
             text.push_str(&kernel_lines(kernel));
         }
     }
-    for (title, lines) in [("Replayed in memory", &o.replays), ("Could not be looked at", &o.guest.obstacles)]
-    {
+    let mut cut_off: Vec<String> = o.guest.cut_off().collect();
+    if !cut_off.is_empty() {
+        cut_off.push(format!("next: {COPY_AGAIN}"));
+    }
+    for (title, lines) in [
+        ("Cut off", &cut_off),
+        ("Replayed in memory", &o.replays),
+        ("Could not be looked at", &o.guest.obstacles),
+    ] {
         if !lines.is_empty() {
             text.push_str(&format!("\n{title}\n"));
             lines.iter().for_each(|line| text.push_str(&format!("  {}\n", safe(line))));

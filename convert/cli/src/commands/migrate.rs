@@ -35,6 +35,7 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
             },
             rebuild_initramfs: args.rebuild_initramfs,
         },
+        max_memory: args.speed.max_memory,
         dry_run: args.dry_run,
         replace: args.force,
     };
@@ -165,13 +166,25 @@ fn fixup_lines(report: &MigrateReport) -> String {
             text.push_str(&format!("      next: {}\n", safe(step)));
         }
         for edit in edits.by_ref().take(fixup.edits) {
-            text.push_str(&format!("      {} {}: {}\n", edit.verb(), safe(&edit.path), safe(&edit.reason)));
-            let detail = edit.describe();
-            let lines = detail.lines().filter(|line| {
+            text.push_str(&format!("      {} {}: {}\n", edit.action, safe(&edit.path), safe(&edit.reason)));
+            let lines = edit.detail.lines().filter(|line| {
                 !line.starts_with("@@") && !line.starts_with("---") && !line.starts_with("+++")
             });
-            lines.take(12).for_each(|line| text.push_str(&format!("          {line}\n")));
+            text.push_str(&detail_lines(&lines.collect::<Vec<_>>()));
         }
+    }
+    text
+}
+
+/// An edit's lines: all of a small one, and how many more a large one has.
+fn detail_lines(lines: &[&str]) -> String {
+    const MOST: usize = 40;
+    let mut text: String = lines.iter().take(MOST).map(|line| format!("          {line}\n")).collect();
+    if let Some(more) = lines.len().checked_sub(MOST).filter(|more| *more > 0) {
+        text.push_str(&format!(
+            "          … {}; --output json has them\n",
+            counted(more as u64, "more line")
+        ));
     }
     text
 }
@@ -209,4 +222,23 @@ fn disk_lines(disk: &convert_migrate::DiskReport) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_shown_of_an_edit_is_counted() {
+        let lines: Vec<String> = (0..43).map(|number| format!("+{number}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let shown = |count: usize| detail_lines(lines.get(..count).unwrap_or_default());
+        assert_eq!(shown(40).lines().count(), 40);
+        assert!(
+            shown(41).ends_with("+39\n          … 1 more line; --output json has them\n"),
+            "{}",
+            shown(41)
+        );
+        assert!(shown(43).ends_with("… 3 more lines; --output json has them\n"));
+    }
 }

@@ -16,6 +16,10 @@ use crate::{
 const PVSCSI_DISKS: usize = 7;
 /// Disks on the two channels of the IDE controller.
 const IDE_DISKS: usize = 4;
+/// CPUs whose interrupts need no remapping: more have APIC ids beyond eight bits.
+const PLAIN_CPUS: u32 = 255;
+/// CPUs of the board q35 before QEMU 8.1.
+const OLDER_CPUS: u32 = 288;
 /// libvirt makes a folder and a file of the name.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -64,6 +68,10 @@ pub fn definition(
         text.push_str(&nic_element(options, index, nic, &mut warnings)?);
     }
     text.push_str(&tpm_element(machine, &mut warnings));
+    if remaps_interrupts(machine, options) {
+        text.push_str(IOMMU);
+    }
+    warn_of_cpus(machine, options, &mut warnings);
     text.push_str(CONSOLES);
     text.push_str("  </devices>\n</domain>\n");
     Ok(Definition { text, file_name: definition_file(machine, ".xml"), machine_name, warnings })
@@ -94,6 +102,13 @@ const CONSOLES: &str = "    \
     </rng>
 ";
 
+/// With interrupt remapping, and APIC ids of 32 bits.
+const IOMMU: &str = "    \
+<iommu model='intel'>
+      <driver intremap='on' eim='on'/>
+    </iommu>
+";
+
 fn check_limits(machine: &Machine, options: &DefinitionOptions) -> Result<(), MachineError> {
     match options.disk_bus {
         DiskBus::VirtioBlk | DiskBus::VirtioScsi | DiskBus::Sata | DiskBus::Pvscsi => {}
@@ -118,6 +133,16 @@ fn check_limits(machine: &Machine, options: &DefinitionOptions) -> Result<(), Ma
     if options.nic_model == NicModel::Netfront {
         return Err(unsupported("kvm has no xen network adapters"));
     }
+    if machine.cpu.count > PLAIN_CPUS
+        && machine.architecture != Architecture::Arm64
+        && !remaps_interrupts(machine, options)
+    {
+        return Err(unsupported(format!(
+            "{} CPUs, at most {PLAIN_CPUS} are possible on ide and with 32 bits; choose another disk bus, or give fewer \
+             CPUs in a description of the machine",
+            machine.cpu.count
+        )));
+    }
     if machine.architecture == Architecture::Arm64 {
         if options.firmware == FirmwareKind::Bios {
             return Err(unsupported("arm64 machines start by uefi only"));
@@ -130,6 +155,30 @@ fn check_limits(machine: &Machine, options: &DefinitionOptions) -> Result<(), Ma
         return Err(unsupported("secure boot is possible with x86-64 only"));
     }
     Ok(())
+}
+
+/// Whether the machine gets an IOMMU that remaps interrupts, without which libvirt refuses more CPUs (libvirt,
+/// `qemuValidateDomainDefVcpus`). Only the board q35 can have one.
+fn remaps_interrupts(machine: &Machine, options: &DefinitionOptions) -> bool {
+    machine.cpu.count > PLAIN_CPUS
+        && machine.architecture == Architecture::X86_64
+        && options.disk_bus != DiskBus::Ide
+}
+
+fn warn_of_cpus(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<Warning>) {
+    if !remaps_interrupts(machine, options) {
+        return;
+    }
+    let count = machine.cpu.count;
+    let older = if count > OLDER_CPUS {
+        format!("; QEMU before 8.1 takes {OLDER_CPUS} at most")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "{count} CPUs need interrupt remapping: the machine gets an Intel IOMMU, and the guest's kernel must know x2APIC{older}"
+    );
+    warnings.push(Warning::new("libvirt-many-cpus", message));
 }
 
 /// libvirt refuses a slash in a name, and a name that is too long for the files it makes of it.
@@ -181,6 +230,10 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> Result<St
     line("  </os>\n  <features>\n    <acpi/>\n    <apic/>".into());
     if options.secure_boot {
         line("    <smm state='on'/>".into());
+    }
+    if remaps_interrupts(machine, options) {
+        // The IOMMU cannot remap what the kernel's own IOAPIC delivers.
+        line("    <ioapic driver='qemu'/>".into());
     }
     line("  </features>".into());
     let mode = if machine.architecture == Architecture::Arm64 { "host-passthrough" } else { "host-model" };

@@ -217,3 +217,39 @@ fn a_guest_cannot_name_files_outside_the_output_folder() {
         }
     }
 }
+
+#[test]
+fn a_disk_that_is_cut_off_is_not_migrated_as_if_it_were_whole() {
+    let bench = Bench::new();
+    guest::build(&bench, "server.raw", &guest::HYPERV_MODULES, |_| {});
+    bench.bash("truncate -s 40M data.raw && echo 2048,,83 | sfdisk -q -X dos data.raw").ends(0);
+    bench.bash("mkfs.ext4 -q -F -E offset=1048576 data.raw 39M && cp data.raw cut.raw && truncate -s 25M cut.raw").ends(0);
+    // The file system's end alone, by less than a cylinder.
+    bench.bash("cp data.raw short.raw && truncate -s 38M short.raw").ends(0);
+    bench.bash("cp server.raw boot.raw && truncate -s 12M boot.raw").ends(0);
+    let migrate = |images: &[&str], code| {
+        let args = ["--output", "json", "migrate", "--to", "hyperv", "--out", "vm", "--dry-run"];
+        bench.rehome(&[&args[..], images].concat()).ends(code).json()
+    };
+    migrate(&["server.raw", "data.raw"], 0);
+    for (images, disk) in [
+        (&["server.raw", "cut.raw"][..], "disk 1"),
+        (&["server.raw", "short.raw"], "disk 1"),
+        (&["boot.raw", "data.raw"], "disk 0"),
+    ] {
+        let report = migrate(images, 78);
+        assert_eq!(report["outcome"], "blocked");
+        let step = report["next_step"].as_str().unwrap();
+        assert!(step.starts_with("the image is cut off: copy it again"), "{step}");
+        let obstacles: Vec<_> =
+            report["obstacles"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
+        let told = obstacles.iter().any(|o| o.starts_with(disk) && o.contains("does not fit its volume"));
+        assert!(told, "{obstacles:?}");
+        let run = bench.rehome(&[&["inspect"], images].concat()).ends(0);
+        assert!(run.stdout.contains("\nCut off\n") && run.stdout.contains("copy it again"), "{run:?}");
+    }
+    // Nothing says how the machine starts any more.
+    bench.bash("head -c 1M /dev/zero | dd of=boot.raw conv=notrunc bs=440 count=1 status=none").ends(0);
+    let run = bench.rehome(&["migrate", "boot.raw", "--to", "kvm", "--out", "vm", "--dry-run"]).ends(78);
+    assert!(run.stderr.contains("copy it again"), "{run:?}");
+}
