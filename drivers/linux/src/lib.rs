@@ -13,6 +13,7 @@
 
 mod boot_menu;
 mod config_file;
+mod content_name;
 mod device_lists;
 mod disk_links;
 mod fixups;
@@ -24,6 +25,7 @@ mod kernel_config;
 mod kernel_image;
 mod kernels;
 mod loader_files;
+mod lost_name;
 mod lvm_conf;
 mod mdadm_conf;
 mod module_source;

@@ -90,7 +90,7 @@ fn with_nofail(line: &str, entry: &FstabEntry) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::{DiskFacts, FsFacts, PartitionFacts};
+    use driver_core::{DiskFacts, FsFacts, MountFacts, PartitionFacts};
 
     fn guest() -> Guest {
         let fs = |kind: &str, uuid: &str| FsFacts {
@@ -101,7 +101,14 @@ mod tests {
         let partition =
             |number, fs| PartitionFacts { number, file_system: Some(fs), ..PartitionFacts::default() };
         let partitions = vec![partition(1, fs("ext4", "r")), partition(2, fs("swap", "s"))];
-        Guest { disks: vec![DiskFacts { partitions, ..DiskFacts::default() }], ..Guest::default() }
+        let root = MountFacts {
+            point: "/".into(),
+            device: String::new(),
+            place: (0, 1).into(),
+            kind: "ext4".into(),
+        };
+        let disks = vec![DiskFacts { partitions, ..DiskFacts::default() }];
+        Guest { disks, mounts: vec![root], ..Guest::default() }
     }
 
     fn edited(line: &str) -> String {
@@ -119,8 +126,18 @@ mod tests {
             ("/dev/xvda1\t/\text4  rw,discard 0 1 # a", "UUID=r\t/\text4  rw,discard 0 1 # a"),
             ("/dev/nvme0n1p2 none swap sw 0 0", "UUID=s none swap sw 0 0"),
             ("UUID=r / ext4 defaults 0 1", "kept"),
-            ("LABEL=data /data ext4 defaults 0 1", "kept"),
-            ("/dev/mapper/vg-x /data ext4 defaults", "kept"),
+            ("LABEL=data /data ext4 defaults 0 1", "LABEL=data /data ext4 defaults,nofail 0 1"),
+            ("LABEL=data /data auto defaults 0 1", "LABEL=data /data auto defaults,nofail 0 1"),
+            ("PARTLABEL=data /data ext4", "PARTLABEL=data /data ext4 defaults,nofail"),
+            ("/dev/mapper/vg-x /data ext4 defaults", "/dev/mapper/vg-x /data ext4 defaults,nofail"),
+            ("/dev/md127 /data ext4 rw", "/dev/md127 /data ext4 rw,nofail"),
+            ("LABEL=root / ext4 defaults 0 1", "kept"),
+            ("LABEL=var /var ext4 defaults 0 1", "kept and refused"),
+            ("/dev/vg/var /var ext4 defaults 0 1", "kept and refused"),
+            (
+                "/dev/disk/azure/scsi1/lun0-part1 /mnt auto rw",
+                "/dev/disk/azure/scsi1/lun0-part1 /mnt auto rw,nofail",
+            ),
             ("/dev/xvdb /mnt auto defaults 0 2", "/dev/xvdb /mnt auto defaults,nofail 0 2"),
             ("/dev/xvdb /mnt auto", "/dev/xvdb /mnt auto defaults,nofail"),
             ("/dev/xvdb /mnt auto noatime,nofail 0 2", "kept"),

@@ -7,7 +7,7 @@
 
 use crate::config_file::{Line, edit_lines, exists, list, read};
 use crate::fixups::kdump::as_path;
-use crate::ini::{Item, item};
+use crate::ini::{Item, item, pairs};
 use crate::stable_name::{Name, stable_name};
 use driver_core::{Applies, Context, Draft, Fixup, Guest};
 use format_core::{Error, Result};
@@ -39,7 +39,9 @@ impl Fixup for MountUnits {
         for path in list(draft, FOLDER, ".mount")? {
             let Some(content) = read(draft, &path)? else { continue };
             let mut lost = None;
-            let new = edit_lines(&content, |line| edit(context.guest, line, &mut lost));
+            let text = String::from_utf8_lossy(&content).into_owned();
+            let kind = pairs(&text).find(|(_, key, _)| *key == "Type").map(|(.., value)| value);
+            let new = edit_lines(&content, |line| edit(context.guest, line, kind, &mut lost));
             if let Some(why) = lost {
                 let name = path.rsplit('/').next().unwrap_or_default();
                 if exists(draft, &format!("{FOLDER}/local-fs.target.requires/{name}"))? {
@@ -63,9 +65,9 @@ pub(super) fn device_of(line: &str) -> Option<&str> {
     }
 }
 
-fn edit(guest: &Guest, line: &str, lost: &mut Option<String>) -> Line {
+fn edit(guest: &Guest, line: &str, kind: Option<&str>, lost: &mut Option<String>) -> Line {
     let Some(device) = device_of(line) else { return Line::Keep };
-    match stable_name(guest, device, None) {
+    match stable_name(guest, device, kind) {
         Name::New(name) => match (line.split_once('='), as_path(&name)) {
             (Some((key, _)), Some(path)) => Line::Replace(format!("{key}={path}")),
             _ => Line::Keep,
