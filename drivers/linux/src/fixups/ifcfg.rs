@@ -10,6 +10,7 @@ use crate::moved_files::{self, Move};
 use crate::net_rules::hold;
 use crate::nic_names::{is_wired, plain_mtu, replace_words};
 use crate::nic_plan::{Change, Nic, Pin, assign};
+use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
@@ -41,32 +42,39 @@ impl Fixup for Ifcfg {
         let changes = assign("the guest", nics, context, draft)?;
         let renames: Vec<(String, String)> =
             changes.iter().filter_map(Change::rename).map(|(old, new)| (old.into(), new.into())).collect();
+        let reason = format!("the network interfaces of {}", context.target.name);
         let mut moves = Vec::new();
         for path in &files {
             let Some(content) = read(draft, path)? else { continue };
             let text = String::from_utf8_lossy(&content);
             let key = nic_of(path, &text).map(|nic| nic.key);
             let change = changes.iter().find(|change| Some(&change.nic.key) == key.as_ref());
-            let new = edit_lines(&content, |line| edit(line, change, &renames, context));
+            let mut set = SetAddresses::new(&context.wishes.network.adapters, &changes);
+            let new = edit_lines(&content, |line| match item(line) {
+                Item::Pair("MACADDR", value) => set.line(line, value).unwrap_or(Line::Keep),
+                _ => edit(line, change, &renames, context),
+            });
+            set.note(path, draft);
             let to = new_path(path, value(&text, "DEVICE"), change, &renames);
-            moves.push(Move { from: path.clone(), to, content: new });
+            moves.push(Move { from: path.clone(), to, content: new, reason: set.reason(&reason) });
         }
-        moves.extend(routes(draft, &renames)?);
+        moves.extend(routes(draft, &renames, &reason)?);
         moved_files::check(draft, &moves)?;
-        moved_files::plan(draft, moves, &format!("the network interfaces of {}", context.target.name))?;
+        moved_files::plan(draft, moves)?;
         hold(draft, context, &changes)
     }
 }
 
 /// Static routes and rules of the renamed interfaces, and the files that name them besides.
-fn routes(draft: &Draft<'_>, renames: &[(String, String)]) -> Result<Vec<Move>> {
+fn routes(draft: &Draft<'_>, renames: &[(String, String)], reason: &str) -> Result<Vec<Move>> {
     let mut moves = Vec::new();
     for (old, new) in renames {
         for kind in ["route", "route6", "rule", "rule6"] {
             let from = format!("{IFCFG}/{kind}-{old}");
             let Some(content) = read(draft, &from)? else { continue };
             let content = edit_lines(&content, |line| Line::Replace(replace_words(line, renames)));
-            moves.push(Move { from, to: format!("{IFCFG}/{kind}-{new}"), content });
+            let to = format!("{IFCFG}/{kind}-{new}");
+            moves.push(Move { from, to, content, reason: reason.into() });
         }
     }
     for (path, edit) in
@@ -74,7 +82,7 @@ fn routes(draft: &Draft<'_>, renames: &[(String, String)]) -> Result<Vec<Move>> 
     {
         let Some(content) = read(draft, path)?.filter(|_| !renames.is_empty()) else { continue };
         let content = edit_lines(&content, |line| edit(line, renames));
-        moves.push(Move { from: path.into(), to: path.into(), content });
+        moves.push(Move { from: path.into(), to: path.into(), content, reason: reason.into() });
     }
     Ok(moves)
 }

@@ -7,11 +7,12 @@
 //! address is known; where it is not, it would take the new name away again if the address was kept after all, so its
 //! `Name=` is commented out. (The file stays: some file systems are edited in place only.)
 
-use crate::config_file::{Line, edit_lines, list, read, read_small};
+use crate::config_file::{Line, edit_lines, folders, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
 use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, usual_mtu};
 use crate::nic_plan::{Change, Nic, Pin, assign};
+use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
@@ -102,10 +103,45 @@ impl Fixup for Networkd {
             let reason = "the configuration for the source's drivers serves the target's too";
             draft.write(&format!("{OWN}/{name}.d/90-rehome.conf"), content, reason)?;
         }
+        set_addresses(context, draft, &changes, &reason)?;
         let is_held =
             |change: &Change| link_changes.iter().any(|link| holds(link) && link.name == change.name);
         hold(draft, context, changes.iter().chain(&link_changes).filter(|change| !is_held(change)))
     }
+}
+
+/// Plans what becomes of the addresses that files and their drop-ins set.
+fn set_addresses(
+    context: &Context<'_>,
+    draft: &mut Draft<'_>,
+    changes: &[Change],
+    reason: &str,
+) -> Result<()> {
+    let mut files = Vec::new();
+    for kind in [".network", ".link", ".netdev"] {
+        files.extend(list(draft, OWN, kind)?);
+        for folder in folders(draft, OWN)?.iter().filter(|folder| folder.ends_with(&format!("{kind}.d"))) {
+            files.extend(list(draft, folder, ".conf")?);
+        }
+    }
+    for path in files {
+        let Some(content) = read(draft, &path)? else { continue };
+        let mut set = SetAddresses::new(&context.wishes.network.adapters, changes);
+        let mut section = String::new();
+        let new = edit_lines(&content, |line| match item(line) {
+            Item::Section(name) => {
+                section = name.to_owned();
+                Line::Keep
+            }
+            Item::Pair("MACAddress", value) if matches!(section.as_str(), "Link" | "NetDev") => {
+                set.line(line, value).unwrap_or(Line::Keep)
+            }
+            _ => Line::Keep,
+        });
+        set.note(&path, draft);
+        draft.write(&path, new, &set.reason(reason))?;
+    }
+    Ok(())
 }
 
 /// The .link file goes on to give its name.
