@@ -117,7 +117,10 @@ fn edit(line: &str, change: Option<&Change>, renames: &[(String, String)], conte
             Some((_, new)) => Line::Replace(format!("interface-name={new}")),
             None => kept(),
         },
-        ("interface-name" | "parent", None) if !renames.is_empty() => {
+        // `primary` and `active_slave` of a bond, `config` of a team.
+        ("interface-name" | "parent" | "primary" | "active_slave" | "config", None)
+            if !renames.is_empty() =>
+        {
             let new = replace_words(value, renames);
             if new == value { kept() } else { Line::Replace(format!("{key}={new}")) }
         }

@@ -10,7 +10,7 @@
 use crate::config_file::{Line, edit_lines, folders, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
-use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, usual_mtu};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, replace_words, usual_mtu};
 use crate::nic_plan::{Change, Nic, Pin, assign};
 use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
@@ -70,6 +70,8 @@ impl Fixup for Networkd {
         let changes = assign(OWN, named, context, draft)?;
         let link_changes = assign(OWN, nics(&links), context, draft)?;
         let reason = format!("the network interfaces of {}", context.target.name);
+        let renames: Vec<(String, String)> =
+            changes.iter().filter_map(Change::rename).map(|(old, new)| (old.into(), new.into())).collect();
         for path in list(draft, OWN, ".network")? {
             let Some(content) = read(draft, &path)? else { continue };
             let key = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| &nic.key);
@@ -79,7 +81,7 @@ impl Fixup for Networkd {
                 Some(change) => any_driver(&select(&content, change), context),
                 None => content,
             };
-            let new = edit_lines(&new, |line| plain_mtu(line, context).map_or(Line::Keep, Line::Replace));
+            let new = edit_lines(&new, |line| other_interface(line, &renames, context));
             draft.write(&path, new, &reason)?;
         }
         for (path, nic) in &links {
@@ -142,6 +144,16 @@ fn set_addresses(
         draft.write(&path, new, &set.reason(reason))?;
     }
     Ok(())
+}
+
+/// What names interfaces besides `[Match]` (systemd.network(5)).
+fn other_interface(line: &str, renames: &[(String, String)], context: &Context<'_>) -> Line {
+    match item(line) {
+        Item::Pair("BindCarrier" | "IncomingInterface" | "OutgoingInterface", _) => {
+            Line::Replace(replace_words(line, renames))
+        }
+        _ => plain_mtu(line, context).map_or(Line::Keep, Line::Replace),
+    }
 }
 
 /// The .link file goes on to give its name.

@@ -69,10 +69,11 @@ fn edit(line: &str, renames: &[(String, String)], set: &mut SetAddresses<'_>, co
     }
 }
 
-/// The interface of `ifcfg-NAME` and `ifroute-NAME`.
+/// The interface of `ifcfg-NAME`, `ifroute-NAME` and their like.
 pub(super) fn interface_of(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
-    let interface = name.strip_prefix("ifcfg-").or_else(|| name.strip_prefix("ifroute-"))?;
+    let interface =
+        ["ifcfg-", "ifroute-", "ifrule-", "ifsysctl-"].iter().find_map(|start| name.strip_prefix(start))?;
     let backup = ["~", ".bak", ".orig", ".rpmnew", ".rpmsave"].iter().any(|end| interface.ends_with(end));
     (!interface.is_empty() && interface != "lo" && !backup).then_some(interface)
 }
