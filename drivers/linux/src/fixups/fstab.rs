@@ -8,7 +8,9 @@
 //! (systemd.unit(5), `RequiresMountsFor=`). Ubuntu's mountall waits for a person unless the line has `nobootwait`.
 
 use crate::config_file::{Line, edit_lines, exists, read};
+use crate::device_lists;
 use crate::fstab::{FstabEntry, fields, parse_line, read_fstab, with_field};
+use crate::kernel_cmdline::Rules;
 use crate::stable_name::{Name, stable_name, stable_name_of_mount};
 use driver_core::{Applies, Context, Draft, Fixup, Guest};
 use format_core::{Error, Result};
@@ -68,10 +70,20 @@ struct Notes {
 }
 
 fn name(guest: &Guest, entry: &FstabEntry) -> Name {
-    match entry.point.as_str() {
-        "/" => stable_name_of_mount(guest, &entry.device, "/"),
-        _ => stable_name(guest, &entry.device, Some(&entry.kind)),
+    match (entry.point.as_str(), with_journal(guest, &entry.options.join(","))) {
+        ("/", _) => stable_name_of_mount(guest, &entry.device, "/"),
+        (_, Err(why)) => Name::Lost(why),
+        (_, Ok(_)) => stable_name(guest, &entry.device, Some(&entry.kind)),
     }
+}
+
+/// The options with another name of a journal's device (`logdev=` of xfs(5), `journal_path=` of ext4(5)).
+///
+/// # Errors
+/// Which is on none of the disks.
+fn with_journal(guest: &Guest, options: &str) -> std::result::Result<String, String> {
+    let rules = Rules { guest, consoles: &[], own_kernel: true, has_initramfs: true, add_screen: false };
+    device_lists::renamed("rootflags", options, &rules)
 }
 
 /// The mount points that stay empty, with what is mounted below them.
@@ -132,7 +144,11 @@ fn edit(guest: &Guest, line: &str, notes: &mut Notes) -> Line {
             without_waiting(line, &entry, &why, notes)
         }
     };
-    edited.map_or(Line::Keep, Line::Replace)
+    let now = edited.as_deref().unwrap_or(line);
+    let options = fields(now).nth(3).and_then(|place| now.get(place));
+    let renamed = options.and_then(|options| with_journal(guest, options).ok().filter(|new| new != options));
+    let renamed = renamed.and_then(|options| with_field(now, 3, &options));
+    renamed.or(edited).map_or(Line::Keep, Line::Replace)
 }
 
 /// The line with the options that let the boot go on without it; `None` where it has them, or the system cannot do without.
@@ -174,8 +190,12 @@ mod tests {
             uuid: Some(uuid.into()),
             ..FsFacts::default()
         };
-        let partition =
-            |number, fs| PartitionFacts { number, file_system: Some(fs), ..PartitionFacts::default() };
+        let partition = |number, fs| PartitionFacts {
+            number,
+            part_uuid: Some(format!("p-{number}")),
+            file_system: Some(fs),
+            ..PartitionFacts::default()
+        };
         let partitions = vec![partition(1, fs("ext4", "r")), partition(2, fs("swap", "s"))];
         let root = MountFacts {
             point: "/".into(),
@@ -208,6 +228,12 @@ mod tests {
             ("/dev/mapper/vg-x /data ext4 defaults", "/dev/mapper/vg-x /data ext4 defaults,nofail"),
             ("/dev/md127 /data ext4 rw", "/dev/md127 /data ext4 rw,nofail"),
             ("LABEL=root / ext4 defaults 0 1", "kept"),
+            (
+                "UUID=r /data xfs rw,logdev=/dev/sda2,noatime 0 0",
+                "UUID=r /data xfs rw,logdev=/dev/disk/by-partuuid/p-2,noatime 0 0",
+            ),
+            ("UUID=r /data xfs logdev=/dev/sdq2", "UUID=r /data xfs logdev=/dev/sdq2,nofail"),
+            ("UUID=r /data xfs logdev=/dev/vg/log,nofail", "kept"),
             ("LABEL=var /var ext4 defaults 0 1", "kept and refused"),
             ("/dev/vg/var /var ext4 defaults 0 1", "kept and refused"),
             (
