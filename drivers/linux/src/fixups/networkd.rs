@@ -127,6 +127,10 @@ fn set_addresses(
         }
     }
     for path in files {
+        // What is too large to be configuration is passed over.
+        if !read_small(draft, &path)?.contains("MACAddress") {
+            continue;
+        }
         let Some(content) = read(draft, &path)? else { continue };
         let mut set = SetAddresses::new(&context.wishes.network.adapters, changes);
         let mut section = String::new();
