@@ -54,11 +54,14 @@ pub fn parse_kernel_name(name: &str) -> Option<KernelName> {
     None
 }
 
+/// Folders of links that udev makes by hardware.
+const HARDWARE_LINKS: [&str; 3] = ["/dev/disk/by-id/", "/dev/disk/by-path/", "/dev/disk/azure/"];
+
 /// Takes `/dev/disk/by-id/ata-X-part2` apart: the link of the disk, and the partition's number, 0 for the disk. `None` for other
 /// names.
 #[must_use]
 pub fn parse_hardware_link(path: &str) -> Option<(&str, u32)> {
-    ["/dev/disk/by-id/", "/dev/disk/by-path/"].iter().find(|folder| path.starts_with(**folder))?;
+    HARDWARE_LINKS.iter().find(|folder| path.starts_with(**folder))?;
     match path.rsplit_once("-part").map(|(disk, number)| (disk, whole_number(number))) {
         Some((disk, Some(number))) => Some((disk, nonzero(number)?)),
         _ => Some((path, 0)),

@@ -21,6 +21,9 @@ pub struct Guest {
     pub source: SourceFacts,
     /// Where the file systems are mounted, root first.
     pub mounts: Vec<MountFacts>,
+    /// The devices that the guest's crypttab makes of others.
+    #[serde(skip)]
+    pub mappings: Vec<MappingFacts>,
     /// The installed Linux kernels, the one that boots by default first.
     pub kernels: Vec<KernelFacts>,
     /// What could not be looked at, and why.
@@ -196,6 +199,15 @@ pub struct MountFacts {
     pub place: VolumeId,
     /// File system kind.
     pub kind: String,
+}
+
+/// A device that is made of another one when the guest starts: a line of crypttab.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MappingFacts {
+    /// Its name in /dev/mapper.
+    pub name: String,
+    /// How the guest calls the device that it is made of.
+    pub device: String,
 }
 
 /// One installed kernel.

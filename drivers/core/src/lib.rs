@@ -35,8 +35,8 @@ pub use edit::{Action, Edit, printable};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
 pub use group::{GroupFacts, GroupKind, GroupPart, VolumeFacts, VolumeId};
 pub use guest::{
-    BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, HybridEntry, KernelFacts, MountFacts,
-    OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
+    BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, HybridEntry, KernelFacts, MappingFacts,
+    MountFacts, OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
 };
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;

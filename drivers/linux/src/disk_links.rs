@@ -33,6 +33,12 @@ pub fn learn_disk_links(
         let boot = ["/boot", "/boot/efi"].into_iter().filter_map(link_of);
         found.extend(boot.map(|(link, _)| (0, link.to_owned())));
     }
+    // Azure's agent and udev rules call the disk of the system so.
+    if let VolumeId::Partition { disk, .. } = root {
+        let links = fstab.iter().filter_map(|entry| parse_hardware_link(&entry.device)).map(|(link, _)| link);
+        let own = links.filter(|link| matches!(*link, "/dev/disk/azure/root" | "/dev/disk/azure/os"));
+        found.extend(own.map(|link| (disk, link.to_owned())));
+    }
     for (disk, link) in found {
         add(guest, disk, link);
     }
@@ -128,6 +134,15 @@ mod tests {
             None,
             "the root is another partition"
         );
+    }
+
+    #[test]
+    fn azure_names_the_disk_of_the_system() {
+        let fstab = "UUID=1 / ext4 defaults 1 1\n/dev/disk/azure/root-part1 /boot ext4 defaults 0 2\n\
+                     /dev/disk/azure/scsi1/lun0-part1 /data ext4 defaults 0 2\n";
+        let guest = learned(2, (1, 2).into(), fstab, "");
+        assert_eq!(guest.resolve_device("/dev/disk/azure/root-part1"), Some((1, 1).into()));
+        assert_eq!(guest.resolve_device("/dev/disk/azure/scsi1/lun0-part1"), None);
     }
 
     #[test]

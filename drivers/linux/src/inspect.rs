@@ -1,12 +1,13 @@
 //! Looks at a Linux guest: facts only.
 
+use crate::fstab::fields;
 use crate::kernels;
 use crate::loader_files;
 use crate::os_release::{
     OsRelease, elf_machine, parse_lsb_release, parse_os_release, parse_release_line, parse_version_file,
 };
 use crate::source_platform;
-use driver_core::{FileKind, Guest, GuestTree, OsFacts, TEXT_LIMIT};
+use driver_core::{FileKind, Guest, GuestTree, MappingFacts, OsFacts, TEXT_LIMIT};
 use format_core::{ErrorKind, Result};
 
 /// A shell is far smaller.
@@ -24,6 +25,7 @@ pub fn inspect(tree: &GuestTree, facts: &mut Guest, interesting_modules: &[&str]
     facts.os = Some(os);
     // By BIOS systemd-boot starts nothing.
     let by_systemd = facts.boot.bios.is_none() && loader_files::is_systemd_boot(tree)?;
+    facts.mappings = text(tree, "/etc/crypttab")?.unwrap_or_default().lines().filter_map(mapping).collect();
     if facts.boot.loader.is_none() {
         facts.boot.loader = boot_loader(tree, by_systemd, &mut facts.obstacles)?;
     }
@@ -54,6 +56,12 @@ pub(crate) fn kind_of(tree: &GuestTree, path: &str) -> Result<Option<FileKind>> 
         Err(e) if e.kind() == ErrorKind::Usage => Ok(None),
         Err(e) => Err(e.context(format!("look at {path}"))),
     }
+}
+
+/// A line of crypttab(5).
+fn mapping(line: &str) -> Option<MappingFacts> {
+    let mut fields = fields(line).filter_map(|place| line.get(place));
+    Some(MappingFacts { name: fields.next()?.to_owned(), device: fields.next()?.to_owned() })
 }
 
 fn operating_system(tree: &GuestTree) -> Result<Option<OsFacts>> {

@@ -9,6 +9,8 @@ pub(crate) struct Move {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) content: Vec<u8>,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// Refuses when a file would take the place of one that stays. Plans nothing.
@@ -28,11 +30,11 @@ pub(crate) fn check(draft: &Draft<'_>, moves: &[Move]) -> Result<()> {
 }
 
 /// Plans the moves; call [`check`] for all of them before.
-pub(crate) fn plan(draft: &mut Draft<'_>, moves: Vec<Move>, reason: &str) -> Result<()> {
+pub(crate) fn plan(draft: &mut Draft<'_>, moves: Vec<Move>) -> Result<()> {
     for one in moves.iter().filter(|one| one.from != one.to) {
         if read(draft, &one.from)?.is_some() {
-            draft.remove(&one.from, reason)?;
+            draft.remove(&one.from, &one.reason)?;
         }
     }
-    moves.into_iter().try_for_each(|one| draft.write(&one.to, one.content, reason))
+    moves.into_iter().try_for_each(|one| draft.write(&one.to, one.content, &one.reason))
 }

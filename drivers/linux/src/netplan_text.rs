@@ -116,14 +116,14 @@ fn property(ethernet: &mut Ethernet, number: usize, text: &str, at_body: bool) -
 }
 
 /// `key` of `key: value`, without quotes; `None` for list items and everything else.
-fn key(text: &str) -> Option<&str> {
+pub(crate) fn key(text: &str) -> Option<&str> {
     let (key, rest) = text.split_once(':')?;
     let plain = !key.is_empty() && !key.starts_with(['-', '?', '&', '*', '{', '[']);
     (plain && (rest.is_empty() || rest.starts_with([' ', '\t']))).then(|| unquoted(key))
 }
 
 /// What follows `key:`, without a comment.
-fn value(text: &str) -> &str {
+pub(crate) fn value(text: &str) -> &str {
     let value = text.split_once(':').map_or("", |(_, value)| value.trim());
     if value.starts_with('#') {
         return "";

@@ -1,7 +1,8 @@
 //! Names of block devices that do not survive a move to other hardware, and what to write instead.
 
+use crate::lost_name;
 use driver_core::device::parse_kernel_name;
-use driver_core::{FsFacts, Guest, PartitionFacts, PartitionRole, VolumeId};
+use driver_core::{Guest, PartitionFacts, VolumeId};
 
 /// What becomes of a device name.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,10 +18,9 @@ pub(crate) enum Name {
 /// Looks at a device name of fstab, crypttab or a kernel command line. `kind` is the file system type expected there.
 pub(crate) fn stable_name(guest: &Guest, spec: &str, kind: Option<&str>) -> Name {
     if !depends_on_hardware(spec) {
-        return if is_lost_uuid(guest, spec) {
-            Name::Lost(format!("no file system on the disks has {spec}"))
-        } else {
-            Name::Stable
+        return match lost_name::why(guest, spec, kind) {
+            Some(why) => Name::Lost(why),
+            None => Name::Stable,
         };
     }
     let Some(id) = guest.resolve_device(spec) else {
@@ -40,6 +40,8 @@ pub(crate) fn stable_name_of_mount(guest: &Guest, spec: &str, point: &str) -> Na
     let mounted = guest.mounts.iter().find(|mount| mount.point == point);
     match mounted {
         Some(mount) if depends_on_hardware(spec) => name_of(guest, mount.place),
+        // It is there, so what its label or volume is called cannot be missing.
+        Some(_) if !lost_name::is_uuid(spec) => Name::Stable,
         _ => stable_name(guest, spec, None),
     }
 }
@@ -94,6 +96,15 @@ fn partition_name_of(guest: &Guest, id: VolumeId) -> Name {
     }
 }
 
+/// Folders of links that the agents and rules of a platform make from its hardware (azure-vm-utils, cloud-init, oci-utils).
+const PLATFORM_LINKS: [&str; 5] = [
+    "/dev/disk/by-path/",
+    "/dev/disk/by-diskseq/",
+    "/dev/disk/azure/",
+    "/dev/disk/cloud/",
+    "/dev/oracleoci/",
+];
+
 /// Kernel names count disks in the order of this machine's controllers; by-id and by-path name its hardware.
 pub(crate) fn depends_on_hardware(spec: &str) -> bool {
     let path = spec.trim_matches('"');
@@ -101,7 +112,7 @@ pub(crate) fn depends_on_hardware(spec: &str) -> bool {
     let by_content = ["dm-name-", "dm-uuid-", "md-name-", "md-uuid-", "lvm-pv-uuid-"];
     let by_id = path.strip_prefix("/dev/disk/by-id/");
     let by_hardware = by_id.is_some_and(|name| !by_content.iter().any(|start| name.starts_with(start)))
-        || path.starts_with("/dev/disk/by-path/");
+        || PLATFORM_LINKS.iter().any(|folder| path.starts_with(folder));
     let disk = |prefix, next: fn(char) -> bool| {
         // `/dev/nvmevg/data` is a logical volume.
         let rest: Option<&str> = path.strip_prefix(prefix);
@@ -114,7 +125,7 @@ pub(crate) fn depends_on_hardware(spec: &str) -> bool {
         || disk("/dev/xvd", |c| c.is_ascii_lowercase())
 }
 
-fn same_kind(found: &str, wanted: &str) -> bool {
+pub(crate) fn same_kind(found: &str, wanted: &str) -> bool {
     let family = |kind: &str| match kind {
         "ext2" | "ext3" | "ext4" => "ext".to_owned(),
         "vfat" | "msdos" => "fat".to_owned(),
@@ -150,54 +161,10 @@ fn partition_of(guest: &Guest, id: VolumeId) -> Option<&PartitionFacts> {
     }
 }
 
-/// `true` only when it is certain: the content of every partition and volume is known, and so is that of every group.
-fn is_lost_uuid(guest: &Guest, spec: &str) -> bool {
-    let uuid = spec.strip_prefix("UUID=").or_else(|| spec.strip_prefix("/dev/disk/by-uuid/"));
-    let Some(uuid) = uuid.map(|uuid| uuid.trim_matches('"')) else { return false };
-    let partitions = || {
-        guest.disks.iter().enumerate().flat_map(|(disk, facts)| {
-            facts
-                .partitions
-                .iter()
-                .filter(|p| !never_holds_any(p))
-                .map(move |p| ((disk, p.number).into(), &p.file_system))
-        })
-    };
-    let volumes =
-        || (0..).zip(&guest.volumes).map(|(volume, v)| (VolumeId::Mapped { volume }, &v.file_system));
-    let own = |fs: &FsFacts| fs.uuid.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(uuid));
-    let known = |(id, fs): (VolumeId, &Option<FsFacts>)| {
-        fs.as_ref().is_some_and(|fs| !own(fs) && (is_plain(fs) || is_used_by_a_group(guest, id)))
-    };
-    !guest.disks.is_empty()
-        && guest.disks.iter().all(|disk| !disk.partitions.is_empty())
-        && partitions().all(known)
-        && volumes().all(known)
-}
-
-/// One known file system with a UUID.
-fn is_plain(fs: &FsFacts) -> bool {
-    fs.uuid.is_some()
-        && matches!(fs.kind.as_str(), "ext2" | "ext3" | "ext4" | "vfat" | "xfs" | "ntfs" | "swap")
-}
-
-fn never_holds_any(partition: &PartitionFacts) -> bool {
-    let extended = matches!(partition.type_id.as_str(), "0x05" | "0x5" | "0x0f" | "0xf" | "0x85");
-    partition.role == PartitionRole::BiosBoot || extended
-}
-
-/// A part of a group that was put together: what it holds is among the volumes.
-fn is_used_by_a_group(guest: &Guest, id: VolumeId) -> bool {
-    guest
-        .groups
-        .iter()
-        .any(|group| group.obstacle.is_none() && group.parts.iter().any(|part| part.place == Some(id)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::{DiskFacts, MountFacts};
+    use driver_core::{DiskFacts, FsFacts, MountFacts};
 
     fn guest() -> Guest {
         let partition = |number, kind: &str, uuid: Option<&str>| PartitionFacts {
@@ -231,8 +198,8 @@ mod tests {
             assert_eq!(stable_name(&guest, spec, kind), Name::New(expected.into()), "{spec}");
         }
         for spec in [
-            "LABEL=x",
-            "PARTUUID=p-9",
+            "PARTUUID=p-3",
+            "PARTUUID=p-3/PARTNROFF=1",
             "/dev/mapper/a-b",
             "/dev/nvmevg/data",
             "/dev/xvdata/x",
@@ -257,6 +224,10 @@ mod tests {
             ("/dev/cciss/c1d0p1", None),
             ("/dev/sda1", Some("xfs")),
             ("/dev/disk/by-id/nvme-x", None),
+            ("/dev/disk/by-id/google-data", None),
+            ("/dev/disk/azure/scsi1/lun0-part1", None),
+            ("/dev/disk/cloud/azure_resource-part1", None),
+            ("/dev/oracleoci/oraclevdb", None),
         ] {
             assert!(matches!(stable_name(&guest, spec, kind), Name::Lost(_)), "{spec}");
         }
@@ -289,6 +260,10 @@ mod tests {
         assert_eq!(stable_name_of_mount(&guest, "/dev/nvme1n1p1", "/"), Name::New("UUID=cc".into()));
         assert_eq!(stable_name_of_mount(&guest, "/dev/xvda1", "/var"), Name::New("UUID=aa".into()));
         assert_eq!(stable_name_of_mount(&guest, "LABEL=root", "/"), Name::Stable);
+        assert_eq!(
+            stable_name_of_mount(&guest, "/dev/disk/azure/root-part1", "/"),
+            Name::New("UUID=cc".into())
+        );
     }
 
     #[test]
@@ -319,50 +294,5 @@ mod tests {
         );
         guest.disks[0].partitions[0].file_system.as_mut().unwrap().uuid = Some("vv".into());
         assert_eq!(stable_name_of_mount(&guest, "/dev/xvda9", "/"), Name::New("/dev/mapper/vg-root".into()));
-    }
-
-    #[test]
-    fn a_uuid_is_lost_only_when_every_group_is_known() {
-        let mut guest = guest();
-        let fs = |kind: &str, uuid: &str| FsFacts {
-            kind: kind.into(),
-            uuid: Some(uuid.into()),
-            ..FsFacts::default()
-        };
-        guest.disks[0].partitions[1].file_system = Some(fs("LVM2_member", "pv"));
-        assert_eq!(
-            stable_name(&guest, "UUID=ff", None),
-            Name::Stable,
-            "a group that is not known may hold it"
-        );
-        guest.groups.push(driver_core::GroupFacts {
-            kind: driver_core::GroupKind::Lvm,
-            name: "vg".into(),
-            uuid: "u".into(),
-            layout: "lvm2".into(),
-            parts: vec![driver_core::GroupPart {
-                place: Some((0, 2).into()),
-                uuid: None,
-                state: "in use".into(),
-            }],
-            warnings: Vec::new(),
-            obstacle: None,
-        });
-        let volume = |file_system| driver_core::VolumeFacts {
-            group: 0,
-            devices: vec!["/dev/vg/x".into()],
-            size: 1,
-            layout: "linear".into(),
-            file_system,
-            obstacle: None,
-        };
-        guest.volumes.push(volume(Some(fs("ext4", "vv"))));
-        assert!(matches!(stable_name(&guest, "UUID=ff", None), Name::Lost(_)));
-        assert_eq!(stable_name(&guest, "UUID=vv", None), Name::Stable);
-        guest.volumes.push(volume(None));
-        assert_eq!(stable_name(&guest, "UUID=ff", None), Name::Stable, "a volume whose content is not known");
-        guest.volumes.pop();
-        guest.groups[0].obstacle = Some("why".into());
-        assert_eq!(stable_name(&guest, "UUID=ff", None), Name::Stable);
     }
 }

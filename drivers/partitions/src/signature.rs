@@ -39,7 +39,8 @@ pub fn identify(volume: &dyn Volume) -> Result<Option<FsFacts>> {
             None if signature.kind == "crypto_LUKS" => read_luks_uuid(volume)?,
             None => None,
         };
-        return Ok(Some(FsFacts { kind: signature.kind.into(), uuid, ..FsFacts::default() }));
+        let label = if signature.kind == "swap" { read_swap_label(volume)? } else { None };
+        return Ok(Some(FsFacts { kind: signature.kind.into(), uuid, label, ..FsFacts::default() }));
     }
     Ok(None)
 }
@@ -91,6 +92,14 @@ fn read_uuid(volume: &dyn Volume, at: u64) -> Result<Option<String>> {
     let text =
         [&hex[..4], &hex[4..6], &hex[6..8], &hex[8..10], &hex[10..]].map(|part| part.concat()).join("-");
     Ok((bytes != [0; 16]).then_some(text))
+}
+
+/// Behind the UUID (`union swap_header` of the kernel).
+fn read_swap_label(volume: &dyn Volume) -> Result<Option<String>> {
+    let mut bytes = [0; 16];
+    volume.read_exact_at(0x41c, &mut bytes)?;
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    Ok((!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned()))
 }
 
 /// LUKS keeps its UUID as text, in both versions at the same place (LUKS on-disk format 1.2.3, section 2.1).

@@ -226,14 +226,18 @@ fn swap_is_known_by_its_signature_and_uuid() {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 20).unwrap();
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
-    let made =
-        Command::new("timeout").args(["20", "mkswap", "-q", "-U", uuid]).arg(file.path()).status().unwrap();
+    let made = Command::new("timeout")
+        .args(["20", "mkswap", "-q", "-L", "SWAP-sda2", "-U", uuid])
+        .arg(file.path())
+        .status()
+        .unwrap();
     assert!(made.success());
     let overlay = overlay(std::fs::read(file.path()).unwrap());
     let (facts, _) = read_table(&overlay).unwrap();
     assert_eq!((facts.table, facts.partitions[0].number), (TableKind::None, 0));
     let found = identify(&Window::of_partition(&overlay, &facts.partitions[0]).unwrap()).unwrap().unwrap();
     assert_eq!((found.kind.as_str(), found.uuid.as_deref()), ("swap", Some(uuid)));
+    assert_eq!(found.label.as_deref(), Some("SWAP-sda2"));
 }
 
 fn sgdisk_verify(bytes: &[u8]) -> String {

@@ -1,14 +1,15 @@
 //! ifupdown (Debian, Alpine): configured interfaces are the target's.
 //!
 //! Facts: interfaces(5): stanzas name interfaces (`auto`, `allow-hotplug`, `iface`), options and scripts in them may
-//! repeat the name; /etc/network/interfaces.d is read by a `source` line that Debian installs. `hwaddress` gives the
-//! adapter an address and binds nothing.
+//! repeat the name; /etc/network/interfaces.d is read by a `source` line that Debian installs. `hwaddress` and
+//! `bridge_hw` set an address and bind nothing; so do commands of ip(8) and ifconfig(8) behind `up`.
 
 use crate::config_file::{Line, edit_lines, exists, list, read, read_lossy};
 use crate::net_rules::hold;
 use crate::nic_names::{is_wired, plain_mtu, replace_words};
 use crate::nic_plan::{Change, Nic, assign};
-use driver_core::{Applies, Context, Draft, Fixup};
+use crate::set_address::SetAddresses;
+use driver_core::{Applies, Context, Draft, Fixup, Mac};
 use format_core::Result;
 
 const MAIN: &str = "/etc/network/interfaces";
@@ -43,17 +44,40 @@ impl Fixup for Ifupdown {
         let reason = format!("the network interfaces of {}", context.target.name);
         for path in files {
             let Some(content) = read(draft, &path)? else { continue };
-            let new = edit_lines(&content, |line| match line.trim_start().starts_with('#') {
-                true => Line::Keep,
-                false => {
-                    let line = replace_words(line, &renames);
-                    Line::Replace(plain_mtu(&line, context).unwrap_or(line))
-                }
-            });
-            draft.write(&path, new, &reason)?;
+            let mut set = SetAddresses::new(&context.wishes.network.adapters, &changes);
+            let new = edit_lines(&content, |line| edit(line, &renames, &mut set, context));
+            set.note(&path, draft);
+            draft.write(&path, new, &set.reason(&reason))?;
         }
         hold(draft, context, &changes)
     }
+}
+
+fn edit(line: &str, renames: &[(String, String)], set: &mut SetAddresses<'_>, context: &Context<'_>) -> Line {
+    if line.trim_start().starts_with('#') {
+        return Line::Keep;
+    }
+    let renamed = replace_words(line, renames);
+    let renamed = plain_mtu(&renamed, context).unwrap_or(renamed);
+    let several = renamed.contains(['&', ';', '|']);
+    let changed = set_address(&renamed).and_then(|value| match several {
+        true => set.command(&renamed, value),
+        false => set.line(&renamed, value),
+    });
+    changed.unwrap_or(Line::Replace(renamed))
+}
+
+/// The address that a line sets.
+fn set_address(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let sets = match words.next()? {
+        "hwaddress" | "bridge_hw" => true,
+        "up" | "pre-up" | "post-up" => {
+            line.contains(" hw ether ") || line.contains(" link set ") && line.contains(" address ")
+        }
+        _ => false,
+    };
+    words.map(|word| word.trim_end_matches(';')).find(|word| sets && word.parse::<Mac>().is_ok())
 }
 
 /// The files that ifup reads.

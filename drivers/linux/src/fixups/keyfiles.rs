@@ -9,6 +9,7 @@ use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
 use crate::nic_names::{is_wired, plain_mtu, replace_words};
 use crate::nic_plan::{Change, Nic, Pin, assign};
+use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
@@ -45,8 +46,19 @@ impl Fixup for Keyfiles {
             let Some(content) = read(draft, path)? else { continue };
             let key = nic_of(path, &String::from_utf8_lossy(&content)).map(|nic| nic.key);
             let change = changes.iter().find(|change| Some(&change.nic.key) == key.as_ref());
-            let new = edit_lines(&content, |line| edit(line, change, &renames, context));
-            draft.write(path, new, &reason)?;
+            let mut set = SetAddresses::new(&context.wishes.network.adapters, &changes);
+            let mut section = String::new();
+            let new = edit_lines(&content, |line| {
+                if let Item::Section(name) = item(line) {
+                    section = name.to_owned();
+                }
+                match set_address(line, &section) {
+                    Some(value) => set.line(line, value).unwrap_or(Line::Keep),
+                    None => edit(line, change, &renames, context),
+                }
+            });
+            set.note(path, draft);
+            draft.write(path, new, &set.reason(&reason))?;
         }
         hold(draft, context, &changes)
     }
@@ -77,6 +89,15 @@ pub(super) fn nic_of(path: &str, text: &str) -> Option<Nic> {
     Some(Nic { key, name: name.map(str::to_owned), mac, pinned: hardware.is_some() })
 }
 
+/// The address that a line sets; that of a bridge has the name that elsewhere binds.
+fn set_address<'a>(line: &'a str, section: &str) -> Option<&'a str> {
+    match item(line) {
+        Item::Pair("cloned-mac-address", value) => Some(value),
+        Item::Pair("mac-address", value) if section == "bridge" => Some(value),
+        _ => None,
+    }
+}
+
 fn edit(line: &str, change: Option<&Change>, renames: &[(String, String)], context: &Context<'_>) -> Line {
     let kept = || plain_mtu(line, context).map_or(Line::Keep, Line::Replace);
     let Item::Pair(key, value) = item(line) else { return Line::Keep };
@@ -96,7 +117,10 @@ fn edit(line: &str, change: Option<&Change>, renames: &[(String, String)], conte
             Some((_, new)) => Line::Replace(format!("interface-name={new}")),
             None => kept(),
         },
-        ("interface-name" | "parent", None) if !renames.is_empty() => {
+        // `primary` and `active_slave` of a bond, `config` of a team.
+        ("interface-name" | "parent" | "primary" | "active_slave" | "config", None)
+            if !renames.is_empty() =>
+        {
             let new = replace_words(value, renames);
             if new == value { kept() } else { Line::Replace(format!("{key}={new}")) }
         }

@@ -5,9 +5,10 @@
 //! name is its device's path (systemd.swap(5), systemd-escape(1)): it is renamed with the links to it; without its device the boot
 //! waits 90 s and goes on, so one that cannot be renamed is a remark.
 
-use crate::config_file::{Line, edit_lines, exists, list, read};
+use super::swap_units::with_device;
+use crate::config_file::{exists, list, read};
 use crate::fixups::kdump::as_path;
-use crate::ini::{Item, item};
+use crate::ini::{Item, item, pairs};
 use crate::stable_name::{Name, stable_name};
 use driver_core::{Applies, Context, Draft, Fixup, Guest};
 use format_core::{Error, Result};
@@ -37,10 +38,14 @@ impl Fixup for MountUnits {
         }
         let mut edited = Vec::new();
         for path in list(draft, FOLDER, ".mount")? {
-            let Some(content) = read(draft, &path)? else { continue };
-            let mut lost = None;
-            let new = edit_lines(&content, |line| edit(context.guest, line, &mut lost));
-            if let Some(why) = lost {
+            let mut files = vec![path.clone()];
+            files.extend(list(draft, &format!("{path}.d"), ".conf")?);
+            let mut contents = Vec::new();
+            for file in files {
+                contents.extend(read(draft, &file)?.map(|content| (file, content)));
+            }
+            let found = devices(context.guest, &contents);
+            if let Some(why) = found.lost {
                 let name = path.rsplit('/').next().unwrap_or_default();
                 if exists(draft, &format!("{FOLDER}/local-fs.target.requires/{name}"))? {
                     return Err(Error::needs_person(format!("{path}: the boot would stop: {why}")).hint(
@@ -49,7 +54,11 @@ impl Fixup for MountUnits {
                 }
                 draft.note(format!("{path}: {why}"));
             }
-            edited.push((path, new));
+            for (file, content) in contents {
+                let new =
+                    found.renames.iter().fold(content, |content, (old, new)| with_device(&content, old, new));
+                edited.push((file, new));
+            }
         }
         edited.into_iter().try_for_each(|(path, new)| draft.write(&path, new, &reason))
     }
@@ -63,17 +72,64 @@ pub(super) fn device_of(line: &str) -> Option<&str> {
     }
 }
 
-fn edit(guest: &Guest, line: &str, lost: &mut Option<String>) -> Line {
-    let Some(device) = device_of(line) else { return Line::Keep };
-    match stable_name(guest, device, None) {
-        Name::New(name) => match (line.split_once('='), as_path(&name)) {
-            (Some((key, _)), Some(path)) => Line::Replace(format!("{key}={path}")),
-            _ => Line::Keep,
-        },
-        Name::Lost(why) => {
-            lost.get_or_insert(why);
-            Line::Keep
+/// What becomes of the devices of one unit.
+#[derive(Default)]
+struct Found {
+    /// Old and new names.
+    renames: Vec<(String, String)>,
+    /// Why the one that counts is on no disk.
+    lost: Option<String>,
+}
+
+/// Looks at the devices that a unit and its drop-ins name; the last one counts.
+fn devices(guest: &Guest, files: &[(String, Vec<u8>)]) -> Found {
+    let texts: Vec<_> = files.iter().map(|(_, content)| String::from_utf8_lossy(content)).collect();
+    let kinds = texts.iter().flat_map(|text| pairs(text)).filter(|(_, key, _)| *key == "Type");
+    let kind = kinds.map(|(.., value)| value.trim()).last();
+    let mut found = Found::default();
+    for device in texts.iter().flat_map(|text| text.lines()).filter_map(device_of) {
+        found.lost = None;
+        match stable_name(guest, device, kind) {
+            Name::New(name) => {
+                let rename = as_path(&name).map(|path| (device.to_owned(), path));
+                found.renames.extend(rename.filter(|rename| !found.renames.contains(rename)));
+            }
+            Name::Lost(why) => found.lost = Some(why),
+            Name::Stable => {}
         }
-        Name::Stable => Line::Keep,
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::{DiskFacts, FsFacts, GuestTree, MemFs, PartitionFacts};
+
+    #[test]
+    fn drop_ins_and_what_is_waited_for_follow() {
+        let fs = FsFacts { kind: "xfs".into(), uuid: Some("d".into()), ..FsFacts::default() };
+        let partition = PartitionFacts { number: 1, file_system: Some(fs), ..PartitionFacts::default() };
+        let disks = vec![DiskFacts { partitions: vec![partition], ..DiskFacts::default() }];
+        let guest = Guest { disks, ..Guest::default() };
+        let unit = "[Unit]\nAfter=dev-sda1.device\n[Mount]\nWhat=/dev/sdq1\nWhere=/data\nType=xfs\n";
+        let drop_in = "[Mount]\nWhat=/dev/sda1\n";
+        let path = format!("{FOLDER}/data.mount");
+        let files = MemFs::new().with_file(&path, unit).with_file(&format!("{path}.d/a.conf"), drop_in);
+        let mut tree = GuestTree::new();
+        tree.mount(
+            "/",
+            Box::new(files.with_file(&format!("{FOLDER}/local-fs.target.requires/data.mount"), "")),
+        );
+        let mut draft = Draft::new(&tree);
+        let context = Context::new(&guest, &driver_targets::GENERATION_1);
+        MountUnits.plan(&context, &mut draft).unwrap();
+        let read = |path: &str| draft.read_text(path).unwrap().unwrap();
+        assert_eq!(read(&format!("{path}.d/a.conf")), "[Mount]\nWhat=/dev/disk/by-uuid/d\n");
+        assert_eq!(read(&path), unit.replace("dev-sda1.device", "dev-disk-by\\x2duuid-d.device"));
+        let lost = [(path, b"[Mount]\nWhat=LABEL=gone\nType=xfs\n".to_vec())];
+        assert!(devices(&guest, &lost).lost.is_some());
+        let wrong = [("x".to_owned(), b"[Mount]\nWhat=/dev/sda1\nType=ext4\n".to_vec())];
+        assert!(devices(&guest, &wrong).lost.is_some());
     }
 }

@@ -6,9 +6,11 @@
 
 use crate::config_file::{list, read};
 use crate::net_rules::hold;
+use crate::netplan_address;
 use crate::netplan_text::{Ethernet, ethernets};
 use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, replace_words};
 use crate::nic_plan::{Change, Held, Nic, Pin, assign};
+use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::{Error, Result};
 
@@ -35,13 +37,17 @@ impl Fixup for Netplan {
         let nics =
             files.iter().flat_map(|file| &file.ethernets).filter_map(|one| nic_of(one, context)).collect();
         let changes = assign("netplan", nics, context, draft)?;
-        let mut edited = Vec::new();
-        for file in files {
-            let new = rewrite(&file, &changes, context).map_err(|why| unclear(&file.path, &why))?;
-            edited.push((file.path, new));
-        }
+        let renames = renames(&files, &changes)?;
         let reason = format!("the network interfaces of {}", context.target.name);
-        edited.into_iter().try_for_each(|(path, new)| draft.write(&path, new, &reason))?;
+        let mut edited = Vec::new();
+        for file in &files {
+            let mut set = SetAddresses::new(&context.wishes.network.adapters, &changes);
+            let new = rewrite(file, &files, &changes, &renames, &mut set, context)
+                .map_err(|why| unclear(&file.path, &why))?;
+            set.note(&file.path, draft);
+            edited.push((file.path.clone(), new, set.reason(&reason)));
+        }
+        edited.into_iter().try_for_each(|(path, new, reason)| draft.write(&path, new, &reason))?;
         // netplan itself gives the name of set-name to what `match` finds.
         let own = |change: &&Change| {
             !(change.pin != Pin::Drop && change.nic.pinned && matches!(change.held, Held::Address(_)))
@@ -68,11 +74,11 @@ pub(super) fn files(draft: &Draft<'_>) -> Result<Vec<File>> {
         let Some(text) = read(draft, &path)?.and_then(|bytes| String::from_utf8(bytes).ok()) else {
             continue;
         };
-        if !text.contains("ethernets") {
-            continue;
-        }
-        let ethernets =
-            ethernets(&text.split('\n').collect::<Vec<_>>()).map_err(|why| unclear(&path, &why))?;
+        // Bridges and bonds may have a file of their own.
+        let ethernets = match text.contains("ethernets") {
+            true => ethernets(&text.split('\n').collect::<Vec<_>>()).map_err(|why| unclear(&path, &why))?,
+            false => Vec::new(),
+        };
         files.push(File { path, text, ethernets });
     }
     Ok(files)
@@ -102,10 +108,45 @@ fn nic_of(ethernet: &Ethernet, context: &Context<'_>) -> Option<Nic> {
     Some(Nic { key: ethernet.id.clone(), name, mac, pinned: true })
 }
 
+/// Whether the definition goes on to be found by what its `match` says: then its id is no interface's name.
+fn is_matched(change: &Change, files: &[File]) -> bool {
+    let own = |one: &Ethernet| one.id == change.nic.key && one.matches.is_some();
+    change.pin != Pin::Drop && files.iter().flat_map(|file| &file.ethernets).any(own)
+}
+
+/// The ids that get other names. netplan merges its files: others may refer to a definition.
+fn renames(files: &[File], changes: &[Change]) -> Result<Vec<(String, String)>> {
+    let mut renames = Vec::new();
+    for change in changes {
+        let old = &change.nic.key;
+        let Some(new) = change.name.as_ref().filter(|new| *new != old && !is_matched(change, files)) else {
+            continue;
+        };
+        let is_word = old.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let defines = |file: &&File| file.ethernets.iter().any(|ethernet| ethernet.id == *old);
+        if let Some(file) = files.iter().find(defines).filter(|_| !is_word) {
+            let line =
+                file.ethernets.iter().find(|ethernet| ethernet.id == *old).map_or(0, |one| one.line + 1);
+            return Err(unclear(
+                &file.path,
+                &format!("line {line}: the name of the definition is no plain word"),
+            ));
+        }
+        renames.push((old.clone(), new.clone()));
+    }
+    Ok(renames)
+}
+
 /// The text with the definitions changed as decided.
-fn rewrite(file: &File, changes: &[Change], context: &Context<'_>) -> Result<String, String> {
+fn rewrite(
+    file: &File,
+    files: &[File],
+    changes: &[Change],
+    renames: &[(String, String)],
+    set: &mut SetAddresses<'_>,
+    context: &Context<'_>,
+) -> Result<String, String> {
     let mut lines: Vec<Option<String>> = file.text.split('\n').map(|line| Some(line.to_owned())).collect();
-    let mut renames: Vec<(String, String)> = Vec::new();
     for ethernet in &file.ethernets {
         let Some(change) = changes.iter().find(|change| change.nic.key == ethernet.id) else { continue };
         match change.pin {
@@ -120,19 +161,11 @@ fn rewrite(file: &File, changes: &[Change], context: &Context<'_>) -> Result<Str
             }
             Pin::Keep | Pin::Drop => {}
         }
-        let Some(new) = change.name.as_deref() else { continue };
-        free(ethernet, &mut lines);
-        if ethernet.id != new {
-            let word = ethernet.id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-            if !word {
-                return Err(format!(
-                    "line {}: the name of the definition is no plain word",
-                    ethernet.line + 1
-                ));
-            }
-            renames.push((ethernet.id.clone(), new.to_owned()));
+        if change.name.is_some() && !is_matched(change, files) {
+            free(ethernet, &mut lines);
         }
     }
+    netplan_address::edit(&mut lines, set);
     // Bridges, bonds and VLANs refer to a definition by its id.
     for (number, line) in lines.iter_mut().enumerate() {
         let Some(text) = line.as_mut().filter(|text| !text.trim_start().starts_with('#')) else { continue };
@@ -149,8 +182,8 @@ fn rewrite(file: &File, changes: &[Change], context: &Context<'_>) -> Result<Str
         let (indent, rest) = text.split_at(text.len() - text.trim_start().len());
         // On its own line the id is a key; what follows it may be `{dhcp4: true}`.
         let new = match rest.split_once(':').filter(|_| is_id) {
-            Some((id, value)) => format!("{indent}{}:{value}", replace_words(id, &renames)),
-            None => format!("{indent}{}", replace_words(rest, &renames)),
+            Some((id, value)) => format!("{indent}{}:{value}", replace_words(id, renames)),
+            None => format!("{indent}{}", replace_words(rest, renames)),
         };
         *text = plain_mtu(&new, context).unwrap_or(new);
     }
@@ -209,15 +242,57 @@ fn any_driver(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::{Guest, GuestTree, MemFs};
+    use driver_core::{Adapter, Guest, GuestTree, Mac, MemFs, Wishes};
 
     fn edited(text: &str) -> Result<String> {
+        Ok(both_edited(text, "", Vec::new())?.0)
+    }
+
+    fn both_edited(text: &str, other: &str, adapters: Vec<Adapter>) -> Result<(String, String)> {
         let mut tree = GuestTree::new();
-        tree.mount("/", Box::new(MemFs::new().with_file("/etc/netplan/a.yaml", text)));
+        let files =
+            MemFs::new().with_file("/etc/netplan/a.yaml", text).with_file("/etc/netplan/b.yaml", other);
+        tree.mount("/", Box::new(files));
         let (guest, target) = (Guest::default(), driver_targets::GENERATION_1);
+        let mut wishes = Wishes::NONE;
+        wishes.network.adapters = adapters;
         let mut draft = Draft::new(&tree);
-        Netplan.plan(&Context::new(&guest, &target), &mut draft)?;
-        Ok(String::from_utf8(draft.read("/etc/netplan/a.yaml", 1 << 20)?.unwrap()).unwrap())
+        Netplan.plan(&Context { wishes: &wishes, ..Context::new(&guest, &target) }, &mut draft)?;
+        let read = |path| draft.read_text(path).map(Option::unwrap);
+        Ok((read("/etc/netplan/a.yaml")?, read("/etc/netplan/b.yaml")?))
+    }
+
+    #[test]
+    fn files_refer_to_each_other() {
+        let (a, b) = (
+            "network:\n  ethernets:\n    ens5:\n      dhcp4: no\n",
+            "network:\n  bridges:\n    br0:\n      interfaces: [ens5]\n",
+        );
+        let (new_a, new_b) = both_edited(a, b, Vec::new()).unwrap();
+        assert_eq!((new_a, new_b), (a.replace("ens5", "eth0"), b.replace("ens5", "eth0")));
+        // Found by its address, the definition keeps its id in every file.
+        let mac: Mac = "06:3f:9a:52:c4:1d".parse().unwrap();
+        let pinned = format!("network:\n  ethernets:\n    ens5:\n      match:\n        macaddress: {mac}\n");
+        let more = "network:\n  ethernets:\n    ens5:\n      set-name: lan0\n";
+        let kept = vec![Adapter { source: Some(mac), target: Some(mac) }];
+        assert_eq!(both_edited(&pinned, more, kept).unwrap(), (pinned, more.into()));
+    }
+
+    #[test]
+    fn an_address_that_is_set_follows_the_adapter() {
+        let old: Mac = "06:3f:9a:52:c4:1d".parse().unwrap();
+        let text = format!(
+            "network:\n  ethernets:\n    eth0:\n      macaddress: {old}\n  bonds:\n    bond0:\n      macaddress: {old}\n      interfaces: [eth0]\n"
+        );
+        let with = |target| both_edited(&text, "", vec![Adapter { source: Some(old), target }]).unwrap().0;
+        assert_eq!(
+            with("52:54:00:aa:bb:cc".parse().ok()),
+            text.replace("06:3f:9a:52:c4:1d", "52:54:00:aa:bb:cc")
+        );
+        assert_eq!(
+            with(None),
+            "network:\n  ethernets:\n    eth0: {}\n  bonds:\n    bond0:\n      interfaces: [eth0]\n"
+        );
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //! address is known; where it is not, it would take the new name away again if the address was kept after all, so its
 //! `Name=` is commented out. (The file stays: some file systems are edited in place only.)
 
-use crate::config_file::{Line, edit_lines, list, read, read_small};
+use crate::config_file::{Line, edit_lines, folders, list, read, read_small};
 use crate::ini::{Item, item, pairs};
 use crate::net_rules::hold;
-use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, usual_mtu};
+use crate::nic_names::{driver_names, fits_pattern, is_wired, plain_mtu, replace_words, usual_mtu};
 use crate::nic_plan::{Change, Nic, Pin, assign};
+use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
@@ -69,6 +70,8 @@ impl Fixup for Networkd {
         let changes = assign(OWN, named, context, draft)?;
         let link_changes = assign(OWN, nics(&links), context, draft)?;
         let reason = format!("the network interfaces of {}", context.target.name);
+        let renames: Vec<(String, String)> =
+            changes.iter().filter_map(Change::rename).map(|(old, new)| (old.into(), new.into())).collect();
         for path in list(draft, OWN, ".network")? {
             let Some(content) = read(draft, &path)? else { continue };
             let key = networks.iter().find(|(other, _)| *other == path).map(|(_, nic)| &nic.key);
@@ -78,7 +81,7 @@ impl Fixup for Networkd {
                 Some(change) => any_driver(&select(&content, change), context),
                 None => content,
             };
-            let new = edit_lines(&new, |line| plain_mtu(line, context).map_or(Line::Keep, Line::Replace));
+            let new = edit_lines(&new, |line| other_interface(line, &renames, context));
             draft.write(&path, new, &reason)?;
         }
         for (path, nic) in &links {
@@ -102,9 +105,58 @@ impl Fixup for Networkd {
             let reason = "the configuration for the source's drivers serves the target's too";
             draft.write(&format!("{OWN}/{name}.d/90-rehome.conf"), content, reason)?;
         }
+        set_addresses(context, draft, &changes, &reason)?;
         let is_held =
             |change: &Change| link_changes.iter().any(|link| holds(link) && link.name == change.name);
         hold(draft, context, changes.iter().chain(&link_changes).filter(|change| !is_held(change)))
+    }
+}
+
+/// Plans what becomes of the addresses that files and their drop-ins set.
+fn set_addresses(
+    context: &Context<'_>,
+    draft: &mut Draft<'_>,
+    changes: &[Change],
+    reason: &str,
+) -> Result<()> {
+    let mut files = Vec::new();
+    for kind in [".network", ".link", ".netdev"] {
+        files.extend(list(draft, OWN, kind)?);
+        for folder in folders(draft, OWN)?.iter().filter(|folder| folder.ends_with(&format!("{kind}.d"))) {
+            files.extend(list(draft, folder, ".conf")?);
+        }
+    }
+    for path in files {
+        // What is too large to be configuration is passed over.
+        if !read_small(draft, &path)?.contains("MACAddress") {
+            continue;
+        }
+        let Some(content) = read(draft, &path)? else { continue };
+        let mut set = SetAddresses::new(&context.wishes.network.adapters, changes);
+        let mut section = String::new();
+        let new = edit_lines(&content, |line| match item(line) {
+            Item::Section(name) => {
+                section = name.to_owned();
+                Line::Keep
+            }
+            Item::Pair("MACAddress", value) if matches!(section.as_str(), "Link" | "NetDev") => {
+                set.line(line, value).unwrap_or(Line::Keep)
+            }
+            _ => Line::Keep,
+        });
+        set.note(&path, draft);
+        draft.write(&path, new, &set.reason(reason))?;
+    }
+    Ok(())
+}
+
+/// What names interfaces besides `[Match]` (systemd.network(5)).
+fn other_interface(line: &str, renames: &[(String, String)], context: &Context<'_>) -> Line {
+    match item(line) {
+        Item::Pair("BindCarrier" | "IncomingInterface" | "OutgoingInterface", _) => {
+            Line::Replace(replace_words(line, renames))
+        }
+        _ => plain_mtu(line, context).map_or(Line::Keep, Line::Replace),
     }
 }
 

@@ -11,7 +11,9 @@ use format_core::{ErrorKind, Result};
 pub(super) fn plan(context: &Context<'_>, draft: &mut Draft<'_>, path: &str, reason: &str) -> Result<()> {
     let Some(content) = read(draft, path)? else { return Ok(()) };
     let text = String::from_utf8_lossy(&content).into_owned();
-    let device = text.lines().filter_map(device_of).find(|device| depends_on_hardware(device));
+    let is_lost = |device: &str| matches!(stable_name(context.guest, device, Some("swap")), Name::Lost(_));
+    let device =
+        text.lines().filter_map(device_of).find(|device| depends_on_hardware(device) || is_lost(device));
     let Some(device) = device else { return Ok(()) };
     let new_device = match stable_name(context.guest, device, Some("swap")) {
         Name::New(name) => as_path(&name),
@@ -29,23 +31,18 @@ pub(super) fn plan(context: &Context<'_>, draft: &mut Draft<'_>, path: &str, rea
         return Ok(());
     };
     let to = format!("{FOLDER}/{new_name}");
-    if exists(draft, &to)? {
-        draft.note(format!("{path}: {to} is there too: no swap from {device}"));
-        return Ok(());
+    // Its drop-ins go by its name; those that are there already are of another unit.
+    for taken in [to.clone(), format!("{to}.d")] {
+        if exists(draft, &taken)? {
+            draft.note(format!("{path}: {taken} is there too: no swap from {device}"));
+            return Ok(());
+        }
     }
-    let unit = format!("{}.device", escaped(device));
-    let new_unit = format!("{}.device", escaped(&new_device));
-    let edited = edit_lines(&content, |line| match (device_of(line), line.split_once('=')) {
-        (Some(old), Some((key, _))) if old == device => Line::Replace(format!("{key}={new_device}")),
-        _ => Line::Replace(line.replace(&unit, &new_unit)),
-    });
-    draft.write(&to, edited, reason)?;
-    // Its drop-ins go by its name.
+    draft.write(&to, with_device(&content, device, &new_device), reason)?;
     for from in list(draft, &format!("{path}.d"), "")? {
         let Some(content) = read(draft, &from)? else { continue };
         let name = from.rsplit('/').next().unwrap_or_default();
-        let content = edit_lines(&content, |line| Line::Replace(line.replace(&unit, &new_unit)));
-        draft.write(&format!("{to}.d/{name}"), content, reason)?;
+        draft.write(&format!("{to}.d/{name}"), with_device(&content, device, &new_device), reason)?;
         draft.remove(&from, reason)?;
     }
     for folder in folders(draft, FOLDER)? {
@@ -60,6 +57,16 @@ pub(super) fn plan(context: &Context<'_>, draft: &mut Draft<'_>, path: &str, rea
         }
     }
     draft.remove(path, reason)
+}
+
+/// The content of a unit or drop-in with another device in `What=` and in what it waits for.
+pub(super) fn with_device(content: &[u8], device: &str, new_device: &str) -> Vec<u8> {
+    let unit = format!("{}.device", escaped(device));
+    let new_unit = format!("{}.device", escaped(new_device));
+    edit_lines(content, |line| match (device_of(line), line.split_once('=')) {
+        (Some(old), Some((key, _))) if old == device => Line::Replace(format!("{key}={new_device}")),
+        _ => Line::Replace(line.replace(&unit, &new_unit)),
+    })
 }
 
 /// systemd-escape(1) --path.
@@ -79,6 +86,7 @@ fn escaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::{DiskFacts, Edit, FsFacts, Guest, GuestTree, MemFs, PartitionFacts};
 
     #[test]
     fn paths_become_names_of_units() {
@@ -89,5 +97,37 @@ mod tests {
         ] {
             assert_eq!(escaped(path), expected);
         }
+    }
+
+    const UNIT: &str = "/etc/systemd/system/dev-nvme0n1p2.swap";
+    const DROP_IN: &str = "/etc/systemd/system/dev-nvme0n1p2.swap.d/what.conf";
+    const NEW_UNIT: &str = "/etc/systemd/system/dev-disk-by\\x2duuid-s.swap";
+    const NEW_DROP_IN: &str = "/etc/systemd/system/dev-disk-by\\x2duuid-s.swap.d/what.conf";
+
+    fn planned(files: MemFs) -> (Vec<Edit>, Vec<Option<String>>) {
+        let fs = FsFacts { kind: "swap".into(), uuid: Some("s".into()), ..FsFacts::default() };
+        let partition = PartitionFacts { number: 2, file_system: Some(fs), ..PartitionFacts::default() };
+        let disks = vec![DiskFacts { partitions: vec![partition], ..DiskFacts::default() }];
+        let guest = Guest { disks, ..Guest::default() };
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(files.with_file(UNIT, "[Swap]\nWhat=/dev/nvme0n1p2\n")));
+        let mut draft = Draft::new(&tree);
+        plan(&Context::new(&guest, &driver_targets::GENERATION_1), &mut draft, UNIT, "why").unwrap();
+        let texts = [UNIT, DROP_IN, NEW_UNIT, NEW_DROP_IN].map(|path| draft.read_text(path).unwrap());
+        (draft.take_edits(), texts.to_vec())
+    }
+
+    #[test]
+    fn drop_ins_name_the_new_device_and_take_no_place_of_others() {
+        let drop_in = "[Unit]\nAfter=dev-nvme0n1p2.device\n[Swap]\nWhat=/dev/nvme0n1p2\nOptions=discard\n";
+        let (_, texts) = planned(MemFs::new().with_file(DROP_IN, drop_in));
+        let new = "[Unit]\nAfter=dev-disk-by\\x2duuid-s.device\n[Swap]\nWhat=/dev/disk/by-uuid/s\nOptions=discard\n";
+        let unit = "[Swap]\nWhat=/dev/disk/by-uuid/s\n";
+        assert_eq!(texts, [None, None, Some(unit.into()), Some(new.into())]);
+        let (edits, _) =
+            planned(MemFs::new().with_file(DROP_IN, drop_in).with_file(NEW_DROP_IN, "[Swap]\nPriority=1\n"));
+        assert!(edits.is_empty(), "{edits:?}");
+        let (edits, _) = planned(MemFs::new().with_file(NEW_DROP_IN, "[Swap]\nPriority=1\n"));
+        assert!(edits.is_empty(), "it would count for the renamed unit: {edits:?}");
     }
 }

@@ -5,10 +5,12 @@
 //! ifcfg.template configure nothing that moves.
 
 use crate::config_file::{Line, edit_lines, list, read};
+use crate::ini::{Item, item};
 use crate::moved_files::{self, Move};
 use crate::net_rules::hold;
 use crate::nic_names::{is_wired, plain_mtu, replace_words};
 use crate::nic_plan::{Change, Nic, assign};
+use crate::set_address::SetAddresses;
 use driver_core::{Applies, Context, Draft, Fixup};
 use format_core::Result;
 
@@ -38,31 +40,40 @@ impl Fixup for Wicked {
         let changes = assign(FOLDER, nics, context, draft)?;
         let renames: Vec<(String, String)> =
             changes.iter().filter_map(Change::rename).map(|(old, new)| (old.into(), new.into())).collect();
+        let reason = format!("the network interfaces of {}", context.target.name);
         let mut moves = Vec::new();
         files.push(format!("{FOLDER}/routes"));
         for from in files {
             let Some(content) = read(draft, &from)? else { continue };
-            let content = edit_lines(&content, |line| match line.trim_start().starts_with('#') {
-                true => Line::Keep,
-                false => {
-                    let line = replace_words(line, &renames);
-                    Line::Replace(plain_mtu(&line, context).unwrap_or(line))
-                }
-            });
+            let mut set = SetAddresses::new(&context.wishes.network.adapters, &changes);
+            let content = edit_lines(&content, |line| edit(line, &renames, &mut set, context));
+            set.note(&from, draft);
             let name = interface_of(&from).unwrap_or_default();
             let to = format!("{}{}", from.strip_suffix(name).unwrap_or(&from), replace_words(name, &renames));
-            moves.push(Move { from, to, content });
+            moves.push(Move { from, to, content, reason: set.reason(&reason) });
         }
         moved_files::check(draft, &moves)?;
-        moved_files::plan(draft, moves, &format!("the network interfaces of {}", context.target.name))?;
+        moved_files::plan(draft, moves)?;
         hold(draft, context, &changes)
     }
 }
 
-/// The interface of `ifcfg-NAME` and `ifroute-NAME`.
+fn edit(line: &str, renames: &[(String, String)], set: &mut SetAddresses<'_>, context: &Context<'_>) -> Line {
+    match item(line) {
+        _ if line.trim_start().starts_with('#') => Line::Keep,
+        Item::Pair("LLADDR", value) => set.line(line, value).unwrap_or(Line::Keep),
+        _ => {
+            let line = replace_words(line, renames);
+            Line::Replace(plain_mtu(&line, context).unwrap_or(line))
+        }
+    }
+}
+
+/// The interface of `ifcfg-NAME`, `ifroute-NAME` and their like.
 pub(super) fn interface_of(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
-    let interface = name.strip_prefix("ifcfg-").or_else(|| name.strip_prefix("ifroute-"))?;
+    let interface =
+        ["ifcfg-", "ifroute-", "ifrule-", "ifsysctl-"].iter().find_map(|start| name.strip_prefix(start))?;
     let backup = ["~", ".bak", ".orig", ".rpmnew", ".rpmsave"].iter().any(|end| interface.ends_with(end));
     (!interface.is_empty() && interface != "lo" && !backup).then_some(interface)
 }
