@@ -5,7 +5,7 @@ use crate::filesystems::{Notes, open_volume};
 use crate::stack;
 use driver_core::{FileKind, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
 use driver_partitions::{has_table, read_table};
-use format_core::{Overlay, Result};
+use format_core::{Error, ErrorKind, Overlay, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -76,12 +76,9 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
     }
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
-    let tree = mount_all(&mut guest, opened, &mut closed)?;
+    let tree = mount_all(&mut guest, opened, &mut closed).map_err(of_guest)?;
     if let Some(tree) = &tree {
-        driver_linux::inspect(tree, &mut guest, &interesting_modules())?;
-        boot::fallback_facts(&mut guest, tree)?;
-        boot::kernel_signature(&mut guest, tree)?;
-        boot::host_loader(&mut guest, tree)?;
+        look(&mut guest, tree).map_err(of_guest)?;
     }
     Ok(Inspection { guest, tree, replays: notes.replays, closed })
 }
@@ -106,6 +103,25 @@ fn tell_cut(guest: &mut Guest, id: VolumeId, text: &str) {
     }
 }
 
+fn look(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    driver_linux::inspect(tree, guest, &interesting_modules())?;
+    boot::fallback_facts(guest, tree)?;
+    boot::kernel_signature(guest, tree)?;
+    boot::host_loader(guest, tree)
+}
+
+/// An error about a guest's files, as the operator sees it: a link that leads to itself is no fault of the command line, and
+/// a file that is too large none of this program.
+pub(crate) fn of_guest(error: Error) -> Error {
+    let step = match error.kind() {
+        ErrorKind::Usage => "repair that file or link in the running guest, then export and migrate it again",
+        ErrorKind::Limit => "make it smaller in the running guest, then export and migrate it again",
+        _ => return error,
+    };
+    let error = error.with_kind(ErrorKind::NeedsPerson);
+    if error.hint_text().is_some() { error } else { error.hint(step) }
+}
+
 /// Every module that some target asks for.
 fn interesting_modules() -> Vec<&'static str> {
     let mut modules: Vec<_> = driver_targets::targets()
@@ -123,7 +139,7 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
     let mut tree = GuestTree::new();
     let kind = fs.kind().to_owned();
     tree.mount("/", fs);
-    let text = tree.read_file("/etc/fstab", 1 << 20)?.unwrap_or_default();
+    let text = read_table_of_mounts(&tree)?;
     let entries = driver_linux::read_fstab(&String::from_utf8_lossy(&text));
     let root_device = entries.iter().find(|entry| entry.point == "/").map(|entry| entry.device.clone());
     let device = root_device.unwrap_or_default();
@@ -158,6 +174,11 @@ fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) ->
     }
     mount_esp(guest, &mut opened, &mut tree)?;
     Ok(Some(tree))
+}
+
+fn read_table_of_mounts(tree: &GuestTree) -> Result<Vec<u8>> {
+    const FSTAB: &str = "/etc/fstab";
+    Ok(tree.read_file(FSTAB, 1 << 20).map_err(|error| error.context(FSTAB))?.unwrap_or_default())
 }
 
 /// An EFI system partition that fstab does not name is mounted by systemd-gpt-auto-generator(8): at /efi, or else at /boot

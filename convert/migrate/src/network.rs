@@ -1,7 +1,7 @@
 //! The adapters of the machine: what becomes of their hardware addresses, and where they are plugged in.
 
-use driver_core::{Adapter, Addresses, DefinitionKind, Mac, Target};
-use driver_machine::{AdapterChoice, MacAddress, Machine, Nic};
+use driver_core::{Adapter, Addresses, DefinitionKind, Mac, StaticAddress, Target};
+use driver_machine::{AdapterChoice, MacAddress, Machine, Nic, Warning};
 use format_core::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -242,6 +242,18 @@ fn unknown(text: String, nics: &[Nic]) -> Error {
     })
 }
 
+/// Gateways that a guest reaches only with a route to them of their own.
+pub(crate) fn far_gateways(addresses: &[StaticAddress]) -> impl Iterator<Item = Warning> {
+    addresses.iter().filter_map(|fixed| {
+        let (gateway, prefix) = (fixed.far_gateway()?, fixed.prefix);
+        let message = format!(
+            "--static-ip: the gateway {gateway} of {} lies outside {}/{prefix}: most guests do not reach it then",
+            fixed.interface, fixed.address
+        );
+        Some(Warning { code: "static-ip-gateway", message })
+    })
+}
+
 /// No two adapters may have one address, be it given or kept.
 fn unique(nics: &[Nic]) -> Result<()> {
     let mut seen = BTreeSet::new();
@@ -341,6 +353,14 @@ mod tests {
         let (mut none, target) = (machine(), target(Platform::Kvm));
         none.nics.clear();
         assert!(decide(&mut none, &wishes(&[], &["*=x"]), target, &target.definitions[0]).is_ok());
+    }
+
+    #[test]
+    fn a_gateway_outside_the_network_is_told() {
+        let addresses =
+            ["e=192.0.2.5/24,192.0.2.1", "f=192.0.2.5/24,192.0.3.1"].map(|text| text.parse().unwrap());
+        let told: Vec<_> = far_gateways(&addresses).map(|warning| warning.message).collect();
+        assert!(told.len() == 1 && told[0].contains("192.0.3.1 of f lies outside 192.0.2.5/24"), "{told:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The plan for one target, and how ready a guest is for each.
 
-use crate::inspect::Inspection;
+use crate::inspect::{Inspection, of_guest};
 use crate::wrap::lone_file_system;
 use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, Wishes, make_plan, outline};
 use format_core::Result;
@@ -37,7 +37,8 @@ pub fn plan_for(
             &Context { extra_modules, wishes, ..Context::new(&inspection.guest, target) },
             tree,
             driver_linux::fixups(),
-        ),
+        )
+        .map_err(of_guest),
         None => Ok(Plan::default()),
     }
 }
@@ -63,7 +64,8 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     let plan = match &inspection.tree {
         // What cannot start there needs no plan.
         Some(tree) if starts => {
-            outline(&Context::new(&inspection.guest, target), tree, driver_linux::fixups())?
+            outline(&Context::new(&inspection.guest, target), tree, driver_linux::fixups())
+                .map_err(of_guest)?
         }
         _ => Plan::default(),
     };

@@ -91,6 +91,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     report.adapters = adapters.report;
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
+    report.warnings.extend(network::far_gateways(&request.wishes.network.static_addresses));
     if let Some(wrapping) = &wrapping {
         wrapping.tell(&mut report);
     }

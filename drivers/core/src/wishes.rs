@@ -118,6 +118,48 @@ impl StaticAddress {
     }
 }
 
+impl StaticAddress {
+    /// The gateway, where it lies outside the address's network: then it is reached only where the guest is told so.
+    #[must_use]
+    pub fn far_gateway(&self) -> Option<IpAddr> {
+        let is_far = |gateway: &IpAddr| match (self.address, gateway) {
+            (IpAddr::V4(own), IpAddr::V4(gateway)) => !same_bits(own, *gateway, self.prefix),
+            // Every network has these (RFC 4291, 2.5.6).
+            (IpAddr::V6(_), IpAddr::V6(gateway)) if gateway.is_unicast_link_local() => false,
+            (IpAddr::V6(own), IpAddr::V6(gateway)) => {
+                let differing = u128::from(own) ^ u128::from(*gateway);
+                differing.leading_zeros() < u32::from(self.prefix)
+            }
+            _ => false,
+        };
+        self.gateway.filter(is_far)
+    }
+
+    /// Why a machine with this address would reach nobody.
+    fn fault(&self) -> Option<String> {
+        if self.gateway == Some(self.address) {
+            return Some("the gateway is the address itself".into());
+        }
+        let named = [("the address", Some(self.address)), ("the gateway", self.gateway)];
+        // Networks of two addresses and of one have neither (RFC 3021).
+        let inside =
+            named.into_iter().filter(|_| self.prefix <= 30).find_map(|(what, ip)| match (ip, self.address) {
+                (Some(IpAddr::V4(ip)), IpAddr::V4(own)) if same_bits(ip, own, self.prefix) => {
+                    let host = u32::from(ip) & (u32::MAX >> self.prefix);
+                    (host == 0).then(|| format!("{what} is that of the network")).or_else(|| {
+                        (host == u32::MAX >> self.prefix).then(|| format!("{what} is the broadcast address"))
+                    })
+                }
+                _ => None,
+            });
+        inside
+    }
+}
+
+fn same_bits(one: Ipv4Addr, other: Ipv4Addr, prefix: u8) -> bool {
+    (u32::from(one) ^ u32::from(other)).leading_zeros() >= u32::from(prefix)
+}
+
 impl FromStr for StaticAddress {
     type Err = Error;
 
@@ -158,7 +200,11 @@ impl FromStr for StaticAddress {
         if dns.len() > 8 {
             return Err(wrong("more than 8 name servers"));
         }
-        Ok(Self { interface: interface.to_owned(), address, prefix, gateway, dns })
+        let read = Self { interface: interface.to_owned(), address, prefix, gateway, dns };
+        match read.fault() {
+            Some(fault) => Err(wrong(&fault)),
+            None => Ok(read),
+        }
     }
 }
 
@@ -192,6 +238,34 @@ mod tests {
             "eth0=192.0.2.1/24,192.0.2.1,x",
         ] {
             assert!(text.parse::<StaticAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_work_are_refused() {
+        for (text, words) in [
+            ("e=192.0.2.1/24,192.0.2.1", "the gateway is the address itself"),
+            ("e=2001:db8::1/64,2001:db8::1", "the gateway is the address itself"),
+            ("e=192.0.2.0/24,192.0.2.1", "the address is that of the network"),
+            ("e=192.0.2.255/24", "the address is the broadcast address"),
+            ("e=192.0.2.8/30", "the address is that of the network"),
+            ("e=192.0.2.1/24,192.0.2.255", "the gateway is the broadcast address"),
+        ] {
+            let error = text.parse::<StaticAddress>().unwrap_err();
+            assert!(error.to_string().contains(words), "{text}: {error}");
+        }
+        for (text, far) in [
+            ("e=192.0.2.0/31,192.0.2.1", false),
+            ("e=192.0.2.255/32,192.0.2.1", true),
+            ("e=192.0.2.255/23,192.0.3.1", false),
+            ("e=192.0.2.5/24,192.0.3.255", true),
+            ("e=192.0.2.5/24", false),
+            ("e=2001:db8::/64,fe80::1", false),
+            ("e=2001:db8::2/64,2001:db8::1", false),
+            ("e=2001:db8::2/64,2001:db8:1::1", true),
+        ] {
+            let fixed: StaticAddress = text.parse().unwrap();
+            assert_eq!(fixed.far_gateway().is_some(), far, "{text}");
         }
     }
 }

@@ -165,7 +165,7 @@ impl ExtFs {
     pub(crate) fn chain(&self, names: &[&str]) -> Result<Option<Vec<u32>>> {
         let (mut ino, mut chain) = (ROOT_INODE, vec![ROOT_INODE]);
         for name in names {
-            if self.stat(ino)?.mode & S_IFMT != S_IFDIR || name.len() > NAME_LEN {
+            if self.named(ino)?.mode & S_IFMT != S_IFDIR || name.len() > NAME_LEN {
                 return Ok(None);
             }
             self.io.grant(MAX_READS);
@@ -180,7 +180,21 @@ impl ExtFs {
 
     pub(crate) fn find(&self, path: &str) -> Result<Option<(u32, Inode)>> {
         let Some(ino) = self.resolve(&components(path)?)? else { return Ok(None) };
-        Ok(Some((ino, self.stat(ino)?)))
+        let inode = self.named(ino).map_err(|error| error.context(path))?;
+        Ok(Some((ino, inode)))
+    }
+
+    /// The inode to which a name led. One that is not in use is damage that Linux does not open either (`ext4_iget`), and a
+    /// file that is missing is something else.
+    fn named(&self, ino: u32) -> Result<Inode> {
+        let inode = self.stat(ino)?;
+        if inode.links == 0 {
+            let text = format!("a name in a folder leads to inode {ino}, which is not in use");
+            return Err(Error::corrupt(text)
+                .in_format("ext4")
+                .hint("run e2fsck -f on the file system in the guest (or on a copy of the image), then export it again"));
+        }
+        Ok(inode)
     }
 
     /// The inode that `path` names, which must be of the type `wanted` (`S_IF*`).

@@ -253,3 +253,31 @@ fn a_disk_that_is_cut_off_is_not_migrated_as_if_it_were_whole() {
     let run = bench.rehome(&["migrate", "boot.raw", "--to", "kvm", "--out", "vm", "--dry-run"]).ends(78);
     assert!(run.stderr.contains("copy it again"), "{run:?}");
 }
+
+#[test]
+fn what_is_wrong_in_a_guest_is_no_fault_of_the_command() {
+    let bench = Bench::new();
+    let build = |name: &str, change: &dyn Fn(&std::path::Path)| {
+        guest::build(&bench, name, &guest::HYPERV_MODULES, |tree| change(tree));
+    };
+    build("loop.raw", &|tree| {
+        std::fs::remove_file(tree.join("etc/fstab")).unwrap();
+        std::os::unix::fs::symlink("fstab", tree.join("etc/fstab")).unwrap();
+    });
+    build("large.raw", &|tree| std::fs::write(tree.join("etc/fstab"), vec![b'#'; 1 << 21]).unwrap());
+    build("unused.raw", &|_| {});
+    bench.bash("dd if=unused.raw of=part.img bs=1M skip=1 status=none").ends(0);
+    bench.tool("e2fsprogs", "debugfs", &["-w", "-R", "clri /etc/fstab", "part.img"]);
+    bench.bash("dd if=part.img of=unused.raw bs=1M seek=1 conv=notrunc status=none").ends(0);
+    for (image, code, words, step) in [
+        ("loop.raw", 78, "/etc/fstab: too many symbolic links", "repair that file or link"),
+        ("large.raw", 78, "/etc/fstab: ", "make it smaller"),
+        ("unused.raw", 65, "/etc/fstab: ext4: a name in a folder leads to inode", "run e2fsck"),
+    ] {
+        let migrate = ["migrate", image, "--to", "hyperv", "--out", "vm", "--dry-run"];
+        for args in [&["inspect", image][..], &migrate] {
+            let run = bench.rehome(args).ends(code);
+            assert!(run.stderr.contains(words) && run.stderr.contains(step), "{image}: {run:?}");
+        }
+    }
+}
