@@ -57,7 +57,8 @@ impl Editor<'_> {
     fn store_big(&mut self, data: &[u8]) -> Result<u32> {
         let mut list = Vec::new();
         for segment in data.chunks(SEGMENT) {
-            list.extend(self.allocate(segment, 0)?.to_le_bytes());
+            // The last one, too, has a cell of the full size: Windows writes into it up to that without asking.
+            list.extend(self.allocate(segment, SEGMENT - segment.len())?.to_le_bytes());
         }
         let list_cell = self.allocate(&list, 0)?;
         let mut record = [0; db::RECORD];

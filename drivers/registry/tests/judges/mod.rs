@@ -40,13 +40,16 @@ pub fn foreign() -> Option<BTreeMap<String, Vec<u8>>> {
     Some(files)
 }
 
-/// The hives of the collection that are clean and whole, and so can be edited.
+/// The hives of the collection that are whole, and so can be edited. Dirty ones among them are declared clean: they are
+/// whole as they lie, and what their logs hold does not matter here.
 pub fn editable() -> Option<Vec<(String, Vec<u8>)>> {
-    let whole = |bytes: &Vec<u8>| {
-        Hive::open(bytes.clone()).is_ok_and(|hive| !hive.is_dirty() && hive.check().is_ok())
-    };
-    let hives: Vec<_> = foreign()?.into_iter().filter(|(_, bytes)| whole(bytes)).collect();
-    assert_eq!(hives.len(), 26, "{:?}", hives.iter().map(|hive| &hive.0).collect::<Vec<_>>());
+    let mut hives: Vec<_> = foreign()?.into_iter().collect();
+    hives.retain(|(_, bytes)| Hive::open(bytes.clone()).is_ok_and(|hive| hive.check().is_ok()));
+    for (_, bytes) in &mut hives {
+        bytes.copy_within(4..8, 8);
+        crate::maker::seal(bytes);
+    }
+    assert_eq!(hives.len(), 32, "{:?}", hives.iter().map(|hive| &hive.0).collect::<Vec<_>>());
     Some(hives)
 }
 
@@ -93,6 +96,17 @@ pub fn parse_export(text: &str) -> Content {
         }
     }
     content
+}
+
+/// Where two hives differ first, in a few words.
+pub fn first_difference(ours: &Content, theirs: &Content) -> Option<String> {
+    let key = ours.keys().chain(theirs.keys()).find(|key| ours.get(*key) != theirs.get(*key))?;
+    let (Some(ours), Some(theirs)) = (ours.get(key), theirs.get(key)) else {
+        return Some(format!("only one has {key:?}, ours: {}", ours.contains_key(key)));
+    };
+    let name = ours.keys().chain(theirs.keys()).find(|name| ours.get(*name) != theirs.get(*name))?;
+    let short = |data: Option<&String>| data.map(|data| format!("{:.80} ({} characters)", data, data.len()));
+    Some(format!("{key:?} {name}: {:?} and {:?}", short(ours.get(name)), short(theirs.get(name))))
 }
 
 /// How hivexregedit writes data.
