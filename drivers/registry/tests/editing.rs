@@ -8,7 +8,8 @@ mod maker;
 use driver_registry::{Editor, FileTime, Hive, Kind, Value};
 use format_core::ErrorKind;
 use judges::{
-    Content, editable, exported_data, exported_name, first_difference, hivex_export, libregf, like_libregf, parse_export,
+    Content, editable, exported_data, exported_name, first_difference, hivex_export, libregf, like_libregf,
+    parse_export,
 };
 use maker::get32;
 use std::collections::{BTreeMap, BTreeSet};
