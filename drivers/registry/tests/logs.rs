@@ -7,65 +7,8 @@ mod maker;
 use driver_registry::{Applied, FileTime, Hive, Log, LogFile, Recovered, Value, recover};
 use format_core::{Error, ErrorKind, Result};
 use judges::{foreign, hivex_export, parse_export};
-use maker::{get32, put32, seal};
+use maker::{get32, log_entry, log_header, old_log, put32, seal, seal_entry};
 use std::collections::BTreeMap;
-
-/// Marvin32, a second time: the crate's own is not used to make what it reads.
-fn marvin(data: &[u8]) -> [u8; 8] {
-    let mut state = (0x7a4e_55c5u32, 0x82ef_4d88u32);
-    let mut padded = data.to_vec();
-    padded.push(0x80);
-    padded.resize(padded.len().next_multiple_of(4) + 4, 0);
-    for word in padded.chunks_exact(4) {
-        let (mut low, mut high) = state;
-        low = low.wrapping_add(u32::from_le_bytes(word.try_into().unwrap()));
-        high ^= low;
-        low = (low << 20 | low >> 12).wrapping_add(high);
-        high = (high << 9 | high >> 23) ^ low;
-        low = (low << 27 | low >> 5).wrapping_add(high);
-        high = high << 19 | high >> 13;
-        state = (low, high);
-    }
-    let mut hash = [0; 8];
-    put32(&mut hash, 0, state.0);
-    put32(&mut hash, 4, state.1);
-    hash
-}
-
-/// The first sector of a log.
-fn log_header(primary: &[u8], file_type: u32, sequence: u32) -> Vec<u8> {
-    let mut header = primary[..512].to_vec();
-    put32(&mut header, 4, sequence);
-    put32(&mut header, 8, sequence);
-    put32(&mut header, 28, file_type);
-    seal(&mut header);
-    header
-}
-
-/// An entry that turns `old` into `new`.
-fn log_entry(old: &[u8], new: &[u8], sequence: u32) -> Vec<u8> {
-    let page_of = |hive: &[u8], at: usize| hive.get(at..at + 4096).map(<[u8]>::to_vec);
-    let changed: Vec<_> =
-        (4096..new.len()).step_by(4096).filter(|at| page_of(old, *at) != page_of(new, *at)).collect();
-    let mut entry = b"HvLE".to_vec();
-    entry.resize(40, 0);
-    put32(&mut entry, 12, sequence);
-    put32(&mut entry, 16, get32(new, 40));
-    put32(&mut entry, 20, changed.len() as u32);
-    for at in &changed {
-        entry.extend((*at as u32 - 4096).to_le_bytes());
-        entry.extend(4096u32.to_le_bytes());
-    }
-    changed.iter().for_each(|at| entry.extend(&new[*at..at + 4096]));
-    entry.resize(entry.len().next_multiple_of(512), 0);
-    let size = entry.len() as u32;
-    put32(&mut entry, 4, size);
-    let hash = marvin(&entry[40..]);
-    entry[24..32].copy_from_slice(&hash);
-    let hash = marvin(&entry[..32]);
-    entry[32..40].copy_from_slice(&hash);
-    entry
-}
 
 /// The hive after its n-th edit; the base block does not matter.
 fn edited(count: u32) -> Vec<u8> {
@@ -269,10 +212,7 @@ fn pages_outside_and_wrong_sizes_are_no_entries() {
     let change = |at: usize, number: u32| {
         let mut log = new_log(20, 20);
         put32(&mut log, 512 + at, number);
-        let hash = marvin(&log[512 + 40..]);
-        log[512 + 24..512 + 32].copy_from_slice(&hash);
-        let hash = marvin(&log[512..512 + 32]);
-        log[512 + 32..512 + 40].copy_from_slice(&hash);
+        seal_entry(&mut log[512..]);
         log
     };
     for (at, number) in [
@@ -297,6 +237,31 @@ fn pages_outside_and_wrong_sizes_are_no_entries() {
         let mut log = new_log(20, 20);
         put32(&mut log, 512 + 4, size);
         assert_refused(replayed(&dirty(), &log, &[]), "its first entry is damaged or missing");
+    }
+}
+
+#[test]
+fn logs_of_the_old_format_finish_a_write() {
+    // Windows XP numbers its log one lower than the hive; later ones number both alike.
+    for sequence in [20, 21] {
+        let log = old_log(&edited(0), &edited(3), sequence);
+        let mut log = log;
+        log[12..20].copy_from_slice(&dirty()[12..20]);
+        seal(&mut log);
+        let recovered = replayed(&dirty(), &log, &[]).unwrap();
+        assert_eq!(recovered.replay.applied.len(), 1);
+        // The first bin has the time of the write.
+        assert_state(&recovered, 3, 22);
+        // Any part of a write that was under way makes no difference.
+        let mut half = dirty();
+        half.resize(edited(3).len(), 0);
+        half[0x1200..0x1800].copy_from_slice(&edited(3)[0x1200..0x1800]);
+        assert!(replayed(&half, &log, &[]).unwrap().bytes == recovered.bytes);
+        let cut = replayed(&dirty(), &log[..log.len() - 1], &[]);
+        assert_refused(cut, "it ends before its last page");
+        put32(&mut log, 8, sequence - 1);
+        seal(&mut log);
+        assert_refused(replayed(&dirty(), &log, &[]), "it was not written to its end");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Small hives from a recipe.
+//! Small hives and logs from a recipe.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -87,4 +87,79 @@ pub fn empty(minor: u32) -> Vec<u8> {
     let free = security + security_size;
     put32(bins, free, 0x1000 - free as u32);
     bytes
+}
+
+/// Marvin32, a second time: the crate's own is not used to make what it reads.
+pub fn marvin(data: &[u8]) -> [u8; 8] {
+    let mut state = (0x7a4e_55c5u32, 0x82ef_4d88u32);
+    let mut padded = data.to_vec();
+    padded.push(0x80);
+    padded.resize(padded.len().next_multiple_of(4) + 4, 0);
+    for word in padded.chunks_exact(4) {
+        let (mut low, mut high) = state;
+        low = low.wrapping_add(u32::from_le_bytes(word.try_into().unwrap()));
+        high ^= low;
+        low = (low << 20 | low >> 12).wrapping_add(high);
+        high = (high << 9 | high >> 23) ^ low;
+        low = (low << 27 | low >> 5).wrapping_add(high);
+        high = high << 19 | high >> 13;
+        state = (low, high);
+    }
+    let mut hash = [0; 8];
+    put32(&mut hash, 0, state.0);
+    put32(&mut hash, 4, state.1);
+    hash
+}
+
+/// The first sector of a log.
+pub fn log_header(primary: &[u8], file_type: u32, sequence: u32) -> Vec<u8> {
+    let mut header = primary[..512].to_vec();
+    put32(&mut header, 4, sequence);
+    put32(&mut header, 8, sequence);
+    put32(&mut header, 28, file_type);
+    seal(&mut header);
+    header
+}
+
+/// An entry that turns `old` into `new`.
+pub fn log_entry(old: &[u8], new: &[u8], sequence: u32) -> Vec<u8> {
+    let page_of = |hive: &[u8], at: usize| hive.get(at..at + 4096).map(<[u8]>::to_vec);
+    let changed: Vec<_> =
+        (4096..new.len()).step_by(4096).filter(|at| page_of(old, *at) != page_of(new, *at)).collect();
+    let mut entry = b"HvLE".to_vec();
+    entry.resize(40, 0);
+    put32(&mut entry, 12, sequence);
+    put32(&mut entry, 16, get32(new, 40));
+    put32(&mut entry, 20, changed.len() as u32);
+    for at in &changed {
+        entry.extend((*at as u32 - 4096).to_le_bytes());
+        entry.extend(4096u32.to_le_bytes());
+    }
+    changed.iter().for_each(|at| entry.extend(&new[*at..at + 4096]));
+    entry.resize(entry.len().next_multiple_of(512), 0);
+    let size = entry.len() as u32;
+    put32(&mut entry, 4, size);
+    seal_entry(&mut entry);
+    entry
+}
+
+/// Makes the hashes of an entry right, which `entry` is the whole of.
+pub fn seal_entry(entry: &mut [u8]) {
+    let hash = marvin(&entry[40..]);
+    entry[24..32].copy_from_slice(&hash);
+    let hash = marvin(&entry[..32]);
+    entry[32..40].copy_from_slice(&hash);
+}
+
+/// A log of the old format that turns `old` into `new`.
+pub fn old_log(old: &[u8], new: &[u8], sequence: u32) -> Vec<u8> {
+    let page_of = |hive: &[u8], at: usize| hive.get(at..at + 4096).map(<[u8]>::to_vec);
+    let is_dirty = |at: usize| page_of(old, at) != page_of(new, at);
+    let pages: Vec<_> = (4096..new.len()).step_by(4096).collect();
+    let mut log = log_header(new, 1, sequence);
+    log.extend(b"DIRT");
+    log.extend(pages.iter().map(|at| if is_dirty(*at) { 0xff } else { 0 }));
+    log.resize(log.len().next_multiple_of(512), 0);
+    pages.iter().filter(|at| is_dirty(**at)).for_each(|at| log.extend(&new[*at..at + 4096]));
+    log
 }
