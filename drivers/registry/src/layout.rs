@@ -19,7 +19,7 @@ pub(crate) const NIL: u32 = u32::MAX;
 /// Largest hive that is taken or grown to, base block included. Windows limits the System hive to far less; other
 /// hives may be larger in theory, and are refused as beyond a limit.
 pub(crate) const MAX_HIVE: u64 = 256 << 20;
-/// Largest single cell that the kernel hands out (`HSANE_CELL_MAX`).
+/// Largest single cell: values of the standard format are at most 1 MiB ("Registry element size limits").
 pub(crate) const MAX_CELL: usize = 1 << 20;
 /// Keys may be nested this deep ("Registry element size limits").
 pub(crate) const MAX_DEPTH: usize = 512;

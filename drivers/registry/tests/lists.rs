@@ -71,7 +71,7 @@ fn grow(minor: u32, count: u32) -> Vec<u8> {
     for n in 0..count {
         // A permutation: 7919 is prime.
         let n = n * 7919 % count;
-        let name = if n % 2 == 0 { format!("Key {n:05}") } else { format!("kEY {n:05}") };
+        let name = if n.is_multiple_of(2) { format!("Key {n:05}") } else { format!("kEY {n:05}") };
         assert!(edit.create_key(&name, None).unwrap());
     }
     hive.into_bytes().unwrap()

@@ -232,7 +232,11 @@ fn pages_outside_and_wrong_sizes_are_no_entries() {
     // A size that no hive may have, and one that the pages do not fill.
     let error = replayed(&dirty(), &change(16, 0xf000_0000), &[]).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert_refused(replayed(&dirty(), &change(16, 0x10_0000), &[]), "after the replay, hive bin at 0x1000");
+    assert_refused(
+        replayed(&dirty(), &change(16, 0x10_0000), &[]),
+        "the hive has 0x101000 bytes, hive and logs",
+    );
+    assert_refused(replayed(&dirty(), &change(16, 0x2000), &[]), "after the replay, hive bin at 0x1000");
     for size in [0, 39, 512, 0xffff_fe00] {
         let mut log = new_log(20, 20);
         put32(&mut log, 512 + 4, size);

@@ -88,11 +88,17 @@ fn whole(bytes: Vec<u8>) -> Checked<Vec<u8>> {
     Ok(hive.space.into_file())
 }
 
-/// Makes room for hive bins data of `bins_size` bytes, and says so in the base block.
-fn resize(primary: &mut Vec<u8>, bins_size: u32) -> Checked<()> {
+/// Makes room for hive bins data of `bins_size` bytes, and says so in the base block. What is new lies whole in the logs.
+fn resize(primary: &mut Vec<u8>, bins_size: u32, logs: &[Log<'_>]) -> Checked<()> {
     let end = BASE_BLOCK as u64 + u64::from(bins_size);
     if end > MAX_HIVE {
         return Err(Fault::hive_size(end));
+    }
+    let all = primary.len() as u64 + logs.iter().map(|log| log.bytes.len() as u64).sum::<u64>();
+    if end > all {
+        let why =
+            format!("a log says that the hive has {end:#x} bytes, hive and logs together have {all:#x}");
+        return Err(Fault::NotRecovered { why });
     }
     if (primary.len() as u64) < end {
         primary.resize(end as usize, 0);
@@ -171,7 +177,7 @@ fn apply_new(
     }
     for log in &chain {
         for entry in &log.entries {
-            resize(primary, entry.bins_size)?;
+            resize(primary, entry.bins_size, logs)?;
             let flags = le32(primary, base::FLAGS).unwrap_or_default() & !base::FLAG_TRANSACTIONS;
             set_words(primary, &[(base::FLAGS, flags | entry.flags & base::FLAG_TRANSACTIONS)])?;
             let bytes = entry.apply(primary);
@@ -238,7 +244,7 @@ fn apply_old(
         Own::Valid(_) => {}
         Own::Damaged { .. } => take_base_block(primary, &log.log, replay)?,
     }
-    resize(primary, log.base.bins_size)?;
+    resize(primary, log.base.bins_size, logs)?;
     let bytes = log.apply(primary);
     replay.applied.push(Applied { log: log.log.file, sequence: log.base.primary_sequence, bytes });
     Ok(Ok(highest.wrapping_add(1)))

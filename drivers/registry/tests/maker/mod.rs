@@ -99,10 +99,10 @@ pub fn marvin(data: &[u8]) -> [u8; 8] {
         let (mut low, mut high) = state;
         low = low.wrapping_add(u32::from_le_bytes(word.try_into().unwrap()));
         high ^= low;
-        low = (low << 20 | low >> 12).wrapping_add(high);
-        high = (high << 9 | high >> 23) ^ low;
-        low = (low << 27 | low >> 5).wrapping_add(high);
-        high = high << 19 | high >> 13;
+        low = low.rotate_left(20).wrapping_add(high);
+        high = high.rotate_left(9) ^ low;
+        low = low.rotate_left(27).wrapping_add(high);
+        high = high.rotate_left(19);
         state = (low, high);
     }
     let mut hash = [0; 8];
