@@ -21,23 +21,41 @@ pub fn foreign() -> Option<BTreeMap<String, Vec<u8>>> {
         eprintln!("NOT RUN: {message}");
         return None;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let script = r#"cd "$2"
-        zstd -dcq --long=31 "$1" | tar -xf - --strip-components=1 --wildcards "third-party/yarp/*" \
-            "third-party/hivex/*" "third-party/regipy/*" "third-party/notatin/*" "third-party/plaso/regf/*" \
-            "third-party/dfwinreg/*" "third-party/python-registry/*"
-        find . -name "*.gz" -exec gzip -d {} + && find . -name "*.xz" -exec xz -d {} +
-        find . -type f -printf "%P\n""#;
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script, "bash"])
-        .args([&archive.canonicalize().unwrap(), folder.path()])
-        .output()
-        .unwrap();
-    let names = said(&output);
-    let file = |name: &str| (name.to_owned(), std::fs::read(folder.path().join(name)).unwrap());
+    let folder = unpacked(&archive);
+    let listing = Command::new("find").arg(&folder).args(["-type", "f", "-printf", "%P\n"]).output().unwrap();
+    let names = said(&listing);
+    let file = |name: &str| (name.to_owned(), std::fs::read(folder.join(name)).unwrap());
     let files: BTreeMap<_, _> = names.lines().map(file).collect();
     assert!(files.len() >= 45, "{}", files.len());
     Some(files)
+}
+
+/// Unpacks the hives below `target/`, once for each version of the archive. Tests run beside each other in processes of
+/// their own: the first one unpacks, the others wait.
+fn unpacked(archive: &Path) -> PathBuf {
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hives");
+    std::fs::create_dir_all(&parent).unwrap();
+    let lock = std::fs::File::create(parent.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let folder = parent.join(archive.metadata().unwrap().len().to_string());
+    if folder.is_dir() {
+        return folder;
+    }
+    let fresh = tempfile::tempdir_in(&parent).unwrap();
+    let script = r#"cd "$2"
+        zstd -dcq --long=31 "$1" | tar -xf - --strip-components=1 --no-same-owner --wildcards "third-party/yarp/*" \
+            "third-party/hivex/*" "third-party/regipy/*" "third-party/notatin/*" "third-party/plaso/regf/*" \
+            "third-party/dfwinreg/*" "third-party/python-registry/*"
+        chmod -R u+w .
+        find . -name "*.gz" -exec gzip -d {} + && find . -name "*.xz" -exec xz -d {} +"#;
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script, "bash"])
+        .args([&archive.canonicalize().unwrap(), fresh.path()])
+        .output()
+        .unwrap();
+    said(&output);
+    std::fs::rename(fresh.keep(), &folder).unwrap();
+    folder
 }
 
 /// The hives of the collection that are whole, and so can be edited. Dirty ones among them are declared clean: they are
