@@ -36,8 +36,8 @@ pub(crate) struct Editing {
 /// Edits a [`Hive`]. Every method says whether it changed something: what is there already is not written again, so that
 /// doing an edit twice changes nothing the second time.
 ///
-/// When a method fails with `Usage`, `Unsupported` or `Corrupt`, the hive is as it was. After `Limit`, an edit may be half
-/// done, and [`Hive::into_bytes`] refuses.
+/// A method that fails before it has written anything leaves the hive as it was. When one fails later, as it does when the
+/// hive would become too large, [`Hive::into_bytes`] refuses.
 #[derive(Debug)]
 pub struct Editor<'a> {
     hive: &'a mut Hive,

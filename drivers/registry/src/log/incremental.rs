@@ -126,8 +126,8 @@ impl<'a> Entry<'a> {
 
 /// The sequence number of the entry that `bytes` begin with, if its header has the right hash.
 fn header_sequence(bytes: &[u8]) -> Option<u32> {
-    let hash = marvin::hash(bytes.get(..32)?);
-    if bytes.starts_with(ENTRY) && le64(bytes, 32) == Some(hash) { le32(bytes, 12) } else { None }
+    let header = bytes.get(..32).filter(|header| header.starts_with(ENTRY))?;
+    if le64(bytes, 32) == Some(marvin::hash(header)) { le32(bytes, 12) } else { None }
 }
 
 /// The latest number behind `than` that any header in `log` has, whatever the rest of the log is like.

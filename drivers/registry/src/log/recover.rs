@@ -123,7 +123,7 @@ fn reasons(found: &[(Log<'_>, &'static str)]) -> String {
 }
 
 /// Logs of the given file types, by the beginning of their base block.
-fn of_types<'a>(logs: &'a [Log<'a>], types: &'a [u32]) -> impl Iterator<Item = Log<'a>> {
+fn of_types<'a>(logs: &[Log<'a>], types: &[u32]) -> impl Iterator<Item = Log<'a>> {
     let has_type = |log: &&Log<'_>| le32(log.bytes, base::FILE_TYPE).is_some_and(|it| types.contains(&it));
     logs.iter().filter(has_type).copied()
 }
@@ -135,36 +135,11 @@ fn apply_new(
     logs: &[Log<'_>],
     replay: &mut Replay,
 ) -> Checked<std::result::Result<u32, String>> {
-    let (mut chain, mut unfit) = (Vec::new(), Vec::new());
-    for log in of_types(logs, &[base::LOG_NEW]) {
-        match NewLog::parse(log) {
-            Ok(parsed) => match own {
-                // Entries that end before the hive was written whole are in it.
-                Own::Valid(base) if is_after(base.secondary_sequence, parsed.first()) => {
-                    unfit.push((log, "its entries are older than the hive"));
-                }
-                _ => chain.push(parsed),
-            },
-            Err(why) => unfit.push((log, why)),
-        }
-    }
-    let Some(start) = chain.first().map(NewLog::first) else { return Ok(Err(reasons(&unfit))) };
-    chain.sort_by_key(|log| log.first().wrapping_sub(start).cast_signed());
-    match own {
-        Own::Damaged { .. } => start_of_damaged(&mut chain),
-        Own::Valid(base) => {
-            let (first, expected) = (chain.first().map_or(0, NewLog::first), base.secondary_sequence);
-            if first != expected {
-                let reason = format!("the first log entry is {first}, the hive waits for {expected}");
-                return Err(Fault::NotRecovered { why: reason });
-            }
-        }
-    }
-    // Logs that follow each other without a gap. What this leaves out is no later than the hive, or refused next.
-    let follows = |pair: &[NewLog<'_>]| matches!(pair, [a, b] if a.last().wrapping_add(1) == b.first());
-    let used = 1 + chain.windows(2).take_while(|pair| follows(pair)).count();
-    chain.truncate(used);
-    let Some(newest) = chain.last() else { return Ok(Err(reasons(&unfit))) };
+    let chain = match chain_of(own, logs)? {
+        Ok(chain) => chain,
+        Err(why) => return Ok(Err(why)),
+    };
+    let Some(newest) = chain.last() else { return Ok(Err(String::new())) };
     let last = newest.last();
     let torn = chain.iter().filter_map(|log| {
         let (sequence, why) = log.torn?;
@@ -185,6 +160,40 @@ fn apply_new(
         }
     }
     Ok(Ok(last))
+}
+
+/// The logs of the new format that apply, in their order and without a gap, at least one; or why none does.
+fn chain_of<'a>(own: Own, logs: &[Log<'a>]) -> Checked<std::result::Result<Vec<NewLog<'a>>, String>> {
+    let (mut chain, mut unfit) = (Vec::new(), Vec::new());
+    for log in of_types(logs, &[base::LOG_NEW]) {
+        match NewLog::parse(log) {
+            Ok(parsed) => match own {
+                // Entries that end before the hive was written whole are in it.
+                Own::Valid(base) if is_after(base.secondary_sequence, parsed.first()) => {
+                    unfit.push((log, "its entries are older than the hive"));
+                }
+                _ => chain.push(parsed),
+            },
+            Err(why) => unfit.push((log, why)),
+        }
+    }
+    let Some(start) = chain.first().map(NewLog::first) else { return Ok(Err(reasons(&unfit))) };
+    chain.sort_by_key(|log| log.first().wrapping_sub(start).cast_signed());
+    match own {
+        Own::Damaged { .. } => start_of_damaged(&mut chain),
+        Own::Valid(base) => {
+            let (first, expected) = (chain.first().map_or(0, NewLog::first), base.secondary_sequence);
+            if first != expected {
+                let why = format!("the first log entry is {first}, the hive waits for {expected}");
+                return Err(Fault::NotRecovered { why });
+            }
+        }
+    }
+    // What comes behind a gap is refused later on.
+    let follows = |pair: &[NewLog<'_>]| matches!(pair, [a, b] if a.last().wrapping_add(1) == b.first());
+    let used = 1 + chain.windows(2).take_while(|pair| follows(pair)).count();
+    chain.truncate(used);
+    Ok(Ok(chain))
 }
 
 /// Without a base block nothing says which entries the hive has already. Those of the newest log it may lack; those of
