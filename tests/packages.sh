@@ -14,6 +14,8 @@ test_packages=(
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
     libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm ntfs-3g mtools netplan.io ovmf perl procps python3-libvhdi python3-yaml shellcheck systemd
     time util-linux xfsprogs xz-utils zstd
+    # Readers and editors of registry hives, and the upper case of Windows.
+    libhivex-bin libwin-hivex-perl ntfs-3g python3-libregf
 )
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.
