@@ -6,7 +6,7 @@
 set -euo pipefail
 
 # What building and running the product needs besides the Rust toolchain.
-build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make pkg-config)
+build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make ntfs-3g-dev pkg-config)
 
 # What judges the product in the tests, and what the boot test makes and starts its guests with.
 test_packages=(
