@@ -67,8 +67,8 @@ impl NtfsFs {
     fn need_space(&mut self, bytes: u64, reused: u64) -> Result<()> {
         let (cluster, clusters) = (self.reader.boot.cluster, self.reader.boot.clusters);
         let block = self.reader.boot.index_block.div_ceil(cluster);
-        // Splits of indexes up to the root, a piece of $MFT and its map, and $Secure, which grows by 256 KiB twice.
-        let spare = 6 * block + 4 + (512_u64 << 10).div_ceil(cluster);
+        // Splits of indexes up to the root, a piece of $MFT and its map, and of $Secure.
+        let spare = 6 * block + 8;
         let needed = bytes.div_ceil(cluster) + spare;
         let has = self.library()?.free_clusters(clusters)? + reused;
         if needed <= has {

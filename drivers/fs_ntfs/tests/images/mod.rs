@@ -205,8 +205,8 @@ impl Image {
         for _ in 0..300 {
             let in_use = std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
                 let Ok(open) = std::fs::read_dir(process.path().join("fd")) else { return false };
-                let own = process.file_name().to_str() == Some(&std::process::id().to_string());
-                !own && open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == self.path))
+                let number = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+                number.is_some_and(|number| number != std::process::id()) && open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == self.path))
             });
             if !in_use {
                 return;
