@@ -269,7 +269,10 @@ impl NtfsFs {
         bytes: u64,
         edit: impl FnOnce(&mut Filesystem) -> ntfs3g_sys::Result<()>,
     ) -> Result<()> {
-        let done = self.library()?.call(bytes, edit).and_then(|()| self.reader.load_mft());
+        let done = self.library()?.call(bytes, edit).and_then(|()| {
+            self.reader.load_mft()?;
+            self.own.as_mut().map_or(Ok(()), |own| own.refresh(&self.reader))
+        });
         done.inspect_err(|error| {
             let reason = format!("an earlier edit failed: {error}");
             self.obstacle = Some(Obstacle::from(Error::needs_person(reason)));

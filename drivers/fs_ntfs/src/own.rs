@@ -75,6 +75,17 @@ impl Own {
         Ok(own)
     }
 
+    /// Reads again where the volume's own files lie: an edit can let them grow.
+    pub(crate) fn refresh(&mut self, reader: &Reader) -> Result<()> {
+        self.runs.clear();
+        for number in OWN.into_iter().filter(|number| *number != ROOT) {
+            self.runs.extend(runs_of(&reader.inode(number)?));
+        }
+        self.runs.sort_unstable();
+        (self.bitmap, self.mft) = (reader.inode(BITMAP)?, reader.inode(MFT)?);
+        Ok(())
+    }
+
     fn check_sizes(&self, reader: &Reader) -> Result<()> {
         let size = |inode: &Inode, kind| inode.stream(kind, &[]).map_or(0, Attribute::size);
         let (bits, records) = (size(&self.bitmap, DATA), size(&self.mft, BITMAP_ATTRIBUTE));

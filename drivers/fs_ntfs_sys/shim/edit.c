@@ -35,6 +35,11 @@ static int open_inode(rn_fs *fs, uint64_t file, ntfs_inode **out)
 	return *out ? 0 : failure();
 }
 
+static int is_dirty(ntfs_inode *ni)
+{
+	return NInoDirty(ni) || NInoAttrListDirty(ni) || NInoFileNameDirty(ni);
+}
+
 /* The volume's own inodes are open all the time; what changed in them is written here. */
 int rn_sync(rn_fs *fs)
 {
@@ -43,7 +48,7 @@ int rn_sync(rn_fs *fs)
 
 	for (at = 0; at < sizeof(inodes) / sizeof(*inodes); at++) {
 		errno = 0;
-		if (inodes[at] && ntfs_inode_sync(inodes[at]))
+		if (inodes[at] && is_dirty(inodes[at]) && ntfs_inode_sync(inodes[at]))
 			return failure();
 	}
 	return 0;
@@ -85,7 +90,10 @@ int rn_create(rn_fs *fs, uint64_t folder, const uint16_t *name, uint8_t length, 
 	errno = 0;
 	if (ntfs_set_ntfs_acl(&context, ni, descriptor, descriptor_length, 0))
 		error = failure();
-	error = close_inode(ni, error);
+	/* The folder's index in memory has the new name, the one on the volume not yet. */
+	errno = 0;
+	if (ntfs_inode_close_in_dir(ni, dir) && !error)
+		error = failure();
 	if (!error)
 		ntfs_inode_update_times(dir, NTFS_UPDATE_MCTIME);
 	return close_inode(dir, error);
@@ -193,8 +201,9 @@ int rn_link(rn_fs *fs, uint64_t file, uint64_t folder, const uint16_t *name, uin
 		ntfs_inode_update_times(ni, NTFS_UPDATE_CTIME);
 		ntfs_inode_update_times(dir, NTFS_UPDATE_MCTIME);
 	}
-	error = close_inode(ni, error);
-	return close_inode(dir, error);
+	/* The folder first: closing the file looks for its new name in the folder's index on the volume. */
+	error = close_inode(dir, error);
+	return close_inode(ni, error);
 }
 
 int rn_unlink(rn_fs *fs, uint64_t file, uint64_t folder, const uint16_t *name, uint8_t length)
