@@ -75,7 +75,9 @@ pub(crate) fn inherit(parent: &[u8], is_folder: bool) -> Option<Vec<u8>> {
     }
     let control = u16_at(parent, 2)?;
     let list = |at, bit| match u32_at(parent, at) {
-        Some(offset) if control & bit != 0 && offset != 0 => hand_down(parent.get(offset as usize..)?, is_folder),
+        Some(offset) if control & bit != 0 && offset != 0 => {
+            hand_down(parent.get(offset as usize..)?, is_folder)
+        }
         _ => Some(None),
     };
     let (sacl, dacl) = (list(12, SACL_PRESENT)?, list(16, DACL_PRESENT)?);
@@ -134,7 +136,11 @@ fn hand_down(raw: &[u8], is_folder: bool) -> Option<Option<Vec<u8>>> {
         let bytes = part(raw, at, len).filter(|_| len >= 8 && len.is_multiple_of(4))?;
         let (kind, flags) = (*bytes.first()?, *bytes.get(1)?);
         let entry = Entry { kind, flags, mask: u32_at(bytes, 4)?, rest: bytes.get(8..)? };
-        if is_folder { to_folder(&entry, &mut entries) } else { to_file(&entry, &mut entries) };
+        if is_folder {
+            to_folder(&entry, &mut entries)
+        } else {
+            to_file(&entry, &mut entries)
+        };
         at += len;
     }
     if entries.is_empty() { Some(None) } else { acl(revision, &entries).map(Some) }

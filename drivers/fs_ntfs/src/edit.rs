@@ -4,11 +4,12 @@
 use crate::error::{NtfsError, Obstacle};
 use crate::folder::{self, list, long_name};
 use crate::fs::{Found, NtfsFs, elsewhere, packed_stream};
+use crate::indexes::check_indexes;
 use crate::inode::Inode;
 use crate::layout::{ATTR_ENCRYPTED, COMPRESSED, DATA, ENCRYPTED, FILE_NAME, SPARSE};
 use crate::library::Library;
 use crate::name;
-use crate::own::{Own, check_indexes, runs_of};
+use crate::own::{Own, runs_of};
 use crate::reparse;
 use crate::{descriptor, error::as_obstacle};
 use driver_core::guest_path::{components, split_last};
@@ -74,7 +75,8 @@ impl NtfsFs {
         if needed <= has {
             return Ok(());
         }
-        Err(NtfsError::NoSpace { needed: needed.saturating_mul(cluster), has: has.saturating_mul(cluster) }.into())
+        Err(NtfsError::NoSpace { needed: needed.saturating_mul(cluster), has: has.saturating_mul(cluster) }
+            .into())
     }
 
     /// Refuses when an edit of what the chain holds would do harm to something else. `extra` is what is moved.
@@ -84,11 +86,11 @@ impl NtfsFs {
             if self.sound.contains(&inode.reference) {
                 continue;
             }
-            check_indexes(&self.reader, inode)
-                .map_err(|error| error_of_damage(error, what))?;
+            check_indexes(&self.reader, inode).map_err(|error| error_of_damage(error, what))?;
             self.sound.insert(inode.reference);
         }
-        let own = self.own.as_ref().ok_or_else(|| Error::contract("an edit without checks").in_format("ntfs"))?;
+        let own =
+            self.own.as_ref().ok_or_else(|| Error::contract("an edit without checks").in_format("ntfs"))?;
         let mut seen = std::collections::BTreeSet::new();
         let once: Vec<&Inode> = inodes.into_iter().filter(|inode| seen.insert(inode.reference)).collect();
         own.check_apart(&self.reader, &once, what).map_err(|error| error_of_damage(error, what))
@@ -126,7 +128,9 @@ impl NtfsFs {
     pub(crate) fn may_change(&self, path: &str, change: Change) -> Result<()> {
         self.editable()?;
         match (change, self.find(path)?) {
-            (Change::Content { .. } | Change::Append { .. }, Some(found)) if found.kind() == FileKind::File => {
+            (Change::Content { .. } | Change::Append { .. }, Some(found))
+                if found.kind() == FileKind::File =>
+            {
                 check_content(&found, path)
             }
             (Change::Create, None) => {

@@ -3,8 +3,7 @@
 use format_core::{Error, ErrorKind};
 
 const FORMAT: &str = "ntfs";
-const CHKDSK: &str =
-    "run chkdsk /f on the volume in the source machine, shut it down completely (shutdown /s /t 0), and try again";
+const CHKDSK: &str = "run chkdsk /f on the volume in the source machine, shut it down completely (shutdown /s /t 0), and try again";
 const SHUT_DOWN: &str = "start Windows in the source machine, shut it down completely (shutdown /s /t 0), and try again; if that does not help, run chkdsk /f there";
 const HIBERNATE: &str =
     "in the source machine, run powercfg /h off, shut it down completely (shutdown /s /t 0), and try again";
@@ -13,7 +12,9 @@ const HIBERNATE: &str =
 pub(crate) enum NtfsError {
     #[error("no NTFS boot sector at 0x0")]
     NoBootSector,
-    #[error("no NTFS boot sector at 0x0, but its copy in the last sector is one: the first sector is damaged")]
+    #[error(
+        "no NTFS boot sector at 0x0, but its copy in the last sector is one: the first sector is damaged"
+    )]
     OnlyBackup,
     #[error("the volume is encrypted with BitLocker")]
     BitLocker,
@@ -98,7 +99,9 @@ impl NtfsError {
             Self::Hibernated(_) => HIBERNATE,
             Self::Unclean(_) | Self::Dirty(_) => SHUT_DOWN,
             Self::Encrypted(_) => "decrypt it in the source machine (cipher /d), and try again",
-            Self::Elsewhere { .. } => "have the file's content brought back in the source machine, and try again",
+            Self::Elsewhere { .. } => {
+                "have the file's content brought back in the source machine, and try again"
+            }
             Self::Version { .. } => "convert the volume by mounting it with Windows XP or later",
             Self::NoSpace { .. } => "free space in the guest and try again",
             Self::NoLinks => "create the link in the running guest (mklink)",

@@ -4,7 +4,7 @@ use crate::bytes::{u32_at, u64_at, units_at};
 use crate::error::NtfsError;
 use crate::index::{Entry, Index, Step};
 use crate::inode::Inode;
-use crate::layout::{ATTR_FOLDER, ATTR_REPARSE, DOS_ONLY, FIRST_USER, ROOT, number_of, units};
+use crate::layout::{ATTR_FOLDER, ATTR_REPARSE, DOS_ONLY, FILE_NAME, FIRST_USER, ROOT, number_of, units};
 use crate::mft::Reader;
 use format_core::Result;
 use std::cmp::Ordering;
@@ -56,7 +56,8 @@ impl Name {
 
 fn names_of<'a>(reader: &'a Reader, folder: &'a Inode) -> Result<Index<'a>> {
     let name = units("$I30");
-    let index = Index::open(reader, folder, &name)?.filter(|_| Index::is_of_names(folder, &name));
+    let index = Index::open(reader, folder, &name)?
+        .filter(|_| matches!(Index::head(folder, &name), Some((FILE_NAME, 1, _))));
     let what = || format!("record {:#x} has no index of names", number_of(folder.reference));
     index.ok_or_else(|| Reader::broken(what()))
 }
@@ -126,7 +127,7 @@ pub(crate) fn long_name(reader: &Reader, folder: &Inode, name: &Name) -> Result<
 
 /// Whether the record holds a name in `folder`: what an entry of the folder must agree with.
 pub(crate) fn is_named_in(inode: &Inode, folder: u64) -> bool {
-    let mut names = inode.attributes.iter().filter(|attribute| attribute.kind == crate::layout::FILE_NAME);
+    let mut names = inode.attributes.iter().filter(|attribute| attribute.kind == FILE_NAME);
     names.any(|name| {
         let parent = name.resident().and_then(|raw| u64_at(raw, 0));
         parent.is_some_and(|parent| number_of(parent) == number_of(folder))

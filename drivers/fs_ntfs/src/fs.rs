@@ -154,7 +154,9 @@ impl NtfsFs {
         let len = len.ok_or(NtfsError::FileLimit { size, limit })?;
         match &found.reparse {
             None => self.reader.whole(data, limit),
-            Some(reparse) if reparse.tag == reparse::WOF => wof::read(&self.reader, &found.inode, reparse, len),
+            Some(reparse) if reparse.tag == reparse::WOF => {
+                wof::read(&self.reader, &found.inode, reparse, len)
+            }
             Some(reparse) => Err(elsewhere("the file", reparse.tag)),
         }
     }
@@ -220,7 +222,8 @@ impl GuestFs for NtfsFs {
     fn read_link(&self, path: &str) -> Result<String> {
         let found = self.find_kind(path, FileKind::Link)?;
         let link = found.reparse.as_ref().and_then(Reparse::link);
-        let link = link.ok_or_else(|| Error::corrupt(format!("the target of {path:?} is no name")).in_format("ntfs"))?;
+        let link = link
+            .ok_or_else(|| Error::corrupt(format!("the target of {path:?} is no name")).in_format("ntfs"))?;
         match link.within(self.drive) {
             // Where the guest wrote another case than the names have: whoever compares paths sees one.
             Some(target) if target.starts_with('/') => {

@@ -35,6 +35,8 @@ pub(crate) struct Node {
 pub(crate) struct Entry {
     /// The first eight bytes: a reference, or where the entry's data lie.
     pub(crate) reference: u64,
+    /// Bytes of the entry without the number of a block.
+    pub(crate) len: usize,
     /// The key; `None` in the last entry of a node.
     pub(crate) key: Option<Vec<u8>>,
     /// The block with what comes before this entry.
@@ -68,10 +70,10 @@ impl<'a> Index<'a> {
         Ok(Some(Self { reader, allocation, root, block, step }))
     }
 
-    /// The kind of attribute that the index is of, and its rule of order: the start of its root.
-    pub(crate) fn is_of_names(inode: &Inode, name: &[u16]) -> bool {
-        let raw = inode.stream(INDEX_ROOT, name).and_then(Attribute::resident).unwrap_or_default();
-        u32_at(raw, 0) == Some(0x30) && u32_at(raw, 4) == Some(1)
+    /// The kind of attribute that the index is of, its rule of order, and the size of its blocks: the start of its root.
+    pub(crate) fn head(inode: &Inode, name: &[u16]) -> Option<(u32, u32, u32)> {
+        let raw = inode.stream(INDEX_ROOT, name).and_then(Attribute::resident)?;
+        Some((u32_at(raw, 0)?, u32_at(raw, 4)?, u32_at(raw, 8)?))
     }
 
     fn load(&self, number: u64) -> Result<Node> {
@@ -84,7 +86,10 @@ impl<'a> Index<'a> {
         self.reader.read(allocation, at, &mut raw)?;
         unprotect(&mut raw, *b"INDX").map_err(broken)?;
         if u64_at(&raw, 16) != Some(number) {
-            return Err(broken(format!("it says that it is block {:#x}", u64_at(&raw, 16).unwrap_or_default())));
+            return Err(broken(format!(
+                "it says that it is block {:#x}",
+                u64_at(&raw, 16).unwrap_or_default()
+            )));
         }
         // The update sequence lies between the header and the entries.
         let (sequence, numbers) = (u16_at(&raw, 4).unwrap_or_default(), u16_at(&raw, 6).unwrap_or_default());
@@ -179,6 +184,7 @@ impl Node {
             }
             entries.push(Entry {
                 reference: u64_at(entry, 0).unwrap_or_default(),
+                len: if has_below { len - 8 } else { len },
                 key: (!is_last).then(|| part(entry, 16, key_len).unwrap_or_default().to_vec()),
                 below: has_below.then(|| u64_at(entry, len - 8).unwrap_or_default()),
             });

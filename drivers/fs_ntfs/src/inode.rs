@@ -53,7 +53,10 @@ impl Inode {
             match (last.map(|last| &mut last.body), piece.body) {
                 (Some(Body::Mapped(whole)), Body::Mapped(more)) if next > 0 => {
                     if more.first != whole.end {
-                        return Err(format!("a piece of it starts at cluster {:#x}, not {:#x}", more.first, whole.end));
+                        return Err(format!(
+                            "a piece of it starts at cluster {:#x}, not {:#x}",
+                            more.first, whole.end
+                        ));
                     }
                     if whole.runs.len() + more.runs.len() > MAX_RUNS {
                         return Err(format!("it has more than {MAX_RUNS:#x} runs"));

@@ -21,6 +21,7 @@ mod error;
 mod folder;
 mod fs;
 mod index;
+mod indexes;
 mod inode;
 mod layout;
 mod library;

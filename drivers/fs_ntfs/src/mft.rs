@@ -32,12 +32,8 @@ impl Reader {
     /// Opens the volume: finds all of `$MFT`, and the table of upper case.
     pub(crate) fn open(io: Arc<CachedVolume>) -> Result<Self> {
         let boot = Boot::load(&io)?;
-        let empty = Attribute {
-            kind: DATA,
-            name: Vec::new(),
-            flags: 0,
-            body: Body::Mapped(Mapping::default()),
-        };
+        let empty =
+            Attribute { kind: DATA, name: Vec::new(), flags: 0, body: Body::Mapped(Mapping::default()) };
         let mut reader = Self { io, boot, mft: empty, upcase: Upcase::default() };
         reader.load_mft()?;
         reader.upcase = Upcase::load(&reader)?;
@@ -120,12 +116,9 @@ impl Reader {
                 .map_err(|what| NtfsError::Record { record: base.number, what })?;
         }
         if others.len() > MAX_EXTENSIONS {
-            return Err(NtfsError::Limit {
-                what: "a file",
-                limit: MAX_EXTENSIONS as u64,
-                of: "records",
-            }
-            .into());
+            return Err(
+                NtfsError::Limit { what: "a file", limit: MAX_EXTENSIONS as u64, of: "records" }.into()
+            );
         }
         for reference in others {
             let number = number_of(reference);

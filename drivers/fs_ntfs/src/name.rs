@@ -27,7 +27,9 @@ pub(crate) fn new(name: &str) -> Result<Vec<u16>> {
     }
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
     let port = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
-    if DEVICES.contains(&stem.as_str()) || port.is_some_and(|rest| rest.len() == 1 && rest.starts_with(|c: char| c.is_ascii_digit())) {
+    if DEVICES.contains(&stem.as_str())
+        || port.is_some_and(|rest| rest.len() == 1 && rest.starts_with(|c: char| c.is_ascii_digit()))
+    {
         return no("it is that of a device");
     }
     Ok(units)
@@ -44,10 +46,14 @@ mod tests {
 
     #[test]
     fn names() {
-        for good in ["a", "viostor.sys", "Ärger mit 💾", "COM", "COM10", "con1", ".x", "LPT.x1", &"x".repeat(255)] {
+        for good in
+            ["a", "viostor.sys", "Ärger mit 💾", "COM", "COM10", "con1", ".x", "LPT.x1", &"x".repeat(255)]
+        {
             assert!(new(good).is_ok(), "{good}");
         }
-        for bad in ["a.", "a ", "a:b", "a\\b", "nul", "NUL.txt", "com1", "lpt9.x", "a\u{1}", "a?", &"x".repeat(256)] {
+        for bad in
+            ["a.", "a ", "a:b", "a\\b", "nul", "NUL.txt", "com1", "lpt9.x", "a\u{1}", "a?", &"x".repeat(256)]
+        {
             assert!(new(bad).is_err(), "{bad}");
         }
     }

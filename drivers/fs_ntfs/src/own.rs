@@ -1,11 +1,9 @@
 //! The volume's own files, looked at before the library sees them: it trusts much of what they say.
 
 use crate::error::NtfsError;
-use crate::index::Index;
+use crate::indexes::check_indexes;
 use crate::inode::Inode;
-use crate::layout::{
-    ATTR_DEF, BITMAP, BITMAP_ATTRIBUTE, BOOT, DATA, EXTEND, MFT, MFT_MIRROR, ROOT, units,
-};
+use crate::layout::{ATTR_DEF, BITMAP, BITMAP_ATTRIBUTE, BOOT, DATA, EXTEND, MFT, MFT_MIRROR, ROOT, units};
 use crate::mft::Reader;
 use crate::record::{Attribute, Body};
 use format_core::Result;
@@ -63,7 +61,12 @@ impl Own {
                 runs.extend(runs_of(&inode));
             }
             if runs.len() > MAX_RUNS {
-                return Err(NtfsError::Limit { what: "the volume", limit: MAX_RUNS as u64, of: "runs of its own" }.into());
+                return Err(NtfsError::Limit {
+                    what: "the volume",
+                    limit: MAX_RUNS as u64,
+                    of: "runs of its own",
+                }
+                .into());
             }
         }
         if let Some(cluster) = sort_apart(&mut runs) {
@@ -90,10 +93,18 @@ impl Own {
         let size = |inode: &Inode, kind| inode.stream(kind, &[]).map_or(0, Attribute::size);
         let (bits, records) = (size(&self.bitmap, DATA), size(&self.mft, BITMAP_ATTRIBUTE));
         if bits < reader.boot.clusters.div_ceil(8) {
-            return Err(damaged(format!("$Bitmap has {bits:#x} bytes for {:#x} clusters", reader.boot.clusters)).into());
+            return Err(damaged(format!(
+                "$Bitmap has {bits:#x} bytes for {:#x} clusters",
+                reader.boot.clusters
+            ))
+            .into());
         }
         if records < reader.records().div_ceil(8) {
-            return Err(damaged(format!("$MFT has {:#x} records and a map of {records:#x} bytes", reader.records())).into());
+            return Err(damaged(format!(
+                "$MFT has {:#x} records and a map of {records:#x} bytes",
+                reader.records()
+            ))
+            .into());
         }
         let definitions = size(&reader.inode(ATTR_DEF)?, DATA);
         if definitions == 0 || definitions > MAX_DEFINITIONS || definitions % 160 != 0 {
@@ -143,7 +154,10 @@ impl Own {
         })?;
         runs.extend(&self.runs);
         if let Some(cluster) = sort_apart(&mut runs) {
-            return Err(refuse(format!("cluster {cluster:#x} belongs to two files, or to the volume itself")).into());
+            return Err(refuse(format!(
+                "cluster {cluster:#x} belongs to two files, or to the volume itself"
+            ))
+            .into());
         }
         let records = self.mft.stream(BITMAP_ATTRIBUTE, &[]);
         let records = records.ok_or_else(|| damaged("$MFT has no map of its records"))?;
@@ -206,17 +220,6 @@ fn check_streams(reader: &Reader, inode: &Inode) -> Result<()> {
     Ok(())
 }
 
-/// Walks every index of a file.
-pub(crate) fn check_indexes(reader: &Reader, inode: &Inode) -> Result<()> {
-    let roots = inode.attributes.iter().filter(|attribute| attribute.kind == crate::layout::INDEX_ROOT);
-    for root in roots {
-        if let Some(index) = Index::open(reader, inode, &root.name)? {
-            index.walk(|_| true)?;
-        }
-    }
-    Ok(())
-}
-
 /// The copies of the first records, of which only four are kept up.
 fn check_mirror(reader: &Reader, mirror: &Inode) -> Result<()> {
     let data = mirror.data().ok_or_else(|| damaged("$MFTMirr has no content"))?;
@@ -238,7 +241,9 @@ fn check_mirror(reader: &Reader, mirror: &Inode) -> Result<()> {
         let used = crate::bytes::u32_at(ours, 0x18).unwrap_or_default() as usize;
         let equal = match (parse(ours), parse(copy)) {
             // The update sequence itself may differ.
-            (Ok(ours), Ok(copy)) => ours.get(0x38..used) == copy.get(0x38..used) && ours.get(8..0x30) == copy.get(8..0x30),
+            (Ok(ours), Ok(copy)) => {
+                ours.get(0x38..used) == copy.get(0x38..used) && ours.get(8..0x30) == copy.get(8..0x30)
+            }
             _ => false,
         };
         if !equal {

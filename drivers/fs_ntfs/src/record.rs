@@ -130,7 +130,9 @@ pub(crate) fn unprotect(raw: &mut [u8], signature: [u8; 4]) -> Result<(), String
         let place = (sector + 1) * STRIDE - 2;
         let found = u16_at(raw, place).unwrap_or_default();
         if found != sequence {
-            return Err(format!("its sector {sector} was not written with the others: {found:#x}, not {sequence:#x}"));
+            return Err(format!(
+                "its sector {sector} was not written with the others: {found:#x}, not {sequence:#x}"
+            ));
         }
         let old = u16_at(raw, at + 2 * (sector + 1)).unwrap_or_default();
         if let Some(bytes) = raw.get_mut(place..place + 2) {

@@ -35,7 +35,9 @@ impl Reparse {
         let len = usize::from(u16_at(&raw, 4).unwrap_or_default());
         let start = if tag & MICROSOFT != 0 { 8 } else { 24 };
         let data = part(&raw, start, len).filter(|_| raw.len() >= 8);
-        let data = data.ok_or_else(|| Reader::broken(format!("a reparse point of {len:#x} bytes in {:#x}", raw.len())))?;
+        let data = data.ok_or_else(|| {
+            Reader::broken(format!("a reparse point of {len:#x} bytes in {:#x}", raw.len()))
+        })?;
         Ok(Some(Self { tag, data: data.to_vec() }))
     }
 

@@ -13,12 +13,8 @@ use crate::record::{Attribute, Body};
 use format_core::Result;
 
 /// Flags of a volume that Windows would work on at its next start.
-const NOT_CLEAN: u16 = VOLUME_DIRTY
-    | VOLUME_RESIZE_LOG
-    | VOLUME_UPGRADE
-    | VOLUME_DELETE_USN
-    | VOLUME_REPAIR_IDS
-    | VOLUME_CHKDSK;
+const NOT_CLEAN: u16 =
+    VOLUME_DIRTY | VOLUME_RESIZE_LOG | VOLUME_UPGRADE | VOLUME_DELETE_USN | VOLUME_REPAIR_IDS | VOLUME_CHKDSK;
 /// Header of `hiberfil.sys` that is looked at.
 const HIBERFIL_HEADER: u64 = 4096;
 /// A restart page's size is 4096 bytes in all versions of Windows on this architecture.

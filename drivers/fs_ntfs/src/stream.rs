@@ -117,7 +117,9 @@ fn present(mapping: &Mapping, first: u64, clusters: u64) -> Result<u64, Error> {
         match run.lcn {
             None => hole = true,
             Some(_) if hole => {
-                return Err(Reader::broken(format!("the unit at cluster {first:#x} of a file has a hole inside")));
+                return Err(Reader::broken(format!(
+                    "the unit at cluster {first:#x} of a file has a hole inside"
+                )));
             }
             Some(_) => present += len,
         }

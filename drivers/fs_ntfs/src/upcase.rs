@@ -18,7 +18,9 @@ impl Upcase {
         let inode = reader.inode(UPCASE)?;
         let data = inode.data().ok_or_else(|| NtfsError::structure("$UpCase has no content"))?;
         if data.size() != 2 * CHARACTERS as u64 {
-            return Err(NtfsError::structure(format!("$UpCase has {:#x} bytes, not 0x20000", data.size())).into());
+            return Err(
+                NtfsError::structure(format!("$UpCase has {:#x} bytes, not 0x20000", data.size())).into()
+            );
         }
         let raw = reader.whole(data, 2 * CHARACTERS as u64)?;
         let table: Vec<u16> =

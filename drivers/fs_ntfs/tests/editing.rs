@@ -109,7 +109,11 @@ fn is_edited(path: &str) -> bool {
 const TOUCHED: [&str; 4] = ["/", "/many", "/packed", "/Windows/System32/drivers"];
 
 fn without(facts: &str, words: &[&str]) -> String {
-    facts.split(' ').filter(|fact| !words.iter().any(|word| fact.starts_with(word))).collect::<Vec<_>>().join(" ")
+    facts
+        .split(' ')
+        .filter(|fact| !words.iter().any(|word| fact.starts_with(word)))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -144,9 +148,14 @@ fn edits_change_what_they_say_and_leave_the_volume_clean() {
             };
             assert_eq!(without(found, dropped), without(facts, dropped), "{what}: {path}");
         }
-        let new: Vec<_> = after.keys().filter(|path| !before.contains_key(*path) && !is_edited(path)).collect();
+        let new: Vec<_> =
+            after.keys().filter(|path| !before.contains_key(*path) && !is_edited(path)).collect();
         assert!(new.is_empty(), "{what}: {new:?}");
-        assert!(!after.contains_key("/gone") && after["/stays"].contains("links=1"), "{what}: {}", after["/stays"]);
+        assert!(
+            !after.contains_key("/gone") && after["/stays"].contains("links=1"),
+            "{what}: {}",
+            after["/stays"]
+        );
         assert!(after["/many/folder/inside"].starts_with("f 6 "), "{what}");
         // Neither compressed nor sparse any more.
         for path in ["/packed/replaced", "/packed/extended", "/packed/new", "/sparse"] {
@@ -232,20 +241,16 @@ fn new_files_inherit_from_their_folder() {
     image.assert_clean("descriptors");
     let tree = image.tree();
     let acl = |path: &str| {
-        let facts = tree[path].split("system.ntfs_acl=").nth(1).unwrap_or_else(|| panic!("{path}: {}", tree[path]));
+        let facts =
+            tree[path].split("system.ntfs_acl=").nth(1).unwrap_or_else(|| panic!("{path}: {}", tree[path]));
         facts.split(' ').next().unwrap().to_owned()
     };
     let file = acl("/Windows/System32/drivers/a.sys");
     assert_eq!(file, acl("/Windows/System32/drivers/b.sys"));
     assert_eq!(file, acl("/Windows/System32/drivers/sub/c.sys"), "the same through a folder between");
-    let ace = |flags: &str, mask: &str, sid: &str| {
-        format!("00{flags}{:02x}00{mask}{sid}", 8 + sid.len() / 2)
-    };
-    let (system, admins, users) = (
-        "010100000000000512000000",
-        "01020000000000052000000020020000",
-        "01020000000000052000000021020000",
-    );
+    let ace = |flags: &str, mask: &str, sid: &str| format!("00{flags}{:02x}00{mask}{sid}", 8 + sid.len() / 2);
+    let (system, admins, users) =
+        ("010100000000000512000000", "01020000000000052000000020020000", "01020000000000052000000021020000");
     let expected = [
         ace("10", "ff011f00", system),
         ace("10", "ff011f00", admins),
@@ -320,7 +325,8 @@ fn encrypted_files_need_a_person() {
     for name in ["secret", "vault"] {
         let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let record = (0..bytes.len() - 1024).step_by(1024).find(|at| {
-            bytes[*at..*at + 4] == *b"FILE" && bytes[*at..*at + 1024].windows(units.len()).any(|window| window == units)
+            bytes[*at..*at + 4] == *b"FILE"
+                && bytes[*at..*at + 1024].windows(units.len()).any(|window| window == units)
                 && u64::from_le_bytes(*bytes[at + 0x2c..].first_chunk().unwrap()) as u32 >= 24
         });
         let record = record.unwrap();

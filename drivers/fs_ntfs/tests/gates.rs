@@ -52,7 +52,9 @@ fn image(fill: impl FnOnce(&std::path::Path)) -> Image {
 
 #[test]
 fn hibernation_and_fast_startup() {
-    for (header, live) in [(&b"hibr"[..], true), (b"HIBR", true), (b"wake", false), (b"\0\0\0\0", false), (b"RSTR", false)] {
+    for (header, live) in
+        [(&b"hibr"[..], true), (b"HIBR", true), (b"wake", false), (b"\0\0\0\0", false), (b"RSTR", false)]
+    {
         let content = [header, &[0; 9000]].concat();
         let image = image(|root| std::fs::write(root.join("hiberfil.sys"), content).unwrap());
         let volume = PatchedVolume::new(&image.bytes(), []);
@@ -102,10 +104,12 @@ fn log_of_windows() {
     let Some(image) = foreign("dissect.ntfs/ntfs.bin.gz") else { return };
     let good = image.bytes();
     open(PatchedVolume::new(&good, [])).unwrap().editable().unwrap();
-    let pages: Vec<usize> = (0..good.len()).step_by(4096).filter(|at| &good[*at..at + 4] == b"RSTR").collect();
+    let pages: Vec<usize> =
+        (0..good.len()).step_by(4096).filter(|at| &good[*at..at + 4] == b"RSTR").collect();
     assert_eq!(pages.len(), 2);
     let patch = |at: usize, bytes: &[u8]| {
-        let changes: Vec<_> = pages.iter().flat_map(|page| (*page as u64 + at as u64..).zip(bytes.to_vec())).collect();
+        let changes: Vec<_> =
+            pages.iter().flat_map(|page| (*page as u64 + at as u64..).zip(bytes.to_vec())).collect();
         PatchedVolume::new(&good, changes)
     };
     let area = usize::from(u16::from_le_bytes(*good[pages[0] + 24..].first_chunk().unwrap()));
@@ -152,7 +156,10 @@ fn other_volumes_are_named() {
     assert!(refs == ErrorKind::Unsupported && words.contains("ReFS") && facts.is_none());
     let (nothing, words, facts) = kind(3, b"MSDOS5.0");
     // The copy in the last sector says what it was.
-    assert!(nothing == ErrorKind::Corrupt && words.contains("copy in the last sector") && facts.is_none(), "{words}");
+    assert!(
+        nothing == ErrorKind::Corrupt && words.contains("copy in the last sector") && facts.is_none(),
+        "{words}"
+    );
     let (sectors, words, facts) = kind(0x0b, &[0, 3]);
     assert!(sectors == ErrorKind::Corrupt && words.contains("bytes per sector"));
     assert!(facts.unwrap().not_editable.unwrap().contains("bytes per sector"));
@@ -192,11 +199,9 @@ fn damage_that_an_edit_would_meet() {
     assert_read_only(&PatchedVolume::new(&good, [(mirror + 0x100, 0x77)]), "$MFTMirr", "chkdsk");
     // All clusters free.
     let found = must("ntfscluster", &["-I", "6", image.file()]);
-    let cluster: u64 = found
-        .lines()
-        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
-        .next()
-        .unwrap_or_else(|| panic!("{found}"));
+    // "VCN LCN Length"
+    let last = found.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_else(|| panic!("{found}"));
+    let cluster: u64 = last.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert_read_only(&PatchedVolume::new(&good, [(cluster * 4096, 0)]), "marked free", "chkdsk");
 }
 

@@ -55,8 +55,13 @@ fn image(options: &[&str]) -> (Image, Arc<Vec<u8>>) {
         std::fs::create_dir(root.join("folder")).unwrap();
         std::fs::write(root.join("folder/file"), "content").unwrap();
         std::fs::create_dir(root.join("names")).unwrap();
-        (0..150).for_each(|i| std::fs::write(root.join(format!("names/a rather long name number {i}")), "x").unwrap());
-        let (a, b) = (std::fs::File::create(root.join("pieces")).unwrap(), std::fs::File::create(root.join("other")).unwrap());
+        (0..150).for_each(|i| {
+            std::fs::write(root.join(format!("names/a rather long name number {i}")), "x").unwrap()
+        });
+        let (a, b) = (
+            std::fs::File::create(root.join("pieces")).unwrap(),
+            std::fs::File::create(root.join("other")).unwrap(),
+        );
         for i in 0..200 {
             a.write_all_at(&noise(600, i), i * 9000).unwrap();
             b.write_all_at(&noise(600, i), i * 5000).unwrap();
@@ -75,9 +80,8 @@ fn every_byte_of_the_boot_sector_and_the_first_records() {
     assert!(visit(PatchedVolume::new(&good, [])));
     let records = 16384..16384 + 12 * 1024;
     for at in (0..0x54).chain(records.clone().filter(|at| good[*at] != 0)) {
-        for flip in [0xff, 1] {
-            visit(PatchedVolume::new(&good, [(at as u64, good[at] ^ flip)]));
-        }
+        let flip = if at % 2 == 0 { 0xff } else { 1 };
+        visit(PatchedVolume::new(&good, [(at as u64, good[at] ^ flip)]));
     }
 }
 
@@ -106,9 +110,10 @@ fn random_damage_of_metadata() {
         assert!(places.len() > 20, "{}", places.len());
         let dice = noise(1 << 16, 77);
         let mut editable = 0;
-        for round in 0..2500_usize {
+        for round in 0..1000_usize {
             let roll = |n: usize| {
-                usize::from(dice[(round * 7 + n * 2) % 65_000]) << 8 | usize::from(dice[(round * 7 + n * 2 + 1) % 65_000])
+                usize::from(dice[(round * 7 + n * 2) % 65_000]) << 8
+                    | usize::from(dice[(round * 7 + n * 2 + 1) % 65_000])
             };
             let (at, len) = places[roll(0) % places.len()];
             let mut changes = Vec::new();
@@ -129,6 +134,6 @@ fn random_damage_of_metadata() {
             }
             editable += usize::from(visit(PatchedVolume::new(&good, changes)));
         }
-        eprintln!("{options:?}: {editable} of 2500 were edited");
+        eprintln!("{options:?}: {editable} of 1000 were edited");
     }
 }

@@ -67,25 +67,36 @@ fn packed_files_are_written_as_plain_ones() {
     let after = image.tree();
     for (path, facts) in &before {
         let edited = path.starts_with("/packed") && !path.ends_with("one chunk");
-        assert!(edited || after.get(path) == Some(facts) || path == "/", "{path}: {facts}\n{:?}", after.get(path));
+        assert!(
+            edited || after.get(path) == Some(facts) || path == "/",
+            "{path}: {facts}\n{:?}",
+            after.get(path)
+        );
     }
     let whole = [&files[4].1[..], b" and more"].concat();
     let mounted = image.mount("ro,streams_interface=windows");
-    for (path, content) in
-        [("program.exe", &b"a small program"[..]), ("text.txt", &images::noise(500_000, 1)), ("mixed", &whole)]
-    {
+    for (path, content) in [
+        ("program.exe", &b"a small program"[..]),
+        ("text.txt", &images::noise(500_000, 1)),
+        ("mixed", &whole),
+    ] {
         let there = mounted.root.join("packed").join(path);
         assert!(std::fs::read(&there).unwrap() == content, "{path}");
-        assert!(std::fs::read(format!("{}:WofCompressedData", there.display())).is_err(), "{path} keeps its stream");
+        assert!(
+            std::fs::read(format!("{}:WofCompressedData", there.display())).is_err(),
+            "{path} keeps its stream"
+        );
         // Neither sparse, compressed, nor a reparse point.
-        let found = must("getfattr", &["-h", "--only-values", "-n", "system.ntfs_attrib", there.to_str().unwrap()]);
+        let found =
+            must("getfattr", &["-h", "--only-values", "-n", "system.ntfs_attrib", there.to_str().unwrap()]);
         assert_eq!(u32::from(found.as_bytes()[1]) & 0x0e, 0, "{path}");
     }
     drop(mounted);
     image.settle();
     // Only those that were not edited are still in the volume's index of reparse points: it is not shown anywhere else.
     let raw = image.bytes();
-    let entries = raw.windows(14).filter(|window| window[..4] == packed::TAG.to_le_bytes() && window[8..14] != [0; 6]);
+    let entries =
+        raw.windows(14).filter(|window| window[..4] == packed::TAG.to_le_bytes() && window[8..14] != [0; 6]);
     assert!(entries.count() > 0);
 }
 

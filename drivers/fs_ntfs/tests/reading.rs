@@ -36,12 +36,15 @@ fn fill(root: &Path) {
     std::fs::create_dir(at("many")).unwrap();
     (0..700).for_each(|i| std::fs::write(at(&format!("many/file-with-a-longer-name-{i}")), "").unwrap());
     // Half of the names go again, so that blocks of the index are half empty.
-    (0..700).step_by(3).for_each(|i| std::fs::remove_file(at(&format!("many/file-with-a-longer-name-{i}"))).unwrap());
+    (0..700)
+        .step_by(3)
+        .for_each(|i| std::fs::remove_file(at(&format!("many/file-with-a-longer-name-{i}"))).unwrap());
     let sparse = std::fs::File::create(at("sparse")).unwrap();
     sparse.set_len(3_000_000).unwrap();
     sparse.write_all_at(b"middle", 1_500_000).unwrap();
     // So many pieces that the list of them leaves the record.
-    let (a, b) = (std::fs::File::create(at("pieces a")).unwrap(), std::fs::File::create(at("pieces b")).unwrap());
+    let (a, b) =
+        (std::fs::File::create(at("pieces a")).unwrap(), std::fs::File::create(at("pieces b")).unwrap());
     for i in 0..400 {
         let bytes = noise(3000, i);
         a.write_all_at(&bytes, i * 12_000).unwrap();
@@ -51,7 +54,11 @@ fn fill(root: &Path) {
     set_attributes(&at("packed"), 0x800);
     std::fs::write(at("packed/text"), pattern(500_000, 9)).unwrap();
     std::fs::write(at("packed/noise"), noise(200_000, 9)).unwrap();
-    std::fs::write(at("packed/mixed"), [pattern(70_000, 1), noise(70_000, 3), vec![0; 200_000], pattern(99, 2)].concat()).unwrap();
+    std::fs::write(
+        at("packed/mixed"),
+        [pattern(70_000, 1), noise(70_000, 3), vec![0; 200_000], pattern(99, 2)].concat(),
+    )
+    .unwrap();
     std::fs::write(at("packed/small"), "small").unwrap();
 }
 
@@ -77,7 +84,9 @@ fn compare(fs: &NtfsFs, image: &Image, what: &str) -> usize {
             assert_eq!(meta.kind, entry.kind, "{what}: {path}");
             seen += 1;
             // ntfs-3g shows whatever has a reparse point that it does not know as a link that leads nowhere.
-            if std::fs::read_link(&there).is_ok_and(|to| to.to_string_lossy().starts_with("unsupported reparse")) {
+            if std::fs::read_link(&there)
+                .is_ok_and(|to| to.to_string_lossy().starts_with("unsupported reparse"))
+            {
                 unknown += 1;
                 continue;
             }
@@ -89,7 +98,10 @@ fn compare(fs: &NtfsFs, image: &Image, what: &str) -> usize {
                 FileKind::File => {
                     if theirs.file_type().is_symlink() {
                         // Interix kept links as content; nobody but ntfs-3g and Interix sees them so.
-                        assert!(fs.read_file(&path, 1 << 20).unwrap().starts_with(b"IntxLNK\x01"), "{what}: {path}");
+                        assert!(
+                            fs.read_file(&path, 1 << 20).unwrap().starts_with(b"IntxLNK\x01"),
+                            "{what}: {path}"
+                        );
                         continue;
                     }
                     assert!(theirs.is_file(), "{what}: {path}");
@@ -131,7 +143,15 @@ fn every_geometry_reads_as_ntfs_3g_reads_it() {
 fn names_are_found_as_windows_finds_them() {
     let image = Image::make(&[], 40 << 20, |root| {
         fill(root);
-        let value = ["-h", "-n", "system.ntfs_dos_name", "-v", "JRGEN~1", root.join("Users/Jürgen").to_str().unwrap()].map(str::to_owned);
+        let value = [
+            "-h",
+            "-n",
+            "system.ntfs_dos_name",
+            "-v",
+            "JRGEN~1",
+            root.join("Users/Jürgen").to_str().unwrap(),
+        ]
+        .map(str::to_owned);
         must("setfattr", &value.each_ref().map(String::as_str));
         // Names that differ in case only.
         std::fs::write(root.join("Case"), "first").unwrap();
@@ -170,12 +190,21 @@ fn links_lead_into_the_volume_where_they_can() {
         fill(root);
         let link = |name: &str, folder: bool, tag: u32, data: Vec<u8>| {
             let path = root.join(name);
-            if folder { std::fs::create_dir(&path).unwrap() } else { std::fs::write(&path, "").unwrap() }
+            if folder {
+                std::fs::create_dir(&path).unwrap()
+            } else {
+                std::fs::write(&path, "").unwrap()
+            }
             set_reparse(&path, tag, &data);
         };
         link("Documents and Settings", true, 0xa000_0003, link_data(r"\??\C:\users", None));
         link("elsewhere", true, 0xa000_0003, link_data(r"\??\D:\Users", None));
-        link("mounted", true, 0xa000_0003, link_data(r"\??\Volume{01234567-89ab-cdef-0123-456789abcdef}\", None));
+        link(
+            "mounted",
+            true,
+            0xa000_0003,
+            link_data(r"\??\Volume{01234567-89ab-cdef-0123-456789abcdef}\", None),
+        );
         link("relative", false, 0xa000_000c, link_data(r"Windows\System32\Boot.exe", Some(1)));
         link("rooted", false, 0xa000_000c, link_data(r"\windows\system32\boot.exe", Some(1)));
         link("absolute", false, 0xa000_000c, link_data(r"\??\C:\Windows\System32\Boot.exe", Some(0)));
@@ -214,11 +243,9 @@ fn links_lead_into_the_volume_where_they_can() {
 /// Volumes that Windows and others made.
 #[test]
 fn foreign_volumes_read_as_ntfs_3g_reads_them() {
-    for (file, least) in [
-        ("dfvfs/ntfs.raw.gz", 3),
-        ("dissect.ntfs/ntfs.bin.gz", 100),
-        ("dissect.ntfs/ntfs-cloud.bin.gz", 10),
-    ] {
+    for (file, least) in
+        [("dfvfs/ntfs.raw.gz", 3), ("dissect.ntfs/ntfs.bin.gz", 100), ("dissect.ntfs/ntfs-cloud.bin.gz", 10)]
+    {
         let Some(image) = foreign(file) else { return };
         let fs = open(image.volume()).unwrap();
         let seen = compare(&fs, &image, file);

@@ -54,7 +54,9 @@ impl fmt::Display for Error {
         match self {
             Self::NotFound => f.write_str("no such file or folder"),
             Self::NoSpace => f.write_str("no space left in the file system"),
-            Self::Io { message } if message.is_empty() => f.write_str("the volume is damaged or cannot be used"),
+            Self::Io { message } if message.is_empty() => {
+                f.write_str("the volume is damaged or cannot be used")
+            }
             Self::Io { message } => write!(f, "libntfs-3g: {message}"),
             Self::Library { code, message } if message.is_empty() => write!(f, "libntfs-3g: errno {code}"),
             Self::Library { code, message } => write!(f, "libntfs-3g: {message} (errno {code})"),

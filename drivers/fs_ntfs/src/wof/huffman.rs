@@ -68,7 +68,8 @@ impl Code {
     }
 
     fn search(&self, peek: u16) -> Option<(u16, u32)> {
-        let len = (1..=MAX_LEN).find(|len| self.limits.get(*len).is_some_and(|limit| u32::from(peek) < *limit))?;
+        let len =
+            (1..=MAX_LEN).find(|len| self.limits.get(*len).is_some_and(|limit| u32::from(peek) < *limit))?;
         let (first, place) = self.firsts.get(len)?;
         let above = (u32::from(peek) >> (MAX_LEN - len)).checked_sub(*first)?;
         Some((*self.symbols.get(place + above as usize)?, len as u32))

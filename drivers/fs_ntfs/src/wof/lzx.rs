@@ -152,7 +152,12 @@ fn coded(
 }
 
 /// The distance of a copy. The first three slots stand for the distances used last.
-fn distance(bits: &mut Bits<'_>, state: &mut State, slot: usize, low: Option<&Code>) -> Result<usize, String> {
+fn distance(
+    bits: &mut Bits<'_>,
+    state: &mut State,
+    slot: usize,
+    low: Option<&Code>,
+) -> Result<usize, String> {
     let [first, second, third] = state.recent;
     let (now, recent) = match slot {
         0 => (first, [first, second, third]),

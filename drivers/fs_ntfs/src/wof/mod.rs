@@ -7,8 +7,8 @@ mod xpress;
 
 use crate::bytes::{u32_at, u64_at};
 use crate::error::NtfsError;
-use crate::layout::DATA;
 use crate::inode::Inode;
+use crate::layout::DATA;
 use crate::mft::Reader;
 use crate::reparse::Reparse;
 use format_core::{Error, Result};

@@ -52,7 +52,11 @@ impl PatchedVolume {
         Self::of_size(base, base.len() as u64, changes)
     }
 
-    pub fn of_size(base: &Arc<Vec<u8>>, size: u64, changes: impl IntoIterator<Item = (u64, u8)>) -> Arc<Self> {
+    pub fn of_size(
+        base: &Arc<Vec<u8>>,
+        size: u64,
+        changes: impl IntoIterator<Item = (u64, u8)>,
+    ) -> Arc<Self> {
         let changes = Mutex::new(changes.into_iter().collect());
         Arc::new(Self { base: Arc::clone(base), size, changes, writes: Mutex::new(0) })
     }
@@ -96,7 +100,9 @@ pub fn tool(name: &str, arguments: &[&str]) -> Output {
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .env("LC_ALL", "C.UTF-8")
         .output()
-        .unwrap_or_else(|e| panic!("cannot run {name} (packages ntfs-3g, fuse3, attr, python3, wimtools): {e}"))
+        .unwrap_or_else(|e| {
+            panic!("cannot run {name} (packages ntfs-3g, fuse3, attr, python3, wimtools): {e}")
+        })
 }
 
 pub fn text(output: &Output) -> String {
@@ -228,7 +234,8 @@ impl Image {
             let in_use = std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
                 let Ok(open) = std::fs::read_dir(process.path().join("fd")) else { return false };
                 let number = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-                number.is_some_and(|number| number != std::process::id()) && open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == self.path))
+                number.is_some_and(|number| number != std::process::id())
+                    && open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == self.path))
             });
             if !in_use {
                 return;
@@ -335,7 +342,10 @@ pub fn set_reparse(path: &Path, tag: u32, data: &[u8]) {
     raw.extend([0, 0]);
     raw.extend(data);
     let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-    must("setfattr", &["-h", "-n", "system.ntfs_reparse_data", "-v", &format!("0x{hex}"), path.to_str().unwrap()]);
+    must(
+        "setfattr",
+        &["-h", "-n", "system.ntfs_reparse_data", "-v", &format!("0x{hex}"), path.to_str().unwrap()],
+    );
 }
 
 /// The data of a junction to `target` or, with flags, of a symbolic link.
@@ -369,7 +379,8 @@ pub fn foreign(file: &str) -> Option<Image> {
         *.gz) gzip -dc <"$3.raw" | dd of="$3" conv=sparse bs=64k status=none; truncate -s "$(gzip -dc <"$3.raw" | wc -c)" "$3" ;;
         esac
         rm -f "$3.raw""#;
-    let arguments = ["-euo", "pipefail", "-c", script, "bash", archive.to_str().unwrap(), file, path.to_str().unwrap()];
+    let arguments =
+        ["-euo", "pipefail", "-c", script, "bash", archive.to_str().unwrap(), file, path.to_str().unwrap()];
     must("bash", &arguments);
     Some(Image { folder, path })
 }

@@ -15,7 +15,8 @@ pub const ALGORITHMS: [(u32, &str, u32); 4] =
 /// Contents of different kinds and lengths.
 pub fn contents() -> Vec<(&'static str, Vec<u8>)> {
     let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let text: Vec<u8> = (0..40_000).flat_map(|n| format!("line {} of {n}\r\n", n * 7 % 1000).into_bytes()).collect();
+    let text: Vec<u8> =
+        (0..40_000).flat_map(|n| format!("line {} of {n}\r\n", n * 7 % 1000).into_bytes()).collect();
     vec![
         ("program.exe", program[..900_001].to_vec()),
         ("text.txt", text),
@@ -39,9 +40,9 @@ pub fn pack(content: &[u8], algorithm: &str, chunk: u32) -> Vec<u8> {
     let length = |at: usize| (quad(at) & 0x00ff_ffff_ffff_ffff) as usize;
     // The table of resources: 50 bytes each, with length and flags, place, and length of the content in front.
     let (table, table_at) = (length(48), quad(56) as usize);
-    let entry = (table_at..table_at + table).step_by(50).find(|at| {
-        quad(at + 16) == content.len() as u64 && wim[at + 7] & 2 == 0 && wim[at + 7] & 4 != 0
-    });
+    let entry = (table_at..table_at + table)
+        .step_by(50)
+        .find(|at| quad(at + 16) == content.len() as u64 && wim[at + 7] & 2 == 0 && wim[at + 7] & 4 != 0);
     let entry = entry.unwrap_or_else(|| panic!("wimlib did not pack {} bytes", content.len()));
     wim[quad(entry + 8) as usize..][..length(entry)].to_vec()
 }
