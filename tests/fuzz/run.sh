@@ -14,6 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
 all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs lvm md registry registry_log initramfs manifest machine dialects linux)
+all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs lvm md initramfs manifest machine dialects linux)
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
 corpus=$here/corpus
@@ -44,7 +45,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,xfs}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,xfs,ntfs}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -161,6 +162,17 @@ make_file_systems() { # WORK BASE
         truncate -s 24M "$base/xfs/$((number))"
         # shellcheck disable=SC2086  # several options in each
         mkfs.xfs -q --unsupported -m uuid=11111111-2222-3333-4444-555555555555 $options -p "$work/list" "$base/xfs/$((number++))" >/dev/null 2>&1
+    done
+    # ntfscp fills a volume without mounting it.
+    number=0
+    for options in "-c 4096" "-c 512" "-s 4096"; do
+        local volume=$base/ntfs/$((number++)) name
+        truncate -s 6M "$volume"
+        # shellcheck disable=SC2086  # several options in each
+        mkntfs -F -q -Q -L guest $options "$volume" >/dev/null 2>&1
+        for name in fstab "a rather long name" Windows SYSTEM {1..40}; do ntfscp -q "$volume" "$tree/etc/fstab" "$name"; done
+        ntfscp -q "$volume" "$tree/boot/vmlinuz" vmlinuz
+        ntfscp -q -N stream "$volume" "$tree/etc/fstab" vmlinuz
     done
     for options in "-F 12 -s 1" "-F 16 -s 1" "-F 32 -s 1"; do
         local image=$base/fat/${options:3:2}

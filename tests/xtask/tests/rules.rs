@@ -33,7 +33,9 @@ fn good_tree() -> tempfile::TempDir {
     put(root, "formats/a/src/lib.rs", "pub static FORMAT: Format = Format::NONE;\n");
     put(root, "formats/all/src/lib.rs", "&[&format_a::FORMAT]\n");
     put(root, "tests/fuzz/targets/a.rs", "");
-    put(root, "drivers/fs_ext_sys/src/lib.rs", concat!("uns", "afe { call() }\n"));
+    for folder in ["drivers/fs_ext_sys", "drivers/fs_ntfs_sys"] {
+        put(root, &format!("{folder}/src/lib.rs"), concat!("uns", "afe { call() }\n"));
+    }
     dir
 }
 

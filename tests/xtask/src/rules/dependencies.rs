@@ -101,7 +101,8 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("formats", _) => seen == "formats/core",
             ("drivers", "core") => seen == "formats/core",
             ("drivers", "fs_ext") => a_core || seen == "drivers/fs_ext_sys",
-            ("drivers", "fs_ext_sys") => false,
+            ("drivers", "fs_ntfs") => a_core || seen == "drivers/fs_ntfs_sys",
+            ("drivers", "fs_ext_sys" | "fs_ntfs_sys") => false,
             ("drivers", "linux") => {
                 a_core || seen == "drivers/initramfs" || (only_tests && seen == "drivers/targets")
             }

@@ -1,0 +1,61 @@
+//! The library that writes: opened on the same cache, with a bound on its reads, and its errors with their reason.
+
+use crate::cache::{CachedVolume, LibraryIo};
+use crate::error::NtfsError;
+use format_core::{Error, Result};
+use ntfs3g_sys::{Filesystem, State};
+use std::sync::Arc;
+
+/// Reads and writes of one call at most, on top of those for content.
+const MAX_CALLS: u64 = 1 << 18;
+
+/// libntfs-3g on a volume.
+pub(crate) struct Library {
+    fs: Filesystem,
+    io: Arc<CachedVolume>,
+}
+
+impl Library {
+    /// Opens the library on a volume whose own files were looked at.
+    ///
+    /// # Errors
+    /// `NeedsPerson` when it finds the volume in no state to be edited, `Corrupt` when it finds it damaged.
+    pub(crate) fn open(io: &Arc<CachedVolume>) -> Result<Self> {
+        io.grant(MAX_CALLS);
+        let fs = Filesystem::open(Box::new(LibraryIo(Arc::clone(io)))).map_err(|error| convert(io, error))?;
+        let library = Self { fs, io: Arc::clone(io) };
+        match library.fs.state().map_err(|error| convert(io, error))? {
+            State::Clean => Ok(library),
+            State::Hibernated => Err(NtfsError::Hibernated("libntfs-3g says so").into()),
+            State::Unclean => Err(NtfsError::Unclean("libntfs-3g says so of its log".into()).into()),
+            State::ReadOnly => Err(NtfsError::Trial("libntfs-3g opened it for reading only".into()).into()),
+        }
+    }
+
+    /// Calls the library; `bytes` of content may be read or written by that. What it changes is on the volume afterwards.
+    pub(crate) fn call<T>(
+        &mut self,
+        bytes: u64,
+        call: impl FnOnce(&mut Filesystem) -> ntfs3g_sys::Result<T>,
+    ) -> Result<T> {
+        self.io.grant(MAX_CALLS + bytes / 256);
+        let done = call(&mut self.fs).and_then(|done| self.fs.sync().map(|()| done));
+        done.map_err(|error| convert(&self.io, error))
+    }
+
+    /// Free clusters. The whole bitmap is read for it, once.
+    pub(crate) fn free_clusters(&mut self, clusters: u64) -> Result<u64> {
+        self.call(clusters, Filesystem::free_clusters)
+    }
+}
+
+/// The library's error as ours, with the reason where a read or write failed.
+fn convert(io: &CachedVolume, error: ntfs3g_sys::Error) -> Error {
+    match (error, io.take_failure()) {
+        (_, Some(reason)) => reason,
+        (ntfs3g_sys::Error::NoSpace, None) => {
+            Error::needs_person("no space left in the guest's file system").in_format("ntfs")
+        }
+        (error, None) => Error::corrupt(error.to_string()).in_format("ntfs"),
+    }
+}

@@ -1,0 +1,230 @@
+//! Volumes that must not be edited, and what is said of each.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod images;
+
+use driver_core::{GuestFs, Volume};
+use driver_fs_ntfs::{open, probe};
+use format_core::ErrorKind;
+use images::{Image, PatchedVolume, foreign, must};
+use std::sync::Arc;
+
+/// Opens for reading, refuses every edit with a reason that holds `word` and a remedy that holds `remedy`, and writes
+/// nothing.
+fn assert_read_only(volume: &Arc<PatchedVolume>, word: &str, remedy: &str) {
+    let mut fs = open(volume.clone()).unwrap();
+    let error = fs.editable().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{word}: {error}");
+    assert!(error.to_string().contains(word), "{word}: {error}");
+    assert!(error.hint_text().is_some_and(|hint| hint.contains(remedy)), "{word}: {:?}", error.hint_text());
+    assert_eq!(fs.read_file("/file", 99).unwrap(), b"content", "{word}");
+    let owner = driver_core::Ownership::ROOT_FILE;
+    let edits = [
+        fs.replace_file("/file", b"x"),
+        fs.append_file("/file", b"x"),
+        fs.create_file("/new", b"x", owner),
+        fs.create_folder("/new", owner),
+        fs.create_link("/new", "file"),
+        fs.rename("/file", "/new"),
+        fs.remove("/file"),
+        fs.allows("/file", driver_core::Change::Content { size: 1 }),
+    ];
+    for edit in edits {
+        let error = edit.unwrap_err();
+        assert!(error.kind() == ErrorKind::NeedsPerson && error.to_string().contains(word), "{error}");
+    }
+    fs.finish().unwrap();
+    drop(fs);
+    assert_eq!(volume.writes(), 0, "{word}");
+    let facts = probe(&(volume.clone() as Arc<dyn Volume>)).unwrap().unwrap();
+    let why = facts.not_editable.unwrap();
+    assert!(why.contains(word) && why.contains(remedy), "{word}: {why}");
+    assert_eq!(volume.writes(), 0, "{word}");
+}
+
+fn image(fill: impl FnOnce(&std::path::Path)) -> Image {
+    Image::make(&[], 30 << 20, |root| {
+        std::fs::write(root.join("file"), "content").unwrap();
+        fill(root);
+    })
+}
+
+#[test]
+fn hibernation_and_fast_startup() {
+    for (header, live) in
+        [(&b"hibr"[..], true), (b"HIBR", true), (b"wake", false), (b"\0\0\0\0", false), (b"RSTR", false)]
+    {
+        let content = [header, &[0; 9000]].concat();
+        let image = image(|root| std::fs::write(root.join("hiberfil.sys"), content).unwrap());
+        let volume = PatchedVolume::new(&image.bytes(), []);
+        if live {
+            assert_read_only(&volume, "hibernated", "powercfg /h off");
+        } else {
+            open(volume).unwrap().editable().unwrap_or_else(|e| panic!("{header:?}: {e}"));
+        }
+    }
+    let short = image(|root| std::fs::write(root.join("HIBERFIL.SYS"), vec![0; 100]).unwrap());
+    assert_read_only(&PatchedVolume::new(&short.bytes(), []), "hibernated", "powercfg /h off");
+}
+
+/// Where the flags of `$Volume` are: behind the version, in the record's attribute 0x70.
+fn flags_at(bytes: &[u8]) -> u64 {
+    let record = 16384 + 3 * 1024;
+    assert_eq!(&bytes[record..record + 4], b"FILE");
+    let mut at = record + usize::from(bytes[record + 0x14]);
+    while bytes[at] != 0x70 {
+        at += u32::from_le_bytes(*bytes[at + 4..].first_chunk().unwrap()) as usize;
+    }
+    (at + 24 + 10) as u64
+}
+
+#[test]
+fn flags_of_the_volume() {
+    let image = image(|_| {});
+    let good = image.bytes();
+    let at = flags_at(&good);
+    for flag in [0x0001_u16, 0x0002, 0x0004, 0x0010, 0x0020, 0x4000] {
+        // The mirror has a copy of this record; the flags come before the copy is compared.
+        let volume = PatchedVolume::new(&good, (at..).zip(flag.to_le_bytes()));
+        assert_read_only(&volume, "dirty", "shut it down completely");
+    }
+    // Set on most volumes of Windows 10.
+    let mirror = u64::from_le_bytes(*good[0x38..].first_chunk().unwrap()) * 4096;
+    let both = [at, at - 16384 + mirror];
+    let changes = both.into_iter().map(|at| (at, 0x80));
+    open(PatchedVolume::new(&good, changes)).unwrap().editable().unwrap();
+    let version = PatchedVolume::new(&good, [(at - 2, 1), (at - 1, 2)]);
+    assert_read_only(&version, "version 1.2", "Windows XP");
+}
+
+/// The log of a volume that Windows made, changed.
+#[test]
+fn log_of_windows() {
+    let Some(image) = foreign("dissect.ntfs/ntfs.bin.gz") else { return };
+    let good = image.bytes();
+    open(PatchedVolume::new(&good, [])).unwrap().editable().unwrap();
+    let pages: Vec<usize> =
+        (0..good.len()).step_by(4096).filter(|at| &good[*at..at + 4] == b"RSTR").collect();
+    assert_eq!(pages.len(), 2);
+    let patch = |at: usize, bytes: &[u8]| {
+        let changes: Vec<_> =
+            pages.iter().flat_map(|page| (*page as u64 + at as u64..).zip(bytes.to_vec())).collect();
+        PatchedVolume::new(&good, changes)
+    };
+    let area = usize::from(u16::from_le_bytes(*good[pages[0] + 24..].first_chunk().unwrap()));
+    let cases = [
+        ("version 2.0", patch(26, &[0, 0, 2, 0])),
+        ("is of version 3.0", patch(26, &[0, 0, 3, 0])),
+        ("is in use", patch(area + 12, &[0, 0, 0, 0])),
+        ("no restart page", patch(0, b"XXXX")),
+        ("no restart page", patch(0x1fe, &[0xee, 0xee])),
+    ];
+    for (word, volume) in cases {
+        let fs = open(volume.clone()).unwrap();
+        let error = fs.editable().unwrap_err();
+        assert!(error.to_string().contains(word), "{word}: {error}");
+        assert!(error.hint_text().unwrap().contains("shut it down completely"), "{word}");
+        assert_eq!(volume.writes(), 0);
+    }
+    // In use, but left in order.
+    open(patch(area + 12, &[0, 0, 2, 0])).unwrap().editable().unwrap();
+}
+
+/// Windows kept metadata in its cache: the disk of a system that was shut down with Fast Startup.
+#[test]
+fn a_volume_of_windows_with_a_log_of_version_2() {
+    let Some(image) = foreign("dissect.ntfs/ntfs-cloud.bin.gz") else { return };
+    let fs = open(image.volume()).unwrap();
+    let error = fs.editable().unwrap_err();
+    assert!(error.to_string().contains("version 2.0"), "{error}");
+}
+
+#[test]
+fn other_volumes_are_named() {
+    let image = image(|_| {});
+    let good = image.bytes();
+    let kind = |at: u64, bytes: &[u8]| {
+        let volume = PatchedVolume::new(&good, (at..).zip(bytes.iter().copied()));
+        let error = open(volume.clone()).err().unwrap();
+        assert_eq!(volume.writes(), 0);
+        (error.kind(), error.to_string(), probe(&(volume as Arc<dyn Volume>)).unwrap())
+    };
+    let (bitlocker, words, facts) = kind(3, b"-FVE-FS-");
+    assert!(bitlocker == ErrorKind::NeedsPerson && words.contains("BitLocker") && facts.is_none());
+    let (refs, words, facts) = kind(3, b"ReFS\0\0\0\0");
+    assert!(refs == ErrorKind::Unsupported && words.contains("ReFS") && facts.is_none());
+    let (nothing, words, facts) = kind(3, b"MSDOS5.0");
+    // The copy in the last sector says what it was.
+    assert!(
+        nothing == ErrorKind::Corrupt && words.contains("copy in the last sector") && facts.is_none(),
+        "{words}"
+    );
+    let (sectors, words, facts) = kind(0x0b, &[0, 3]);
+    assert!(sectors == ErrorKind::Corrupt && words.contains("bytes per sector"));
+    assert!(facts.unwrap().not_editable.unwrap().contains("bytes per sector"));
+}
+
+#[test]
+fn a_volume_may_be_smaller_than_its_window_but_not_larger() {
+    let image = image(|_| {});
+    let good = image.bytes();
+    let size = good.len() as u64;
+    let larger = PatchedVolume::of_size(&good, size + (1 << 20), []);
+    let mut fs = open(larger).unwrap();
+    fs.replace_file("/file", b"new").unwrap();
+    fs.finish().unwrap();
+    // Without the sector that holds the copy of the boot sector, Windows mounts it all the same.
+    open(PatchedVolume::of_size(&good, size - 512, [])).unwrap().editable().unwrap();
+    let cut = open(PatchedVolume::of_size(&good, size - 1024, [])).err().unwrap();
+    assert_eq!(cut.kind(), ErrorKind::Corrupt);
+    assert!(cut.to_string().contains("does not fit"), "{cut}");
+}
+
+#[test]
+fn a_copy_of_the_boot_sector_with_another_geometry() {
+    let image = image(|_| {});
+    let good = image.bytes();
+    let copy = good.len() as u64 - 512;
+    assert_read_only(&PatchedVolume::new(&good, [(copy + 0x30, 9)]), "copy of the boot sector", "chkdsk");
+    // Something else there is no copy.
+    open(PatchedVolume::new(&good, [(copy + 3, 0)])).unwrap().editable().unwrap();
+}
+
+#[test]
+fn damage_that_an_edit_would_meet() {
+    let image = image(|_| {});
+    let good = image.bytes();
+    let mirror = u64::from_le_bytes(*good[0x38..].first_chunk().unwrap()) * 4096;
+    assert_read_only(&PatchedVolume::new(&good, [(mirror + 0x100, 0x77)]), "$MFTMirr", "chkdsk");
+    // All clusters free.
+    let found = must("ntfscluster", &["-I", "6", image.file()]);
+    // "VCN LCN Length"
+    let last = found.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_else(|| panic!("{found}"));
+    let cluster: u64 = last.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert_read_only(&PatchedVolume::new(&good, [(cluster * 4096, 0)]), "marked free", "chkdsk");
+}
+
+/// The machine's own errors are no reason against a volume.
+#[test]
+fn a_volume_that_cannot_be_written_is_noticed_while_opening_or_writing() {
+    struct Broken(Arc<PatchedVolume>);
+    impl Volume for Broken {
+        fn size(&self) -> u64 {
+            self.0.size()
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> format_core::Result<()> {
+            self.0.read_exact_at(offset, buf)
+        }
+        fn write_all_at(&self, _: u64, _: &[u8]) -> format_core::Result<()> {
+            Err(format_core::Error::new(ErrorKind::Io, "no more room for the overlay"))
+        }
+    }
+    let image = image(|_| {});
+    let mut fs = open(Arc::new(Broken(PatchedVolume::new(&image.bytes(), [])))).unwrap();
+    let error = fs.replace_file("/file", b"new").unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Io, "no more room for the overlay"));
+    let next = fs.replace_file("/file", b"new").unwrap_err();
+    assert!(next.to_string().contains("an earlier edit failed"), "{next}");
+    assert!(fs.finish().is_err());
+}
