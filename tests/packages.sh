@@ -12,12 +12,9 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make ntfs
 test_packages=(
     attr b3sum btrfs-progs bzip2 cpio debootstrap dosfstools e2fsprogs fdisk fuse3 g++ gddrescue gdisk gzip grub-common
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
-    libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm ntfs-3g mtools netplan.io ovmf perl procps python3-libvhdi python3-yaml shellcheck systemd
-    time util-linux xfsprogs xz-utils zstd
-    # Readers and editors of registry hives, and the upper case of Windows.
-    libhivex-bin libwin-hivex-perl ntfs-3g python3-libregf
-    libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf perl procps python3-libvhdi python3-yaml shellcheck systemd
-    time util-linux wimtools xfsprogs xz-utils zstd
+    # libwin-hivex-perl and libhivex-bin edit registry hives, python3-libregf reads them, wimtools packs files as Windows does.
+    libhivex-bin libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf perl procps
+    python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools xfsprogs xz-utils zstd
 )
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.

@@ -13,8 +13,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
-all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs lvm md registry registry_log initramfs manifest machine dialects linux)
-all_targets=(qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs lvm md initramfs manifest machine dialects linux)
+all_targets=(
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs lvm md registry registry_log initramfs
+    manifest machine dialects linux
+)
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
 corpus=$here/corpus
