@@ -47,6 +47,59 @@ pub(crate) fn described(
     Ok(Some((machine, warnings)))
 }
 
+/// Whether the images seem to be others than the description's, or in another order: nothing else tells data disks apart.
+pub(crate) fn compare_names(machine: &Machine, sources: &[std::path::PathBuf]) -> Option<Warning> {
+    let base = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let given: Vec<String> = sources.iter().map(|path| base(path)).collect();
+    let disks = machine.disks_in_boot_order();
+    let said: Vec<Option<String>> = disks
+        .iter()
+        .map(|disk| match &disk.source {
+            DiskSource::File(name) => Some(base(Path::new(name))),
+            DiskSource::Volume(_) => None,
+        })
+        .collect();
+    if said.iter().all(Option::is_none) {
+        return None;
+    }
+    let whole = |name: &str| name.to_owned();
+    // A conversion changes what a name ends with.
+    let stem = |name: &str| Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let found = places(&said, &given, whole).or_else(|| places(&said, &given, stem));
+    let wrong = match &found {
+        None => "no image has the name that the machine's description has for its disk",
+        Some(places)
+            if places.iter().enumerate().any(|(at, place)| place.is_some_and(|place| place != at)) =>
+        {
+            "the images are given in another order than in the machine's description"
+        }
+        Some(_) => return None,
+    };
+    let pairs = disks.iter().zip(&said).zip(&given);
+    let pairs: Vec<String> = pairs
+        .map(|((disk, said), given)| match said {
+            Some(said) => format!("{} ({said}) gets {given}", disk.id),
+            None => format!("{} gets {given}", disk.id),
+        })
+        .collect();
+    Some(Warning { code: "disk-names", message: format!("{wrong}: {}; make sure of it", pairs.join(", ")) })
+}
+
+/// Which image has the name of each disk, where there is only one; `None` when no image has any.
+fn places(
+    said: &[Option<String>],
+    given: &[String],
+    part: impl Fn(&str) -> String,
+) -> Option<Vec<Option<usize>>> {
+    let place = |said: &Option<String>| {
+        let said = part(said.as_deref()?);
+        let mut fitting = (0..).zip(given).filter(|(_, name)| part(name) == said).map(|(at, _)| at);
+        fitting.next().filter(|_| fitting.next().is_none())
+    };
+    let found: Vec<Option<usize>> = said.iter().map(place).collect();
+    found.iter().any(Option::is_some).then_some(found)
+}
+
 /// A plain machine for `guest`.
 pub(crate) fn plain(guest: &Guest, sources: &[std::path::PathBuf]) -> (Machine, Vec<Warning>) {
     (plain_machine(guest, sources), vec![default_warning()])
@@ -159,6 +212,29 @@ mod tests {
             ..OsFacts::default()
         };
         Guest { os: Some(os), ..Guest::default() }
+    }
+
+    #[test]
+    fn images_in_another_order_than_described_are_noticed() {
+        let told = |said: &[&str], given: &[&str]| {
+            let paths = |names: &[&str]| names.iter().map(std::path::PathBuf::from).collect::<Vec<_>>();
+            let disks = vec![driver_core::DiskFacts::default(); said.len()];
+            let (machine, _) = plain(&Guest { disks, ..Guest::default() }, &paths(said));
+            compare_names(&machine, &paths(given)).map(|warning| warning.message)
+        };
+        let said = ["b.raw", "d1.raw", "d2.raw"];
+        assert_eq!(told(&said, &["x/b.raw", "d1.raw", "/y/d2.raw"]), None);
+        let swapped = told(&said, &["b.raw", "d2.raw", "d1.raw"]).unwrap();
+        assert!(
+            swapped.contains("another order") && swapped.contains("disk1 (d1.raw) gets d2.raw"),
+            "{swapped}"
+        );
+        assert_eq!(told(&said, &["b.qcow2", "d1.qcow2", "d2.qcow2"]), None);
+        assert!(told(&said, &["b.qcow2", "d2.qcow2", "d1.qcow2"]).is_some());
+        assert!(told(&said, &["x.raw", "y.raw", "z.raw"]).unwrap().contains("no image has the name"));
+        assert_eq!(told(&said, &["b.raw", "y.raw", "d2.raw"]), None);
+        // Nothing tells the parts of one name apart.
+        assert_eq!(told(&["vm.1", "vm.2"], &["vm.1", "vm.2"]), None);
     }
 
     #[test]

@@ -61,7 +61,10 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let overlays: Vec<Arc<Overlay>> =
         sources.iter().map(|source| Overlay::new(source.disk.clone())).collect();
 
-    let described = machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
+    let mut described = machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
+    if let Some((machine, warnings)) = &mut described {
+        warnings.extend(machine::compare_names(machine, &request.sources));
+    }
     let names: Vec<Option<String>> =
         described.iter().flat_map(|(machine, _)| device_names(machine)).collect();
     control.observer.begin("inspect", 0);

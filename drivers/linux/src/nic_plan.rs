@@ -8,7 +8,7 @@
 
 use crate::config_file::read_small;
 use crate::nic_naming::Naming;
-use driver_core::{Adapter, Context, Draft, Mac};
+use driver_core::{Adapter, Addresses, Context, Draft, Mac, Target};
 use format_core::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -250,12 +250,39 @@ fn unclear(what: &str, nics: &[Nic], context: &Context<'_>) -> Error {
         _ => format!("which adapter of {} each becomes is not known", context.target.name),
     };
     Error::needs_person(format!("{what} configures {list}: {problem}"))
-        .hint("give a machine description with the hardware addresses, or write the names eth0, eth1, … in the order of the machine's network adapters")
+        .hint(way_out(&context.wishes.network.adapters, context.target))
+}
+
+/// What would make it known: the addresses, where a description has not given them yet and where the target can take them.
+fn way_out(adapters: &[Adapter], target: &Target) -> String {
+    const NAMES: &str = "write the names eth0, eth1, … in the order of the machine's network adapters";
+    let by =
+        |addresses| target.definitions.iter().find(|kind| kind.addresses == addresses).map(|kind| kind.id);
+    let usual = target.definitions.first().map(|kind| kind.addresses);
+    let known = !adapters.is_empty() && adapters.iter().all(|adapter| adapter.source.is_some());
+    let lost = adapters.iter().any(|adapter| adapter.target.is_none());
+    match (known, lost, by(Addresses::Kept), by(Addresses::Given)) {
+        (false, ..) => format!("give a machine description with the hardware addresses, or {NAMES}"),
+        (true, true, Some(_), _) if usual == Some(Addresses::Kept) => {
+            format!("use --mac keep, or give addresses with --mac SRC=NEW, or {NAMES}")
+        }
+        (true, true, Some(kind), _) => {
+            format!("use --definition {kind} with --mac keep or --mac SRC=NEW, or {NAMES}")
+        }
+        (true, true, None, Some(_)) => {
+            format!("give every network adapter an address with --mac SRC=NEW, or {NAMES}")
+        }
+        (true, true, None, None) => NAMES.into(),
+        (true, false, ..) => {
+            format!("bind each interface to its hardware address in the guest's configuration, or {NAMES}")
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::Platform;
 
     fn mac(last: u8) -> Mac {
         Mac([6, 0, 0, 0, 0, last])
@@ -267,6 +294,26 @@ mod tests {
 
     fn adapters(sources: &[u8]) -> Vec<Adapter> {
         sources.iter().map(|last| Adapter { source: Some(mac(*last)), target: None }).collect()
+    }
+
+    #[test]
+    fn the_way_out_is_one_that_was_not_gone() {
+        let target = |platform| driver_targets::target(platform, driver_core::Firmware::Uefi, None).unwrap();
+        let lost = adapters(&[1, 2]);
+        let kept: Vec<_> = lost.iter().map(|nic| Adapter { target: nic.source, ..*nic }).collect();
+        let half = [lost[0], Adapter::default()];
+        for (adapters, platform, words) in [
+            (&[][..], Platform::Kvm, "give a machine description"),
+            (&half[..], Platform::Kvm, "give a machine description"),
+            (&lost[..], Platform::Kvm, "use --mac keep"),
+            (&lost[..], Platform::Vmware, "use --definition vmx with --mac keep"),
+            (&lost[..], Platform::HyperV, "give every network adapter an address with --mac SRC=NEW"),
+            (&lost[..], Platform::Aws, "write the names eth0"),
+            (&kept[..], Platform::Kvm, "bind each interface"),
+        ] {
+            let step = way_out(adapters, target(platform));
+            assert!(step.starts_with(words) && step.contains("eth0, eth1"), "{platform:?}: {step}");
+        }
     }
 
     #[test]
