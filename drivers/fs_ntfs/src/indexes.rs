@@ -10,7 +10,9 @@ use format_core::Result;
 
 /// What an index of a name has: the attribute it is of, its rule of order, and the lengths of key and data; the data of an
 /// index of names is its reference.
-const KINDS: [(&str, u32, u32, Option<(usize, usize)>); 6] = [
+type IndexKind = (&'static str, u32, u32, Option<(usize, usize)>);
+
+const KINDS: [IndexKind; 6] = [
     ("$I30", FILE_NAME, 0x01, None),
     ("$SII", 0, 0x10, Some((4, 20))),
     ("$SDH", 0, 0x12, Some((8, 20))),
