@@ -88,7 +88,7 @@ impl Boot {
             return Err(bad("fields that belong to FAT", fat | more | rest, "0"));
         }
         let sectors = quad(0x28);
-        let size = sectors.checked_mul(sector).unwrap_or(u64::MAX);
+        let size = sectors.saturating_mul(sector);
         if size > window {
             return Err(NtfsError::TooLarge { needed: size, size: window });
         }
