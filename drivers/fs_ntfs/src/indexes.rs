@@ -8,11 +8,12 @@ use crate::layout::{FILE_NAME, INDEX_ROOT, number_of};
 use crate::mft::Reader;
 use format_core::Result;
 
+/// Lengths of key and data.
+type Lengths = (usize, usize);
+
 /// What an index of a name has: the attribute it is of, its rule of order, and the lengths of key and data; the data of an
 /// index of names is its reference.
-type IndexKind = (&'static str, u32, u32, Option<(usize, usize)>);
-
-const KINDS: [IndexKind; 6] = [
+const KINDS: [(&str, u32, u32, Option<Lengths>); 6] = [
     ("$I30", FILE_NAME, 0x01, None),
     ("$SII", 0, 0x10, Some((4, 20))),
     ("$SDH", 0, 0x12, Some((8, 20))),
@@ -54,7 +55,7 @@ pub(crate) fn check_indexes(reader: &Reader, inode: &Inode) -> Result<()> {
     Ok(())
 }
 
-fn entry_fits(entry: &Entry, lengths: Option<(usize, usize)>) -> bool {
+fn entry_fits(entry: &Entry, lengths: Option<Lengths>) -> bool {
     let key = entry.key.as_deref().unwrap_or_default();
     let Some((key_len, data_len)) = lengths else {
         let name = key.get(0x40).map_or(0, |len| usize::from(*len));

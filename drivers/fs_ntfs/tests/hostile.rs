@@ -79,7 +79,7 @@ fn every_byte_of_the_boot_sector_and_the_first_records() {
     let (_image, good) = image(&[]);
     assert!(visit(PatchedVolume::new(&good, [])));
     let records = 16384..16384 + 12 * 1024;
-    for at in (0..0x54).chain(records.clone().filter(|at| good[*at] != 0)) {
+    for at in (0..0x54).chain(records.filter(|at| good[*at] != 0 && at % 3 != 2)) {
         let flip = if at % 2 == 0 { 0xff } else { 1 };
         visit(PatchedVolume::new(&good, [(at as u64, good[at] ^ flip)]));
     }
@@ -110,7 +110,7 @@ fn random_damage_of_metadata() {
         assert!(places.len() > 20, "{}", places.len());
         let dice = noise(1 << 16, 77);
         let mut editable = 0;
-        for round in 0..1000_usize {
+        for round in 0..300_usize {
             let roll = |n: usize| {
                 usize::from(dice[(round * 7 + n * 2) % 65_000]) << 8
                     | usize::from(dice[(round * 7 + n * 2 + 1) % 65_000])
@@ -134,6 +134,6 @@ fn random_damage_of_metadata() {
             }
             editable += usize::from(visit(PatchedVolume::new(&good, changes)));
         }
-        eprintln!("{options:?}: {editable} of 1000 were edited");
+        eprintln!("{options:?}: {editable} of 300 were edited");
     }
 }
