@@ -142,17 +142,15 @@ impl StaticAddress {
         }
         let named = [("the address", Some(self.address)), ("the gateway", self.gateway)];
         // Networks of two addresses and of one have neither (RFC 3021).
-        let inside =
-            named.into_iter().filter(|_| self.prefix <= 30).find_map(|(what, ip)| match (ip, self.address) {
-                (Some(IpAddr::V4(ip)), IpAddr::V4(own)) if same_bits(ip, own, self.prefix) => {
-                    let host = u32::from(ip) & (u32::MAX >> self.prefix);
-                    (host == 0).then(|| format!("{what} is that of the network")).or_else(|| {
-                        (host == u32::MAX >> self.prefix).then(|| format!("{what} is the broadcast address"))
-                    })
-                }
-                _ => None,
-            });
-        inside
+        named.into_iter().filter(|_| self.prefix <= 30).find_map(|(what, ip)| match (ip, self.address) {
+            (Some(IpAddr::V4(ip)), IpAddr::V4(own)) if same_bits(ip, own, self.prefix) => {
+                let host = u32::from(ip) & (u32::MAX >> self.prefix);
+                (host == 0).then(|| format!("{what} is that of the network")).or_else(|| {
+                    (host == u32::MAX >> self.prefix).then(|| format!("{what} is the broadcast address"))
+                })
+            }
+            _ => None,
+        })
     }
 }
 
