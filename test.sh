@@ -31,7 +31,7 @@ cargo run --quiet -p xtask -- readme --check
 
 if [ "$what" = all ]; then
     stage "fuzzing"
-    tests/fuzz/run.sh 6
+    tests/fuzz/run.sh 4
 
     stage "guests that boot"
     tests/guests/run.sh target/debug/rehome
