@@ -42,7 +42,7 @@ fn disk(folder: &Path) -> Arc<Overlay> {
     tool("mke2fs", &["-q", "-F", "-t", "ext4", "-U", UUID, "-d", &path("root"), &root, "24M"]);
     std::fs::File::create(&esp).unwrap().set_len(ESP.1 as u64).unwrap();
     tool("mkfs.fat", &["-F", "16", "-n", "EFI", &esp]);
-    let menu = "menuentry 'RHEL' {\n\tlinuxefi /vmlinuz-4.18 root=/dev/xvda1 ro console=ttyS0\n}\n";
+    let menu = "menuentry 'RHEL' {\n\tlinuxefi /vmlinuz-4.18 root=/dev/xvda1 ro console=ttyS0\n\tinitrdefi /initramfs-4.18.img\n}\n";
     for (name, content) in [("grub.cfg", menu), ("shimx64.efi", "shim"), ("grubx64.efi", "grub")] {
         std::fs::write(folder.join(name), content).unwrap();
     }
