@@ -29,6 +29,7 @@
 //! The kernel reads such an image whole; programs that only list images may not. unmkinitramfs(8) of Debian 12 stops at the
 //! end of a compressed segment, so it does not show what was appended behind one, until the guest builds its next image.
 
+mod addition;
 pub mod append;
 mod archive;
 mod collect;
