@@ -66,9 +66,11 @@ fn family(fixed: &StaticAddress) -> &'static str {
     if fixed.address.is_ipv4() { "inet" } else { "inet6" }
 }
 
-/// Whether interfaces(5) configures `name`.
+/// Whether interfaces(5) configures `name` in a line that can be edited: one that is no UTF-8 would stay beside a new one.
 pub(crate) fn has_stanza(text: &str, name: &str) -> bool {
-    text.lines().any(|line| matches!(stanza_of(line), Some(("iface", Some(found), _)) if found == name))
+    text.lines()
+        .filter(|line| !line.contains('\u{fffd}'))
+        .any(|line| matches!(stanza_of(line), Some(("iface", Some(found), _)) if found == name))
 }
 
 /// The first stanza of the address's family becomes a static one; without one, it is added.
@@ -278,6 +280,13 @@ mod tests {
         );
         let flow = twice("network:\n  ethernets:\n    ens5: {dhcp4: true}\n", edit);
         assert!(flow.starts_with("network:\n  ethernets:\n    ens5:\n      dhcp4: false\n"), "{flow}");
+    }
+
+    #[test]
+    fn a_stanza_that_cannot_be_edited_is_none() {
+        assert!(has_stanza("auto eth0\niface eth0 inet dhcp\n", "eth0"));
+        let text = String::from_utf8_lossy(b"iface eth0 inet dhcp\x80\n");
+        assert!(!has_stanza(&text, "eth0"));
     }
 
     #[test]
