@@ -1,6 +1,7 @@
 //! The output folder: what is written where, and how a run that did not end is told from one that did.
 
 use crate::definition::Definition;
+use convert_engine::{BLOCKS_SUFFIX, MANIFEST_SUFFIX};
 use format_core::{Error, ErrorKind, Result};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -119,7 +120,8 @@ impl<'a> Folder<'a> {
             ));
         }
         for path in strays {
-            for file in [partial(&path, ".partial.journal"), partial(&path, ".partial"), path] {
+            let beside = [".partial.journal", ".partial", MANIFEST_SUFFIX, BLOCKS_SUFFIX];
+            for file in beside.map(|suffix| with_suffix(&path, suffix)).into_iter().chain([path]) {
                 remove_if_there(&file)?;
             }
         }
@@ -173,8 +175,8 @@ fn open_mark(path: &Path) -> Result<(File, bool)> {
     }
 }
 
-/// The name of a file while it is written.
-fn partial(path: &Path, suffix: &str) -> PathBuf {
+/// A file beside an image: what it is called while it is written, and its manifest.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -281,10 +283,13 @@ mod tests {
         assert!(path.join("vm.unfinished").exists(), "the first run is unfinished still");
         std::fs::remove_file(path.join("vm.vmdk")).unwrap();
         std::fs::write(path.join("vm.vhdx"), b"not proven").unwrap();
+        std::fs::write(path.join("vm.vhdx.rehome.json"), b"{}").unwrap();
         let error = folder.begin(false).err().unwrap();
         assert!(error.to_string().contains("vm.vhdx was left by a migration"), "{error}");
         let running = folder.begin(true).unwrap();
-        assert!(!path.join("vm.vhdx").exists() && !path.join("vm.vhdx.partial").exists());
+        for left in ["vm.vhdx", "vm.vhdx.partial", "vm.vhdx.rehome.json"] {
+            assert!(!path.join(left).exists(), "{left}");
+        }
         drop(running);
         // A mark that names what lies elsewhere, or nothing.
         std::fs::write(path.join("precious"), b"x").unwrap();
