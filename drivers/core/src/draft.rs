@@ -1,5 +1,6 @@
 //! A guest tree with planned edits on top: fixups read what earlier fixups planned.
 
+use crate::planned_keys::PlannedKeys;
 use crate::{Action, Change, DirEntry, Edit, FileKind, FileMeta, GuestTree, Ownership};
 use format_core::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ pub struct Draft<'a> {
     edits: Vec<Edit>,
     /// What `planned` said before each of `edits`.
     before: Vec<Option<Planned>>,
+    /// What is planned for the registry.
+    pub(crate) keys: PlannedKeys,
+    /// The same before the first of `edits`.
+    keys_before: PlannedKeys,
     notes: Vec<String>,
     outline: bool,
 }
@@ -38,6 +43,8 @@ impl<'a> Draft<'a> {
             planned: BTreeMap::new(),
             edits: Vec::new(),
             before: Vec::new(),
+            keys: PlannedKeys::default(),
+            keys_before: PlannedKeys::default(),
             notes: Vec::new(),
             outline: false,
         }
@@ -70,11 +77,13 @@ impl<'a> Draft<'a> {
     /// Takes the edits planned since the last call.
     pub fn take_edits(&mut self) -> Vec<Edit> {
         self.before.clear();
+        self.keys_before = self.keys.clone();
         std::mem::take(&mut self.edits)
     }
 
     /// Forgets the edits planned since they were last taken.
     pub(crate) fn withdraw(&mut self) {
+        self.keys = self.keys_before.clone();
         for (edit, before) in self.edits.drain(..).zip(self.before.drain(..)).rev() {
             match before {
                 Some(planned) => self.planned.insert(edit.path, planned),
@@ -310,6 +319,12 @@ impl<'a> Draft<'a> {
 
     fn record(&mut self, path: String, action: Action, planned: Planned, reason: &str) {
         self.before.push(self.planned.insert(path.clone(), planned));
+        self.edits.push(Edit { path, reason: reason.to_owned(), action });
+    }
+
+    /// Adds an edit of a hive, which is in `keys` already.
+    pub(crate) fn record_edit(&mut self, path: String, action: Action, reason: &str) {
+        self.before.push(self.planned.remove(&path));
         self.edits.push(Edit { path, reason: reason.to_owned(), action });
     }
 

@@ -1,10 +1,12 @@
 //! Edits as data: printable, serialisable, undoable.
 
+use crate::registry_text::value_line;
 use crate::{Change, Ownership};
+use driver_registry::Value;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-/// One change to one path of the guest.
+/// One change to one path of the guest. One to its registry has the path of the hive's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// The path in the guest's tree, without links in its folders.
@@ -59,6 +61,36 @@ pub enum Action {
         /// Where it pointed.
         target: String,
     },
+    /// A value of the registry is set; its key is there.
+    SetValue {
+        /// The key, the hive's name first.
+        key: String,
+        /// The value's name; empty for the default value.
+        name: String,
+        /// What it was when the plan was made; apply refuses when it differs.
+        before: Option<Value>,
+        /// What it will be.
+        after: Value,
+    },
+    /// A value of the registry is removed.
+    DeleteValue {
+        /// The key, the hive's name first.
+        key: String,
+        /// The value's name.
+        name: String,
+        /// What it was when the plan was made; apply refuses when it differs.
+        before: Value,
+    },
+    /// A new key of the registry, with those above it.
+    CreateKey {
+        /// The key, the hive's name first.
+        key: String,
+    },
+    /// A key of the registry is removed, with what is below it.
+    DeleteKey {
+        /// The key, the hive's name first.
+        key: String,
+    },
 }
 
 impl Edit {
@@ -73,6 +105,10 @@ impl Edit {
             Action::CreateLink { .. } => "link",
             Action::RemoveFile { .. } => "remove",
             Action::RemoveLink { .. } => "unlink",
+            Action::SetValue { .. } => "set-value",
+            Action::DeleteValue { .. } => "delete-value",
+            Action::CreateKey { .. } => "create-key",
+            Action::DeleteKey { .. } => "delete-key",
         }
     }
 
@@ -84,10 +120,16 @@ impl Edit {
             Action::Append { bytes, .. } => Change::Append { bytes: bytes.len() as u64 },
             Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. } => Change::Create,
             Action::RemoveFile { .. } | Action::RemoveLink { .. } => Change::Remove,
+            // How large the hive will be is known when it is written.
+            Action::SetValue { .. }
+            | Action::DeleteValue { .. }
+            | Action::CreateKey { .. }
+            | Action::DeleteKey { .. } => Change::Content { size: 1 },
         }
     }
 
-    /// The change for people: a unified diff for text, sizes for the rest. Safe to print on a terminal.
+    /// The change for people: a unified diff for text, keys and values as `.reg` files have them for the registry, sizes for
+    /// the rest. Safe to print on a terminal.
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.action {
@@ -99,6 +141,18 @@ impl Edit {
                 format!("-> {}", printable(target))
             }
             Action::RemoveFile { before } => format!("{} bytes", before.len()),
+            Action::SetValue { key, name, before: None, after } => {
+                format!("[{}]\n+{}", printable(key), value_line(name, after))
+            }
+            Action::SetValue { key, name, before: Some(before), after } => {
+                let (line, after) = (value_line(name, before), value_line(name, after));
+                format!("[{}]\n-{line}\n+{after}", printable(key))
+            }
+            Action::DeleteValue { key, name, before } => {
+                format!("[{}]\n-{}", printable(key), value_line(name, before))
+            }
+            Action::CreateKey { key } => format!("+[{}]", printable(key)),
+            Action::DeleteKey { key } => format!("-[{}]", printable(key)),
         }
     }
 }

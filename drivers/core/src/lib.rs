@@ -8,25 +8,33 @@
 //!                          Draft ◀──plan── Fixup × Target ─▶ Plan (edits as data) ─▶ apply
 //! ```
 //!
-//! Nothing in here knows a distribution, a registry or a hypervisor. A fixup never writes: it plans edits in a
+//! Nothing in here knows a distribution or a hypervisor. A fixup never writes: it plans edits in a
 //! [`Draft`], and [`apply`] carries them out over an overlay.
 
 pub mod block;
 pub mod device;
 mod draft;
+mod draft_registry;
 mod edit;
 mod fixup;
 mod group;
 mod guest;
 mod guest_fs;
 pub mod guest_path;
+mod hives;
+#[cfg(test)]
+#[path = "../../registry/tests/maker/mod.rs"]
+mod maker;
 mod mem_fs;
 mod memo;
 mod plan;
+mod planned_keys;
+mod registry_text;
 mod remember;
 mod source;
 mod target;
 mod tree;
+mod tree_registry;
 mod volume;
 mod wishes;
 
@@ -41,6 +49,7 @@ pub use guest::{
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mem_fs::MemFs;
 pub use plan::{Plan, apply, make_plan, outline};
+pub use registry_text::value_text;
 pub use source::{PlatformSign, SourceFacts, Strength};
 pub use target::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
 pub use tree::GuestTree;

@@ -1,8 +1,10 @@
 //! All fixups over one guest: the plan, and its application.
 
 use crate::{Action, Applies, Context, Draft, Edit, Fixup, GuestTree, PlannedFixup, Status};
+use driver_registry::{FileTime, Value};
 use format_core::{Error, ErrorKind, Result};
 use serde::Serialize;
+use std::time::SystemTime;
 
 /// What will be done to a guest.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -98,13 +100,14 @@ fn refused(fixup: &dyn Fixup, error: &Error) -> (Status, Option<String>, Option<
 pub fn apply(tree: &mut GuestTree, edits: &[Edit]) -> Result<()> {
     // Whether the guest still is what the plan saw is asked of the file systems themselves.
     tree.forget();
+    let now = FileTime::from_system(SystemTime::now());
     for edit in edits {
-        apply_one(tree, edit).map_err(|e| e.context(format!("{} {}", edit.verb(), edit.path)))?;
+        apply_one(tree, edit, now).map_err(|e| e.context(format!("{} {}", edit.verb(), edit.path)))?;
     }
     tree.finish()
 }
 
-fn apply_one(tree: &mut GuestTree, edit: &Edit) -> Result<()> {
+fn apply_one(tree: &mut GuestTree, edit: &Edit, now: FileTime) -> Result<()> {
     let path = edit.path.as_str();
     match &edit.action {
         Action::Replace { before, after } => {
@@ -125,7 +128,25 @@ fn apply_one(tree: &mut GuestTree, edit: &Edit) -> Result<()> {
         Action::CreateFolder { ownership } => tree.create_folder(path, *ownership),
         Action::CreateLink { target } => tree.create_link(path, target),
         Action::RemoveFile { .. } | Action::RemoveLink { .. } => tree.remove(path),
+        Action::SetValue { key, name, before, after } => {
+            same_value(tree, key, name, before.as_ref())?;
+            tree.edit_registry(key, now, |editor, key| editor.set_value(key, name, after).map(drop))
+        }
+        Action::DeleteValue { key, name, before } => {
+            same_value(tree, key, name, Some(before))?;
+            tree.edit_registry(key, now, |editor, key| editor.delete_value(key, name).map(drop))
+        }
+        Action::CreateKey { key } => {
+            tree.edit_registry(key, now, |editor, key| editor.create_key(key, None).map(drop))
+        }
+        Action::DeleteKey { key } => {
+            tree.edit_registry(key, now, |editor, key| editor.delete_key(key).map(drop))
+        }
     }
+}
+
+fn same_value(tree: &GuestTree, key: &str, name: &str, before: Option<&Value>) -> Result<()> {
+    if tree.registry_value(key, name)?.as_ref() == before { Ok(()) } else { Err(changed()) }
 }
 
 fn changed() -> Error {

@@ -1,5 +1,6 @@
 //! The guest's file systems mounted into one tree.
 
+use crate::hives::GuestHive;
 use crate::memo::Memo;
 use crate::remember::Remembering;
 use crate::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
@@ -18,6 +19,8 @@ const MAX_LINKS: usize = 40;
 pub struct GuestTree {
     /// Sorted by mount point, longest first, so that the first prefix is the right one.
     mounts: Vec<Mount>,
+    /// Those of a Windows guest, for `tree_registry`.
+    pub(crate) hives: Vec<GuestHive>,
     memo: Memo,
 }
 
@@ -205,11 +208,12 @@ impl GuestTree {
         self.fs_mut(&place)?.remove(&place.inner)
     }
 
-    /// Writes everything that is still in memory to the volumes.
+    /// Writes everything that is still in memory to the volumes: hives of the registry, and what the file systems hold.
     ///
     /// # Errors
-    /// As [`GuestFs::finish`].
+    /// As [`GuestFs::finish`] and [`GuestFs::replace_file`].
     pub fn finish(&mut self) -> Result<()> {
+        self.write_hives()?;
         self.mounts.iter_mut().try_for_each(|mount| mount.fs.finish())
     }
 
