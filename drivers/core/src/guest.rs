@@ -1,6 +1,7 @@
 //! What is known of a guest, and how it was known. Facts only; nothing here decides.
 
 use crate::SourceFacts;
+use crate::WindowsFacts;
 use crate::group::{GroupFacts, VolumeFacts, VolumeId};
 use serde::Serialize;
 
@@ -26,6 +27,9 @@ pub struct Guest {
     pub mappings: Vec<MappingFacts>,
     /// The installed Linux kernels, the one that boots by default first.
     pub kernels: Vec<KernelFacts>,
+    /// What is known of it when it is Windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsFacts>,
     /// What could not be looked at, and why.
     pub obstacles: Vec<String>,
 }

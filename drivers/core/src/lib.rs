@@ -36,6 +36,7 @@ mod target;
 mod tree;
 mod tree_registry;
 mod volume;
+mod windows;
 mod wishes;
 
 pub use draft::{Draft, TEXT_LIMIT};
@@ -54,4 +55,5 @@ pub use source::{PlatformSign, SourceFacts, Strength};
 pub use target::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};
 pub use tree::GuestTree;
 pub use volume::Volume;
+pub use windows::{InterfaceFacts, WindowsFacts};
 pub use wishes::{Adapter, IdentityWishes, Mac, NetworkWishes, StaticAddress, Wishes};

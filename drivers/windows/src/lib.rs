@@ -1,0 +1,31 @@
+//! Windows guests: what they are, and what has to change in them for another platform.
+//!
+//! ```text
+//!  GuestTree + hives ──inspect──▶ Guest.windows (facts)
+//!                                    │
+//!   Draft (files and registry) ◀─── fixups: a file each, by target
+//! ```
+//!
+//! The guest's tree has the system's volume at `/` and the partition that the firmware starts from at [`BOOT_VOLUME`]. The
+//! registry's hives are SYSTEM, SOFTWARE and BCD.
+//!
+//! No Windows can be run where this was written. Every fixup says in its file's header who documents what it does, or which
+//! tool is known to do it; a migration's report says that the result was not seen to start.
+
+#![cfg_attr(not(test), allow(dead_code))]
+mod antivirus;
+mod control_sets;
+mod fixups;
+mod inspect;
+mod interfaces;
+mod layout;
+mod pending;
+#[cfg(test)]
+mod phony;
+mod services;
+mod source_platform;
+mod version;
+
+pub use fixups::fixups;
+pub use inspect::inspect;
+pub use layout::{BOOT_VOLUME, boot_configuration_in, is_system_volume, mount_hives};
