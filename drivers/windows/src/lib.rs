@@ -13,9 +13,11 @@
 //! tool is known to do it; a migration's report says that the result was not seen to start.
 
 #![cfg_attr(not(test), allow(dead_code))]
+mod added_driver;
 mod antivirus;
 mod control_sets;
 mod fixups;
+mod inbox;
 mod inspect;
 mod interfaces;
 mod layout;
@@ -24,8 +26,10 @@ mod pending;
 mod phony;
 mod services;
 mod source_platform;
+mod storage;
 mod version;
 
 pub use fixups::fixups;
 pub use inspect::inspect;
 pub use layout::{BOOT_VOLUME, boot_configuration_in, is_system_volume, mount_hives};
+pub use storage::startable_bus;

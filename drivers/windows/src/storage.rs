@@ -1,0 +1,107 @@
+//! Which drivers a controller needs, and whether the guest has them.
+
+use crate::inbox::{
+    ATAPI, INTELIDE, InboxDriver, LSI_SAS, LSI_SCSI, MSAHCI, PCIIDE, STORAHCI, STORFLT, STORNVME, STORVSC,
+    VMBUS,
+};
+use crate::services::{DISABLED, driver_file, number, service_key, text};
+use driver_core::{Draft, DriverPackage, Guest, GuestTree, Platform, WindowsFacts};
+use format_core::Result;
+
+/// What drives the disks of a controller.
+pub(crate) enum Drivers {
+    /// All of these, which are part of Windows.
+    Inbox(&'static [InboxDriver]),
+    /// A driver that is installed or comes with a package: its service.
+    Added(&'static str),
+}
+
+/// Drivers of a target's controller. Xen's disks are IDE's until its own driver runs; a machine of Hyper-V that starts by BIOS has
+/// IDE disks, which Windows sees through VMBus.
+pub(crate) fn drivers_of(bus: &str, platform: Platform, windows: &WindowsFacts) -> Drivers {
+    const IDE: &[InboxDriver] = &[INTELIDE, ATAPI];
+    let is_hyperv = matches!(platform, Platform::HyperV | Platform::Azure);
+    match bus {
+        _ if is_hyperv => Drivers::Inbox(&[VMBUS, STORVSC]),
+        "ide" | "xen" => Drivers::Inbox(IDE),
+        "sata" if windows.has_driver_database() => Drivers::Inbox(&[STORAHCI]),
+        "sata" => Drivers::Inbox(&[MSAHCI]),
+        "nvme" => Drivers::Inbox(&[STORNVME]),
+        "lsisas1068" => Drivers::Inbox(&[LSI_SAS]),
+        "lsilogic" => Drivers::Inbox(&[LSI_SCSI]),
+        "pvscsi" => Drivers::Added("pvscsi"),
+        "virtio-blk" => Drivers::Added("viostor"),
+        "virtio-scsi" => Drivers::Added("vioscsi"),
+        _ => Drivers::Inbox(&[]),
+    }
+}
+
+/// Drivers that are made ready on every target, where the guest has them: controllers change once more, later.
+pub(crate) const FALLBACKS: [InboxDriver; 6] = [INTELIDE, PCIIDE, ATAPI, MSAHCI, STORAHCI, STORNVME];
+
+/// Hyper-V's, where the guest has it: the guest starts without it as well.
+pub(crate) const ACCELERATOR: InboxDriver = STORFLT;
+
+/// Whether an added driver is installed, with its file, and not disabled in any control set.
+pub(crate) fn is_installed(draft: &Draft<'_>, windows: &WindowsFacts, service: &str) -> Result<bool> {
+    for set in &windows.control_sets {
+        let key = service_key(set, service);
+        let start = number(draft, &key, "Start")?;
+        if start.is_none_or(|start| start == DISABLED) {
+            return Ok(false);
+        }
+        let image = text(draft, &key, "ImagePath")?;
+        let file = driver_file(&windows.system_root, service, image.as_deref());
+        if !file.map(|file| draft.exists(&file)).transpose()?.unwrap_or(false) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether Windows can start from a disk on this controller, after the fixups.
+pub(crate) fn can_start_from(
+    draft: &Draft<'_>,
+    windows: &WindowsFacts,
+    platform: Platform,
+    bus: &str,
+    packages: &[DriverPackage],
+) -> Result<bool> {
+    match drivers_of(bus, platform, windows) {
+        Drivers::Inbox([]) => Ok(false),
+        Drivers::Inbox(drivers) => {
+            for driver in drivers {
+                if !driver.is_there(draft, windows)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Drivers::Added(service) => {
+            let comes = packages.iter().any(|package| package.service(service).is_some());
+            Ok(comes || is_installed(draft, windows, service)?)
+        }
+    }
+}
+
+/// The first of the platform's controllers, in the order of its targets, that Windows can start from; `None` when there is no such
+/// controller, or no Windows.
+///
+/// # Errors
+/// When the guest cannot be read.
+pub fn startable_bus<'a>(
+    tree: &GuestTree,
+    guest: &Guest,
+    platform: Platform,
+    buses: impl Iterator<Item = &'a str>,
+    packages: &[DriverPackage],
+) -> Result<Option<&'a str>> {
+    let Some(windows) = &guest.windows else { return Ok(None) };
+    let draft = Draft::new(tree);
+    for bus in buses {
+        if can_start_from(&draft, windows, platform, bus, packages)? {
+            return Ok(Some(bus));
+        }
+    }
+    Ok(None)
+}
