@@ -66,6 +66,9 @@ pub(crate) fn open_volume(
         return Ok(Some(Box::new(fs)));
     }
     *file_system = identify(volume.as_ref())?;
+    if file_system.as_ref().is_some_and(|found| found.kind == "ntfs") {
+        return open_ntfs(candidate, file_system, notes).map(Some);
+    }
     if let Some(found) = file_system
         && let Some(needed) = needed_size(volume.as_ref(), &found.kind)?
     {
@@ -91,6 +94,24 @@ fn open_xfs(
     found.state = Some(state.into());
     found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().map(with_step));
     fs.readable().map_err(|error| Error::needs_person(with_step(error)))?;
+    Ok(Box::new(fs))
+}
+
+/// An NTFS that cannot be opened is an error, but its facts are kept.
+fn open_ntfs(
+    candidate: &Candidate,
+    file_system: &mut Option<FsFacts>,
+    notes: &mut Notes,
+) -> Result<Box<dyn GuestFs>> {
+    let opened = driver_fs_ntfs::open(Arc::clone(&candidate.volume));
+    let found = file_system.get_or_insert_default();
+    let fs = opened.inspect_err(|_| found.state = Some("damaged".into()))?;
+    let facts = fs.facts();
+    notes.compare(candidate, "ntfs", facts.size);
+    found.uuid = Some(facts.uuid.clone());
+    found.label = Some(facts.label.clone()).filter(|label| !label.is_empty());
+    found.state = Some(if facts.dirty { "not cleanly unmounted" } else { "clean" }.into());
+    found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().map(with_step));
     Ok(Box::new(fs))
 }
 

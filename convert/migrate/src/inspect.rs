@@ -2,7 +2,7 @@
 
 use crate::boot;
 use crate::filesystems::{Notes, open_volume};
-use crate::stack;
+use crate::{stack, windows};
 use driver_core::{FileKind, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
 use driver_partitions::{has_table, read_table};
 use format_core::{Error, ErrorKind, Overlay, Result};
@@ -22,7 +22,7 @@ pub struct Inspection {
 }
 
 /// File systems that were opened and not mounted yet.
-type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
+pub(crate) type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
 
 /// Folders without which the guest cannot be understood.
 const ESSENTIAL: &[&str] = &["/boot", "/etc", "/usr", "/lib", "/var"];
@@ -71,12 +71,13 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
             ));
         }
     }
-    for (id, text) in notes.too_large {
+    for (id, text) in std::mem::take(&mut notes.too_large) {
         tell_cut(&mut guest, id, &text);
     }
+    tell_encrypted(&mut guest);
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
-    let tree = mount_all(&mut guest, opened, &mut closed).map_err(of_guest)?;
+    let tree = mount_all(&mut guest, opened, &mut closed, &mut notes).map_err(of_guest)?;
     if let Some(tree) = &tree {
         look(&mut guest, tree).map_err(of_guest)?;
     }
@@ -103,7 +104,25 @@ fn tell_cut(guest: &mut Guest, id: VolumeId, text: &str) {
     }
 }
 
+/// Volumes that only their owner can open.
+fn tell_encrypted(guest: &mut Guest) {
+    let mut found = Vec::new();
+    for (disk, facts) in guest.disks.iter().enumerate() {
+        for partition in &facts.partitions {
+            if partition.file_system.as_ref().is_some_and(|fs| fs.kind == "BitLocker") {
+                let place = guest.place_name((disk, partition.number).into());
+                found.push(format!("{place}: {}", windows::BITLOCKER_TEXT));
+            }
+        }
+    }
+    guest.obstacles.extend(found);
+}
+
 fn look(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    if tree.hive_path("SYSTEM").is_some() {
+        driver_windows::inspect(tree, guest)?;
+        return boot::fallback_facts(guest, tree);
+    }
     driver_linux::inspect(tree, guest, &interesting_modules())?;
     boot::fallback_facts(guest, tree)?;
     boot::kernel_signature(guest, tree)?;
@@ -134,8 +153,16 @@ fn interesting_modules() -> Vec<&'static str> {
 }
 
 /// Mounts the root and what its fstab mounts below it.
-fn mount_all(guest: &mut Guest, mut opened: Opened, closed: &mut Vec<String>) -> Result<Option<GuestTree>> {
+fn mount_all(
+    guest: &mut Guest,
+    mut opened: Opened,
+    closed: &mut Vec<String>,
+    notes: &mut Notes,
+) -> Result<Option<GuestTree>> {
     let Some((root, fs)) = take_root(guest, &mut opened)? else { return Ok(None) };
+    if fs.kind() == "ntfs" {
+        return windows::mount(guest, root, fs, &mut opened, notes);
+    }
     let mut tree = GuestTree::new();
     let kind = fs.kind().to_owned();
     tree.mount("/", fs);
@@ -245,6 +272,9 @@ fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(VolumeId,
 }
 
 fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
+    if fs.kind() == "ntfs" {
+        return driver_windows::is_system_volume(fs);
+    }
     let has = |path: &str| fs.metadata(path).map(|meta| meta.is_some());
     Ok((has("/etc/os-release")? || has("/usr/lib/os-release")? || has("/etc/redhat-release")?)
         && has("/etc/fstab")?)
@@ -269,7 +299,7 @@ mod tests {
             .with_file("/boot/grub/grub.cfg", "of an earlier time");
         let opened = Opened::from([((0, 1).into(), Box::new(root) as Box<dyn GuestFs>)]);
         let mut closed = Vec::new();
-        assert!(mount_all(&mut guest, opened, &mut closed).unwrap().is_some());
+        assert!(mount_all(&mut guest, opened, &mut closed, &mut Notes::default()).unwrap().is_some());
         assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);
         assert_eq!(guest.obstacles.len(), 2);
     }
@@ -292,7 +322,7 @@ mod tests {
             let root = Box::new(root) as Box<dyn GuestFs>;
             let opened =
                 Opened::from([((0, 1).into(), root), ((0, 2).into(), Box::new(esp) as Box<dyn GuestFs>)]);
-            let tree = mount_all(&mut guest, opened, &mut Vec::new()).unwrap().unwrap();
+            let tree = mount_all(&mut guest, opened, &mut Vec::new(), &mut Notes::default()).unwrap().unwrap();
             assert_eq!(guest.mounts.get(1).map(|mount| mount.point.as_str()), point);
             boot::fallback_facts(&mut guest, &tree).unwrap();
             assert_eq!(guest.boot.uefi.is_some(), point.is_some());

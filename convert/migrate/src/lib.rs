@@ -24,6 +24,7 @@ mod resize;
 mod run;
 mod stack;
 mod undo;
+mod windows;
 mod wrap;
 
 pub use choose::{Choice, Wish};

@@ -2,7 +2,7 @@
 
 use crate::inspect::{Inspection, of_guest};
 use crate::wrap::lone_file_system;
-use driver_core::{Context, Firmware, Guest, Plan, PlannedFixup, Status, Target, Wishes, make_plan, outline};
+use driver_core::{Context, Firmware, Fixup, Guest, Plan, PlannedFixup, Status, Target, Wishes, make_plan, outline};
 use format_core::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -36,11 +36,16 @@ pub fn plan_for(
         Some(tree) => make_plan(
             &Context { extra_modules, wishes, ..Context::new(&inspection.guest, target) },
             tree,
-            driver_linux::fixups(),
+            fixups_for(&inspection.guest),
         )
         .map_err(of_guest),
         None => Ok(Plan::default()),
     }
+}
+
+/// The fixups for the guest's system.
+fn fixups_for(guest: &Guest) -> &'static [&'static dyn Fixup] {
+    if guest.windows.is_some() { driver_windows::fixups() } else { driver_linux::fixups() }
 }
 
 /// How ready the guest is for every platform, with its usual controller.
@@ -64,7 +69,7 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     let plan = match &inspection.tree {
         // What cannot start there needs no plan.
         Some(tree) if starts => {
-            outline(&Context::new(&inspection.guest, target), tree, driver_linux::fixups())
+            outline(&Context::new(&inspection.guest, target), tree, fixups_for(&inspection.guest))
                 .map_err(of_guest)?
         }
         _ => Plan::default(),
@@ -113,7 +118,9 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
     found.extend(inspection.guest.cut_off());
     let edited: BTreeSet<&str> =
         plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
-    for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {
+    // A Windows that sleeps, or was not shut down, starts on no other hardware, edited or not.
+    let counts = |point: &str| edited.contains(point) || inspection.guest.windows.is_some();
+    for mount in inspection.guest.mounts.iter().filter(|mount| counts(&mount.point)) {
         let fs = inspection.guest.file_system(mount.place);
         if let Some(reason) = fs.and_then(|fs| fs.not_editable.as_ref()) {
             found.push(format!("{} cannot be edited: {reason}", mount.point));

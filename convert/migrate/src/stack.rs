@@ -3,6 +3,7 @@
 //! What belongs to a group is never looked into by itself: a mirror's half looks like a file system and would be changed
 //! without the other half.
 
+use crate::windows;
 use driver_core::{
     FsFacts, GroupFacts, GroupKind, GroupPart, Guest, PartitionFacts, TableKind, Volume, VolumeFacts,
     VolumeId,
@@ -55,6 +56,10 @@ fn partitions(guest: &mut Guest, overlays: &[Arc<Overlay>]) -> Result<Vec<Candid
     let mut obstacles = Vec::new();
     for (index, (overlay, facts)) in overlays.iter().zip(&guest.disks).enumerate() {
         if facts.table != TableKind::None && is_member(overlay, index, &facts.partitions, &mut obstacles)? {
+            continue;
+        }
+        if windows::is_dynamic(facts) {
+            obstacles.push(format!("disk {index}: {}", windows::DYNAMIC_TEXT));
             continue;
         }
         for partition in &facts.partitions {

@@ -34,9 +34,19 @@ pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()
     write(&folder.join(LIST), b"[]")?;
     let mut list = Vec::new();
     for edit in edits.iter().rev() {
+        // Of the registry it is the hive that is kept, once for all its edits.
+        if edit.key().is_some() && list.iter().any(|undo: &Undo<'_>| undo.path == edit.path) {
+            continue;
+        }
         let mut undo = Undo { path: &edit.path, undo: "remove", copy: None, target: None };
         match &edit.action {
-            Action::Replace { .. } | Action::Append { .. } | Action::RemoveFile { .. } => {
+            Action::Replace { .. }
+            | Action::Append { .. }
+            | Action::RemoveFile { .. }
+            | Action::SetValue { .. }
+            | Action::DeleteValue { .. }
+            | Action::CreateKey { .. }
+            | Action::DeleteKey { .. } => {
                 undo.undo = "restore";
                 undo.copy = save_copy(folder, tree, &edit.path)?;
             }

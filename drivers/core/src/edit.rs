@@ -112,6 +112,18 @@ impl Edit {
         }
     }
 
+    /// The key of the registry that it is about, the hive's name first.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match &self.action {
+            Action::SetValue { key, .. }
+            | Action::DeleteValue { key, .. }
+            | Action::CreateKey { key }
+            | Action::DeleteKey { key } => Some(key),
+            _ => None,
+        }
+    }
+
     /// What a file system is asked to do for it.
     #[must_use]
     pub fn change(&self) -> Change {

@@ -1,0 +1,91 @@
+//! Windows: its volumes as one tree, its registry, and what stands in the way before any fixup.
+
+use crate::filesystems::Notes;
+use crate::inspect::Opened;
+use driver_core::{DiskFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
+use driver_windows::BOOT_VOLUME;
+use format_core::{Error, ErrorKind, Result};
+
+/// Types of partitions of dynamic disks: in an MBR, and GPT's for the database and for volumes (Microsoft,
+/// "PARTITION_INFORMATION_GPT").
+const DYNAMIC: [&str; 3] =
+    ["0x42", "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "af9b60a0-1431-4f62-bc68-3311714a69ad"];
+
+/// The tree of the Windows on `fs`, with the partition that the firmware starts from and the hives of its registry. `None`, with the
+/// reason among the obstacles, when its registry cannot be read.
+pub(crate) fn mount(
+    guest: &mut Guest,
+    root: VolumeId,
+    fs: Box<dyn GuestFs>,
+    opened: &mut Opened,
+    notes: &mut Notes,
+) -> Result<Option<GuestTree>> {
+    let mut tree = GuestTree::new();
+    guest.mounts.push(mount_facts("/", root, fs.kind()));
+    tree.mount("/", fs);
+    if let Some(id) = boot_volume(guest, root, opened)?
+        && let Some(fs) = opened.remove(&id)
+    {
+        guest.mounts.push(mount_facts(BOOT_VOLUME, id, fs.kind()));
+        tree.mount(BOOT_VOLUME, fs);
+    }
+    match driver_windows::mount_hives(&mut tree) {
+        Ok(replays) => notes.replays.extend(replays),
+        Err(error) if is_of_guest(&error) => {
+            guest.obstacles.push(with_step(&error));
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Some(tree))
+}
+
+fn mount_facts(point: &str, place: VolumeId, kind: &str) -> MountFacts {
+    MountFacts { point: point.into(), device: String::new(), place, kind: kind.into() }
+}
+
+/// What the guest's own bytes are to blame for.
+pub(crate) fn is_of_guest(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NeedsPerson | ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Limit
+    )
+}
+
+/// An obstacle is a sentence: what a person can do belongs into it.
+pub(crate) fn with_step(error: &Error) -> String {
+    error.hint_text().map_or_else(|| error.to_string(), |step| format!("{error}; {step}"))
+}
+
+/// The partition with the boot configuration: an EFI system partition on a GPT disk, else the active partition; on the disk of the
+/// system before any other. The system's own volume needs no second mount.
+fn boot_volume(guest: &Guest, root: VolumeId, opened: &Opened) -> Result<Option<VolumeId>> {
+    let disk_of = |id: VolumeId| match id {
+        VolumeId::Partition { disk, .. } => Some(disk),
+        VolumeId::Mapped { .. } => None,
+    };
+    let mut found = Vec::new();
+    for (&id, fs) in opened.iter() {
+        let VolumeId::Partition { disk, partition } = id else { continue };
+        let Some(facts) = guest.partition((disk, partition)) else { continue };
+        let starts = facts.role == PartitionRole::Esp || facts.bootable;
+        if starts && driver_windows::boot_configuration_in(fs.as_ref())?.is_some() {
+            found.push((disk_of(root) != Some(disk), facts.role != PartitionRole::Esp, id));
+        }
+    }
+    found.sort_unstable();
+    Ok(found.first().map(|(_, _, id)| *id))
+}
+
+/// Whether Windows' own volume manager keeps the disk's volumes, of which a partition may be the half of a mirror.
+pub(crate) fn is_dynamic(disk: &DiskFacts) -> bool {
+    disk.partitions.iter().any(|partition| DYNAMIC.contains(&partition.type_id.to_ascii_lowercase().as_str()))
+}
+
+/// What a dynamic disk is told of.
+pub(crate) const DYNAMIC_TEXT: &str = "it is a dynamic disk of Windows (LDM), whose volumes are not put together here; make it a basic \
+     disk, or move the system to one, in the running guest, and export it again";
+
+/// What an encrypted volume is told of.
+pub(crate) const BITLOCKER_TEXT: &str = "it is encrypted with BitLocker; turn that off in the running guest (manage-bde -off LETTER:), wait \
+     until manage-bde -status says that it is decrypted, shut down, and export it again";
