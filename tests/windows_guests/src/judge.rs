@@ -3,6 +3,7 @@
 use crate::tools::{arg, must};
 use crate::volumes::{Mounted, extract, mount};
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -11,27 +12,37 @@ struct Volume {
     number: usize,
     root: PathBuf,
     _mounted: Option<Mounted>,
+    _work: TempDir,
 }
 
-/// All NTFS and FAT volumes of a disk, copied out and, if NTFS, mounted for reading.
-fn volumes(disk: &Path, work: &TempDir) -> Vec<Volume> {
-    let mut found = Vec::new();
-    for (at, (offset, size)) in partitions(disk).into_iter().enumerate() {
-        let number = at + 1;
-        let image = work.path().join(format!("volume{number}"));
-        extract(disk, offset, size, &image);
-        let boot = &std::fs::read(&image).unwrap()[..512];
-        if &boot[3..7] == b"NTFS" {
-            let mounted = mount(&image, "ro,streams_interface=none");
-            found.push(Volume { number, root: mounted.root.clone(), _mounted: Some(mounted) });
-        } else if boot[82..].starts_with(b"FAT32") || boot[54..].starts_with(b"FAT1") {
-            let root = work.path().join(format!("files{number}"));
-            std::fs::create_dir(&root).unwrap();
-            must("mcopy", &["-Q", "-s", "-n", "-i", arg(&image), "::/*", arg(&root)]);
-            found.push(Volume { number, root, _mounted: None });
+/// All NTFS and FAT volumes of a disk, one after the other, copied out and, if NTFS, mounted for reading.
+fn volumes(disk: &Path) -> impl Iterator<Item = Volume> {
+    partitions(disk)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(at, (offset, size))| Volume::open(disk, at + 1, offset, size))
+}
+
+impl Volume {
+    fn open(disk: &Path, number: usize, offset: u64, size: u64) -> Option<Self> {
+        let mut boot = [0; 512];
+        std::fs::File::open(disk).unwrap().read_exact_at(&mut boot, offset).unwrap();
+        let is_ntfs = boot[3..].starts_with(b"NTFS");
+        if !is_ntfs && !boot[82..].starts_with(b"FAT32") && !boot[54..].starts_with(b"FAT1") {
+            return None;
         }
+        let work = tempfile::tempdir().unwrap();
+        let image = work.path().join("volume");
+        extract(disk, offset, size, &image);
+        if is_ntfs {
+            let mounted = mount(&image, "ro,streams_interface=none");
+            return Some(Self { number, root: mounted.root.clone(), _mounted: Some(mounted), _work: work });
+        }
+        let root = work.path().join("files");
+        std::fs::create_dir(&root).unwrap();
+        must("mcopy", &["-Q", "-s", "-n", "-i", arg(&image), "::/*", arg(&root)]);
+        Some(Self { number, root, _mounted: None, _work: work })
     }
-    found
 }
 
 /// Offset and size of each partition in bytes, as sfdisk sees them.
@@ -53,9 +64,8 @@ pub(crate) fn partitions(disk: &Path) -> Vec<(u64, u64)> {
 /// When a tool is missing or fails, or a file cannot be read but for those that ntfs-3g cannot unpack (`unreadable`).
 #[must_use]
 pub fn file_list(disk: &Path) -> BTreeMap<String, String> {
-    let work = tempfile::tempdir().unwrap();
     let mut list = BTreeMap::new();
-    for volume in volumes(disk, &work) {
+    for volume in volumes(disk) {
         let found = must("find", &[arg(&volume.root), "-mindepth", "1", "-printf", "%y\\t%P\\n"]);
         let entries: Vec<_> = found.lines().filter_map(|line| line.split_once('\t')).collect();
         let name = |path: &str| format!("{}/{path}", volume.number);
@@ -92,10 +102,30 @@ fn hashes(root: &Path, files: &[&str]) -> Vec<(String, String)> {
 /// When no volume has it.
 #[must_use]
 pub fn file(disk: &Path, path: &str) -> Vec<u8> {
-    let work = tempfile::tempdir().unwrap();
-    let volumes = volumes(disk, &work);
-    let found = volumes.iter().find_map(|volume| resolve(&volume.root, path));
-    std::fs::read(found.unwrap_or_else(|| panic!("{} has no {path}", disk.display()))).unwrap()
+    files(disk, &[path]).remove(0)
+}
+
+/// As [`file`], of several files, which costs little more than one.
+///
+/// # Panics
+///
+/// As [`file`].
+#[must_use]
+pub fn files(disk: &Path, paths: &[&str]) -> Vec<Vec<u8>> {
+    let mut found: Vec<Option<Vec<u8>>> = vec![None; paths.len()];
+    for volume in volumes(disk) {
+        for (path, content) in paths.iter().zip(&mut found) {
+            if content.is_none() {
+                *content = resolve(&volume.root, path).map(|at| std::fs::read(at).unwrap());
+            }
+        }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    let each = paths.iter().zip(found);
+    each.map(|(path, content)| content.unwrap_or_else(|| panic!("{} has no {path}", disk.display())))
+        .collect()
 }
 
 fn resolve(root: &Path, path: &str) -> Option<PathBuf> {

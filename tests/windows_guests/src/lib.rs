@@ -41,7 +41,7 @@ mod tree;
 mod volumes;
 
 pub use build::{Built, build};
-pub use judge::{Export, diff, export, file, file_list, registry_diff};
+pub use judge::{Export, diff, export, file, file_list, files, registry_diff};
 pub use recipe::{Adapter, Address, Layout, Recipe, Release, Source, Special};
 pub use recipes::{recipe, recipes};
 pub use shared::shared;

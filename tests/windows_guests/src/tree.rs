@@ -92,7 +92,7 @@ pub(crate) fn system(recipe: &Recipe, hives: &Hives) -> Tree {
         }
     }
     if recipe.has(Special::Hibernated) {
-        let mut image = b"HIBR".to_vec();
+        let mut image = b"hibr".to_vec();
         image.resize(1 << 20, 0x5a);
         tree.insert("hiberfil.sys".to_owned(), File::Content(image));
     }

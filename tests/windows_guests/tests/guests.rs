@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use test_windows_guests::{
-    Export, Layout, Recipe, Special, build, diff, export, file, file_list, recipe, recipes, registry_diff,
-    shared,
+    Export, Layout, Recipe, Special, build, diff, export, file, file_list, files, recipe, recipes,
+    registry_diff, shared,
 };
 
 const CONFIG: &str = "Windows/System32/config";
@@ -93,8 +93,8 @@ fn hives_are_the_same_for_two_readers() {
                 ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"].map(|name| format!("{CONFIG}/{name}")),
             );
         }
-        for path in paths {
-            let bytes = file(disk, &path);
+        let names: Vec<&str> = paths.iter().map(String::as_str).collect();
+        for (path, bytes) in names.iter().zip(files(disk, &names)) {
             let keys = export(&bytes);
             let values: usize = keys.values().map(std::collections::BTreeMap::len).sum();
             assert_eq!(python_counts(&bytes), (keys.len(), values), "{path}");
@@ -208,8 +208,10 @@ fn recipe_drivers(recipe: &Recipe) -> &'static [&'static str] {
 fn the_logs_of_a_dirty_hive_hold_what_came_last() {
     let dirty = recipe("2019-hyperv-bios-dirty");
     let disk = shared(dirty);
-    let read = |name: &str| file(disk.disk(), &format!("{CONFIG}/{name}"));
-    let (primary, one, two) = (read("SYSTEM"), read("SYSTEM.LOG1"), read("SYSTEM.LOG2"));
+    let names = ["SYSTEM", "SYSTEM.LOG1", "SYSTEM.LOG2"].map(|name| format!("{CONFIG}/{name}"));
+    let mut read = files(disk.disk(), &names.each_ref().map(String::as_str)).into_iter();
+    let mut next = || read.next().unwrap();
+    let (primary, one, two) = (next(), next(), next());
     assert_ne!(primary[4..8], primary[8..12]);
     let before = export(&primary);
     assert_eq!(
