@@ -34,24 +34,43 @@ pub struct Choice {
     pub secure_boot: bool,
     /// Why, for people.
     pub secure_boot_reason: String,
+    /// The guest is Windows, whose loader has keys of its own.
+    #[serde(skip)]
+    pub is_windows: bool,
 }
+
+/// Which of a platform's controllers, the usual one first, a guest can start from; `None` where any will do.
+pub(crate) type Startable<'a> = &'a dyn Fn(Platform, &[&'static str]) -> Result<Option<&'static str>>;
 
 /// Chooses by what can start the guest.
 ///
 /// # Errors
 /// `NeedsPerson` when the guest cannot start on what was asked for, or on anything; `Usage` when the platform has no
 /// such controller or definition.
-pub(crate) fn choose(guest: &Guest, wish: &Wish) -> Result<Choice> {
+pub(crate) fn choose(guest: &Guest, wish: &Wish, startable: Startable<'_>) -> Result<Choice> {
     let (firmware, reason) = if wish.wrap {
         wrapped_firmware(wish.firmware)?
     } else {
         firmware_for(guest, wish.firmware).map_err(|error| unwrapped_hint(guest, wish.platform, error))?
     };
-    let target = driver_targets::target(wish.platform, firmware, wish.disk_bus.as_deref())
-        .ok_or_else(|| no_target(wish, firmware))?;
+    let bus = match wish.disk_bus.as_deref() {
+        Some(bus) => Some(bus),
+        None => startable(wish.platform, &buses(wish.platform, firmware))?,
+    };
+    let target =
+        driver_targets::target(wish.platform, firmware, bus).ok_or_else(|| no_target(wish, firmware))?;
     let definition = definition_of(target, wish.definition.as_deref())?;
     let (secure_boot, why) = secure_boot(guest, target);
-    Ok(Choice { target, definition, reason, secure_boot, secure_boot_reason: why.into() })
+    let is_windows = guest.windows.is_some();
+    Ok(Choice { target, definition, reason, secure_boot, secure_boot_reason: why.into(), is_windows })
+}
+
+/// The platform's controllers, the usual one first.
+pub(crate) fn buses(platform: Platform, firmware: Firmware) -> Vec<&'static str> {
+    let there = |target: &&Target| target.platform == platform && target.firmware == firmware;
+    let mut found: Vec<&Target> = driver_targets::targets().filter(there).collect();
+    found.sort_by_key(|target| !target.is_default);
+    found.into_iter().map(|target| target.disk_bus).collect()
 }
 
 fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, String)> {
@@ -122,8 +141,7 @@ fn unwrapped_hint(guest: &Guest, platform: Platform, error: Error) -> Error {
 }
 
 fn no_target(wish: &Wish, firmware: Firmware) -> Error {
-    let there = |target: &&Target| target.platform == wish.platform && target.firmware == firmware;
-    let buses: Vec<&str> = driver_targets::targets().filter(there).map(|target| target.disk_bus).collect();
+    let buses = buses(wish.platform, firmware);
     let wanted = wish.disk_bus.as_deref().unwrap_or("any controller");
     Error::usage(format!("such a machine has no {wanted}")).hint(format!("it has {}", buses.join(", ")))
 }
@@ -136,6 +154,8 @@ fn secure_boot(guest: &Guest, target: &Target) -> (bool, &'static str) {
     }
     let amazon = guest.os.as_ref().is_some_and(|os| os.id == "amzn");
     match guest.boot.secure_boot {
+        Some(true) if guest.windows.is_some() => (true, "the loader is signed by Microsoft for Windows"),
+        Some(false) if guest.windows.is_some() => (false, "the loader is not signed by Microsoft"),
         // Amazon signs its loaders with its own key.
         _ if amazon => (false, "Amazon Linux is not signed by the Microsoft UEFI Certificate Authority"),
         Some(true) => (true, "the loader is signed by the Microsoft UEFI Certificate Authority"),
@@ -159,6 +179,10 @@ mod tests {
             boot: BootFacts { bios: how(bios), uefi: how(uefi), ..BootFacts::default() },
             ..Guest::default()
         }
+    }
+
+    fn choose(guest: &Guest, wish: &Wish) -> Result<Choice> {
+        super::choose(guest, wish, &|_, _| Ok(None))
     }
 
     fn wish(platform: Platform, firmware: Option<Firmware>) -> Wish {
@@ -197,6 +221,16 @@ mod tests {
         let error = choose(&guest(true, false), &asked("pvscsi")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert_eq!(error.hint_text(), Some("it has virtio-blk, virtio-scsi, sata, ide"));
+    }
+
+    #[test]
+    fn a_guest_that_lacks_drivers_gets_a_controller_that_it_starts_from() {
+        let wish = wish(Platform::Kvm, Some(Firmware::Bios));
+        let sata = |_, buses: &[&'static str]| Ok(buses.iter().find(|bus| **bus == "sata").copied());
+        let found = super::choose(&guest(true, false), &wish, &sata).unwrap();
+        assert_eq!(found.target.id, "kvm-bios-sata");
+        let none = super::choose(&guest(true, false), &wish, &|_, _| Ok(None)).unwrap();
+        assert_eq!(none.target.id, "kvm-bios");
     }
 
     #[test]

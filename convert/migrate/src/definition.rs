@@ -162,7 +162,11 @@ fn hyperv_script(
                 FirmwareKind::Uefi => hyperv::Generation::Two,
             },
             generation_reason: choice.reason.clone(),
-            secure_boot: if choice.secure_boot { SecureBoot::MicrosoftUefiCa } else { SecureBoot::Off },
+            secure_boot: match (choice.secure_boot, choice.is_windows) {
+                (false, _) => SecureBoot::Off,
+                (true, true) => SecureBoot::MicrosoftWindows,
+                (true, false) => SecureBoot::MicrosoftUefiCa,
+            },
             secure_boot_reason: choice.secure_boot_reason.clone(),
             disks: options.disks.iter().map(disk).collect(),
             adapters: options.adapters.clone(),
@@ -234,6 +238,7 @@ mod tests {
             reason: "test".into(),
             secure_boot: false,
             secure_boot_reason: "test".into(),
+            is_windows: false,
         })
     }
 

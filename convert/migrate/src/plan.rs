@@ -1,8 +1,12 @@
 //! The plan for one target, and how ready a guest is for each.
 
+use crate::choose::buses;
 use crate::inspect::{Inspection, of_guest};
 use crate::wrap::lone_file_system;
-use driver_core::{Context, Firmware, Fixup, Guest, Plan, PlannedFixup, Status, Target, Wishes, make_plan, outline};
+use driver_core::{
+    Context, DriverPackage, Firmware, Fixup, Guest, Plan, PlannedFixup, Platform, Status, Target, Wishes,
+    make_plan, outline,
+};
 use format_core::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -48,14 +52,31 @@ fn fixups_for(guest: &Guest) -> &'static [&'static dyn Fixup] {
     if guest.windows.is_some() { driver_windows::fixups() } else { driver_linux::fixups() }
 }
 
-/// How ready the guest is for every platform, with its usual controller.
+/// The first of the platform's controllers that the guest can start from; `None` where any will do, or none does.
+pub(crate) fn startable(
+    inspection: &Inspection,
+    platform: Platform,
+    buses: &[&'static str],
+    packages: &[DriverPackage],
+) -> Result<Option<&'static str>> {
+    let Some(tree) = &inspection.tree else { return Ok(None) };
+    let buses = buses.iter().copied();
+    driver_windows::startable_bus(tree, &inspection.guest, platform, buses, packages).map_err(of_guest)
+}
+
+/// How ready the guest is for every platform, with its usual controller or the first that the guest can start from.
 ///
 /// # Errors
 /// As [`plan_for`].
 pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
     driver_targets::targets()
         .filter(|target| target.is_default)
-        .map(|target| readiness_for(inspection, target))
+        .map(|target| {
+            let buses = buses(target.platform, target.firmware);
+            let bus = startable(inspection, target.platform, &buses, &[])?;
+            let target = driver_targets::target(target.platform, target.firmware, bus).unwrap_or(target);
+            readiness_for(inspection, target)
+        })
         .collect()
 }
 

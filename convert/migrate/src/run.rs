@@ -7,7 +7,7 @@ use crate::folder::Folder;
 use crate::inspect::{Inspection, inspect_named};
 use crate::machine;
 use crate::network::{self, AdapterWishes};
-use crate::plan::{COPY_AGAIN, left_out_text, obstacles, plan_for};
+use crate::plan::{self, COPY_AGAIN, left_out_text, obstacles, plan_for};
 use crate::report::{ChainFile, DiskReport, EditReport, MigrateReport};
 use crate::undo;
 use crate::wrap::{self, Wrapping};
@@ -70,14 +70,16 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     control.observer.begin("inspect", 0);
     let mut inspection = inspect_named(&overlays, &names)?;
     control.observer.end();
+    let mut wishes = request.wishes.clone();
     let unseen = |error| with_obstacles(error, &inspection.guest);
     let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose().map_err(unseen)?;
-    let choice = choose(&inspection.guest, &request.wish).map_err(unseen)?;
+    let startable =
+        |platform, buses: &[&'static str]| plan::startable(&inspection, platform, buses, &wishes.drivers);
+    let choice = choose(&inspection.guest, &request.wish, &startable).map_err(unseen)?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     machine::name_system(&mut machine, &inspection.guest);
     let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
-    let mut wishes = request.wishes.clone();
     wishes.network.adapters = adapters.guest;
     let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
     let mut sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
