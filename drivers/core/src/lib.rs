@@ -14,6 +14,7 @@
 pub mod block;
 pub mod device;
 mod draft;
+mod driver_package;
 mod edit;
 mod fixup;
 mod group;
@@ -31,6 +32,10 @@ mod volume;
 mod wishes;
 
 pub use draft::{Draft, TEXT_LIMIT};
+pub use driver_package::{
+    DriverDate, DriverDevice, DriverPackage, DriverService, FileTarget, PackageFile, ServiceData,
+    ServiceValue, WriteMode,
+};
 pub use edit::{Action, Edit, printable};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
 pub use group::{GroupFacts, GroupKind, GroupPart, VolumeFacts, VolumeId};
