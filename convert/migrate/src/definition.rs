@@ -2,11 +2,11 @@
 
 use crate::choose::Choice;
 use crate::machine::convert_error;
-use driver_core::{Clock, Firmware, Platform};
+use driver_core::{Clock, Firmware, Platform, Target};
 use driver_machine::hyperv::{self, HypervDisk, HypervOptions, SecureBoot};
 use driver_machine::{
-    AdapterChoice, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, Warning,
-    clouds, kubevirt, libvirt, ovf, proxmox, virtualbox, vmx, xen,
+    AdapterChoice, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, OsFamily,
+    Warning, clouds, kubevirt, libvirt, ovf, proxmox, virtualbox, vmx, xen,
 };
 use format_core::{Error, Result};
 
@@ -58,7 +58,7 @@ pub(crate) fn define(
         firmware_reason: choice.reason.clone(),
         secure_boot: choice.secure_boot,
         disk_bus: disk_bus(choice.target.disk_bus)?,
-        nic_model: nic_model(choice.target.network_module)?,
+        nic_model: nic_model(network_module(machine, choice.target))?,
         disks: disks.collect(),
         adapters: adapters.to_vec(),
         fixed_clock: match choice.definition.clock {
@@ -191,9 +191,24 @@ fn disk_bus(name: &str) -> Result<DiskBus> {
         "pvscsi" => DiskBus::Pvscsi,
         // Hyper-V's own and Azure's: their writers have no choice to make.
         "lsilogic" | "scsi" => DiskBus::LsiLogic,
+        "lsisas" => DiskBus::LsiSas,
         "xen" => DiskBus::XenBlk,
         other => return Err(Error::contract(format!("a target with the controller {other}"))),
     })
+}
+
+fn is_windows(machine: &Machine) -> bool {
+    machine.os.as_ref().is_some_and(|os| os.family == OsFamily::Windows)
+}
+
+/// Windows that starts from the platform's own controller has the platform's drivers, put there before; any other finds an
+/// adapter that it knows by itself.
+fn network_module(machine: &Machine, target: &Target) -> &'static str {
+    let plain = driver_targets::plain_network_module(target);
+    match plain {
+        Some(plain) if is_windows(machine) && !driver_targets::has_own_controller(target) => plain,
+        _ => target.network_module,
+    }
 }
 
 fn nic_model(module: &str) -> Result<NicModel> {
@@ -254,6 +269,34 @@ mod tests {
             for file in &found.disk_files {
                 assert!(found.text.contains(file.as_str()), "{}: {}", target.id, found.text);
             }
+        }
+    }
+
+    #[test]
+    fn every_target_can_be_defined_for_windows() {
+        let guest = Guest { disks: vec![Default::default()], ..Guest::default() };
+        let (mut machine, _) = plain(&guest, &["a.raw".into()]);
+        let description = "Windows Server 2022 Datacenter 10.0.20348".into();
+        machine.os = Some(driver_machine::OsHint { family: OsFamily::Windows, description });
+        for mut choice in every_choice() {
+            let target = choice.target;
+            choice.secure_boot = target.firmware == Firmware::Uefi && target.platform == Platform::HyperV;
+            let found = define(&machine, &choice, &[], &[4 << 30]);
+            if target.firmware == Firmware::Host {
+                assert!(found.is_err_and(|error| error.to_string().contains("hvm")), "{}", target.id);
+                continue;
+            }
+            let found = found.unwrap_or_else(|e| panic!("{}: {e}", target.id));
+            let module = network_module(&machine, target);
+            match target.id {
+                "vmware-bios-nvme" | "vmware-uefi-nvme" | "vmware-bios-lsilogic" | "vmware-uefi-lsilogic" => {
+                    assert_eq!(module, "e1000e");
+                }
+                "xen-bios" | "xen-uefi" => assert_eq!(module, "e1000"),
+                _ => assert_eq!(module, target.network_module, "{}", target.id),
+            }
+            let template = found.text.contains("$SecureBootTemplate = 'MicrosoftWindows'");
+            assert_eq!(template, choice.secure_boot, "{}", target.id);
         }
     }
 

@@ -37,6 +37,8 @@ pub enum DiskBus {
     /// VMware's paravirtual SCSI controller.
     Pvscsi,
     LsiLogic,
+    /// VMware's LSI Logic SAS 1068, for which Windows has a driver.
+    LsiSas,
     /// Xen's paravirtual block device.
     XenBlk,
 }

@@ -3,7 +3,7 @@
 //! Source: `VirtualMachineGuestOsIdentifier` of the vSphere API, its short spelling in VMX files, the types of
 //! `VBoxManage list ostypes`, and `CIM_OperatingSystem.OSType` of the DMTF.
 
-use crate::{Architecture, Machine, OsFamily};
+use crate::{Architecture, Machine, OsFamily, windows};
 
 /// Words in an identifier or a description that say Linux.
 const LINUX: &[&str] = &[
@@ -30,7 +30,7 @@ pub(crate) fn architecture_of(id: &str) -> Architecture {
     if lower.contains("64") { Architecture::X86_64 } else { Architecture::I386 }
 }
 
-/// A guest as both spellings of VMware and VirtualBox's know it.
+/// A guest as both spellings of VMware know it.
 pub(crate) struct GuestId {
     /// `guestOS` of a VMX file.
     pub(crate) vmx: &'static str,
@@ -38,47 +38,49 @@ pub(crate) struct GuestId {
     pub(crate) vsphere: &'static str,
     /// `ovf:id` of an OperatingSystemSection; 1 is "other".
     pub(crate) cim: u16,
-    /// `--ostype` of VBoxManage.
-    pub(crate) virtualbox: &'static str,
 }
 
-const fn guest(vmx: &'static str, vsphere: &'static str, cim: u16, virtualbox: &'static str) -> GuestId {
-    GuestId { vmx, vsphere, cim, virtualbox }
+pub(crate) const fn guest(vmx: &'static str, vsphere: &'static str, cim: u16) -> GuestId {
+    GuestId { vmx, vsphere, cim }
 }
 
-/// The identifiers for `machine`: no more exact than ESXi 6.5 and VirtualBox 6 know them. They choose defaults of the
-/// hypervisor, no hardware that a definition names itself.
+/// VMware's identifiers for `machine`: no more exact than ESXi 6.5 knows them. They choose defaults of the hypervisor, no
+/// hardware that a definition names itself.
 pub(crate) fn guest_id(machine: &Machine) -> GuestId {
     let wide = machine.architecture != Architecture::I386;
-    let Some(os) = &machine.os else { return other(wide) };
-    let words = os.description.to_ascii_lowercase();
-    match (os.family, wide) {
-        (OsFamily::Linux, true) if words.contains("ubuntu") => {
-            guest("ubuntu-64", "ubuntu64Guest", 94, "Ubuntu_64")
-        }
-        (OsFamily::Linux, true) if words.contains("debian") => {
-            guest("debian10-64", "debian10_64Guest", 96, "Debian_64")
-        }
-        (OsFamily::Linux, true) => guest("other3xlinux-64", "other3xLinux64Guest", 101, "Linux26_64"),
-        (OsFamily::Linux, false) if words.contains("ubuntu") => guest("ubuntu", "ubuntuGuest", 93, "Ubuntu"),
-        (OsFamily::Linux, false) if words.contains("debian") => {
-            guest("debian10", "debian10Guest", 95, "Debian")
-        }
-        (OsFamily::Linux, false) => guest("other3xlinux", "other3xLinuxGuest", 36, "Linux26"),
-        (OsFamily::Windows, true) if words.contains("server") || words.contains("srv") => {
-            guest("windows9srv-64", "windows9Server64Guest", 1, "Windows2016_64")
-        }
-        (OsFamily::Windows, true) => guest("windows9-64", "windows9_64Guest", 1, "Windows10_64"),
-        (OsFamily::Windows, false) => guest("windows9", "windows9Guest", 1, "Windows10"),
-        (OsFamily::Other, wide) => other(wide),
+    let (family, words) = described(machine);
+    match (family, wide) {
+        (OsFamily::Linux, true) if words.contains("ubuntu") => guest("ubuntu-64", "ubuntu64Guest", 94),
+        (OsFamily::Linux, true) if words.contains("debian") => guest("debian10-64", "debian10_64Guest", 96),
+        (OsFamily::Linux, true) => guest("other3xlinux-64", "other3xLinux64Guest", 101),
+        (OsFamily::Linux, false) if words.contains("ubuntu") => guest("ubuntu", "ubuntuGuest", 93),
+        (OsFamily::Linux, false) if words.contains("debian") => guest("debian10", "debian10Guest", 95),
+        (OsFamily::Linux, false) => guest("other3xlinux", "other3xLinuxGuest", 36),
+        (OsFamily::Windows, wide) => windows::release_or_usual(machine).vmware(wide),
+        (OsFamily::Other, true) => guest("other-64", "otherGuest64", 102),
+        (OsFamily::Other, false) => guest("other", "otherGuest", 1),
     }
 }
 
-fn other(wide: bool) -> GuestId {
-    if wide {
-        guest("other-64", "otherGuest64", 102, "Other_64")
-    } else {
-        guest("other", "otherGuest", 1, "Other")
+/// VirtualBox's types for `machine`, the most exact first: the first that the installed version knows fits best.
+pub(crate) fn virtualbox_types(machine: &Machine) -> Vec<String> {
+    let wide = machine.architecture != Architecture::I386;
+    let (family, words) = described(machine);
+    let name = match family {
+        OsFamily::Windows => return windows::release_or_usual(machine).virtualbox(wide),
+        OsFamily::Linux if words.contains("ubuntu") => "Ubuntu",
+        OsFamily::Linux if words.contains("debian") => "Debian",
+        OsFamily::Linux => "Linux26",
+        OsFamily::Other => "Other",
+    };
+    vec![if wide { format!("{name}_64") } else { name.to_owned() }]
+}
+
+/// Family and description in lower case.
+fn described(machine: &Machine) -> (OsFamily, String) {
+    match &machine.os {
+        Some(os) => (os.family, os.description.to_ascii_lowercase()),
+        None => (OsFamily::Other, String::new()),
     }
 }
 

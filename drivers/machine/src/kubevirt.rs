@@ -15,7 +15,7 @@ use crate::error::shown;
 use crate::writing::{self, Codes};
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, Nic, NicModel, Tpm, Warning, adapters,
+    MachineError, Nic, NicModel, Tpm, Warning, adapters, windows,
 };
 
 const DIALECT: &str = "kubevirt";
@@ -24,6 +24,25 @@ const POD: &str = "pod";
 /// Longest label of DNS, which names of machines and volumes are.
 const MAX_LABEL: usize = 63;
 
+/// As KubeVirt's own templates for Windows have them (its user guide, "Virtual Hardware", "Windows").
+const WINDOWS_TIMERS: &str = "          \
+timer:
+            hpet:
+              present: false
+            pit:
+              tickPolicy: delay
+            rtc:
+              tickPolicy: catchup
+            hyperv: {}";
+
+/// The enlightenments that every release since Vista uses.
+const WINDOWS_FEATURES: &str = "          \
+hyperv:
+            relaxed: {}
+            vapic: {}
+            spinlocks:
+              spinlocks: 8191";
+
 const CODES: Codes = Codes {
     firmware: "kubevirt-firmware-differs",
     secure_boot: "kubevirt-secure-boot-off",
@@ -31,6 +50,7 @@ const CODES: Codes = Codes {
     tags: "kubevirt-tags",
     name: "kubevirt-name-changed",
     clock: "kubevirt-clock",
+    tpm: "kubevirt-tpm-none",
 };
 
 /// Writes the manifest.
@@ -270,6 +290,10 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> String {
     line(10, format!("type: {board}"));
     line(8, "clock:".into());
     line(10, "utc: {}".into());
+    let enlightened = windows::is_windows(machine) && machine.architecture != Architecture::Arm64;
+    if enlightened {
+        line(0, WINDOWS_TIMERS.into());
+    }
     line(8, "firmware:".into());
     if let Some(uuid) = machine.uuid {
         line(10, format!("uuid: \"{uuid}\""));
@@ -281,6 +305,9 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> String {
     }
     line(8, "features:".into());
     line(10, "acpi: {}".into());
+    if enlightened {
+        line(0, WINDOWS_FEATURES.into());
+    }
     if options.secure_boot {
         // Without it the firmware could not keep its variables from the guest.
         line(10, "smm:\n            enabled: true".into());

@@ -28,6 +28,9 @@
 //! | [`virtualbox`]: script for VBoxManage | no | yes |
 //! | [`clouds`]: scripts for Azure, Google Cloud and EC2, `import-image` JSON | no | yes |
 //!
+//! Guests that are Windows get what their release wants of each target: a type or identifier, enlightenments and timers
+//! (libvirt, KubeVirt, xl), the way of `import-image` on EC2, a Secure Boot template and a TPM of their own on Hyper-V.
+//!
 //! A reader tells where each value came from in [`Machine::provenance`]. The newer writers share what they are told
 //! ([`DefinitionOptions`]) and what they give back ([`Definition`]).
 //!
@@ -76,6 +79,7 @@ mod validate;
 pub mod virtualbox;
 mod vmware;
 pub mod vmx;
+mod windows;
 mod writing;
 pub mod xen;
 mod xml;

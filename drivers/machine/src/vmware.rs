@@ -61,12 +61,14 @@ impl Controller {
         match bus {
             DiskBus::Pvscsi => Ok(scsi("pvscsi", "VirtualSCSI")),
             DiskBus::LsiLogic => Ok(scsi("lsilogic", "lsilogic")),
+            DiskBus::LsiSas => Ok(scsi("lsisas1068", "lsilogicsas")),
             DiskBus::Sata => Ok(plain("sata", 20, Some("vmware.sata.ahci"), CONTROLLERS, 30)),
             DiskBus::Nvme => Ok(plain("nvme", 20, Some("vmware.nvme.controller"), CONTROLLERS, 15)),
             DiskBus::Ide => Ok(plain("ide", 5, None, 2, 2)),
             DiskBus::VirtioBlk | DiskBus::VirtioScsi | DiskBus::XenBlk => {
-                let reason =
-                    format!("no {bus:?} controller, possible are pvscsi, lsilogic, sata, nvme and ide");
+                let reason = format!(
+                    "no {bus:?} controller, possible are pvscsi, lsilogic, lsisas, sata, nvme and ide"
+                );
                 Err(MachineError::Unsupported { what, reason })
             }
         }

@@ -1,6 +1,6 @@
 //! Losses that every definition can have, whatever its dialect.
 
-use crate::{Clock, DefinitionOptions, FirmwareKind, Machine, Warning};
+use crate::{Clock, DefinitionOptions, FirmwareKind, Machine, Warning, windows};
 
 /// Codes of the warnings, a set for each dialect.
 pub(crate) struct Codes {
@@ -10,9 +10,14 @@ pub(crate) struct Codes {
     pub(crate) tags: &'static str,
     pub(crate) name: &'static str,
     pub(crate) clock: &'static str,
+    pub(crate) tpm: &'static str,
 }
 
-/// Warnings about firmware, Secure Boot, the size of a BIOS boot disk, the clock, tags and a changed name.
+/// What Windows 11 misses without a TPM.
+pub(crate) const NO_TPM: &str = "Windows 11 asks for a TPM, and neither the source nor this machine has one: it starts without, but upgrades and \
+     BitLocker may refuse";
+
+/// Warnings about firmware, Secure Boot, the size of a BIOS boot disk, the clock, a missing TPM, tags and a changed name.
 pub(crate) fn losses(
     machine: &Machine,
     options: &DefinitionOptions,
@@ -56,6 +61,9 @@ pub(crate) fn losses(
                 .into(),
         ),
         _ => {}
+    }
+    if machine.tpm.is_none() && windows::wants_tpm(machine) {
+        warn(codes.tpm, NO_TPM.into());
     }
     if !machine.tags.is_empty() {
         warn(codes.tags, format!("{} tags have no place in this definition", machine.tags.len()));

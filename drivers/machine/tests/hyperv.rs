@@ -7,7 +7,7 @@ mod powershell;
 use driver_machine::hyperv::{Generation, HypervDisk, HypervOptions, SecureBoot, script, windows_name};
 use driver_machine::{
     Architecture, Bus, Clock, Cpu, Disk, DiskSource, Firmware, FirmwareKind, Machine, MachineErrorKind, Nic,
-    OsFamily, OsHint, SchemaVersion, Topology,
+    OsFamily, OsHint, SchemaVersion, Topology, Tpm,
 };
 use powershell::{Token, assigned, check_grammar, skeleton, tokens};
 use proptest::prelude::*;
@@ -104,6 +104,30 @@ fn golden_generation_2() {
     machine.firmware.kind = FirmwareKind::Uefi;
     machine.notes = Some("EC2 instance i-0123456789abcdef0".into());
     golden("gen2.ps1", &machine, &options(&machine, Generation::Two));
+}
+
+#[test]
+fn windows_has_its_own_template_and_a_new_tpm() {
+    let os = |description: &str| Some(OsHint { family: OsFamily::Windows, description: description.into() });
+    let mut machine = machine("dc", 1);
+    machine.firmware = Firmware { kind: FirmwareKind::Uefi, secure_boot: Some(true) };
+    machine.os = os("Windows 11 Pro 10.0.22631");
+    machine.tpm = Some(Tpm::V2_0);
+    let mut two = options(&machine, Generation::Two);
+    two.secure_boot = SecureBoot::MicrosoftWindows;
+    two.secure_boot_reason = "the loader is one of Windows'".into();
+    golden("windows.ps1", &machine, &two);
+    let found = |machine: &Machine, options: &HypervOptions| {
+        let made = script(machine, options).unwrap();
+        let codes = made.warnings.iter().map(|warning| warning.code).filter(|code| code.contains("tpm"));
+        (made.text.contains("$Tpm = 1\r\n"), made.text.contains("$Tpm = 0\r\n"), codes.collect::<Vec<_>>())
+    };
+    assert_eq!(found(&machine, &two), (true, false, vec!["hyperv-tpm"]));
+    assert_eq!(found(&machine, &options(&machine, Generation::One)), (false, true, vec!["hyperv-tpm"]));
+    machine.tpm = None;
+    assert_eq!(found(&machine, &two), (false, true, vec!["hyperv-tpm-none"]));
+    machine.os = os("Windows Server 2022 Standard 10.0.20348");
+    assert_eq!(found(&machine, &two), (false, true, vec![]));
 }
 
 #[test]

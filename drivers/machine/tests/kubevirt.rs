@@ -158,6 +158,7 @@ fn what_kubevirt_has_not_is_unsupported() {
         (DiskBus::Ide, NicModel::Virtio, "raw"),
         (DiskBus::Nvme, NicModel::Virtio, "raw"),
         (DiskBus::Pvscsi, NicModel::Virtio, "raw"),
+        (DiskBus::LsiSas, NicModel::E1000e, "raw"),
         (DiskBus::Sata, NicModel::Vmxnet3, "raw"),
         (DiskBus::Sata, NicModel::Netfront, "raw"),
         (DiskBus::Sata, NicModel::Virtio, "vhdx"),

@@ -212,6 +212,7 @@ fn what_kvm_has_not_is_unsupported() {
     for (bus, nic) in [
         (DiskBus::Nvme, NicModel::Virtio),
         (DiskBus::LsiLogic, NicModel::Virtio),
+        (DiskBus::LsiSas, NicModel::Virtio),
         (DiskBus::XenBlk, NicModel::Virtio),
         (DiskBus::Ide, NicModel::Virtio),
         (DiskBus::Sata, NicModel::Netfront),

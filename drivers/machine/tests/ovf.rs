@@ -364,7 +364,9 @@ fn golden_files() {
 
 #[test]
 fn what_is_written_is_well_formed_and_read_again() {
-    for bus in [DiskBus::Pvscsi, DiskBus::LsiLogic, DiskBus::Sata, DiskBus::Nvme, DiskBus::Ide] {
+    for bus in
+        [DiskBus::Pvscsi, DiskBus::LsiLogic, DiskBus::LsiSas, DiskBus::Sata, DiskBus::Nvme, DiskBus::Ide]
+    {
         for index in 0..HOSTILE.len() {
             let source = hostile(index);
             let given = hostile_files(&source, options(&source, "vmdk", bus, NicModel::Vmxnet3), index);

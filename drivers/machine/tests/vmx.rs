@@ -252,7 +252,9 @@ fn golden_files() {
 
 #[test]
 fn what_is_written_is_read_again() {
-    for bus in [DiskBus::Pvscsi, DiskBus::LsiLogic, DiskBus::Sata, DiskBus::Nvme, DiskBus::Ide] {
+    for bus in
+        [DiskBus::Pvscsi, DiskBus::LsiLogic, DiskBus::LsiSas, DiskBus::Sata, DiskBus::Nvme, DiskBus::Ide]
+    {
         for index in 0..HOSTILE.len() {
             let source = hostile(index);
             let given = hostile_files(&source, options(&source, "vmdk", bus, NicModel::E1000e), index);

@@ -100,7 +100,7 @@ fn judged(machine: &Machine, bus: DiskBus, index: Option<usize>) {
 
 #[test]
 fn libvirt_reads_what_is_written() {
-    for bus in [DiskBus::Pvscsi, DiskBus::LsiLogic, DiskBus::Sata, DiskBus::Ide] {
+    for bus in [DiskBus::Pvscsi, DiskBus::LsiLogic, DiskBus::LsiSas, DiskBus::Sata, DiskBus::Ide] {
         judged(&machine("web", if bus == DiskBus::Ide { 4 } else { 20 }), bus, None);
     }
     let mut bios = machine("old", 1);

@@ -4,7 +4,8 @@
 //! sections 4.1, 5.2, 5.6). A SATA controller of the q35 machine is AHCI, the IDE one of the i440fx machine PIIX: both
 //! work without any driver of virtualisation, as does the e1000e adapter, and are the way for guests that have none.
 //! Proxmox: `virtio-scsi-single` is the controller that its wizard chooses (pve documentation, "QEMU/KVM Virtual
-//! Machines"). KubeVirt: buses virtio, scsi (virtio) and sata, adapters virtio and e1000e, a clock in UTC (KubeVirt user
+//! Machines"); its SATA is the AHCI controller of both boards, its IDE the PIIX one of the i440fx machine, and an adapter
+//! that needs no driver of virtualisation is its E1000. KubeVirt: buses virtio, scsi (virtio) and sata, adapters virtio and e1000e, a clock in UTC (KubeVirt user
 //! guide, "Disks and Volumes", "Interfaces and Networks"; its API has a time zone for the clock, which the manifest does not
 //! use).
 
@@ -76,6 +77,24 @@ const PROXMOX: Target = Target {
     ..KVM_SCSI
 };
 
+const PROXMOX_SATA: Target = Target {
+    id: "proxmox-uefi-sata",
+    name: "Proxmox VE, UEFI, SATA",
+    disk_bus: "sata",
+    is_default: false,
+    boot_modules: &["ahci", "sd_mod", "e1000"],
+    network_module: "e1000",
+    ..PROXMOX
+};
+
+const PROXMOX_IDE: Target = Target {
+    id: "proxmox-uefi-ide",
+    name: "Proxmox VE, UEFI, IDE",
+    disk_bus: "ide",
+    boot_modules: KVM_IDE.boot_modules,
+    ..PROXMOX_SATA
+};
+
 const KUBEVIRT: Target = Target {
     id: "kubevirt-uefi",
     name: "KubeVirt, UEFI, virtio-blk",
@@ -104,7 +123,7 @@ const KUBEVIRT_SATA: Target = Target {
     ..KUBEVIRT
 };
 
-pub(crate) static TARGETS: [&Target; 16] = [
+pub(crate) static TARGETS: [&Target; 20] = [
     &Target { id: "kvm-bios", name: "KVM, BIOS, virtio-blk", firmware: Firmware::Bios, ..KVM },
     &Target {
         id: "kvm-bios-virtio-scsi",
@@ -124,7 +143,21 @@ pub(crate) static TARGETS: [&Target; 16] = [
         firmware: Firmware::Bios,
         ..PROXMOX
     },
+    &Target {
+        id: "proxmox-bios-sata",
+        name: "Proxmox VE, BIOS, SATA",
+        firmware: Firmware::Bios,
+        ..PROXMOX_SATA
+    },
+    &Target {
+        id: "proxmox-bios-ide",
+        name: "Proxmox VE, BIOS, IDE",
+        firmware: Firmware::Bios,
+        ..PROXMOX_IDE
+    },
     &PROXMOX,
+    &PROXMOX_SATA,
+    &PROXMOX_IDE,
     &Target { id: "kubevirt-bios", name: "KubeVirt, BIOS, virtio-blk", firmware: Firmware::Bios, ..KUBEVIRT },
     &Target {
         id: "kubevirt-bios-virtio-scsi",

@@ -1,7 +1,8 @@
 //! VMware ESXi, Workstation and Fusion; and Oracle VirtualBox.
 //!
-//! ESXi offers a paravirtual SCSI controller (`vmw_pvscsi`) and emulates LSI Logic's parallel one (`mptspi`), NVMe and
-//! AHCI; `vmxnet3` and `e1000e` are its network adapters (VMware, "Virtual Machine Hardware Versions", "Network Adapter
+//! ESXi offers a paravirtual SCSI controller (`vmw_pvscsi`) and emulates LSI Logic's parallel one (`mptspi`) and SAS 1068
+//! (`mptsas`), NVMe and AHCI; SAS is what VMware gives Windows since Server 2008, which has a driver for it and none for the
+//! paravirtual one (VMware, "SCSI, SATA, and NVMe Storage Controller Conditions, Limitations, and Compatibility"); `vmxnet3` and `e1000e` are its network adapters (VMware, "Virtual Machine Hardware Versions", "Network Adapter
 //! Types"). ESXi and Workstation import an OVF with streamOptimized disks, which says no addresses that an importer keeps.
 //! A VMX file says them; Workstation and Fusion open its monolithicSparse disks as they lie, ESXi only after
 //! `vmkfstools -i` (VMware, "Cloning a virtual machine disk with vmkfstools"). ESXi's clock is UTC. VirtualBox emulates AHCI and an e1000 adapter (user manual,
@@ -50,6 +51,17 @@ const LSI: Target = Target {
     ..PVSCSI
 };
 
+/// For Windows without VMware Tools, so the adapter is one that it knows, too.
+const LSI_SAS: Target = Target {
+    id: "vmware-uefi-lsisas",
+    name: "VMware, UEFI, LSI Logic SAS",
+    disk_bus: "lsisas",
+    is_default: false,
+    boot_modules: &["mptsas", "sd_mod", "e1000e"],
+    network_module: "e1000e",
+    ..PVSCSI
+};
+
 const NVME: Target = Target {
     id: "vmware-uefi-nvme",
     name: "VMware, UEFI, NVMe",
@@ -88,13 +100,20 @@ const VIRTUALBOX: Target = Target {
     ..PVSCSI
 };
 
-pub(crate) static TARGETS: [&Target; 10] = [
+pub(crate) static TARGETS: [&Target; 12] = [
     &Target { id: "vmware-bios", name: "VMware, BIOS, PVSCSI", firmware: Firmware::Bios, ..PVSCSI },
     &Target { id: "vmware-bios-lsilogic", name: "VMware, BIOS, LSI Logic", firmware: Firmware::Bios, ..LSI },
+    &Target {
+        id: "vmware-bios-lsisas",
+        name: "VMware, BIOS, LSI Logic SAS",
+        firmware: Firmware::Bios,
+        ..LSI_SAS
+    },
     &Target { id: "vmware-bios-nvme", name: "VMware, BIOS, NVMe", firmware: Firmware::Bios, ..NVME },
     &Target { id: "vmware-bios-sata", name: "VMware, BIOS, SATA", firmware: Firmware::Bios, ..SATA },
     &PVSCSI,
     &LSI,
+    &LSI_SAS,
     &NVME,
     &SATA,
     &Target { id: "virtualbox-bios", name: "VirtualBox, BIOS, SATA", firmware: Firmware::Bios, ..VIRTUALBOX },

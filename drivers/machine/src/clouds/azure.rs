@@ -3,10 +3,11 @@
 //! Facts: "Prepare a Windows VHD" and "Upload a VHD to Azure" of Microsoft's documentation: fixed VHD, a whole number of
 //! MiB before the footer, operating system disks up to 4,095 GiB, data disks up to 32 TiB; and the reference of `az`.
 
-use super::{Codes, check_format, has_tpm, is_windows, losses, plain_name};
+use super::{Codes, check_format, has_tpm, losses, plain_name};
 use crate::bash::Data;
 use crate::definition::definition_file;
 use crate::error::shown;
+use crate::windows::is_windows;
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, Machine, MachineError,
     OsFamily, Warning, adapters, writing,
@@ -30,6 +31,7 @@ const CODES: writing::Codes = writing::Codes {
     tags: "azure-tags",
     name: "azure-name-changed",
     clock: "azure-clock",
+    tpm: "azure-tpm-none",
 };
 
 /// Writes the script for `machine`. Disks must be fixed VHDs.

@@ -2,17 +2,20 @@
 //! of `aws ec2 import-image`.
 //!
 //! The script keeps the disks as they are. `import-image` lets Amazon change the guest (drivers, fstab, network), takes
-//! VHDX as well, and is Amazon's way for Windows.
+//! VHDX as well, and is Amazon's way for Windows: the script for it goes that way. `register-image` is documented for
+//! snapshots of Linux; an image of Windows needs the billing facts of its licence, which an imported snapshot has not.
 //!
-//! Facts: the VM Import/Export user guide, and the reference of `aws ec2`. The command line reads a file where a value
+//! Facts: the VM Import/Export user guide, and the reference of `aws ec2` (`register-image`, `import-image`, whose
+//! `--license-type` is AWS for Windows Server and BYOL for clients where it is not given). The command line reads a file where a value
 //! begins with `file://`, so no value begins with foreign text.
 
 use serde_json::json;
 
-use super::{Codes, check_format, has_tpm, is_windows, losses, plain_name};
+use super::{Codes, check_format, has_tpm, losses, plain_name};
 use crate::bash::Data;
 use crate::definition::definition_file;
 use crate::error::shown;
+use crate::windows::is_windows;
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, Machine, MachineError,
     Warning, adapters, writing,
@@ -20,6 +23,8 @@ use crate::{
 
 const HEAD: &str = include_str!("ec2.head.sh");
 const BODY: &str = include_str!("ec2.body.sh");
+const WINDOWS_HEAD: &str = include_str!("ec2.windows.head.sh");
+const WINDOWS_BODY: &str = include_str!("ec2.windows.body.sh");
 const WHAT: &str = "ec2";
 /// 64 TiB: largest EBS volume.
 const MAX_DISK: u64 = 64 << 40;
@@ -33,6 +38,7 @@ const CODES: writing::Codes = writing::Codes {
     tags: "ec2-tags",
     name: "ec2-name-changed",
     clock: "ec2-clock",
+    tpm: "ec2-tpm-none",
 };
 
 /// Where the disks lie for `import-image`: an S3 bucket, and a folder in it that may be empty.
@@ -69,25 +75,34 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     data.text("MEMORY_MIB", &machine.memory_mib.to_string());
     data.text("BOOT_MODE", if options.firmware == FirmwareKind::Uefi { "uefi" } else { "legacy-bios" });
     data.text("FIRMWARE_REASON", &options.firmware_reason);
-    data.text("TPM", if has_tpm(machine, options) { "on" } else { "off" });
     data.text("ARCHITECTURE", architecture(machine));
     data.disks(&disks, |file| (file.format == "raw").then_some(file.size_bytes));
     data.list("DISK_KEYS", keys(&name, &disks));
     data.list("DISK_FORMATS", disks.iter().map(|(_, file)| file.format.to_ascii_uppercase()));
-    let devices = std::iter::once("/dev/sda1".to_owned())
-        .chain(DATA_DEVICES.map(|letter| format!("/dev/sd{}", char::from(letter))));
-    data.list("DISK_DEVICES", devices.take(disks.len()));
     data.list("SOURCE_NETWORKS", machine.nics.iter().map(|nic| nic.network.as_deref().unwrap_or_default()));
     data.list("CHOSEN_SUBNETS", adapters::networks(machine, &options.adapters));
     let mut warnings = Vec::new();
     writing::losses(machine, options, &name, &CODES, &mut warnings);
     own_losses(machine, options, &mut warnings);
-    warnings.push(Warning::new(
-        "ec2-ena-assumed",
-        "the image is registered with ENA support: the guest needs the drivers ena and nvme",
-    ));
+    let text = if is_windows(machine) {
+        data.script(WINDOWS_HEAD, WINDOWS_BODY)
+    } else {
+        data.text("TPM", if has_tpm(machine, options) { "on" } else { "off" });
+        data.list("DISK_DEVICES", devices().take(disks.len()));
+        warnings.push(Warning::new(
+            "ec2-ena-assumed",
+            "the image is registered with ENA support: the guest needs the drivers ena and nvme",
+        ));
+        data.script(HEAD, BODY)
+    };
     let file_name = definition_file(machine, ".ec2.sh");
-    Ok(Definition { text: data.script(HEAD, BODY), file_name, machine_name: name, warnings })
+    Ok(Definition { text, file_name, machine_name: name, warnings })
+}
+
+/// Names of the devices that the disks become.
+fn devices() -> impl Iterator<Item = String> {
+    let data = DATA_DEVICES.map(|letter| format!("/dev/sd{}", char::from(letter)));
+    std::iter::once("/dev/sda1".to_owned()).chain(data)
 }
 
 /// Writes the list for `aws ec2 import-image --disk-containers file://…`: the disks have to be uploaded to `place`
@@ -210,7 +225,14 @@ fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec
         warnings.push(Warning::new("ec2-secure-boot", message));
     }
     if is_windows(machine) {
-        let message = "Windows needs Amazon's drivers and a licence: use import-image with --license-type";
+        let message =
+            "Amazon imports Windows by import-image, which changes the guest (drivers, licence) in its copy";
         warnings.push(Warning::new("ec2-windows", message));
+        if machine.tpm.is_some() {
+            warnings.retain(|warning| warning.code != codes.tpm);
+            let message =
+                "an image that is imported has no TPM: what is sealed to the old one needs its recovery key";
+            warnings.push(Warning::new(CODES.tpm, message));
+        }
     }
 }

@@ -3,10 +3,11 @@
 //! Facts: "Manually import boot disks" of the Compute Engine documentation: a tar file of the format oldgnu, packed with
 //! gzip, that holds `disk.raw` of a whole number of GiB; guest OS features; and the reference of `gcloud`.
 
-use super::{Codes, check_format, has_tpm, is_windows, label, losses};
+use super::{Codes, check_format, has_tpm, label, losses};
 use crate::bash::Data;
 use crate::definition::definition_file;
 use crate::error::shown;
+use crate::windows::is_windows;
 use crate::{
     Architecture, Definition, DefinitionOptions, Disk, DiskFile, FirmwareKind, Machine, MachineError,
     Warning, adapters, writing,
@@ -28,6 +29,7 @@ const CODES: writing::Codes = writing::Codes {
     tags: "gcp-tags",
     name: "gcp-name-changed",
     clock: "gcp-clock",
+    tpm: "gcp-tpm-none",
 };
 
 /// Writes the script for `machine`. Disks must be raw images.

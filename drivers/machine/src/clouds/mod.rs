@@ -14,7 +14,7 @@ pub mod azure;
 pub mod ec2;
 pub mod gcp;
 
-use crate::{DefinitionOptions, DiskFile, FirmwareKind, Machine, MachineError, OsFamily, Warning};
+use crate::{DefinitionOptions, DiskFile, FirmwareKind, Machine, MachineError, Warning};
 
 /// What becomes of a TPM.
 pub(crate) const TPM_NEW: &str =
@@ -23,11 +23,6 @@ pub(crate) const TPM_NEW: &str =
 /// Whether the machine gets a TPM: of version 2.0, and with UEFI only.
 fn has_tpm(machine: &Machine, options: &DefinitionOptions) -> bool {
     machine.tpm.is_some() && options.firmware == FirmwareKind::Uefi
-}
-
-/// Whether the guest is Windows.
-fn is_windows(machine: &Machine) -> bool {
-    machine.os.as_ref().is_some_and(|os| os.family == OsFamily::Windows)
 }
 
 /// `text` with only ASCII letters, digits and dashes, beginning and ending with a letter or digit, at most `most`

@@ -128,6 +128,16 @@ try {
         Hyper-V\Set-VMBios -VM $vm -StartupOrder @('IDE', 'CD', 'LegacyNetworkAdapter', 'Floppy')
     }
 
+    if ($Tpm -eq 1 -and $PSCmdlet.ShouldProcess($VMName, 'Add a TPM whose key this host protects')) {
+        try {
+            Hyper-V\Set-VMKeyProtector -VM $vm -NewLocalKeyProtector
+            Hyper-V\Enable-VMTPM -VM $vm
+        } catch {
+            # The guest starts without one.
+            Write-Warning ('The virtual machine has no TPM, this host gave it none: {0}' -f $_)
+        }
+    }
+
     # The adapter that New-VM makes has a name in the language of the host; ours are made afresh.
     if ($PSCmdlet.ShouldProcess($VMName, 'Remove the default network adapter')) {
         Hyper-V\Get-VMNetworkAdapter -VM $vm | Hyper-V\Remove-VMNetworkAdapter

@@ -3,7 +3,8 @@
 use super::place::Placed;
 use super::{Generation, HypervOptions, SecureBoot};
 use crate::adapters::keeps_a_mac;
-use crate::{Clock, FirmwareKind, Machine, OsFamily, Warning};
+use crate::writing::NO_TPM;
+use crate::{Clock, FirmwareKind, Machine, Warning, windows};
 
 /// Adds a warning for everything the script leaves out or changes.
 pub(super) fn collect(
@@ -65,15 +66,26 @@ fn hardware(machine: &Machine, options: &HypervOptions, warnings: &mut Vec<Warni
             ),
         );
     }
-    let windows = machine.os.as_ref().is_some_and(|os| os.family == OsFamily::Windows);
     // Linux is told the right time by the integration services.
-    if windows && options.fixed_clock == Some(Clock::Local) && machine.clock == Clock::Utc {
+    if windows::is_windows(machine)
+        && options.fixed_clock == Some(Clock::Local)
+        && machine.clock == Clock::Utc
+    {
         warn("hyperv-clock",
             "the guest expects a UTC clock, Hyper-V gives Windows local time: reset RealTimeIsUniversal in the guest".into());
     }
     if machine.tpm.is_some() {
-        let message = "the machine had a TPM, whose keys do not move: Enable-VMTPM gives it a new one if the guest needs one";
+        let message = match options.generation {
+            Generation::One => {
+                "the machine had a TPM, generation 1 has none: what is sealed to it needs its recovery key"
+            }
+            Generation::Two => {
+                "the TPM is a new one, and bound to this host: what is sealed to the keys of the old one needs its recovery key"
+            }
+        };
         warn("hyperv-tpm", message.into());
+    } else if windows::wants_tpm(machine) {
+        warn("hyperv-tpm-none", NO_TPM.into());
     }
     if machine.uuid.is_some() {
         warn("hyperv-uuid", "the SMBIOS UUID of the source is not kept: Hyper-V makes a new one".into());

@@ -9,6 +9,7 @@
 //! | starts from | IDE 0:0 | SCSI 0:0, as first boot device |
 //! | further disks | IDE 0:1, then SCSI from 0:0 | SCSI |
 //! | Secure Boot | none | template by who signed the loader, or off |
+//! | TPM | none | a new one where the source had one, its key protected by this host |
 //!
 //! Facts: Microsoft's reference of the Hyper-V PowerShell module and "Should I create a generation 1 or 2 virtual
 //! machine in Hyper-V".
@@ -176,6 +177,11 @@ fn check_limits(
     Ok(())
 }
 
+/// Only generation 2 has a TPM, of version 2.0 (Microsoft, `Enable-VMTPM`).
+fn has_tpm(machine: &Machine, options: &HypervOptions) -> bool {
+    machine.tpm.is_some() && options.generation == Generation::Two
+}
+
 fn data_block(
     machine: &Machine,
     options: &HypervOptions,
@@ -210,6 +216,8 @@ fn data_block(
         format!("$SecureBoot = {}", literal(state)),
         format!("$SecureBootTemplate = {}", literal(template)),
         format!("$SecureBootReason = {}", literal(&options.secure_boot_reason)),
+        "# Whether it gets a TPM, a new one.".into(),
+        format!("$Tpm = {}", u8::from(has_tpm(machine, options))),
         format!("$MemoryBytes = {bytes}"),
         format!("$ProcessorCount = {}", machine.cpu.count),
         format!("$Notes = {}", literal(notes)),

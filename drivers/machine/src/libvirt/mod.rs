@@ -16,6 +16,7 @@
 mod devices;
 mod losses;
 mod read;
+mod windows;
 mod write;
 
 pub use read::machine_from_xml;

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::DIALECT;
+use super::{DIALECT, windows};
 use crate::definition::definition_file;
 use crate::disk_names::{folder_fault, letters};
 use crate::writing::{self, Codes};
 use crate::xml::escape;
 use crate::{
-    Architecture, Clock, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
+    Architecture, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
     MachineError, Nic, NicModel, Tpm, Warning, adapters,
 };
 
@@ -33,6 +33,7 @@ const CODES: Codes = Codes {
     tags: "libvirt-tags",
     name: "libvirt-name-changed",
     clock: "libvirt-clock",
+    tpm: "libvirt-tpm-none",
 };
 
 /// Writes the domain for `virsh define`. The disks lie in `folder`, an absolute path on the host, such as
@@ -125,7 +126,7 @@ fn check_limits(machine: &Machine, options: &DefinitionOptions) -> Result<(), Ma
         DiskBus::Nvme => {
             return Err(unsupported("libvirt emulates no nvme disks in the versions distributions ship"));
         }
-        DiskBus::LsiLogic => {
+        DiskBus::LsiLogic | DiskBus::LsiSas => {
             return Err(unsupported("qemu's lsi logic controller is another chip than vmware's"));
         }
         DiskBus::XenBlk => return Err(unsupported("kvm has no xen block devices")),
@@ -213,6 +214,9 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> Result<St
     if let Some(notes) = &machine.notes {
         line(format!("  <description>{}</description>", escape(DIALECT, notes)?));
     }
+    if let Some(metadata) = windows::metadata(machine) {
+        line(metadata);
+    }
     line(format!("  <memory unit='MiB'>{}</memory>", machine.memory_mib));
     line(format!("  <vcpu>{}</vcpu>", machine.cpu.count));
     match options.firmware {
@@ -235,7 +239,7 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> Result<St
         // The IOMMU cannot remap what the kernel's own IOAPIC delivers.
         line("    <ioapic driver='qemu'/>".into());
     }
-    line("  </features>".into());
+    line(format!("{}  </features>", windows::features(machine)));
     let mode = if machine.architecture == Architecture::Arm64 { "host-passthrough" } else { "host-model" };
     match machine.cpu.topology {
         None => line(format!("  <cpu mode='{mode}'/>")),
@@ -244,7 +248,7 @@ fn head(machine: &Machine, options: &DefinitionOptions, name: &str) -> Result<St
             at.sockets, at.cores, at.threads
         )),
     }
-    line(format!("  <clock offset='{}'/>", if machine.clock == Clock::Local { "localtime" } else { "utc" }));
+    line(windows::clock(machine));
     Ok(text)
 }
 

@@ -22,6 +22,7 @@ const CODES: writing::Codes = writing::Codes {
     tags: "ovf-tags",
     name: "ovf-name-changed",
     clock: "ovf-clock",
+    tpm: "ovf-tpm-none",
 };
 
 const HARDWARE_CODES: vmware::Codes =

@@ -6,7 +6,7 @@ use crate::error::shown;
 use crate::writing::{self, Codes};
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, NicModel, OsFamily, Tpm, Warning, adapters,
+    MachineError, NicModel, OsFamily, Tpm, Warning, adapters, windows,
 };
 
 const HEAD: &str = include_str!("head.sh");
@@ -22,6 +22,7 @@ const CODES: Codes = Codes {
     tags: "proxmox-tags",
     name: "proxmox-name-changed",
     clock: "proxmox-clock",
+    tpm: "proxmox-tpm-none",
 };
 
 /// Writes the script. It imports the disks into a storage, so their files stay as they are.
@@ -78,7 +79,9 @@ fn bus(bus: DiskBus) -> Result<(&'static str, &'static str, usize), MachineError
         DiskBus::Pvscsi => Ok(("scsi", "pvscsi", 31)),
         DiskBus::Sata => Ok(("sata", "", 6)),
         DiskBus::Ide => Ok(("ide", "", 4)),
-        DiskBus::LsiLogic => Err(unsupported("qemu's lsi logic controller is another chip than vmware's")),
+        DiskBus::LsiLogic | DiskBus::LsiSas => {
+            Err(unsupported("qemu's lsi logic controller is another chip than vmware's"))
+        }
         DiskBus::Nvme => Err(unsupported("it emulates no nvme disks")),
         DiskBus::XenBlk => Err(unsupported("kvm has no xen block devices")),
     }
@@ -126,9 +129,8 @@ fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec
             "every adapter for which no bridge was chosen is connected to vmbr0 unless the script is run with --bridge or --bridge-of",
         ));
     }
-    let windows = machine.os.as_ref().filter(|os| os.family == OsFamily::Windows);
-    if let Some(os) = windows
-        && windows_type(&os.description).is_none()
+    if let Some(os) = machine.os.as_ref().filter(|_| windows::is_windows(machine))
+        && windows::release(machine).is_none()
     {
         let message = format!(
             "the version of {} is not known, the machine is set up for Windows 10",
@@ -136,26 +138,6 @@ fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec
         );
         warnings.push(Warning::new("proxmox-windows-version", message));
     }
-}
-
-/// `ostype` of a version of Windows: the marketing names that share a kernel.
-fn windows_type(description: &str) -> Option<&'static str> {
-    const VERSIONS: &[(&str, &str)] = &[
-        ("2025", "win11"),
-        ("2022", "win11"),
-        ("Windows 11", "win11"),
-        ("2019", "win10"),
-        ("2016", "win10"),
-        ("Windows 10", "win10"),
-        ("2012", "win8"),
-        ("Windows 8", "win8"),
-        ("2008 R2", "win7"),
-        ("Windows 7", "win7"),
-        ("2008", "w2k8"),
-        ("2003", "w2k3"),
-        ("XP", "wxp"),
-    ];
-    VERSIONS.iter().find(|(name, _)| description.contains(name)).map(|(_, kind)| *kind)
 }
 
 /// Proxmox takes DNS names only: letters, digits and dashes in labels of at most 63 characters.
@@ -188,7 +170,9 @@ impl Values<'_> {
             None => (1, machine.cpu.count),
         };
         let uefi = self.options.firmware == FirmwareKind::Uefi;
-        let (bios, board) = if uefi { ("ovmf", "q35") } else { ("seabios", "pc") };
+        let bios = if uefi { "ovmf" } else { "seabios" };
+        // The newer board has no IDE controller: what is called so there is AHCI.
+        let board = if uefi && self.options.disk_bus != DiskBus::Ide { "q35" } else { "pc" };
         let tpm = match machine.tpm {
             None => "",
             Some(Tpm::V1_2) => "v1.2",
@@ -230,7 +214,7 @@ impl Values<'_> {
 
     fn ostype(&self) -> &'static str {
         match &self.machine.os {
-            Some(os) if os.family == OsFamily::Windows => windows_type(&os.description).unwrap_or("win10"),
+            Some(os) if os.family == OsFamily::Windows => windows::release_or_usual(self.machine).proxmox,
             Some(os) if os.family == OsFamily::Linux => "l26",
             _ => "other",
         }

@@ -31,6 +31,7 @@ const CODES: writing::Codes = writing::Codes {
     tags: "virtualbox-tags",
     name: "virtualbox-name-changed",
     clock: "virtualbox-clock",
+    tpm: "virtualbox-tpm-none",
 };
 
 /// A disk controller: arguments of `storagectl`, and how many disks it takes.
@@ -60,7 +61,7 @@ pub fn definition(machine: &Machine, options: &DefinitionOptions) -> Result<Defi
     let mut data = Data::default();
     data.text("MACHINE", &name);
     data.text("NOTES", machine.notes.as_deref().unwrap_or("Migrated by rehome"));
-    data.text("OS_TYPE", guest_ids::guest_id(machine).virtualbox);
+    data.list("OS_TYPES", guest_ids::virtualbox_types(machine));
     data.text("PROCESSORS", &machine.cpu.count.to_string());
     data.text("MEMORY_MIB", &machine.memory_mib.to_string());
     data.text("FIRMWARE", if options.firmware == FirmwareKind::Uefi { "efi" } else { "bios" });
@@ -148,9 +149,9 @@ fn controller(bus: DiskBus) -> Result<Controller, MachineError> {
         DiskBus::LsiLogic => Ok(Controller { kind: "scsi", chip: "LSILogic", most: 15, ports: false }),
         DiskBus::Nvme => Ok(Controller { kind: "pcie", chip: "NVMe", most: 64, ports: true }),
         DiskBus::VirtioScsi => Ok(Controller { kind: "virtio", chip: "VirtIO", most: 64, ports: true }),
-        DiskBus::VirtioBlk | DiskBus::Pvscsi | DiskBus::XenBlk => Err(unsupported(format!(
-            "no {bus:?} controller, possible are sata, ide, lsilogic, nvme and virtio-scsi"
-        ))),
+        DiskBus::VirtioBlk | DiskBus::Pvscsi | DiskBus::LsiSas | DiskBus::XenBlk => Err(unsupported(
+            format!("no {bus:?} controller, possible are sata, ide, lsilogic, nvme and virtio-scsi"),
+        )),
     }
 }
 

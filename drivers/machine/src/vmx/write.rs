@@ -17,6 +17,7 @@ const CODES: writing::Codes = writing::Codes {
     tags: "vmx-tags",
     name: "vmx-name-changed",
     clock: "vmx-clock",
+    tpm: "vmx-tpm-none",
 };
 
 const HARDWARE_CODES: vmware::Codes =

@@ -8,7 +8,7 @@ use crate::error::shown;
 use crate::writing::{self, Codes};
 use crate::{
     Architecture, Clock, Definition, DefinitionOptions, DiskBus, DiskFile, FirmwareKind, Machine,
-    MachineError, Nic, NicModel, Warning, adapters,
+    MachineError, Nic, NicModel, Warning, adapters, windows,
 };
 
 /// Disks that the emulated controller has; an HVM guest starts from one of them.
@@ -22,6 +22,7 @@ const CODES: Codes = Codes {
     tags: "xen-tags",
     name: "xen-name-changed",
     clock: "xen-clock",
+    tpm: "xen-tpm-none",
 };
 
 /// How Xen runs the guest.
@@ -65,13 +66,17 @@ pub fn definition(
         // There is no firmware that could differ, or be limited.
         warnings.retain(|warning| ![CODES.firmware, CODES.boot_disk].contains(&warning.code));
     }
-    own_losses(machine, &mut warnings);
+    own_losses(machine, options, &mut warnings);
     let mut lines = vec![format!("name = {}", quoted(&machine_name))];
     lines.extend(machine.uuid.map(|uuid| format!("uuid = \"{uuid}\"")));
     lines.extend(start(options, guest));
     lines.push(format!("vcpus = {}", machine.cpu.count));
     lines.push(format!("memory = {}", machine.memory_mib));
     lines.push(format!("localtime = {}", u8::from(machine.clock == Clock::Local)));
+    if windows::is_windows(machine) {
+        // The set of enlightenments that suits every release which knows them (xl.cfg(5), "viridian").
+        lines.push("viridian = 1".into());
+    }
     lines.push("disk = [".into());
     for (index, (_, file)) in disks.iter().enumerate() {
         lines.push(format!("    {},", quoted(&disk_spec(options, folder, index, file)?)));
@@ -113,6 +118,9 @@ fn check_limits(machine: &Machine, options: &DefinitionOptions, guest: &Guest) -
         _ => return Err(unsupported("disks are xen block devices or ide")),
     }
     if *guest != Guest::Hvm {
+        if windows::is_windows(machine) {
+            return Err(unsupported("windows needs the emulated hardware of hvm, a pvh guest has none"));
+        }
         if options.nic_model != NicModel::Netfront {
             return Err(unsupported("a pvh guest has xen network adapters only"));
         }
@@ -141,8 +149,15 @@ fn name_of(machine: &Machine) -> String {
     if digits || matches!(name.as_str(), "." | "..") { format!("vm-{name}") } else { name }
 }
 
-fn own_losses(machine: &Machine, warnings: &mut Vec<Warning>) {
+fn own_losses(machine: &Machine, options: &DefinitionOptions, warnings: &mut Vec<Warning>) {
     let mut warn = |code, message: &str| warnings.push(Warning::new(code, message));
+    if windows::is_windows(machine) && options.disk_bus == DiskBus::XenBlk && machine.disks.len() > IDE_DISKS
+    {
+        warn(
+            "xen-windows-disks",
+            "only the first four disks are emulated: Windows sees the others once it has Xen's drivers",
+        );
+    }
     if machine.tpm.is_some() {
         warn(
             "xen-tpm-none",

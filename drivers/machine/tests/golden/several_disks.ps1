@@ -41,6 +41,8 @@ $GenerationReason = 'the disk has this boot loader'
 $SecureBoot = 'Off'
 $SecureBootTemplate = ''
 $SecureBootReason = 'shim is signed'
+# A new TPM, protected by a key of this host.
+$Tpm = 0
 $MemoryBytes = 4294967296
 $ProcessorCount = 2
 $Notes = 'Migrated by rehome'
@@ -184,6 +186,16 @@ try {
         }
     } elseif ($PSCmdlet.ShouldProcess($VMName, 'Start from the first IDE disk')) {
         Hyper-V\Set-VMBios -VM $vm -StartupOrder @('IDE', 'CD', 'LegacyNetworkAdapter', 'Floppy')
+    }
+
+    if ($Tpm -eq 1 -and $PSCmdlet.ShouldProcess($VMName, 'Add a TPM whose key this host protects')) {
+        try {
+            Hyper-V\Set-VMKeyProtector -VM $vm -NewLocalKeyProtector
+            Hyper-V\Enable-VMTPM -VM $vm
+        } catch {
+            # The guest starts without one.
+            Write-Warning ('The virtual machine has no TPM, this host gave it none: {0}' -f $_)
+        }
     }
 
     # The adapter that New-VM makes has a name in the language of the host; ours are made afresh.

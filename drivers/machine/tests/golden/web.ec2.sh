@@ -24,7 +24,6 @@ PROCESSORS='4'
 MEMORY_MIB='4096'
 BOOT_MODE='uefi'
 FIRMWARE_REASON='the disk has this loader'
-TPM='off'
 ARCHITECTURE='x86_64'
 DISK_FILES=(
     'web-0.raw'
@@ -46,10 +45,6 @@ DISK_FORMATS=(
     'RAW'
     'RAW'
 )
-DISK_DEVICES=(
-    '/dev/sda1'
-    '/dev/sdf'
-)
 SOURCE_NETWORKS=(
     'VM Network'
     'backup & "storage"'
@@ -57,6 +52,11 @@ SOURCE_NETWORKS=(
 CHOSEN_SUBNETS=(
     ''
     ''
+)
+TPM='off'
+DISK_DEVICES=(
+    '/dev/sda1'
+    '/dev/sdf'
 )
 
 # ---- Functions. ----

@@ -12,7 +12,9 @@ NETWORK=${NETWORK:-}
 # ---- The machine. Every value is a single-quoted literal. ----
 MACHINE='web'
 NOTES='one line'
-OS_TYPE='Debian_64'
+OS_TYPES=(
+    'Debian_64'
+)
 PROCESSORS='4'
 MEMORY_MIB='4096'
 FIRMWARE='efi'
@@ -132,6 +134,13 @@ for index in "${!NETWORKS[@]}"; do
     connection "${NETWORK:-${NETWORKS[index]}}"
 done
 check_files
+# Types that this version does not know are left for the next best one.
+known=$(VBoxManage list ostypes)
+for os_type in "${OS_TYPES[@]}"; do
+    if grep -q "^ID: *$os_type\$" <<<"$known"; then
+        break
+    fi
+done
 if VBoxManage showvminfo "$MACHINE" >/dev/null 2>&1; then
     die "a machine with this name exists already: $MACHINE"
 fi
@@ -148,7 +157,7 @@ undo() {
 trap undo EXIT
 
 say "making $MACHINE: $PROCESSORS processors, $MEMORY_MIB MiB, firmware $FIRMWARE ($FIRMWARE_REASON)"
-run VBoxManage createvm --name "$MACHINE" --ostype "$OS_TYPE" --register
+run VBoxManage createvm --name "$MACHINE" --ostype "$os_type" --register
 made=yes
 run VBoxManage modifyvm "$MACHINE" --description "$NOTES"
 run VBoxManage modifyvm "$MACHINE" --cpus "$PROCESSORS" --memory "$MEMORY_MIB" --ioapic on --firmware "$FIRMWARE" \

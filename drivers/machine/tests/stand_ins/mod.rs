@@ -23,6 +23,8 @@ if [[ -n ${FAIL_AT:-} ]]; then
 fi
 case "$(basename "$0") $*" in
 'VBoxManage showvminfo '*) exit 1 ;;
+# Some of what version 7.0 says.
+'VBoxManage list ostypes') printf 'ID:          %s\n\n' Debian_64 Linux26_64 Windows10_64 Windows2019_64 Windows2022_64 ;;
 'az vm show '* | 'az disk show '*) exit 3 ;;
 'az disk grant-access '*) echo 'https://md-1.blob.example/abcd?sig=secret' ;;
 'gcloud compute instances describe '* | 'gcloud compute images describe '*) exit 1 ;;
@@ -37,6 +39,15 @@ case "$(basename "$0") $*" in
     touch "$CALLS.asked"
     ;;
 'aws ec2 register-image '*) echo ami-0123 ;;
+'aws ec2 import-image '*) echo import-ami-0123 ;;
+'aws ec2 describe-import-image-tasks '*)
+    if [[ -e $CALLS.asked ]]; then
+        printf '%s\tami-0456\tNone\n' "${IMPORT_ENDS:-completed}"
+    else
+        printf 'active\tNone\tbooting\n'
+    fi
+    touch "$CALLS.asked"
+    ;;
 esac
 "#;
 
