@@ -12,6 +12,7 @@
 //! [`Draft`], and [`apply`] carries them out over an overlay.
 
 pub mod block;
+mod cached_volume;
 pub mod device;
 mod draft;
 mod edit;
@@ -30,6 +31,7 @@ mod tree;
 mod volume;
 mod wishes;
 
+pub use cached_volume::CachedVolume;
 pub use draft::{Draft, TEXT_LIMIT};
 pub use edit::{Action, Edit, printable};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};

@@ -1,8 +1,8 @@
 //! The boot sector: geometry, checked before anything else is believed.
 
 use crate::bytes::{u16_at, u32_at, u64_at};
-use crate::cache::CachedVolume;
 use crate::error::NtfsError;
+use driver_core::CachedVolume;
 use format_core::Result;
 
 /// Bytes of a boot sector that say something.

@@ -32,10 +32,6 @@ pub(crate) enum NtfsError {
     Limit { what: &'static str, limit: u64, of: &'static str },
     #[error("a file of {size:#x} bytes is more than the limit of {limit:#x}")]
     FileLimit { size: u64, limit: u64 },
-    #[error("reading took more than {0} reads; the metadata may run in circles")]
-    Budget(u64),
-    #[error("more than {0:#x} bytes of changes held back")]
-    PendingLimit(usize),
     #[error("{0} is encrypted by the guest (EFS)")]
     Encrypted(String),
     #[error("the content of {what} is kept elsewhere ({by}, reparse tag {tag:#x})")]
@@ -73,9 +69,7 @@ impl NtfsError {
             | Self::TooLarge { .. }
             | Self::Record { .. }
             | Self::Structure(_) => ErrorKind::Corrupt,
-            Self::Limit { .. } | Self::FileLimit { .. } | Self::Budget(_) | Self::PendingLimit(_) => {
-                ErrorKind::Limit
-            }
+            Self::Limit { .. } | Self::FileLimit { .. } => ErrorKind::Limit,
             Self::BitLocker
             | Self::Encrypted(_)
             | Self::Hibernated(_)

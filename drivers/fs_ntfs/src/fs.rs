@@ -1,6 +1,5 @@
 //! An open volume, and reading from it.
 
-use crate::cache::CachedVolume;
 use crate::error::{NtfsError, Obstacle, as_obstacle};
 use crate::folder::{self, Name};
 use crate::inode::Inode;
@@ -14,7 +13,7 @@ use crate::reparse::{self, Reparse};
 use crate::state::{self, VolumeInfo};
 use crate::wof;
 use driver_core::guest_path::components;
-use driver_core::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use driver_core::{CachedVolume, Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,7 +53,7 @@ impl Found {
 /// `Unsupported` when there is no NTFS volume, or a ReFS one; `NeedsPerson` for one encrypted with BitLocker; `Corrupt`
 /// when its boot sector, `$MFT`, `$Volume` or `$UpCase` are wrong; what the volume reports.
 pub fn open(volume: Arc<dyn Volume>) -> Result<NtfsFs> {
-    let reader = Reader::open(CachedVolume::new(volume))?;
+    let reader = Reader::open(CachedVolume::new(volume, "ntfs"))?;
     let info = VolumeInfo::load(&reader)?;
     let facts = NtfsFacts::of(&reader.boot, &info);
     let mut fs = NtfsFs {

@@ -14,7 +14,6 @@
 
 mod boot;
 mod bytes;
-mod cache;
 mod descriptor;
 mod edit;
 mod error;

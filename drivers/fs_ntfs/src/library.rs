@@ -1,13 +1,32 @@
 //! The library that writes: opened on the same cache, with a bound on its reads, and its errors with their reason.
 
-use crate::cache::{CachedVolume, LibraryIo};
 use crate::error::NtfsError;
+use driver_core::CachedVolume;
 use format_core::{Error, Result};
-use ntfs3g_sys::{Filesystem, State};
+use ntfs3g_sys::{BlockIo, Filesystem, IoFailed, State};
 use std::sync::Arc;
 
 /// Reads and writes of one call at most, on top of those for content.
 const MAX_CALLS: u64 = 1 << 18;
+
+/// The library's view of a volume.
+struct LibraryIo(Arc<CachedVolume>);
+
+impl BlockIo for LibraryIo {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), IoFailed> {
+        let done = self.0.spend().and_then(|()| self.0.read(offset, buf));
+        self.0.keep_failure(done).then_some(()).ok_or(IoFailed)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), IoFailed> {
+        let done = self.0.spend().and_then(|()| self.0.write(offset, bytes));
+        self.0.keep_failure(done).then_some(()).ok_or(IoFailed)
+    }
+}
 
 /// libntfs-3g on a volume.
 pub(crate) struct Library {
