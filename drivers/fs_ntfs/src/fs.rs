@@ -246,12 +246,12 @@ impl GuestFs for NtfsFs {
         self.append(path, bytes)
     }
 
-    fn create_file(&mut self, path: &str, content: &[u8], _ownership: Ownership) -> Result<()> {
-        self.new_file(path, content)
+    fn create_file(&mut self, path: &str, content: &[u8], ownership: Ownership) -> Result<()> {
+        self.new_file(path, content, ownership)
     }
 
-    fn create_folder(&mut self, path: &str, _ownership: Ownership) -> Result<()> {
-        self.new_folder(path)
+    fn create_folder(&mut self, path: &str, ownership: Ownership) -> Result<()> {
+        self.new_folder(path, ownership)
     }
 
     fn create_link(&mut self, _path: &str, _target: &str) -> Result<()> {
