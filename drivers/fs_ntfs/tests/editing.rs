@@ -7,7 +7,7 @@ mod images;
 use driver_core::{Change, GuestFs, Ownership};
 use driver_fs_ntfs::{NtfsFs, open};
 use format_core::ErrorKind;
-use images::{Image, dissect, foreign, must, noise, pattern, set_attributes, sha256};
+use images::{Image, dissect, foreign, noise, pattern, set_attributes, sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
