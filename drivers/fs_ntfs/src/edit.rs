@@ -6,6 +6,7 @@ use crate::error::as_obstacle;
 use crate::error::{NtfsError, Obstacle};
 use crate::folder::{self, list, long_name};
 use crate::fs::{Found, NtfsFs, elsewhere, packed_stream};
+use crate::hibernation::{self, Sleeper};
 use crate::indexes::check_indexes;
 use crate::inode::Inode;
 use crate::layout::{ATTR_ENCRYPTED, COMPRESSED, DATA, ENCRYPTED, FILE_NAME, SPARSE};
@@ -25,11 +26,12 @@ const TRIAL: &str = "rehome trial 7c1c1be0.tmp";
 
 impl NtfsFs {
     /// Looks at the volume's own files, opens the library, and writes, reads and removes a file while all changes are
-    /// held back. A volume that passes can be edited; none is ever edited "as far as it goes".
-    pub(crate) fn prepare(&mut self) -> Result<()> {
+    /// held back. A volume that passes can be edited; none is ever edited "as far as it goes". A Windows that sleeps is
+    /// given up on trial first, and in earnest when all went well.
+    pub(crate) fn prepare(&mut self, sleeper: Option<&Sleeper>) -> Result<()> {
         self.own = Some(Own::load(&self.reader)?);
         self.reader.io.hold();
-        let tried = self.try_edits();
+        let tried = self.discard(sleeper).and_then(|()| self.try_edits());
         // The library is closed while its changes still go nowhere.
         self.library = None;
         let wrote = self.reader.io.take_back();
@@ -41,12 +43,31 @@ impl NtfsFs {
             Ok(()) => return Err(NtfsError::Trial("nothing was written".into()).into()),
             Err(error) => return Err(error),
         }
-        self.library = Some(Library::open(&self.reader.io)?);
-        Ok(())
+        self.discard(sleeper)?;
+        self.opening.hibernation = sleeper.map(Sleeper::discarded);
+        self.open_library()
+    }
+
+    fn open_library(&mut self) -> Result<()> {
+        if self.library.is_none() {
+            self.library = Some(Library::open(&self.reader.io)?);
+        }
+        self.library()?.check_state()
+    }
+
+    fn discard(&mut self, sleeper: Option<&Sleeper>) -> Result<()> {
+        match (sleeper, &self.own) {
+            (Some(Sleeper::Live(file)), Some(own)) => hibernation::zero_header(&self.reader, own, file),
+            (Some(Sleeper::Short { .. }), _) => {
+                self.library = Some(Library::open(&self.reader.io)?);
+                self.remove_name(hibernation::PATH)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn try_edits(&mut self) -> Result<()> {
-        self.library = Some(Library::open(&self.reader.io)?);
+        self.open_library()?;
         let path = format!("/{TRIAL}");
         let content = vec![0x5a; 3 * self.reader.boot.cluster.min(0x1_0000) as usize];
         self.new_file(&path, &content, Ownership::ROOT_FILE)?;

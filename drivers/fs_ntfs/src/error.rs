@@ -7,6 +7,7 @@ const CHKDSK: &str = "run chkdsk /f on the volume in the source machine, shut it
 const SHUT_DOWN: &str = "start Windows in the source machine, shut it down completely (shutdown /s /t 0), and try again; if that does not help, run chkdsk /f there";
 const HIBERNATE: &str =
     "in the source machine, run powercfg /h off, shut it down completely (shutdown /s /t 0), and try again";
+const HIBERNATE_OR_DISCARD: &str = "in the source machine, run powercfg /h off, shut it down completely (shutdown /s /t 0), and try again; or give up what was open in it with --discard-hibernation";
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum NtfsError {
@@ -36,8 +37,11 @@ pub(crate) enum NtfsError {
     Encrypted(String),
     #[error("the content of {what} is kept elsewhere ({by}, reparse tag {tag:#x})")]
     Elsewhere { what: String, by: &'static str, tag: u32 },
-    #[error("Windows is hibernated, or was shut down with Fast Startup: {0}")]
-    Hibernated(&'static str),
+    #[error(
+        "Windows is hibernated, or was shut down with Fast Startup: {what}{}",
+        also.as_ref().map(|also| format!("; {also}")).unwrap_or_default()
+    )]
+    Hibernated { what: &'static str, also: Option<String> },
     #[error("the volume was not cleanly shut down: {0}")]
     Unclean(String),
     #[error("the volume is marked dirty: flags {0:#x}")]
@@ -72,7 +76,7 @@ impl NtfsError {
             Self::Limit { .. } | Self::FileLimit { .. } => ErrorKind::Limit,
             Self::BitLocker
             | Self::Encrypted(_)
-            | Self::Hibernated(_)
+            | Self::Hibernated { .. }
             | Self::Unclean(_)
             | Self::Dirty(_)
             | Self::Version { .. }
@@ -90,7 +94,8 @@ impl NtfsError {
             Self::BitLocker => {
                 "turn BitLocker off for the volume in the source machine (manage-bde -off), wait until it is decrypted, and try again"
             }
-            Self::Hibernated(_) => HIBERNATE,
+            Self::Hibernated { also: None, .. } => HIBERNATE_OR_DISCARD,
+            Self::Hibernated { .. } => HIBERNATE,
             Self::Unclean(_) | Self::Dirty(_) => SHUT_DOWN,
             Self::Encrypted(_) => "decrypt it in the source machine (cipher /d), and try again",
             Self::Elsewhere { .. } => {

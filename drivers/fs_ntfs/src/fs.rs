@@ -2,6 +2,7 @@
 
 use crate::error::{NtfsError, Obstacle, as_obstacle};
 use crate::folder::{self, Name};
+use crate::hibernation::{Opening, Options};
 use crate::inode::Inode;
 use crate::layout::{ENCRYPTED, ROOT, number_of, units};
 use crate::library::Library;
@@ -23,6 +24,7 @@ pub struct NtfsFs {
     pub(crate) reader: Reader,
     facts: NtfsFacts,
     pub(crate) obstacle: Option<Obstacle>,
+    pub(crate) opening: Opening,
     pub(crate) own: Option<Own>,
     pub(crate) library: Option<Library>,
     /// Folders whose indexes were looked at before an edit.
@@ -53,6 +55,15 @@ impl Found {
 /// `Unsupported` when there is no NTFS volume, or a ReFS one; `NeedsPerson` for one encrypted with BitLocker; `Corrupt`
 /// when its boot sector, `$MFT`, `$Volume` or `$UpCase` are wrong; what the volume reports.
 pub fn open(volume: Arc<dyn Volume>) -> Result<NtfsFs> {
+    open_with(volume, Options::default())
+}
+
+/// Opens the NTFS volume on `volume` as [`open`] does, with `options`, of which each is a change that
+/// [`NtfsFs::opening`] then tells. It is made when nothing else stands in the way of editing, or not at all.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(volume: Arc<dyn Volume>, options: Options) -> Result<NtfsFs> {
     let reader = Reader::open(CachedVolume::new(volume, "ntfs"))?;
     let info = VolumeInfo::load(&reader)?;
     let facts = NtfsFacts::of(&reader.boot, &info);
@@ -60,6 +71,7 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<NtfsFs> {
         reader,
         facts,
         obstacle: None,
+        opening: Opening::default(),
         own: None,
         library: None,
         sound: BTreeSet::new(),
@@ -69,7 +81,8 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<NtfsFs> {
     if fs.resolve(&["Windows", "System32", "config"]).is_ok_and(|found| found.is_some()) {
         fs.drive = Some('C');
     }
-    let prepared = state::check(&fs.reader, &info).and_then(|()| fs.prepare());
+    let prepared = state::check(&fs.reader, &info, options.discard_hibernation)
+        .and_then(|sleeper| fs.prepare(sleeper.as_ref()));
     fs.obstacle = as_obstacle(prepared)?;
     if fs.obstacle.is_some() {
         fs.library = None;
@@ -82,6 +95,12 @@ impl NtfsFs {
     #[must_use]
     pub fn facts(&self) -> &NtfsFacts {
         &self.facts
+    }
+
+    /// What opening changed on the volume: nothing, unless it was asked to.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Whether the volume can be edited.

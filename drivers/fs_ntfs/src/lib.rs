@@ -19,6 +19,7 @@ mod edit;
 mod error;
 mod folder;
 mod fs;
+mod hibernation;
 mod index;
 mod indexes;
 mod inode;
@@ -37,5 +38,6 @@ mod stream;
 mod upcase;
 mod wof;
 
-pub use fs::{NtfsFs, open};
+pub use fs::{NtfsFs, open, open_with};
+pub use hibernation::{Discarded, Opening, Options};
 pub use probe::{NtfsFacts, probe};

@@ -35,17 +35,25 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// Opens the library on a volume whose own files were looked at.
+    /// Opens the library on a volume whose own files were looked at, whatever state it is in.
     ///
     /// # Errors
-    /// `NeedsPerson` when it finds the volume in no state to be edited, `Corrupt` when it finds it damaged.
+    /// `Corrupt` when it finds the volume damaged.
     pub(crate) fn open(io: &Arc<CachedVolume>) -> Result<Self> {
         io.grant(MAX_CALLS);
         let fs = Filesystem::open(Box::new(LibraryIo(Arc::clone(io)))).map_err(|error| convert(io, error))?;
-        let library = Self { fs, io: Arc::clone(io) };
-        match library.fs.state().map_err(|error| convert(io, error))? {
-            State::Clean => Ok(library),
-            State::Hibernated => Err(NtfsError::Hibernated("libntfs-3g says so").into()),
+        Ok(Self { fs, io: Arc::clone(io) })
+    }
+
+    /// Asks the library for its own opinion of the volume.
+    ///
+    /// # Errors
+    /// `NeedsPerson` when it finds it in no state to be edited.
+    pub(crate) fn check_state(&self) -> Result<()> {
+        self.io.grant(MAX_CALLS);
+        match self.fs.state().map_err(|error| convert(&self.io, error))? {
+            State::Clean => Ok(()),
+            State::Hibernated => Err(NtfsError::Hibernated { what: "libntfs-3g says so", also: None }.into()),
             State::Unclean => Err(NtfsError::Unclean("libntfs-3g says so of its log".into()).into()),
             State::ReadOnly => Err(NtfsError::Trial("libntfs-3g opened it for reading only".into()).into()),
         }

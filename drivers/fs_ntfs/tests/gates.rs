@@ -3,45 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod images;
+mod refused;
 
 use driver_core::{GuestFs, Volume};
 use driver_fs_ntfs::{open, probe};
 use format_core::ErrorKind;
-use images::{Image, PatchedVolume, foreign, must};
+use images::{Image, PatchedVolume, foreign, must, volume_flags_at};
+use refused::assert_read_only;
 use std::sync::Arc;
-
-/// Opens for reading, refuses every edit with a reason that holds `word` and a remedy that holds `remedy`, and writes
-/// nothing.
-fn assert_read_only(volume: &Arc<PatchedVolume>, word: &str, remedy: &str) {
-    let mut fs = open(volume.clone()).unwrap();
-    let error = fs.editable().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{word}: {error}");
-    assert!(error.to_string().contains(word), "{word}: {error}");
-    assert!(error.hint_text().is_some_and(|hint| hint.contains(remedy)), "{word}: {:?}", error.hint_text());
-    assert_eq!(fs.read_file("/file", 99).unwrap(), b"content", "{word}");
-    let owner = driver_core::Ownership::ROOT_FILE;
-    let edits = [
-        fs.replace_file("/file", b"x"),
-        fs.append_file("/file", b"x"),
-        fs.create_file("/new", b"x", owner),
-        fs.create_folder("/new", owner),
-        fs.create_link("/new", "file"),
-        fs.rename("/file", "/new"),
-        fs.remove("/file"),
-        fs.allows("/file", driver_core::Change::Content { size: 1 }),
-    ];
-    for edit in edits {
-        let error = edit.unwrap_err();
-        assert!(error.kind() == ErrorKind::NeedsPerson && error.to_string().contains(word), "{error}");
-    }
-    fs.finish().unwrap();
-    drop(fs);
-    assert_eq!(volume.writes(), 0, "{word}");
-    let facts = probe(&(volume.clone() as Arc<dyn Volume>)).unwrap().unwrap();
-    let why = facts.not_editable.unwrap();
-    assert!(why.contains(word) && why.contains(remedy), "{word}: {why}");
-    assert_eq!(volume.writes(), 0, "{word}");
-}
 
 fn image(fill: impl FnOnce(&std::path::Path)) -> Image {
     Image::make(&[], 30 << 20, |root| {
@@ -51,39 +20,10 @@ fn image(fill: impl FnOnce(&std::path::Path)) -> Image {
 }
 
 #[test]
-fn hibernation_and_fast_startup() {
-    for (header, live) in
-        [(&b"hibr"[..], true), (b"HIBR", true), (b"wake", false), (b"\0\0\0\0", false), (b"RSTR", false)]
-    {
-        let content = [header, &[0; 9000]].concat();
-        let image = image(|root| std::fs::write(root.join("hiberfil.sys"), content).unwrap());
-        let volume = PatchedVolume::new(&image.bytes(), []);
-        if live {
-            assert_read_only(&volume, "hibernated", "powercfg /h off");
-        } else {
-            open(volume).unwrap().editable().unwrap_or_else(|e| panic!("{header:?}: {e}"));
-        }
-    }
-    let short = image(|root| std::fs::write(root.join("HIBERFIL.SYS"), vec![0; 100]).unwrap());
-    assert_read_only(&PatchedVolume::new(&short.bytes(), []), "hibernated", "powercfg /h off");
-}
-
-/// Where the flags of `$Volume` are: behind the version, in the record's attribute 0x70.
-fn flags_at(bytes: &[u8]) -> u64 {
-    let record = 16384 + 3 * 1024;
-    assert_eq!(&bytes[record..record + 4], b"FILE");
-    let mut at = record + usize::from(bytes[record + 0x14]);
-    while bytes[at] != 0x70 {
-        at += u32::from_le_bytes(*bytes[at + 4..].first_chunk().unwrap()) as usize;
-    }
-    (at + 24 + 10) as u64
-}
-
-#[test]
 fn flags_of_the_volume() {
     let image = image(|_| {});
     let good = image.bytes();
-    let at = flags_at(&good);
+    let at = volume_flags_at(&good);
     for flag in [0x0001_u16, 0x0002, 0x0004, 0x0010, 0x0020, 0x4000] {
         // The mirror has a copy of this record; the flags come before the copy is compared.
         let volume = PatchedVolume::new(&good, (at..).zip(flag.to_le_bytes()));

@@ -61,6 +61,13 @@ impl PatchedVolume {
         Arc::new(Self { base: Arc::clone(base), size, changes, writes: Mutex::new(0) })
     }
 
+    /// The bytes as they are now.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut all = vec![0; self.size as usize];
+        self.read_exact_at(0, &mut all).unwrap();
+        all
+    }
+
     pub fn writes(&self) -> u64 {
         *self.writes.lock().unwrap()
     }
@@ -328,6 +335,17 @@ for folder, folders, files in os.walk(root):
         shown = os.path.relpath(path, root)
         print('/' + ('' if shown == '.' else shown) + '\t' + show(path))
 "#;
+
+/// Where the flags of `$Volume` are: behind the version, in the record's attribute 0x70.
+pub fn volume_flags_at(bytes: &[u8]) -> u64 {
+    let record = 16384 + 3 * 1024;
+    assert_eq!(&bytes[record..record + 4], b"FILE");
+    let mut at = record + usize::from(bytes[record + 0x14]);
+    while bytes[at] != 0x70 {
+        at += u32::from_le_bytes(*bytes[at + 4..].first_chunk().unwrap()) as usize;
+    }
+    (at + 24 + 10) as u64
+}
 
 /// Sets a file's attributes (`FILE_ATTRIBUTE_*`) on a mounted volume.
 pub fn set_attributes(path: &Path, attributes: u32) {
