@@ -92,7 +92,7 @@ impl NtfsError {
         Some(match self {
             Self::OnlyBackup | Self::Damaged(_) | Self::Unsafe { .. } | Self::Trial(_) => CHKDSK,
             Self::BitLocker => {
-                "turn BitLocker off for the volume in the source machine (manage-bde -off), wait until it is decrypted, and try again"
+                "run manage-bde -off C: (or the volume's letter) in the running guest, wait until manage-bde -status shows it fully decrypted, shut it down, and try again"
             }
             Self::Hibernated { also: None, .. } => HIBERNATE_OR_DISCARD,
             Self::Hibernated { .. } => HIBERNATE,

@@ -2,7 +2,7 @@
 
 use crate::error::{NtfsError, Obstacle, as_obstacle};
 use crate::folder::{self, Name};
-use crate::hibernation::{Opening, Options};
+use crate::hibernation::{Opening, Options, Sleeper};
 use crate::inode::Inode;
 use crate::layout::{ENCRYPTED, ROOT, number_of, units};
 use crate::library::Library;
@@ -81,6 +81,7 @@ pub fn open_with(volume: Arc<dyn Volume>, options: Options) -> Result<NtfsFs> {
     if fs.resolve(&["Windows", "System32", "config"]).is_ok_and(|found| found.is_some()) {
         fs.drive = Some('C');
     }
+    fs.facts.hibernated = Sleeper::find(&fs.reader).is_ok_and(|sleeper| sleeper.is_some());
     let prepared = state::check(&fs.reader, &info, options.discard_hibernation)
         .and_then(|sleeper| fs.prepare(sleeper.as_ref()));
     fs.obstacle = as_obstacle(prepared)?;

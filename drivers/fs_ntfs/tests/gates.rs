@@ -91,7 +91,10 @@ fn other_volumes_are_named() {
         (error.kind(), error.to_string(), probe(&(volume as Arc<dyn Volume>)).unwrap())
     };
     let (bitlocker, words, facts) = kind(3, b"-FVE-FS-");
-    assert!(bitlocker == ErrorKind::NeedsPerson && words.contains("BitLocker") && facts.is_none());
+    assert!(bitlocker == ErrorKind::NeedsPerson && words.contains("BitLocker"), "{words}");
+    let facts = facts.unwrap();
+    assert_eq!(facts.kind, "BitLocker");
+    assert!(facts.not_editable.is_some_and(|why| why.contains("manage-bde -off C:")));
     let (refs, words, facts) = kind(3, b"ReFS\0\0\0\0");
     assert!(refs == ErrorKind::Unsupported && words.contains("ReFS") && facts.is_none());
     let (nothing, words, facts) = kind(3, b"MSDOS5.0");
@@ -103,6 +106,50 @@ fn other_volumes_are_named() {
     let (sectors, words, facts) = kind(0x0b, &[0, 3]);
     assert!(sectors == ErrorKind::Corrupt && words.contains("bytes per sector"));
     assert!(facts.unwrap().not_editable.unwrap().contains("bytes per sector"));
+}
+
+/// BitLocker in all its forms, named as blkid names it.
+#[test]
+fn bitlocker_is_what_blkid_says() {
+    let identifier =
+        [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 1];
+    let vista: &[(usize, &[u8])] =
+        &[(0, b"\xeb\x52\x90-FVE-FS-\x00\x02\x08"), (0x38, &[0x10]), (0x1_0000, b"-FVE-FS-\x00\x00\x01\x00")];
+    let seven: &[(usize, &[u8])] = &[
+        (0, b"\xeb\x58\x90-FVE-FS-\x00\x02\x08"),
+        (160, &identifier),
+        (176, &[0, 0, 1]),
+        (0x1_0000, b"-FVE-FS-\x00\x00\x02\x00"),
+    ];
+    let to_go: &[(usize, &[u8])] = &[
+        (0, b"\xeb\x58\x90MSWIN4.1\x00\x02\x08"),
+        (424, &identifier),
+        (440, &[0, 0, 1]),
+        (0x1_0000, b"-FVE-FS-\x00\x00\x02\x00"),
+    ];
+    for (what, parts) in [("vista", vista), ("seven", seven), ("to go", to_go)] {
+        let mut bytes = vec![0; 4 << 20];
+        for (at, part) in parts {
+            bytes[*at..at + part.len()].copy_from_slice(part);
+        }
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let image = Image::of(&bytes);
+        let said = must("blkid", &["-p", "-o", "value", "-s", "TYPE", image.file()]);
+        let facts = probe(&(image.volume() as Arc<dyn Volume>)).unwrap().unwrap();
+        assert_eq!(facts.kind, said.trim(), "{what}");
+        assert!(facts.not_editable.is_some_and(|why| why.contains("manage-bde -off")), "{what}");
+        let error = open(image.volume()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{what}: {error}");
+    }
+    // Without the identifier it is a FAT, which is looked for elsewhere.
+    let fat = image_of_fat();
+    assert!(probe(&(fat.volume() as Arc<dyn Volume>)).unwrap().is_none());
+}
+
+fn image_of_fat() -> Image {
+    let mut bytes = vec![0; 4 << 20];
+    bytes[..11].copy_from_slice(b"\xeb\x58\x90MSWIN4.1");
+    Image::of(&bytes)
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+#[allow(unused_imports, reason = "each test binary uses its part")]
 pub use patched::PatchedVolume;
 
 /// An image file as a volume. Writes reach the file: it is the test's copy.
