@@ -12,6 +12,7 @@
 //! [`Draft`], and [`apply`] carries them out over an overlay.
 
 pub mod block;
+mod cached_volume;
 pub mod device;
 mod draft;
 mod draft_registry;
@@ -40,6 +41,7 @@ mod volume;
 mod windows;
 mod wishes;
 
+pub use cached_volume::CachedVolume;
 pub use draft::{Draft, TEXT_LIMIT};
 pub use driver_package::{
     DriverDate, DriverDevice, DriverPackage, DriverService, FileTarget, PackageFile, ServiceData,

@@ -35,10 +35,6 @@ pub(crate) enum ExtError {
     Inode { ino: u32, damage: Damage },
     #[error("the blocks of {what} cannot be followed: {reason}")]
     Mapping { what: String, reason: String },
-    #[error("reading took more than {0} block reads; the metadata may run in circles")]
-    Budget(u64),
-    #[error("more than {0:#x} bytes of changes while cleaning up orphans")]
-    PendingLimit(usize),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +70,6 @@ impl ExtError {
             Self::SuperblockChecksum { .. } | Self::Superblock { .. } | Self::TooLarge { .. } => {
                 ErrorKind::Corrupt
             }
-            Self::Budget(_) | Self::PendingLimit(_) => ErrorKind::Limit,
             Self::UneditableFeatures(_)
             | Self::ErrorState
             | Self::UncleanWithoutJournal

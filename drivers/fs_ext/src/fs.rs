@@ -1,14 +1,13 @@
 //! An open file system, and reading from it.
 
-use crate::cache::{CachedVolume, LibraryIo};
 use crate::error::{ExtError, Obstacle};
 use crate::journal::Journal;
 use crate::layout::{EXT4_ENCRYPT_FL, ROOT_INODE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::probe::{ExtFacts, readable_superblock};
 use crate::superblock::Superblock;
 use driver_core::guest_path::components;
-use driver_core::{DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
-use ext2fs_sys::{Entry, Filesystem, Inode};
+use driver_core::{CachedVolume, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use ext2fs_sys::{BlockIo, Entry, Filesystem, Inode, IoFailed};
 use format_core::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -53,7 +52,7 @@ pub struct ExtFs {
 /// `Unsupported` when there is no ext file system or none that can be read; `Corrupt` when its superblock or group
 /// descriptors are wrong; what the volume reports.
 pub fn open(volume: Arc<dyn Volume>) -> Result<ExtFs> {
-    let io = CachedVolume::new(volume);
+    let io = CachedVolume::new(volume, "ext4");
     let sb = readable_superblock(&io)?;
     let facts = ExtFacts::of(&sb);
     let mut opening = Opening::default();
@@ -107,6 +106,20 @@ fn as_obstacle(result: Result<()>) -> Result<Option<Obstacle>> {
 
 fn no_obstacle(obstacle: Option<ExtError>) -> Result<()> {
     obstacle.map_or(Ok(()), |obstacle| Err(obstacle.into()))
+}
+
+/// The library's view of a volume.
+struct LibraryIo(Arc<CachedVolume>);
+
+impl BlockIo for LibraryIo {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), IoFailed> {
+        let done = self.0.spend().and_then(|()| self.0.read(offset, buf));
+        self.0.keep_failure(done).then_some(()).ok_or(IoFailed)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), IoFailed> {
+        self.0.keep_failure(self.0.write(offset, bytes)).then_some(()).ok_or(IoFailed)
+    }
 }
 
 pub(crate) fn open_library(io: &Arc<CachedVolume>, writable: bool) -> Result<Filesystem> {

@@ -14,7 +14,6 @@
 //!
 //! Supported and unsupported features, and the sources of all facts: `SPEC.md` of this folder.
 
-mod cache;
 mod checksum;
 mod edit;
 mod error;

@@ -32,7 +32,10 @@ impl ExtFs {
         self.io.grant(MAX_READS);
         self.io.hold();
         let settled = if orphans { self.free_all_orphans() } else { Ok(()) };
-        settled.and_then(|()| self.write_counts()).inspect_err(|_| self.io.take_back())?;
+        if let Err(error) = settled.and_then(|()| self.write_counts()) {
+            self.io.take_back();
+            return Err(error);
+        }
         self.io.commit()
     }
 

@@ -1,10 +1,9 @@
 //! Is there an ext file system, and what does its superblock say?
 
-use crate::cache::CachedVolume;
 use crate::error::ExtError;
 use crate::layout::{EXT4_ERROR_FS, EXT4_VALID_FS, SUPERBLOCK_LEN, SUPERBLOCK_OFFSET};
 use crate::superblock::Superblock;
-use driver_core::Volume;
+use driver_core::{CachedVolume, Volume};
 use format_core::Result;
 
 /// Facts of the superblock.

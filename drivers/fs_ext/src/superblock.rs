@@ -1,12 +1,12 @@
 //! The superblock: bytes to trusted numbers, and what its features and state allow.
 
-use crate::cache::CachedVolume;
 use crate::checksum::crc32c;
 use crate::error::ExtError;
 use crate::layout::{
     EXT4_ERROR_FS, EXT4_SUPER_MAGIC, EXT4_VALID_FS, S_CHECKSUM, S_FEATURE_INCOMPAT, SUPERBLOCK_LEN,
     SUPERBLOCK_OFFSET, compat, incompat, ro_compat,
 };
+use driver_core::CachedVolume;
 use driver_core::block::{le16, le32, put};
 use format_core::Result;
 

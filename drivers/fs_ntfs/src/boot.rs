@@ -1,12 +1,20 @@
 //! The boot sector: geometry, checked before anything else is believed.
 
-use crate::bytes::{u16_at, u32_at, u64_at};
-use crate::cache::CachedVolume;
+use crate::bytes::{part, u16_at, u32_at, u64_at};
 use crate::error::NtfsError;
+use driver_core::CachedVolume;
 use format_core::Result;
 
 /// Bytes of a boot sector that say something.
 const LEN: usize = 512;
+
+/// Where the two kinds of BitLocker's identifier lie in the boot sector of BitLocker To Go, and what they are: of a volume
+/// that is encrypted as a whole, and of one whose used space is (libbde, "BitLocker Drive Encryption (BDE) format").
+const TO_GO_AT: usize = 424;
+const BITLOCKER_IDS: [[u8; 16]; 2] = [
+    [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 0x01],
+    [0x3b, 0x4d, 0xa8, 0x92, 0x80, 0xdd, 0x0e, 0x4d, 0x9e, 0x4e, 0xb1, 0xe3, 0x28, 0x4e, 0xae, 0xd8],
+];
 
 /// A boot sector whose numbers fit each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +61,21 @@ impl Boot {
         raw.get(3..11) == Some(b"NTFS    ")
     }
 
+    /// Whether `raw`, 512 bytes, is the start of a volume that BitLocker encrypts: of Windows Vista and of later ones, which
+    /// have the same signature, or of BitLocker To Go, which looks like FAT.
+    pub(crate) fn is_bitlocker(raw: &[u8]) -> bool {
+        let to_go =
+            || part(raw, TO_GO_AT, 16).is_some_and(|id| BITLOCKER_IDS.iter().any(|known| known == id));
+        match raw.get(3..11) {
+            Some(b"-FVE-FS-") => true,
+            Some(b"MSWIN4.1") => to_go(),
+            _ => false,
+        }
+    }
+
     /// Parses a boot sector; its file system may have `window` bytes.
     pub(crate) fn parse(raw: &[u8], window: u64) -> Result<Self, NtfsError> {
-        if raw.get(3..11) == Some(b"-FVE-FS-") {
+        if Self::is_bitlocker(raw) {
             return Err(NtfsError::BitLocker);
         }
         if raw.get(3..7) == Some(b"ReFS") {
@@ -193,6 +213,7 @@ mod tests {
     fn every_lie_is_found() {
         for (at, bytes, word) in [
             (3, &b"-FVE-FS-"[..], "BitLocker"),
+            (3, b"-FVE-FS-\0\x02\x08", "BitLocker"),
             (3, b"ReFS\0\0\0\0", "ReFS"),
             (3, b"MSDOS5.0", "no NTFS"),
             (0x0b, &[1, 2], "bytes per sector"),

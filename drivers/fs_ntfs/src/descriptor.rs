@@ -1,7 +1,7 @@
 //! The security descriptor of something new, computed from its folder's as Windows does ([MS-DTYP] section 2.5.3.4).
 //!
 //! Owner and group are those of what the system itself creates: Administrators and SYSTEM. The lists of access entries
-//! are what the folder hands down.
+//! what the folder hands down; what is private has a protected list of its own instead.
 
 use crate::bytes::{part, u16_at, u32_at};
 
@@ -18,6 +18,8 @@ const DACL_PRESENT: u16 = 0x0004;
 const SACL_PRESENT: u16 = 0x0010;
 const DACL_AUTO_INHERITED: u16 = 0x0400;
 const SACL_AUTO_INHERITED: u16 = 0x0800;
+/// Nothing is handed down into this list, also when the folder's changes later.
+const DACL_PROTECTED: u16 = 0x1000;
 const SELF_RELATIVE: u16 = 0x8000;
 
 /// S-1-5-32-544
@@ -68,8 +70,23 @@ impl Entry<'_> {
     }
 }
 
+/// Who may use something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whom the folder hands it down to.
+    Inherited,
+    /// SYSTEM and Administrators, and nobody else: `D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)`, for a file without `OICI`.
+    Private,
+}
+
+/// Full access for SYSTEM and Administrators.
+fn system_only(flags: u8) -> Option<Vec<u8>> {
+    let entries = [SYSTEM, ADMINISTRATORS].map(|sid| ace(0, flags, FILE_ALL_ACCESS, sid));
+    acl(2, &entries)
+}
+
 /// The descriptor of a new file, or folder, in a folder with the descriptor `parent`; `None` when that is none.
-pub(crate) fn inherit(parent: &[u8], is_folder: bool) -> Option<Vec<u8>> {
+pub(crate) fn new(parent: &[u8], is_folder: bool, access: Access) -> Option<Vec<u8>> {
     if parent.first() != Some(&1) || parent.len() < 20 {
         return None;
     }
@@ -82,13 +99,17 @@ pub(crate) fn inherit(parent: &[u8], is_folder: bool) -> Option<Vec<u8>> {
     };
     let (sacl, dacl) = (list(12, SACL_PRESENT)?, list(16, DACL_PRESENT)?);
     let mut control = SELF_RELATIVE | DACL_PRESENT;
-    let dacl = match dacl {
-        Some(dacl) => {
+    let dacl = match (access, dacl) {
+        (Access::Private, _) => {
+            control |= DACL_PROTECTED;
+            system_only(if is_folder { OBJECT_INHERIT | CONTAINER_INHERIT } else { 0 })?
+        }
+        (Access::Inherited, Some(dacl)) => {
             control |= DACL_AUTO_INHERITED;
             dacl
         }
         // Nothing is handed down: what the system's own token gives.
-        None => acl(2, &[ace(0, 0, FILE_ALL_ACCESS, SYSTEM), ace(0, 0, FILE_ALL_ACCESS, ADMINISTRATORS)])?,
+        (Access::Inherited, None) => system_only(0)?,
     };
     if sacl.is_some() {
         control |= SACL_PRESENT | SACL_AUTO_INHERITED;
@@ -223,7 +244,7 @@ mod tests {
             ace(0, 9, 0xa000_0000, USERS),
             ace(1, 6, 2, USERS),
         ]);
-        let file = inherit(&root, false).unwrap();
+        let file = new(&root, false, Access::Inherited).unwrap();
         assert_eq!(
             entries(&file),
             [
@@ -232,7 +253,7 @@ mod tests {
                 (0, 16, 0x1200a9, USERS.to_vec()),
             ]
         );
-        let folder = inherit(&root, true).unwrap();
+        let folder = new(&root, true, Access::Inherited).unwrap();
         assert_eq!(
             entries(&folder),
             [
@@ -245,12 +266,12 @@ mod tests {
         );
         assert_eq!(u16_at(&file, 2), Some(0x8404));
         // What was handed down once is handed down again in the same way.
-        assert_eq!(entries(&inherit(&folder, false).unwrap()), entries(&file)[..3]);
+        assert_eq!(entries(&new(&folder, false, Access::Inherited).unwrap()), entries(&file)[..3]);
     }
 
     #[test]
     fn nothing_handed_down_is_for_the_system_and_administrators() {
-        let file = inherit(&parent(&[ace(0, 0, 1, USERS)]), false).unwrap();
+        let file = new(&parent(&[ace(0, 0, 1, USERS)]), false, Access::Inherited).unwrap();
         assert_eq!(
             entries(&file),
             [(0, 0, FILE_ALL_ACCESS, SYSTEM.to_vec()), (0, 0, FILE_ALL_ACCESS, ADMINISTRATORS.to_vec())]
@@ -259,15 +280,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_private_is_protected_from_what_the_folder_hands_down() {
+        let root = parent(&[ace(0, 3, FILE_ALL_ACCESS, SYSTEM), ace(0, 3, 0x1200a9, USERS)]);
+        for (is_folder, flags) in [(true, 3), (false, 0)] {
+            let made = new(&root, is_folder, Access::Private).unwrap();
+            assert_eq!(
+                entries(&made),
+                [
+                    (0, flags, FILE_ALL_ACCESS, SYSTEM.to_vec()),
+                    (0, flags, FILE_ALL_ACCESS, ADMINISTRATORS.to_vec()),
+                ]
+            );
+            assert_eq!(u16_at(&made, 2), Some(0x9004));
+        }
+        // What lies in a private folder is as private.
+        let folder = new(&root, true, Access::Private).unwrap();
+        let inside = new(&folder, false, Access::Inherited).unwrap();
+        assert_eq!(entries(&inside).len(), 2);
+        assert!(entries(&inside).iter().all(|entry| entry.3 != USERS));
+    }
+
+    #[test]
     fn lies_are_no_descriptors() {
         let good = parent(&[ace(0, 3, 1, SYSTEM)]);
         for len in 0..good.len() - SYSTEM.len() {
-            assert_eq!(inherit(&good[..len], true), None, "{len}");
+            assert_eq!(new(&good[..len], true, Access::Inherited), None, "{len}");
         }
         for (at, value) in [(16, 0xff), (22, 0xff), (24, 9), (30, 0xff), (30, 0), (30, 7)] {
             let mut bad = good.clone();
             bad[at] = value;
-            assert_eq!(inherit(&bad, true), None, "{at}");
+            assert_eq!(new(&bad, true, Access::Private), None, "{at}");
         }
     }
 }

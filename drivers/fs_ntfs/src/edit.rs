@@ -1,9 +1,12 @@
 //! Editing: what an edit touches is looked at first, then the library does it, and everything is on the volume before
 //! the next call.
 
+use crate::descriptor::{self, Access};
+use crate::error::as_obstacle;
 use crate::error::{NtfsError, Obstacle};
 use crate::folder::{self, list, long_name};
 use crate::fs::{Found, NtfsFs, elsewhere, packed_stream};
+use crate::hibernation::{self, Sleeper};
 use crate::indexes::check_indexes;
 use crate::inode::Inode;
 use crate::layout::{ATTR_ENCRYPTED, COMPRESSED, DATA, ENCRYPTED, FILE_NAME, SPARSE};
@@ -11,9 +14,8 @@ use crate::library::Library;
 use crate::name;
 use crate::own::{Own, runs_of};
 use crate::reparse;
-use crate::{descriptor, error::as_obstacle};
 use driver_core::guest_path::{components, split_last};
-use driver_core::{Change, FileKind};
+use driver_core::{Change, FileKind, Ownership};
 use format_core::{Error, Result};
 use ntfs3g_sys::Filesystem;
 
@@ -24,11 +26,12 @@ const TRIAL: &str = "rehome trial 7c1c1be0.tmp";
 
 impl NtfsFs {
     /// Looks at the volume's own files, opens the library, and writes, reads and removes a file while all changes are
-    /// held back. A volume that passes can be edited; none is ever edited "as far as it goes".
-    pub(crate) fn prepare(&mut self) -> Result<()> {
+    /// held back. A volume that passes can be edited; none is ever edited "as far as it goes". A Windows that sleeps is
+    /// given up on trial first, and in earnest when all went well.
+    pub(crate) fn prepare(&mut self, sleeper: Option<&Sleeper>) -> Result<()> {
         self.own = Some(Own::load(&self.reader)?);
         self.reader.io.hold();
-        let tried = self.try_edits();
+        let tried = self.discard(sleeper).and_then(|()| self.try_edits());
         // The library is closed while its changes still go nowhere.
         self.library = None;
         let wrote = self.reader.io.take_back();
@@ -40,15 +43,34 @@ impl NtfsFs {
             Ok(()) => return Err(NtfsError::Trial("nothing was written".into()).into()),
             Err(error) => return Err(error),
         }
-        self.library = Some(Library::open(&self.reader.io)?);
-        Ok(())
+        self.discard(sleeper)?;
+        self.opening.hibernation = sleeper.map(Sleeper::discarded);
+        self.open_library()
+    }
+
+    fn open_library(&mut self) -> Result<()> {
+        if self.library.is_none() {
+            self.library = Some(Library::open(&self.reader.io)?);
+        }
+        self.library()?.check_state()
+    }
+
+    fn discard(&mut self, sleeper: Option<&Sleeper>) -> Result<()> {
+        match (sleeper, &self.own) {
+            (Some(Sleeper::Live(file)), Some(own)) => hibernation::zero_header(&self.reader, own, file),
+            (Some(Sleeper::Short { .. }), _) => {
+                self.library = Some(Library::open(&self.reader.io)?);
+                self.remove_name(hibernation::PATH)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn try_edits(&mut self) -> Result<()> {
-        self.library = Some(Library::open(&self.reader.io)?);
+        self.open_library()?;
         let path = format!("/{TRIAL}");
         let content = vec![0x5a; 3 * self.reader.boot.cluster.min(0x1_0000) as usize];
-        self.new_file(&path, &content)?;
+        self.new_file(&path, &content, Ownership::ROOT_FILE)?;
         let found = self.find_kind(&path, FileKind::File)?;
         if self.content(&found, u64::MAX)? != content {
             return Err(NtfsError::Trial("it does not read as written".into()).into());
@@ -187,34 +209,42 @@ impl NtfsFs {
         self.change(bytes.len() as u64, |fs| fs.write(file, data.1, bytes))
     }
 
-    pub(crate) fn new_file(&mut self, path: &str, content: &[u8]) -> Result<()> {
+    pub(crate) fn new_file(&mut self, path: &str, content: &[u8], ownership: Ownership) -> Result<()> {
         self.editable()?;
         let (folder, name) = self.place_for(path)?;
         self.need_space(content.len() as u64, 0)?;
-        let descriptor = self.descriptor_in(&folder, false, path)?;
+        let descriptor = self.descriptor_in(&folder, false, ownership, path)?;
         self.change(content.len() as u64, |fs| {
             let file = fs.create(folder.inode.reference, &name, false, &descriptor)?;
             fs.write(file, 0, content)
         })
     }
 
-    pub(crate) fn new_folder(&mut self, path: &str) -> Result<()> {
+    pub(crate) fn new_folder(&mut self, path: &str, ownership: Ownership) -> Result<()> {
         self.editable()?;
         let (folder, name) = self.place_for(path)?;
         self.need_space(0, 0)?;
-        let descriptor = self.descriptor_in(&folder, true, path)?;
+        let descriptor = self.descriptor_in(&folder, true, ownership, path)?;
         self.change(0, |fs| fs.create(folder.inode.reference, &name, true, &descriptor).map(|_| ()))
     }
 
-    /// What the folder hands down to something new in it.
-    fn descriptor_in(&mut self, folder: &Found, is_folder: bool, path: &str) -> Result<Vec<u8>> {
+    /// What something new gets: what the folder hands down, or, when nobody but its owner is to use it, a list of
+    /// its own.
+    fn descriptor_in(
+        &mut self,
+        folder: &Found,
+        is_folder: bool,
+        ownership: Ownership,
+        path: &str,
+    ) -> Result<Vec<u8>> {
+        let access = if ownership.mode & 0o077 == 0 { Access::Private } else { Access::Inherited };
         let reference = folder.inode.reference;
         let parent = self.library()?.call(0, |fs| fs.descriptor(reference))?;
         let refuse = || NtfsError::Unsafe {
             what: path.to_owned(),
             reason: "the security descriptor of its folder is none".into(),
         };
-        Ok(descriptor::inherit(&parent, is_folder).ok_or_else(refuse)?)
+        Ok(descriptor::new(&parent, is_folder, access).ok_or_else(refuse)?)
     }
 
     pub(crate) fn move_name(&mut self, from: &str, to: &str) -> Result<()> {

@@ -7,6 +7,7 @@ const CHKDSK: &str = "run chkdsk /f on the volume in the source machine, shut it
 const SHUT_DOWN: &str = "start Windows in the source machine, shut it down completely (shutdown /s /t 0), and try again; if that does not help, run chkdsk /f there";
 const HIBERNATE: &str =
     "in the source machine, run powercfg /h off, shut it down completely (shutdown /s /t 0), and try again";
+const HIBERNATE_OR_DISCARD: &str = "in the source machine, run powercfg /h off, shut it down completely (shutdown /s /t 0), and try again; or give up what was open in it with --discard-hibernation";
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum NtfsError {
@@ -32,16 +33,15 @@ pub(crate) enum NtfsError {
     Limit { what: &'static str, limit: u64, of: &'static str },
     #[error("a file of {size:#x} bytes is more than the limit of {limit:#x}")]
     FileLimit { size: u64, limit: u64 },
-    #[error("reading took more than {0} reads; the metadata may run in circles")]
-    Budget(u64),
-    #[error("more than {0:#x} bytes of changes held back")]
-    PendingLimit(usize),
     #[error("{0} is encrypted by the guest (EFS)")]
     Encrypted(String),
     #[error("the content of {what} is kept elsewhere ({by}, reparse tag {tag:#x})")]
     Elsewhere { what: String, by: &'static str, tag: u32 },
-    #[error("Windows is hibernated, or was shut down with Fast Startup: {0}")]
-    Hibernated(&'static str),
+    #[error(
+        "Windows is hibernated, or was shut down with Fast Startup: {what}{}",
+        also.as_ref().map(|also| format!("; {also}")).unwrap_or_default()
+    )]
+    Hibernated { what: &'static str, also: Option<String> },
     #[error("the volume was not cleanly shut down: {0}")]
     Unclean(String),
     #[error("the volume is marked dirty: flags {0:#x}")]
@@ -73,12 +73,10 @@ impl NtfsError {
             | Self::TooLarge { .. }
             | Self::Record { .. }
             | Self::Structure(_) => ErrorKind::Corrupt,
-            Self::Limit { .. } | Self::FileLimit { .. } | Self::Budget(_) | Self::PendingLimit(_) => {
-                ErrorKind::Limit
-            }
+            Self::Limit { .. } | Self::FileLimit { .. } => ErrorKind::Limit,
             Self::BitLocker
             | Self::Encrypted(_)
-            | Self::Hibernated(_)
+            | Self::Hibernated { .. }
             | Self::Unclean(_)
             | Self::Dirty(_)
             | Self::Version { .. }
@@ -94,9 +92,10 @@ impl NtfsError {
         Some(match self {
             Self::OnlyBackup | Self::Damaged(_) | Self::Unsafe { .. } | Self::Trial(_) => CHKDSK,
             Self::BitLocker => {
-                "turn BitLocker off for the volume in the source machine (manage-bde -off), wait until it is decrypted, and try again"
+                "run manage-bde -off C: (or the volume's letter) in the running guest, wait until manage-bde -status shows it fully decrypted, shut it down, and try again"
             }
-            Self::Hibernated(_) => HIBERNATE,
+            Self::Hibernated { also: None, .. } => HIBERNATE_OR_DISCARD,
+            Self::Hibernated { .. } => HIBERNATE,
             Self::Unclean(_) | Self::Dirty(_) => SHUT_DOWN,
             Self::Encrypted(_) => "decrypt it in the source machine (cipher /d), and try again",
             Self::Elsewhere { .. } => {

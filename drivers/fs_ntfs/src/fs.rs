@@ -1,8 +1,8 @@
 //! An open volume, and reading from it.
 
-use crate::cache::CachedVolume;
 use crate::error::{NtfsError, Obstacle, as_obstacle};
 use crate::folder::{self, Name};
+use crate::hibernation::{Opening, Options, Sleeper};
 use crate::inode::Inode;
 use crate::layout::{ENCRYPTED, ROOT, number_of, units};
 use crate::library::Library;
@@ -14,7 +14,7 @@ use crate::reparse::{self, Reparse};
 use crate::state::{self, VolumeInfo};
 use crate::wof;
 use driver_core::guest_path::components;
-use driver_core::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use driver_core::{CachedVolume, Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub struct NtfsFs {
     pub(crate) reader: Reader,
     facts: NtfsFacts,
     pub(crate) obstacle: Option<Obstacle>,
+    pub(crate) opening: Opening,
     pub(crate) own: Option<Own>,
     pub(crate) library: Option<Library>,
     /// Folders whose indexes were looked at before an edit.
@@ -54,13 +55,23 @@ impl Found {
 /// `Unsupported` when there is no NTFS volume, or a ReFS one; `NeedsPerson` for one encrypted with BitLocker; `Corrupt`
 /// when its boot sector, `$MFT`, `$Volume` or `$UpCase` are wrong; what the volume reports.
 pub fn open(volume: Arc<dyn Volume>) -> Result<NtfsFs> {
-    let reader = Reader::open(CachedVolume::new(volume))?;
+    open_with(volume, Options::default())
+}
+
+/// Opens the NTFS volume on `volume` as [`open`] does, with `options`, of which each is a change that
+/// [`NtfsFs::opening`] then tells. It is made when nothing else stands in the way of editing, or not at all.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(volume: Arc<dyn Volume>, options: Options) -> Result<NtfsFs> {
+    let reader = Reader::open(CachedVolume::new(volume, "ntfs"))?;
     let info = VolumeInfo::load(&reader)?;
     let facts = NtfsFacts::of(&reader.boot, &info);
     let mut fs = NtfsFs {
         reader,
         facts,
         obstacle: None,
+        opening: Opening::default(),
         own: None,
         library: None,
         sound: BTreeSet::new(),
@@ -70,7 +81,9 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<NtfsFs> {
     if fs.resolve(&["Windows", "System32", "config"]).is_ok_and(|found| found.is_some()) {
         fs.drive = Some('C');
     }
-    let prepared = state::check(&fs.reader, &info).and_then(|()| fs.prepare());
+    fs.facts.hibernated = Sleeper::find(&fs.reader).is_ok_and(|sleeper| sleeper.is_some());
+    let prepared = state::check(&fs.reader, &info, options.discard_hibernation)
+        .and_then(|sleeper| fs.prepare(sleeper.as_ref()));
     fs.obstacle = as_obstacle(prepared)?;
     if fs.obstacle.is_some() {
         fs.library = None;
@@ -83,6 +96,12 @@ impl NtfsFs {
     #[must_use]
     pub fn facts(&self) -> &NtfsFacts {
         &self.facts
+    }
+
+    /// What opening changed on the volume: nothing, unless it was asked to.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Whether the volume can be edited.
@@ -247,12 +266,12 @@ impl GuestFs for NtfsFs {
         self.append(path, bytes)
     }
 
-    fn create_file(&mut self, path: &str, content: &[u8], _ownership: Ownership) -> Result<()> {
-        self.new_file(path, content)
+    fn create_file(&mut self, path: &str, content: &[u8], ownership: Ownership) -> Result<()> {
+        self.new_file(path, content, ownership)
     }
 
-    fn create_folder(&mut self, path: &str, _ownership: Ownership) -> Result<()> {
-        self.new_folder(path)
+    fn create_folder(&mut self, path: &str, ownership: Ownership) -> Result<()> {
+        self.new_folder(path, ownership)
     }
 
     fn create_link(&mut self, _path: &str, _target: &str) -> Result<()> {

@@ -14,12 +14,12 @@
 
 mod boot;
 mod bytes;
-mod cache;
 mod descriptor;
 mod edit;
 mod error;
 mod folder;
 mod fs;
+mod hibernation;
 mod index;
 mod indexes;
 mod inode;
@@ -38,5 +38,6 @@ mod stream;
 mod upcase;
 mod wof;
 
-pub use fs::{NtfsFs, open};
+pub use fs::{NtfsFs, open, open_with};
+pub use hibernation::{Discarded, Opening, Options};
 pub use probe::{NtfsFacts, probe};

@@ -2,12 +2,12 @@
 
 use crate::boot::Boot;
 use crate::bytes::{part, u16_at, u64_at};
-use crate::cache::CachedVolume;
 use crate::error::NtfsError;
 use crate::inode::Inode;
 use crate::layout::{ATTRIBUTE_LIST, DATA, MFT, number_of, sequence_of};
 use crate::record::{Attribute, Body, Mapping, Record};
 use crate::upcase::Upcase;
+use driver_core::CachedVolume;
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,10 +1,11 @@
 //! Is there an NTFS volume, and what does it say of itself?
 
 use crate::boot::Boot;
+use crate::error::NtfsError;
 use crate::fs::open;
 use crate::state::VolumeInfo;
 use driver_core::{FsFacts, Volume};
-use format_core::{ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 /// Facts of a volume.
@@ -24,6 +25,8 @@ pub struct NtfsFacts {
     pub version: (u8, u8),
     /// The volume's flags say that Windows would check or change it at its next start.
     pub dirty: bool,
+    /// Windows sleeps in it, by hibernation or Fast Startup; as found, also when it was given up since.
+    pub hibernated: bool,
 }
 
 impl NtfsFacts {
@@ -36,23 +39,29 @@ impl NtfsFacts {
             size: boot.size,
             version: (info.major, info.minor),
             dirty: info.is_dirty(),
+            hibernated: false,
         }
     }
 }
 
-/// The facts of the NTFS volume on `volume` for the guest's description, `None` when there is no NTFS. A volume that is
-/// encrypted with BitLocker has another signature, and is none.
+/// The facts of the NTFS volume on `volume` for the guest's description, `None` when there is no NTFS. One that is
+/// encrypted with BitLocker has the kind that blkid gives it, and the remedy; BitLocker To Go looks like FAT, so ask here
+/// before FAT is looked for.
 ///
 /// Tries whether it can be edited, which leaves no trace on it.
 ///
 /// # Errors
 /// What the volume reports. A damaged NTFS volume is no error: the facts say that it cannot be edited.
 pub fn probe(volume: &Arc<dyn Volume>) -> Result<Option<FsFacts>> {
-    let mut start = [0; 11];
+    let mut start = [0; 512];
     if volume.size() < 512 {
         return Ok(None);
     }
     volume.read_exact_at(0, &mut start)?;
+    if Boot::is_bitlocker(&start) {
+        let not_editable = Some(with_step(&NtfsError::BitLocker.into()));
+        return Ok(Some(FsFacts { kind: "BitLocker".into(), not_editable, ..FsFacts::default() }));
+    }
     if !Boot::is_ntfs(&start) {
         return Ok(None);
     }
@@ -67,16 +76,25 @@ pub fn probe(volume: &Arc<dyn Volume>) -> Result<Option<FsFacts>> {
             return Ok(Some(FsFacts { state: Some("damaged".into()), not_editable: Some(why), ..facts }));
         }
     };
-    let not_editable = fs.editable().err().map(|error| match error.hint_text() {
-        Some(hint) => format!("{}; {hint}", error.message()),
-        None => error.message().to_owned(),
-    });
+    let not_editable = fs.editable().err().map(|error| with_step(&error));
     let found = fs.facts();
+    let state = match (found.hibernated, found.dirty) {
+        (true, _) => "hibernated or shut down with Fast Startup",
+        (_, true) => "dirty",
+        _ => "clean",
+    };
     Ok(Some(FsFacts {
         uuid: Some(found.uuid.clone()),
         label: Some(found.label.clone()).filter(|label| !label.is_empty()),
-        state: Some(if found.dirty { "dirty" } else { "clean" }.into()),
+        state: Some(state.into()),
         not_editable,
         ..facts
     }))
+}
+
+/// Obstacles are sentences: what a person can do belongs into them.
+fn with_step(error: &Error) -> String {
+    error
+        .hint_text()
+        .map_or_else(|| error.message().to_owned(), |step| format!("{}; {step}", error.message()))
 }

@@ -2,11 +2,11 @@
 
 use crate::boot::Backup;
 use crate::bytes::{u16_at, u32_at, u64_at};
-use crate::error::NtfsError;
-use crate::folder;
+use crate::error::{NtfsError, as_obstacle};
+use crate::hibernation::Sleeper;
 use crate::layout::{
-    LOG_FILE, ROOT, VOLUME, VOLUME_CHKDSK, VOLUME_DELETE_USN, VOLUME_DIRTY, VOLUME_INFORMATION, VOLUME_NAME,
-    VOLUME_REPAIR_IDS, VOLUME_RESIZE_LOG, VOLUME_UPGRADE, units,
+    LOG_FILE, VOLUME, VOLUME_CHKDSK, VOLUME_DELETE_USN, VOLUME_DIRTY, VOLUME_INFORMATION, VOLUME_NAME,
+    VOLUME_REPAIR_IDS, VOLUME_RESIZE_LOG, VOLUME_UPGRADE,
 };
 use crate::mft::Reader;
 use crate::record::{Attribute, Body};
@@ -15,8 +15,6 @@ use format_core::Result;
 /// Flags of a volume that Windows would work on at its next start.
 const NOT_CLEAN: u16 =
     VOLUME_DIRTY | VOLUME_RESIZE_LOG | VOLUME_UPGRADE | VOLUME_DELETE_USN | VOLUME_REPAIR_IDS | VOLUME_CHKDSK;
-/// Header of `hiberfil.sys` that is looked at.
-const HIBERFIL_HEADER: u64 = 4096;
 /// A restart page's size is 4096 bytes in all versions of Windows on this architecture.
 const LOG_PAGE: u64 = 4096;
 /// `RESTART_VOLUME_IS_CLEAN`
@@ -61,15 +59,26 @@ impl VolumeInfo {
     }
 }
 
-/// What stands in the way of editing a volume, as it was left.
+/// What stands in the way of editing a volume, as it was left. Returns a Windows that sleeps in it when it is to be
+/// given up (`discard`), and nothing else stands in the way.
 ///
 /// # Errors
 /// The reason, with the remedy; or what the volume reports.
-pub(crate) fn check(reader: &Reader, info: &VolumeInfo) -> Result<()> {
+pub(crate) fn check(reader: &Reader, info: &VolumeInfo, discard: bool) -> Result<Option<Sleeper>> {
     if !matches!((info.major, info.minor), (3, 0 | 1)) {
         return Err(NtfsError::Version { major: info.major, minor: info.minor }.into());
     }
-    check_hibernation(reader)?;
+    let left = check_left(reader, info);
+    let Some(sleeper) = Sleeper::find(reader)? else { return left.map(|()| None) };
+    // Windows that sleeps often has the log in use, too, and then giving it up would not help.
+    let also = as_obstacle(left)?.map(|obstacle| obstacle.to_error().message().to_owned());
+    if also.is_none() && discard {
+        return Ok(Some(sleeper));
+    }
+    Err(NtfsError::Hibernated { what: sleeper.what(), also }.into())
+}
+
+fn check_left(reader: &Reader, info: &VolumeInfo) -> Result<()> {
     check_log(reader)?;
     if info.is_dirty() {
         return Err(NtfsError::Dirty(info.flags).into());
@@ -79,25 +88,6 @@ pub(crate) fn check(reader: &Reader, info: &VolumeInfo) -> Result<()> {
         return Err(NtfsError::Damaged(what.into()).into());
     }
     Ok(())
-}
-
-/// The header of `hiberfil.sys` says whether its content will be used: `hibr` at a hibernation and at a shutdown with
-/// Fast Startup; it is zeroed, or says `wake`, when Windows was started from it.
-fn check_hibernation(reader: &Reader) -> Result<()> {
-    let root = reader.inode(ROOT)?;
-    let Some(found) = folder::find(reader, &root, &units("hiberfil.sys"))? else { return Ok(()) };
-    let file = reader.inode(found.reference)?;
-    let Some(data) = file.data() else { return Ok(()) };
-    if data.size() < HIBERFIL_HEADER {
-        // A volume beside the system's has a short one while the system sleeps.
-        return Err(NtfsError::Hibernated("hiberfil.sys is a short one").into());
-    }
-    let mut header = [0; 4];
-    reader.read(data, 0, &mut header)?;
-    match &header.to_ascii_lowercase()[..] {
-        b"hibr" => Err(NtfsError::Hibernated("hiberfil.sys has a live header").into()),
-        _ => Ok(()),
-    }
 }
 
 /// A restart page of the log.

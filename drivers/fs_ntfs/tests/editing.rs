@@ -7,7 +7,7 @@ mod images;
 use driver_core::{Change, GuestFs, Ownership};
 use driver_fs_ntfs::{NtfsFs, open};
 use format_core::ErrorKind;
-use images::{Image, dissect, foreign, must, noise, pattern, set_attributes, sha256};
+use images::{Image, dissect, foreign, noise, pattern, set_attributes, sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -199,76 +199,6 @@ fn opening_and_reading_leave_no_trace() {
     fs.finish().unwrap();
     drop(fs);
     assert_eq!(volume.writes(), 0);
-}
-
-/// Access control lists as ntfs-3g stores and shows them: what the folder hands down, and nothing else.
-#[test]
-fn new_files_inherit_from_their_folder() {
-    let image = Image::make(&[], 60 << 20, |root| {
-        fill(root);
-        // (A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)(A;OICIIO;GA;;;CO), owner and group SYSTEM.
-        let mut aces = Vec::new();
-        let mut ace = |flags: u8, mask: u32, sid: &[u8]| {
-            aces.extend([0, flags]);
-            aces.extend((8 + sid.len() as u16).to_le_bytes());
-            aces.extend(mask.to_le_bytes());
-            aces.extend(sid);
-        };
-        let system = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
-        ace(3, 0x1f01ff, &system);
-        ace(3, 0x1f01ff, &[1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0]);
-        ace(3, 0x1200a9, &[1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x21, 2, 0, 0]);
-        ace(11, 0x1000_0000, &[1, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0]);
-        let mut sd = vec![1, 0, 4, 0x84];
-        let len = 8 + aces.len() as u32;
-        [20 + len, 20 + len, 0, 20].iter().for_each(|n| sd.extend(n.to_le_bytes()));
-        sd.extend([2, 0]);
-        sd.extend((len as u16).to_le_bytes());
-        sd.extend([4, 0, 0, 0]);
-        sd.extend(aces);
-        sd.extend(system);
-        let hex: String = sd.iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = root.join("Windows/System32/drivers");
-        must("setfattr", &["-n", "system.ntfs_acl", "-v", &format!("0x{hex}"), folder.to_str().unwrap()]);
-    });
-    let mut fs = open(image.volume()).unwrap();
-    fs.create_file("/Windows/System32/drivers/a.sys", b"a", OWNER).unwrap();
-    fs.create_file("/Windows/System32/drivers/b.sys", b"b", OWNER).unwrap();
-    fs.create_folder("/Windows/System32/drivers/sub", Ownership::ROOT_FOLDER).unwrap();
-    fs.create_file("/Windows/System32/drivers/sub/c.sys", b"c", OWNER).unwrap();
-    fs.finish().unwrap();
-    drop(fs);
-    image.assert_clean("descriptors");
-    let tree = image.tree();
-    let acl = |path: &str| {
-        let facts =
-            tree[path].split("system.ntfs_acl=").nth(1).unwrap_or_else(|| panic!("{path}: {}", tree[path]));
-        facts.split(' ').next().unwrap().to_owned()
-    };
-    let file = acl("/Windows/System32/drivers/a.sys");
-    assert_eq!(file, acl("/Windows/System32/drivers/b.sys"));
-    assert_eq!(file, acl("/Windows/System32/drivers/sub/c.sys"), "the same through a folder between");
-    let ace = |flags: &str, mask: &str, sid: &str| format!("00{flags}{:02x}00{mask}{sid}", 8 + sid.len() / 2);
-    let (system, admins, users) =
-        ("010100000000000512000000", "01020000000000052000000020020000", "01020000000000052000000021020000");
-    let expected = [
-        ace("10", "ff011f00", system),
-        ace("10", "ff011f00", admins),
-        ace("10", "a9001200", users),
-        ace("10", "ff011f00", admins),
-    ]
-    .concat();
-    assert!(file.starts_with("01000484") && file.contains(&expected), "{file}");
-    let folder = acl("/Windows/System32/drivers/sub");
-    let expected = [
-        ace("13", "ff011f00", system),
-        ace("13", "ff011f00", admins),
-        ace("13", "a9001200", users),
-        ace("10", "ff011f00", admins),
-        ace("1b", "00000010", "010100000000000300000000"),
-    ]
-    .concat();
-    assert!(folder.contains(&expected), "{folder}");
 }
 
 #[test]

@@ -3,45 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod images;
+mod refused;
 
 use driver_core::{GuestFs, Volume};
 use driver_fs_ntfs::{open, probe};
 use format_core::ErrorKind;
-use images::{Image, PatchedVolume, foreign, must};
+use images::{Image, PatchedVolume, foreign, must, volume_flags_at};
+use refused::assert_read_only;
 use std::sync::Arc;
-
-/// Opens for reading, refuses every edit with a reason that holds `word` and a remedy that holds `remedy`, and writes
-/// nothing.
-fn assert_read_only(volume: &Arc<PatchedVolume>, word: &str, remedy: &str) {
-    let mut fs = open(volume.clone()).unwrap();
-    let error = fs.editable().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{word}: {error}");
-    assert!(error.to_string().contains(word), "{word}: {error}");
-    assert!(error.hint_text().is_some_and(|hint| hint.contains(remedy)), "{word}: {:?}", error.hint_text());
-    assert_eq!(fs.read_file("/file", 99).unwrap(), b"content", "{word}");
-    let owner = driver_core::Ownership::ROOT_FILE;
-    let edits = [
-        fs.replace_file("/file", b"x"),
-        fs.append_file("/file", b"x"),
-        fs.create_file("/new", b"x", owner),
-        fs.create_folder("/new", owner),
-        fs.create_link("/new", "file"),
-        fs.rename("/file", "/new"),
-        fs.remove("/file"),
-        fs.allows("/file", driver_core::Change::Content { size: 1 }),
-    ];
-    for edit in edits {
-        let error = edit.unwrap_err();
-        assert!(error.kind() == ErrorKind::NeedsPerson && error.to_string().contains(word), "{error}");
-    }
-    fs.finish().unwrap();
-    drop(fs);
-    assert_eq!(volume.writes(), 0, "{word}");
-    let facts = probe(&(volume.clone() as Arc<dyn Volume>)).unwrap().unwrap();
-    let why = facts.not_editable.unwrap();
-    assert!(why.contains(word) && why.contains(remedy), "{word}: {why}");
-    assert_eq!(volume.writes(), 0, "{word}");
-}
 
 fn image(fill: impl FnOnce(&std::path::Path)) -> Image {
     Image::make(&[], 30 << 20, |root| {
@@ -51,39 +20,10 @@ fn image(fill: impl FnOnce(&std::path::Path)) -> Image {
 }
 
 #[test]
-fn hibernation_and_fast_startup() {
-    for (header, live) in
-        [(&b"hibr"[..], true), (b"HIBR", true), (b"wake", false), (b"\0\0\0\0", false), (b"RSTR", false)]
-    {
-        let content = [header, &[0; 9000]].concat();
-        let image = image(|root| std::fs::write(root.join("hiberfil.sys"), content).unwrap());
-        let volume = PatchedVolume::new(&image.bytes(), []);
-        if live {
-            assert_read_only(&volume, "hibernated", "powercfg /h off");
-        } else {
-            open(volume).unwrap().editable().unwrap_or_else(|e| panic!("{header:?}: {e}"));
-        }
-    }
-    let short = image(|root| std::fs::write(root.join("HIBERFIL.SYS"), vec![0; 100]).unwrap());
-    assert_read_only(&PatchedVolume::new(&short.bytes(), []), "hibernated", "powercfg /h off");
-}
-
-/// Where the flags of `$Volume` are: behind the version, in the record's attribute 0x70.
-fn flags_at(bytes: &[u8]) -> u64 {
-    let record = 16384 + 3 * 1024;
-    assert_eq!(&bytes[record..record + 4], b"FILE");
-    let mut at = record + usize::from(bytes[record + 0x14]);
-    while bytes[at] != 0x70 {
-        at += u32::from_le_bytes(*bytes[at + 4..].first_chunk().unwrap()) as usize;
-    }
-    (at + 24 + 10) as u64
-}
-
-#[test]
 fn flags_of_the_volume() {
     let image = image(|_| {});
     let good = image.bytes();
-    let at = flags_at(&good);
+    let at = volume_flags_at(&good);
     for flag in [0x0001_u16, 0x0002, 0x0004, 0x0010, 0x0020, 0x4000] {
         // The mirror has a copy of this record; the flags come before the copy is compared.
         let volume = PatchedVolume::new(&good, (at..).zip(flag.to_le_bytes()));
@@ -151,7 +91,10 @@ fn other_volumes_are_named() {
         (error.kind(), error.to_string(), probe(&(volume as Arc<dyn Volume>)).unwrap())
     };
     let (bitlocker, words, facts) = kind(3, b"-FVE-FS-");
-    assert!(bitlocker == ErrorKind::NeedsPerson && words.contains("BitLocker") && facts.is_none());
+    assert!(bitlocker == ErrorKind::NeedsPerson && words.contains("BitLocker"), "{words}");
+    let facts = facts.unwrap();
+    assert_eq!(facts.kind, "BitLocker");
+    assert!(facts.not_editable.is_some_and(|why| why.contains("manage-bde -off C:")));
     let (refs, words, facts) = kind(3, b"ReFS\0\0\0\0");
     assert!(refs == ErrorKind::Unsupported && words.contains("ReFS") && facts.is_none());
     let (nothing, words, facts) = kind(3, b"MSDOS5.0");
@@ -163,6 +106,50 @@ fn other_volumes_are_named() {
     let (sectors, words, facts) = kind(0x0b, &[0, 3]);
     assert!(sectors == ErrorKind::Corrupt && words.contains("bytes per sector"));
     assert!(facts.unwrap().not_editable.unwrap().contains("bytes per sector"));
+}
+
+/// BitLocker in all its forms, named as blkid names it.
+#[test]
+fn bitlocker_is_what_blkid_says() {
+    let identifier =
+        [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 1];
+    let vista: &[(usize, &[u8])] =
+        &[(0, b"\xeb\x52\x90-FVE-FS-\x00\x02\x08"), (0x38, &[0x10]), (0x1_0000, b"-FVE-FS-\x00\x00\x01\x00")];
+    let seven: &[(usize, &[u8])] = &[
+        (0, b"\xeb\x58\x90-FVE-FS-\x00\x02\x08"),
+        (160, &identifier),
+        (176, &[0, 0, 1]),
+        (0x1_0000, b"-FVE-FS-\x00\x00\x02\x00"),
+    ];
+    let to_go: &[(usize, &[u8])] = &[
+        (0, b"\xeb\x58\x90MSWIN4.1\x00\x02\x08"),
+        (424, &identifier),
+        (440, &[0, 0, 1]),
+        (0x1_0000, b"-FVE-FS-\x00\x00\x02\x00"),
+    ];
+    for (what, parts) in [("vista", vista), ("seven", seven), ("to go", to_go)] {
+        let mut bytes = vec![0; 4 << 20];
+        for (at, part) in parts {
+            bytes[*at..at + part.len()].copy_from_slice(part);
+        }
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let image = Image::of(&bytes);
+        let said = must("blkid", &["-p", "-o", "value", "-s", "TYPE", image.file()]);
+        let facts = probe(&(image.volume() as Arc<dyn Volume>)).unwrap().unwrap();
+        assert_eq!(facts.kind, said.trim(), "{what}");
+        assert!(facts.not_editable.is_some_and(|why| why.contains("manage-bde -off")), "{what}");
+        let error = open(image.volume()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{what}: {error}");
+    }
+    // Without the identifier it is a FAT, which is looked for elsewhere.
+    let fat = image_of_fat();
+    assert!(probe(&(fat.volume() as Arc<dyn Volume>)).unwrap().is_none());
+}
+
+fn image_of_fat() -> Image {
+    let mut bytes = vec![0; 4 << 20];
+    bytes[..11].copy_from_slice(b"\xeb\x58\x90MSWIN4.1");
+    Image::of(&bytes)
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use super::layout::{FEATURE_INCOMPAT_FAST_COMMIT, FLAG_ESCAPE, JBD2_MAGIC_NUMBER};
 use super::parse::{JournalSuperblock, fast_commit_transaction};
 use super::scan::{Log, Write, scan};
-use crate::cache::CachedVolume;
 use crate::error::JournalError;
 use crate::fs::{convert, open_library};
 use crate::layout::SUPERBLOCK_OFFSET;
 use crate::superblock::Superblock;
+use driver_core::CachedVolume;
 use driver_core::block::put;
 use format_core::Result;
 use std::collections::BTreeMap;

@@ -3,15 +3,21 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod patched;
+
 use driver_core::Volume;
 use format_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tempfile::TempDir;
+
+#[allow(unused_imports, reason = "each test binary uses its part")]
+pub use patched::PatchedVolume;
 
 /// An image file as a volume. Writes reach the file: it is the test's copy.
 pub struct FileVolume(File, u64);
@@ -36,59 +42,6 @@ impl Volume for FileVolume {
             return Err(Error::usage("beyond the end"));
         }
         self.0.write_all_at(bytes, offset).map_err(|e| Error::io("write", e))
-    }
-}
-
-/// Shared bytes with changes of their own, which count.
-pub struct PatchedVolume {
-    base: Arc<Vec<u8>>,
-    size: u64,
-    changes: Mutex<BTreeMap<u64, u8>>,
-    writes: Mutex<u64>,
-}
-
-impl PatchedVolume {
-    pub fn new(base: &Arc<Vec<u8>>, changes: impl IntoIterator<Item = (u64, u8)>) -> Arc<Self> {
-        Self::of_size(base, base.len() as u64, changes)
-    }
-
-    pub fn of_size(
-        base: &Arc<Vec<u8>>,
-        size: u64,
-        changes: impl IntoIterator<Item = (u64, u8)>,
-    ) -> Arc<Self> {
-        let changes = Mutex::new(changes.into_iter().collect());
-        Arc::new(Self { base: Arc::clone(base), size, changes, writes: Mutex::new(0) })
-    }
-
-    pub fn writes(&self) -> u64 {
-        *self.writes.lock().unwrap()
-    }
-}
-
-impl Volume for PatchedVolume {
-    fn size(&self) -> u64 {
-        self.size
-    }
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let end = offset + buf.len() as u64;
-        if end > self.size {
-            return Err(Error::usage("beyond the end"));
-        }
-        buf.fill(0);
-        let from = self.base.len().min(offset as usize);
-        let part = &self.base[from..self.base.len().min(end as usize)];
-        buf[..part.len()].copy_from_slice(part);
-        for (at, byte) in self.changes.lock().unwrap().range(offset..end) {
-            buf[(at - offset) as usize] = *byte;
-        }
-        Ok(())
-    }
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        assert!(offset + bytes.len() as u64 <= self.size);
-        *self.writes.lock().unwrap() += 1;
-        self.changes.lock().unwrap().extend((offset..).zip(bytes.iter().copied()));
-        Ok(())
     }
 }
 
@@ -148,6 +101,14 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
         (state >> 32) as u8
     };
     (0..len).map(step).collect()
+}
+
+/// A seed that no run had before; `REHOME_SEED` repeats a run.
+pub fn fresh_seed() -> u64 {
+    let given = std::env::var("REHOME_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
+    eprintln!("REHOME_SEED={seed} repeats this");
+    seed
 }
 
 /// Bytes that do.
@@ -328,6 +289,17 @@ for folder, folders, files in os.walk(root):
         shown = os.path.relpath(path, root)
         print('/' + ('' if shown == '.' else shown) + '\t' + show(path))
 "#;
+
+/// Where the flags of `$Volume` are: behind the version, in the record's attribute 0x70.
+pub fn volume_flags_at(bytes: &[u8]) -> u64 {
+    let record = 16384 + 3 * 1024;
+    assert_eq!(&bytes[record..record + 4], b"FILE");
+    let mut at = record + usize::from(bytes[record + 0x14]);
+    while bytes[at] != 0x70 {
+        at += u32::from_le_bytes(*bytes[at + 4..].first_chunk().unwrap()) as usize;
+    }
+    (at + 24 + 10) as u64
+}
 
 /// Sets a file's attributes (`FILE_ATTRIBUTE_*`) on a mounted volume.
 pub fn set_attributes(path: &Path, attributes: u32) {
