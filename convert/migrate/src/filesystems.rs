@@ -1,5 +1,6 @@
 //! What lies in a volume, and opening it when it is a file system that can be read.
 
+use crate::inspect::Opening;
 use crate::stack::Candidate;
 use driver_core::{FsFacts, GuestFs, VolumeId};
 use driver_fs_fat::FatState;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 /// What a person should know of the volumes, one sentence each.
 #[derive(Default)]
 pub(crate) struct Notes {
-    /// What opening the file systems changed.
+    /// What opening a file system changed.
     pub(crate) replays: Vec<String>,
     /// File systems that are larger than their volumes.
     pub(crate) too_large: Vec<(VolumeId, String)>,
@@ -29,8 +30,8 @@ impl Notes {
 /// Recognises what lies in the volume and opens it when it is a file system that can be read.
 pub(crate) fn open_volume(
     candidate: &Candidate,
+    wanted: &Opening,
     file_system: &mut Option<FsFacts>,
-    place: &str,
     notes: &mut Notes,
 ) -> Result<Option<Box<dyn GuestFs>>> {
     let volume = &candidate.volume;
@@ -41,7 +42,7 @@ pub(crate) fn open_volume(
         let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
         if opening != driver_fs_ext::Opening::default() {
             notes.replays.push(format!(
-                "{place}: replayed {} transactions ({} blocks), freed {} deleted files, completed {} cut files",
+                "replayed {} transactions ({} blocks), freed {} deleted files, completed {} cut files",
                 opening.transactions, opening.blocks, opening.orphans_deleted, opening.orphans_cut
             ));
         }
@@ -67,7 +68,7 @@ pub(crate) fn open_volume(
     }
     *file_system = identify(volume.as_ref())?;
     if file_system.as_ref().is_some_and(|found| found.kind == "ntfs") {
-        return open_ntfs(candidate, file_system, notes).map(Some);
+        return open_ntfs(candidate, wanted, file_system, notes).map(Some);
     }
     if let Some(found) = file_system
         && let Some(needed) = needed_size(volume.as_ref(), &found.kind)?
@@ -100,10 +101,12 @@ fn open_xfs(
 /// An NTFS that cannot be opened is an error, but its facts are kept.
 fn open_ntfs(
     candidate: &Candidate,
+    wanted: &Opening,
     file_system: &mut Option<FsFacts>,
     notes: &mut Notes,
 ) -> Result<Box<dyn GuestFs>> {
-    let opened = driver_fs_ntfs::open(Arc::clone(&candidate.volume));
+    let options = driver_fs_ntfs::Options { discard_hibernation: wanted.discard_hibernation };
+    let opened = driver_fs_ntfs::open_with(Arc::clone(&candidate.volume), options);
     let found = file_system.get_or_insert_default();
     let fs = opened.inspect_err(|_| found.state = Some("damaged".into()))?;
     let facts = fs.facts();
@@ -112,6 +115,8 @@ fn open_ntfs(
     found.label = Some(facts.label.clone()).filter(|label| !label.is_empty());
     found.state = Some(if facts.dirty { "not cleanly unmounted" } else { "clean" }.into());
     found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().map(with_step));
+    let discarded = fs.opening().hibernation;
+    notes.replays.extend(discarded.map(|what| what.to_string()));
     Ok(Box::new(fs))
 }
 

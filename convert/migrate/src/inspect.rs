@@ -37,24 +37,34 @@ const DISPENSABLE: &str = "/var";
 /// # Errors
 /// What the disks report.
 pub fn inspect_disks(overlays: &[Arc<Overlay>]) -> Result<Inspection> {
-    inspect_named(overlays, &[])
+    inspect_with(overlays, &Opening::default())
 }
 
-/// The same, where the machine's description says what the source calls each disk.
-pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>]) -> Result<Inspection> {
+/// What is known and wanted before the guest is opened.
+#[derive(Default)]
+pub(crate) struct Opening {
+    /// What the source calls each disk, where its description says so.
+    pub(crate) names: Vec<Option<String>>,
+    /// A Windows that sleeps is given up.
+    pub(crate) discard_hibernation: bool,
+}
+
+/// The same with what is known and wanted.
+pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Result<Inspection> {
     let mut guest = Guest::default();
     let mut opened = Opened::new();
     let mut notes = Notes::default();
+    let mut replays = Vec::new();
     for (index, overlay) in overlays.iter().enumerate() {
         let (mut facts, obstacles) = read_table(overlay)?;
-        facts.device_name = names.get(index).cloned().flatten();
+        facts.device_name = opening.names.get(index).cloned().flatten();
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
         guest.disks.push(facts);
     }
     for candidate in stack::stack(&mut guest, overlays)? {
         let place = guest.place_name(candidate.id);
         let mut file_system = None;
-        match open_volume(&candidate, &mut file_system, &place, &mut notes) {
+        match open_volume(&candidate, opening, &mut file_system, &mut notes) {
             Ok(Some(fs)) => {
                 opened.insert(candidate.id, fs);
             }
@@ -63,6 +73,7 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
             Err(_) if notes.too_large.iter().any(|(id, _)| *id == candidate.id) => {}
             Err(error) => guest.obstacles.push(format!("{place}: {error}")),
         }
+        replays.extend(notes.replays.drain(..).map(|text| format!("{place}: {text}")));
         if let Some(facts) = file_system {
             stack::mark(&mut guest, candidate.id, facts);
         } else if matches!(candidate.id, VolumeId::Mapped { .. }) && has_table(candidate.volume.as_ref())? {
@@ -81,7 +92,8 @@ pub(crate) fn inspect_named(overlays: &[Arc<Overlay>], names: &[Option<String>])
     if let Some(tree) = &tree {
         look(&mut guest, tree).map_err(of_guest)?;
     }
-    Ok(Inspection { guest, tree, replays: notes.replays, closed })
+    replays.append(&mut notes.replays);
+    Ok(Inspection { guest, tree, replays, closed })
 }
 
 /// A file system that is larger than its volume lacks its end: told of the disk, for a volume of a group of its first.
@@ -340,8 +352,9 @@ mod tests {
         let raw = format_all::FORMATS.iter().find(|format| format.is_called("raw")).copied();
         let options = OpenOptions::new(format_all::FORMATS, raw);
         let overlay = || Overlay::new(open_image(&path, &options).unwrap().disk);
-        let names = [Some("/dev/sda1".to_owned()), Some("/dev/sdf".to_owned())];
-        let guest = inspect_named(&[overlay(), overlay()], &names).unwrap().guest;
+        let names = vec![Some("/dev/sda1".to_owned()), Some("/dev/sdf".to_owned())];
+        let opening = Opening { names: names.clone(), ..Opening::default() };
+        let guest = inspect_with(&[overlay(), overlay()], &opening).unwrap().guest;
         let found: Vec<_> = guest.disks.iter().map(|disk| disk.device_name.clone()).collect();
         assert_eq!(found, names);
     }

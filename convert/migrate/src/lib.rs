@@ -11,6 +11,7 @@ mod boot;
 mod choose;
 mod copy;
 mod definition;
+mod feedback;
 mod filesystems;
 mod folder;
 mod inspect;
@@ -28,6 +29,7 @@ mod windows;
 mod wrap;
 
 pub use choose::{Choice, Wish};
+pub use feedback::write_feedback;
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
 pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};

@@ -4,13 +4,13 @@ use crate::choose::{Choice, Wish, choose};
 use crate::copy::{DiskPair, TargetImage, copy_and_prove};
 use crate::definition::{self, Definition};
 use crate::folder::Folder;
-use crate::inspect::{Inspection, inspect_named};
+use crate::inspect::{Inspection, Opening, inspect_with};
 use crate::machine;
 use crate::network::{self, AdapterWishes};
 use crate::plan::{self, COPY_AGAIN, left_out_text, obstacles, plan_for};
 use crate::report::{ChainFile, DiskReport, EditReport, MigrateReport};
-use crate::undo;
 use crate::wrap::{self, Wrapping};
+use crate::{undo, windows};
 use convert_engine::{Control, refuse_sources, size_in, threads_beside};
 use driver_core::{DefinitionKind, Guest, Plan, Status, Wishes};
 use format_core::{
@@ -42,6 +42,10 @@ pub struct MigrateRequest {
     pub adapters: AdapterWishes,
     /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
     pub wishes: Wishes,
+    /// A folder or disc with driver packages for Windows.
+    pub virtio_win: Option<PathBuf>,
+    /// A Windows that sleeps is given up.
+    pub discard_hibernation: bool,
     /// How much memory the copy may take with what the migration holds; `None` is what is usual.
     pub max_memory: Option<u64>,
     /// Plan only.
@@ -65,12 +69,13 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     if let Some((machine, warnings)) = &mut described {
         warnings.extend(machine::compare_names(machine, &request.sources));
     }
-    let names: Vec<Option<String>> =
-        described.iter().flat_map(|(machine, _)| device_names(machine)).collect();
+    let names = described.iter().flat_map(|(machine, _)| device_names(machine)).collect();
     control.observer.begin("inspect", 0);
-    let mut inspection = inspect_named(&overlays, &names)?;
+    let opening = Opening { names, discard_hibernation: request.discard_hibernation };
+    let mut inspection = inspect_with(&overlays, &opening)?;
     control.observer.end();
     let mut wishes = request.wishes.clone();
+    wishes.drivers = windows::packages(&inspection.guest, request.virtio_win.as_deref())?;
     let unseen = |error| with_obstacles(error, &inspection.guest);
     let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose().map_err(unseen)?;
     let startable =
@@ -308,6 +313,7 @@ fn first_report(
         warnings: image_warnings
             .chain(definition.warnings.iter().cloned())
             .chain(left_out)
+            .chain(windows::not_confirmed(&inspection.guest, choice.target))
             .chain(group_warnings)
             .chain(unseen)
             .collect(),

@@ -2,9 +2,14 @@
 
 use crate::filesystems::Notes;
 use crate::inspect::Opened;
-use driver_core::{DiskFacts, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
+use driver_core::{
+    DiskFacts, DriverPackage, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, Target, VolumeId,
+};
+use driver_inf::{Arch, WindowsVersion};
+use driver_machine::Warning;
 use driver_windows::BOOT_VOLUME;
 use format_core::{Error, ErrorKind, Result};
+use std::path::Path;
 
 /// Types of partitions of dynamic disks: in an MBR, and GPT's for the database and for volumes (Microsoft,
 /// "PARTITION_INFORMATION_GPT").
@@ -89,3 +94,37 @@ pub(crate) const DYNAMIC_TEXT: &str = "it is a dynamic disk of Windows (LDM), wh
 /// What an encrypted volume is told of.
 pub(crate) const BITLOCKER_TEXT: &str = "it is encrypted with BitLocker; turn that off in the running guest (manage-bde -off LETTER:), wait \
      until manage-bde -status says that it is decrypted, shut down, and export it again";
+
+/// The driver packages at `path` that fit the guest; none for a guest that is not Windows.
+///
+/// # Errors
+/// `Usage` when none fits; what the packages and the host report.
+pub(crate) fn packages(guest: &Guest, path: Option<&Path>) -> Result<Vec<DriverPackage>> {
+    let (Some(path), Some(windows), Some(os)) = (path, &guest.windows, &guest.os) else {
+        return Ok(Vec::new());
+    };
+    let arch = match os.arch.as_deref() {
+        Some("i686") => Arch::X86,
+        Some("aarch64") => Arch::Arm64,
+        _ => Arch::Amd64,
+    };
+    let (major, minor) = windows.version;
+    let version = WindowsVersion { major, minor, build: windows.build, is_server: windows.is_server() };
+    driver_inf::packages(path, &version, arch)
+}
+
+/// What has to be said of every migrated Windows until somebody saw such a one start there.
+pub(crate) fn not_confirmed(guest: &Guest, target: &Target) -> Option<Warning> {
+    let windows = guest.windows.as_ref()?;
+    if driver_windows::is_confirmed(windows, target) {
+        return None;
+    }
+    Some(Warning {
+        code: "windows-not-confirmed",
+        message: format!(
+            "nobody has told yet that a Windows of build {} which was changed by this program started on {}: what is done is what Microsoft and \
+             other tools document, and was checked by content only; try it, and send the file that --collect-feedback writes",
+            windows.build, target.name
+        ),
+    })
+}

@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), allow(dead_code))]
 mod added_driver;
 mod antivirus;
+mod confirmed;
 mod control_sets;
 mod fixups;
 mod inbox;
@@ -29,6 +30,7 @@ mod source_platform;
 mod storage;
 mod version;
 
+pub use confirmed::is_confirmed;
 pub use fixups::fixups;
 pub use inspect::inspect;
 pub use layout::{BOOT_VOLUME, boot_configuration_in, is_system_volume, mount_hives};

@@ -27,7 +27,7 @@ pub(crate) fn drivers_of(bus: &str, platform: Platform, windows: &WindowsFacts) 
         "sata" if windows.has_driver_database() => Drivers::Inbox(&[STORAHCI]),
         "sata" => Drivers::Inbox(&[MSAHCI]),
         "nvme" => Drivers::Inbox(&[STORNVME]),
-        "lsisas1068" => Drivers::Inbox(&[LSI_SAS]),
+        "lsisas" => Drivers::Inbox(&[LSI_SAS]),
         "lsilogic" => Drivers::Inbox(&[LSI_SCSI]),
         "pvscsi" => Drivers::Added("pvscsi"),
         "virtio-blk" => Drivers::Added("viostor"),

@@ -73,6 +73,18 @@ pub(crate) struct MigrateArgs {
     /// Have the guest rebuild its initramfs once, with its own tools, at its first boot there.
     #[arg(long)]
     pub(crate) rebuild_initramfs: bool,
+    /// Drivers for a Windows guest that KVM's virtual disks and adapters need: the ISO image of the virtio-win drivers, or a
+    /// folder with their contents. Those that fit the guest are put in; without them a Windows that has none gets SATA or IDE.
+    #[arg(long, value_name = "ISO|DIR")]
+    pub(crate) virtio_win: Option<PathBuf>,
+    /// Give up a hibernated Windows (Fast Startup, too). What was open in it and not saved is lost, as with the power cut;
+    /// better, run powercfg /h off in it and shut it down.
+    #[arg(long)]
+    pub(crate) discard_hibernation: bool,
+    /// Write a file that says which Windows went where and what was done to it, for you to fill in after the first start and
+    /// send to the project. It names neither the machine nor its addresses.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collect_feedback: Option<PathBuf>,
     /// Print the plan with reasons and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,

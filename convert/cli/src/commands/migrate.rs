@@ -3,7 +3,9 @@
 use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateArgs, Platform, XenKind};
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
-use convert_migrate::{AdapterReport, AdapterWishes, MigrateReport, MigrateRequest, Wish, migrate};
+use convert_migrate::{
+    AdapterReport, AdapterWishes, MigrateReport, MigrateRequest, Wish, migrate, write_feedback,
+};
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
@@ -34,12 +36,19 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
                 ssh_host_keys: args.regenerate.contains(&IdentityKind::SshHostKeys),
             },
             rebuild_initramfs: args.rebuild_initramfs,
+            // They are chosen when the guest is known.
+            drivers: Vec::new(),
         },
+        virtio_win: args.virtio_win.clone(),
+        discard_hibernation: args.discard_hibernation,
         max_memory: args.speed.max_memory,
         dry_run: args.dry_run,
         replace: args.force,
     };
     let report = migrate(&request, control)?;
+    if let Some(path) = &args.collect_feedback {
+        write_feedback(path, &report)?;
+    }
     printer.result(&report, human)?;
     let code = if report.outcome == "blocked" { ErrorKind::NeedsPerson.exit_code() } else { 0 };
     Ok(ExitCode::from(code))

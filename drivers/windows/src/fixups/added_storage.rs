@@ -43,7 +43,7 @@ impl Fixup for AddedStorage {
         }
         let next_step = match service {
             "pvscsi" => {
-                "choose --disk-bus lsisas1068, sata or nvme, or install VMware Tools in the running guest first"
+                "choose --disk-bus lsisas, sata or nvme, or install VMware Tools in the running guest first"
             }
             _ => {
                 "give the virtio drivers with --virtio-win (the virtio-win ISO image or its folder), or choose --disk-bus sata or ide where \
