@@ -15,6 +15,8 @@
 #![cfg_attr(not(test), allow(dead_code))]
 mod antivirus;
 mod control_sets;
+mod devices;
+mod edited;
 mod fixups;
 mod inspect;
 mod interfaces;

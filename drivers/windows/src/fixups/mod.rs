@@ -1,9 +1,19 @@
 //! The fixups, in the order in which they run.
 
+mod clock;
+mod crash_reboot;
+mod san_policy;
+mod warnings;
+
 use driver_core::Fixup;
 
 /// All fixups for Windows guests, in order: a later one sees what earlier ones planned.
 #[must_use]
 pub fn fixups() -> &'static [&'static dyn Fixup] {
-    &[]
+    &[
+        &warnings::Warnings,
+        &clock::RealTimeClock,
+        &san_policy::SanPolicy,
+        &crash_reboot::CrashReboot,
+    ]
 }
