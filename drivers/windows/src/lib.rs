@@ -17,6 +17,7 @@ mod antivirus;
 mod control_sets;
 mod devices;
 mod edited;
+mod filters;
 mod fixups;
 mod inspect;
 mod interfaces;

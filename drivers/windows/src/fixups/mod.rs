@@ -4,6 +4,7 @@ mod clock;
 mod crash_reboot;
 mod san_policy;
 mod warnings;
+mod xen_filters;
 
 use driver_core::Fixup;
 
@@ -12,6 +13,7 @@ use driver_core::Fixup;
 pub fn fixups() -> &'static [&'static dyn Fixup] {
     &[
         &warnings::Warnings,
+        &xen_filters::XenFilters,
         &clock::RealTimeClock,
         &san_policy::SanPolicy,
         &crash_reboot::CrashReboot,
