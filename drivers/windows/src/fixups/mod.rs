@@ -1,5 +1,6 @@
 //! The fixups, in the order in which they run.
 
+mod agents;
 mod clock;
 mod crash_reboot;
 mod san_policy;
@@ -14,6 +15,14 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
     &[
         &warnings::Warnings,
         &xen_filters::XenFilters,
+        &agents::EC2,
+        &agents::AZURE,
+        &agents::GCP,
+        &agents::VMWARE,
+        &agents::VIRTUALBOX,
+        &agents::PARALLELS,
+        &agents::XEN,
+        &agents::KVM,
         &clock::RealTimeClock,
         &san_policy::SanPolicy,
         &crash_reboot::CrashReboot,
