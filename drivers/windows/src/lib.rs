@@ -13,6 +13,7 @@
 //! tool is known to do it; a migration's report says that the result was not seen to start.
 
 #![cfg_attr(not(test), allow(dead_code))]
+mod activation;
 mod antivirus;
 mod control_sets;
 mod devices;
@@ -27,6 +28,7 @@ mod pending;
 mod phony;
 mod services;
 mod source_platform;
+mod time_servers;
 mod version;
 
 pub use fixups::fixups;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod clock;
+mod cloud_network;
 mod crash_reboot;
 mod san_policy;
 mod warnings;
@@ -23,6 +24,8 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &agents::PARALLELS,
         &agents::XEN,
         &agents::KVM,
+        &cloud_network::EC2,
+        &cloud_network::GCP,
         &clock::RealTimeClock,
         &san_policy::SanPolicy,
         &crash_reboot::CrashReboot,
