@@ -1,8 +1,8 @@
 //! The server that activates Windows: `KeyManagementServiceName` of the software protection platform.
 //!
 //! Source: Microsoft, "Volume Activation Technical Reference Guide", registry settings of KMS clients: name and port below
-//! SoftwareProtectionPlatform; since Windows 8 each application and each product of it can have its own, in subkeys by their GUIDs.
-//! Without a name Windows asks the DNS for a server.
+//! SoftwareProtectionPlatform; since Windows 8 each application and each product of it can have its own, in subkeys by their
+//! GUIDs. Without a name Windows asks the DNS for a server.
 
 use crate::services::text;
 use driver_core::Draft;

@@ -1,9 +1,9 @@
 //! Filter drivers: services that Windows puts above or below the driver of a device.
 //!
-//! Source: Microsoft, "Device filter driver ordering": `UpperFilters` and `LowerFilters` are lists of services, of a class below
-//! `Control\Class`, of a device below `Enum`. A device does not start when one of its filters cannot be loaded, and a class has the
-//! disks: so a filter goes from all lists before its service is disabled. In Windows before 8 devices that are met for the first
-//! time also get the lists of `Control\CriticalDeviceDatabase` (seen in a hive of Windows 7).
+//! Source: Microsoft, "Device filter driver ordering": `UpperFilters` and `LowerFilters` are lists of services, of a class
+//! below `Control\Class`, of a device below `Enum`. A device does not start when one of its filters cannot be loaded, and a
+//! class has the disks: so a filter goes from all lists before its service is disabled. In Windows before 8 devices that are
+//! met for the first time also get the lists of `Control\CriticalDeviceDatabase` (seen in a hive of Windows 7).
 
 use crate::devices::devices;
 use crate::services::disable;

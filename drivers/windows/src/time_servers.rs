@@ -1,7 +1,7 @@
 //! Time servers that Windows asks: `NtpServer` of the service W32Time.
 //!
-//! Source: Microsoft, "Windows Time service tools and settings": entries `host,flags` with blanks between them; time.windows.com,0x9
-//! is what Windows comes with.
+//! Source: Microsoft, "Windows Time service tools and settings": entries `host,flags` with blanks between them;
+//! time.windows.com,0x9 is what Windows comes with.
 
 use crate::services::{service_key, text};
 use driver_core::Draft;

@@ -1,9 +1,10 @@
 //! What the machine's real-time clock says is told to Windows, where the platform leaves no choice.
 //!
-//! Facts: Windows takes the clock for local time unless `RealTimeIsUniversal` is 1. Hyper-V's machines have the host's local time; Azure wants the
-//! value (Microsoft, "Prepare a Windows VHD or VHDX to upload to Azure"), Google's import sets it (compute-image-tools, translate.ps1).
-//! EC2's clock is in UTC too: Amazon names the value for guests in another time zone ("Set the time for your Windows instance"; not
-//! verified). KubeVirt: see its target. Elsewhere the machine's definition says which it is, and is written to suit the guest.
+//! Facts: Windows takes the clock for local time unless `RealTimeIsUniversal` is 1. Hyper-V's machines have the host's local
+//! time; Azure wants the value (Microsoft, "Prepare a Windows VHD or VHDX to upload to Azure"), Google's import sets it
+//! (compute-image-tools, translate.ps1). Amazon's images have it ("Set the time for a Windows instance"; Server 2008 R2 needs
+//! KB2922223 for it). KubeVirt: see its target. Elsewhere the machine's definition says which it is, and is written to suit the
+//! guest.
 
 use crate::edited::edited_sets;
 use driver_core::{Applies, Clock, Context, Draft, Fixup, Target};

@@ -1,16 +1,18 @@
-//! What a cloud put into the network's settings goes: routes to its metadata, its time servers, its licence servers, its line in `hosts`.
+//! What a cloud put into the network's settings goes: routes to its metadata, its time servers, its licence servers, its line
+//! in `hosts`.
 //!
-//! Facts: EC2Launch adds persistent routes to the metadata, licence and other services with the subnet's gateway (Amazon's user guide, "EC2Launch", and
-//! "Configure static routes"), which would be wrong in another network. Values of `PersistentRoutes` are called
-//! "destination,mask,gateway,metric" (a hive of Windows 7). Time: 169.254.169.123 (Amazon, "Amazon Time Sync Service"). Licences: 169.254.169.250
-//! and .251 (Amazon, "Troubleshoot Windows activation"). Google's import (compute-image-tools, translate.ps1) sets time server,
-//! route and line of `hosts`; kms.windows.googlecloud.com is in its documentation of licences. Azure's servers have public names and are left.
-//! Not looked at: routes for IPv6, which Windows keeps in binary (`Nsi`).
+//! Facts: EC2Launch adds persistent routes to the metadata, licence and other services with the subnet's gateway (Amazon's user
+//! guide, "EC2Launch", and "Configure static routes"), which would be wrong in another network. Values of `PersistentRoutes`
+//! are called "destination,mask,gateway,metric" (a hive of Windows 7). Time: 169.254.169.123 (Amazon, "Set the time for a
+//! Windows instance"). Licences: 169.254.169.250 and .251 (Amazon, "Troubleshoot Windows activation"). Google's import
+//! (compute-image-tools, translate.ps1) sets time server, route and line of `hosts`; kms.windows.googlecloud.com is in its
+//! documentation of licences. Azure's servers have public names and are left. Not looked at: routes for IPv6, which Windows
+//! keeps in binary (`Nsi`).
 
 use crate::edited::edited_sets;
 use crate::services::{service_key, text};
 use crate::{activation, time_servers};
-use driver_core::{Applies, Context, Draft, Fixup, Platform, WindowsFacts};
+use driver_core::{Applies, Context, Draft, Fixup, Platform, SourceFacts, Strength, WindowsFacts};
 use format_core::Result;
 
 const HOSTS: &str = "/Windows/System32/drivers/etc/hosts";
@@ -78,7 +80,7 @@ impl Fixup for CloudNetwork {
         if context.target.platform == self.platform {
             return Ok(Applies::no(format!("{} needs them", context.target.name)));
         }
-        let came_from = context.guest.source.platform == Some(self.platform);
+        let came_from = self.is_origin(&context.guest.source);
         Ok(if came_from || self.left_traces(context, draft)? {
             Applies::Yes
         } else {
@@ -97,10 +99,10 @@ impl Fixup for CloudNetwork {
             }
             time_servers::forget(draft, set, self.time_servers, &reason)?;
         }
-        let came_from = context.guest.source.platform == Some(self.platform);
+        let came_from = self.is_origin(&context.guest.source);
         if came_from || !activation::keys_naming(draft, self.licence_servers)?.is_empty() {
             draft.note(format!(
-                "a Windows that {} licensed loses its activation: have a licence of your own (slmgr /ipk, /ato)",
+                "a Windows that {} licensed loses its activation: it needs a licence of its own (slmgr /ipk, /ato)",
                 self.name
             ));
         }
@@ -113,6 +115,15 @@ impl Fixup for CloudNetwork {
 }
 
 impl CloudNetwork {
+    /// Whether the guest came from this cloud. Older machines of EC2 called themselves Xen: then its tools decide.
+    fn is_origin(&self, source: &SourceFacts) -> bool {
+        let mut recorded = source.signs.iter().filter(|sign| sign.strength == Strength::Recorded).peekable();
+        let may_be =
+            recorded.peek().is_some() && recorded.all(|sign| sign.platforms.contains(&self.platform));
+        let has_tools = source.signs.iter().any(|sign| sign.platforms == [self.platform]);
+        source.platform == Some(self.platform) || (may_be && has_tools)
+    }
+
     /// Whether something is set that only this cloud has.
     fn left_traces(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<bool> {
         for set in edited_sets(context) {
@@ -251,11 +262,14 @@ mod tests {
         let route = ["169.254.169.254,255.255.255.255,10.0.0.1,15"];
         let plain = || time(routes(Phony::windows_2016(), &route), "time.windows.com,0x9");
         let key = format!(r"{SET}\Control\SystemInformation");
-        let ec2 = || plain().value(&key, "SystemManufacturer", Value::string("Amazon EC2"));
+        let on = |maker: &str| plain().value(&key, "SystemManufacturer", Value::string(maker));
         for (phony, target, status) in [
             (plain(), HYPERV, Status::NotApplicable),
-            (ec2(), "aws-bios", Status::NotApplicable),
-            (ec2(), HYPERV, Status::Planned),
+            (on("Amazon EC2"), "aws-bios", Status::NotApplicable),
+            (on("Amazon EC2"), HYPERV, Status::Planned),
+            (on("Xen"), HYPERV, Status::NotApplicable),
+            (on("Xen").service("Ec2Config", 0x10, 2), HYPERV, Status::Planned),
+            (on("QEMU").service("AmazonSSMAgent", 0x10, 2), HYPERV, Status::NotApplicable),
         ] {
             let (tree, guest) = phony.build();
             let planned = plan(&tree, &guest, target, &Wishes::NONE, &EC2);

@@ -1,6 +1,7 @@
 //! Windows stays at its blue screen, so that a person sees what went wrong at the first start.
 //!
-//! Facts: `CrashControl\AutoReboot` (Microsoft, "Configure system failure and recovery options in Windows"); virt-v2v sets it to 0, too.
+//! Facts: `CrashControl\AutoReboot` (Microsoft, "Configure system failure and recovery options in Windows"); virt-v2v sets it
+//! to 0, too.
 
 use crate::edited::edited_sets;
 use driver_core::{Applies, Context, Draft, Fixup};
@@ -27,12 +28,10 @@ impl Fixup for CrashReboot {
         let before = draft.planned_edits();
         for set in edited_sets(context) {
             let key = format!(r"SYSTEM\{set}\Control\CrashControl");
-            draft.set_value(
-                &key,
-                "AutoReboot",
-                Value::dword(0),
-                "a crash at the first start stays visible",
-            )?;
+            if draft.has_key(&key)? {
+                let reason = "a crash at the first start stays visible";
+                draft.set_value(&key, "AutoReboot", Value::dword(0), reason)?;
+            }
         }
         if draft.planned_edits() > before {
             draft.note("set CrashControl\\AutoReboot back to 1 when the guest runs well".into());
@@ -60,5 +59,11 @@ mod tests {
         for key in [one.as_str(), two] {
             assert_eq!(tree.registry_value(key, "AutoReboot").unwrap(), Some(Value::dword(0)), "{key}");
         }
+    }
+
+    #[test]
+    fn nothing_is_made_up_where_there_are_no_settings() {
+        let (_, edits) = carried_out(Phony::windows_2016(), "kvm-bios", &Wishes::NONE, &CrashReboot);
+        assert!(edits.is_empty(), "{edits:?}");
     }
 }

@@ -1,11 +1,13 @@
 //! Disks that Windows meets for the first time are brought online: on another platform all of them are new to it.
 //!
-//! Facts: `partmgr\Parameters\SanPolicy` is the policy of `diskpart san`, 1 is OnlineAll (Microsoft, VDS_SAN_POLICY; "SanPolicy" of the
-//! component PartitionManager); servers come with OfflineShared, which leaves data disks on SCSI buses offline. Azure and Google ask for
-//! OnlineAll, and Azure's hydration sets it. Microsoft warns of it where servers share disks: a node of a failover cluster is left alone.
+//! Facts: `partmgr\Parameters\SanPolicy` is the policy of `diskpart san`, 1 is OnlineAll (Microsoft, VDS_SAN_POLICY;
+//! "SanPolicy" of the component PartitionManager); servers come with OfflineShared, which leaves data disks on SCSI buses
+//! offline. Azure and Google ask for OnlineAll, and Azure's hydration sets it. Microsoft warns of it where servers share disks:
+//! a node of a failover cluster is left alone.
 //!
-//! `Attributes` of `Device Parameters\Partmgr` is what is kept of a disk, 0 when it is online and writable (Pure Storage's guide for Windows sets
-//! it so; the bits are not documented). It belongs to the old device, so a disk that somebody took offline comes online: that is said.
+//! `Attributes` of `Device Parameters\Partmgr` is what is kept of a disk, 0 when it is online and writable (Pure Storage's
+//! guide for Windows sets it so; the bits are not documented). It belongs to the old device, so a disk that somebody took
+//! offline comes online: that is said.
 
 use crate::devices::devices;
 use crate::edited::edited_sets;

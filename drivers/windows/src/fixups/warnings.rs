@@ -1,9 +1,10 @@
 //! Is Windows in a state that can be moved? Nothing is edited: what may matter is said.
 //!
-//! Facts: with `SYSTEM\Setup\SystemSetupInProgress` Windows starts its setup and not itself. Sysprep leaves that too, on purpose: then `Setup\State`
-//! has one of the states IMAGE_STATE_…_RESEAL_TO_… (Microsoft, "Windows Setup states"). What waits for a restart makes
-//! pnputil and servicing fail (virt-v2v looks before it installs drivers). Filters of virus scanners made converted guests stop (virt-v2v warns).
-//! Policies below `DeviceInstall\Restrictions` keep new devices from being installed (Microsoft, "Manage device installation with Group Policy").
+//! Facts: with `SYSTEM\Setup\SystemSetupInProgress` Windows starts its setup and not itself. Sysprep leaves that too, on
+//! purpose: then `Setup\State` has one of the states IMAGE_STATE_…_RESEAL_TO_… (Microsoft, "Windows Setup states"). What waits
+//! for a restart makes pnputil and servicing fail (virt-v2v looks before it installs drivers). Filters of virus scanners made
+//! converted guests stop (virt-v2v warns). Policies below `DeviceInstall\Restrictions` keep new devices from being installed
+//! (Microsoft, "Manage device installation with Group Policy").
 
 use crate::services::{number, text};
 use driver_core::{Applies, Context, Draft, Fixup};

@@ -1,10 +1,11 @@
 //! Xen's drivers are retired where there is no Xen: those of Citrix, XenServer, XCP-ng and Amazon, and Red Hat's old ones.
 //!
 //! Facts: `xenfilt` (older ones: `scsifilt`) filters the classes of disk controllers and of system devices, and keeps them from
-//! starting where Xen does not answer, so the system's disk is not found. XenBootFix of XCP-ng's win-pv-drivers mends that in the
-//! offline registry: it takes these filters out, disables the services, and deletes `Services\XEN\ForceUnplug`. `Services\XEN\Unplug`
-//! asks `xen.sys` to take the emulated disks (DISKS) and adapters (NICS) away at the next start (win-xenbus, xen/unplug.c). virt-v2v
-//! disables rhelscsi. Not verified: that Amazon's drivers have no other names; rhelfltr, rhelnet and xencrsh.
+//! starting where Xen does not answer, so the system's disk is not found. XenBootFix of XCP-ng's win-pv-drivers mends that in
+//! the offline registry: it takes these filters out, disables the services, and deletes `Services\XEN\ForceUnplug`.
+//! `Services\XEN\Unplug` asks `xen.sys` to take the emulated disks (DISKS) and adapters (NICS) away at the next start
+//! (win-xenbus, xen/unplug.c). virt-v2v disables rhelscsi. Not verified: that Amazon's drivers have no other names; rhelfltr,
+//! rhelnet and xencrsh.
 //!
 //! EC2's own machines and Xen's keep them.
 
@@ -92,6 +93,7 @@ mod tests {
 
     const DISK_CONTROLLERS: &str = r"Control\Class\{4d36e96a-e325-11ce-bfc1-08002be10318}";
     const SYSTEM_DEVICES: &str = r"Control\Class\{4D36E97D-E325-11CE-BFC1-08002BE10318}";
+    const CRITICAL: &str = r"Control\CriticalDeviceDatabase\PCI#VEN_8086&DEV_7010";
     const DEVICE: &str = r"Enum\PCI\VEN_8086&DEV_7010\3&1";
 
     fn ec2() -> Phony {
@@ -108,6 +110,7 @@ mod tests {
             .value(&format!(r"{SET}\{SYSTEM_DEVICES}"), "UpperFilters", list(&["other", "xenfilt"]))
             .value(&format!(r"{SET}\{SYSTEM_DEVICES}"), "LowerFilters", list(&["scsifilt"]))
             .value(&format!(r"{SET}\{DEVICE}"), "LowerFilters", list(&["xenfilt", "a"]))
+            .value(&format!(r"{SET}\{CRITICAL}"), "UpperFilters", list(&["xenfilt"]))
             .value(&format!(r"{second}\Services\xenfilt"), "Start", Value::dword(0))
             .value(&format!(r"{second}\{DISK_CONTROLLERS}"), "LowerFilters", list(&["xenfilt"]))
     }
@@ -126,10 +129,11 @@ mod tests {
         assert_eq!(first(SYSTEM_DEVICES, "UpperFilters"), Some(Value::multi_string(&["other"])));
         assert_eq!(first(SYSTEM_DEVICES, "LowerFilters"), None);
         assert_eq!(first(DEVICE, "LowerFilters"), Some(Value::multi_string(&["a"])));
+        assert_eq!(first(CRITICAL, "UpperFilters"), None);
         assert_eq!(first(r"Services\XEN\Unplug", "DISKS"), None);
         assert!(tree.registry_key(&format!(r"{SET}\Services\XEN\ForceUnplug")).unwrap().is_none());
         assert_eq!(first(r"Services\storahci", "Start"), Some(Value::dword(0)));
-        assert_eq!(edits.len(), 10, "{edits:#?}");
+        assert_eq!(edits.len(), 11, "{edits:#?}");
         let service = edits.iter().position(|edit| edit.contains("Start")).unwrap();
         let filter =
             edits.iter().rposition(|edit| edit.contains("ControlSet001") && edit.contains("Filters"));

@@ -1,12 +1,13 @@
 //! Agents and tools of other platforms: their services do not start by themselves any more. Nothing is removed.
 //!
-//! Facts: off their platform they retry, fill the event log and delay the start, and an agent with copied credentials would still speak for the
-//! old machine. Azure's hydration disables VMware's service, virt-v2v Parallels' drivers. Only services that start on their own are
-//! touched: one on demand, as a provider of snapshots, is asked for by others, who may fail without it. Drivers stay, because they wait for
-//! devices that are not there; Parallels' filter disks (virt-v2v). Hyper-V's integration services are part of Windows and start only there.
+//! Facts: off their platform they retry, fill the event log and delay the start, and an agent with copied credentials would
+//! still speak for the old machine. Azure's hydration disables VMware's service, virt-v2v Parallels' drivers. Only services
+//! that start on their own are touched: one on demand, as a provider of snapshots, is asked for by others, who may fail without
+//! it. Drivers stay, because they wait for devices that are not there; Parallels' filter disks (virt-v2v). Hyper-V's
+//! integration services are part of Windows and start only there.
 //!
-//! Scheduled tasks stay: a task's file is guarded by a hash in the registry (`Schedule\TaskCache`), and one that does not fit is an error
-//! to Windows; what the task is called is said instead.
+//! Scheduled tasks stay: a task's file is guarded by a hash in the registry (`Schedule\TaskCache`), and one that does not fit
+//! is an error to Windows; what the task is called is said instead.
 
 mod table;
 

@@ -1,9 +1,10 @@
 //! The agents and tools that platforms put into guests.
 //!
-//! Sources of the names: Amazon's user guide for Windows instances (EC2Config, EC2Launch v1 and v2, SSM and CloudWatch agents) and
-//! CloudFormation's (cfn-hup); Microsoft, "Azure Virtual Machine Agent overview"; Google's guest agent and Ops Agent; a hive of a VMware guest and
-//! lists of VMware's services in removal scripts; a hive of a VirtualBox guest; virt-v2v (Parallels' drivers, the service of
-//! qemu-ga, blnsvr); win-pv-drivers (XenServer's agents). Not verified: codedeployagent, Parallels' services, Azure's network agent.
+//! Sources of the names: Amazon's user guide for Windows instances (EC2Config, EC2Launch v1 and v2, SSM and CloudWatch agents)
+//! and CloudFormation's (cfn-hup); Microsoft, "Azure Virtual Machine Agent overview"; Google's guest agent and Ops Agent; a
+//! hive of a VMware guest and lists of VMware's services in removal scripts; a hive of a VirtualBox guest; virt-v2v (Parallels'
+//! drivers, the service of qemu-ga, blnsvr); win-pv-drivers (XenServer's agents). Amazon spells the service of EC2Launch v2 in
+//! two ways. Not verified: codedeployagent and Parallels' services.
 
 use driver_core::Platform::{self, Aws, Azure, Gcp, KubeVirt, Kvm, Proxmox, VirtualBox, Vmware, Xen};
 
@@ -49,6 +50,7 @@ pub(super) static AWS: Maker = Maker {
     services: &[
         "Ec2Config",
         "Amazon EC2Launch",
+        "EC2Launch",
         "AmazonSSMAgent",
         "AmazonCloudWatchAgent",
         "AWSLiteAgent",
