@@ -13,10 +13,14 @@
 //! tool is known to do it; a migration's report says that the result was not seen to start.
 
 #![cfg_attr(not(test), allow(dead_code))]
+mod activation;
 mod added_driver;
 mod antivirus;
 mod confirmed;
 mod control_sets;
+mod devices;
+mod edited;
+mod filters;
 mod fixups;
 mod inbox;
 mod inspect;
@@ -28,6 +32,7 @@ mod phony;
 mod services;
 mod source_platform;
 mod storage;
+mod time_servers;
 mod version;
 
 pub use confirmed::is_confirmed;

@@ -1,9 +1,16 @@
 //! The fixups, in the order in which they run.
 
 mod added_storage;
+mod agents;
+mod clock;
+mod cloud_network;
+mod crash_reboot;
 mod ec2_drivers;
 mod fallback_storage;
 mod hyperv_storage;
+mod san_policy;
+mod warnings;
+mod xen_filters;
 
 use driver_core::Fixup;
 
@@ -11,9 +18,24 @@ use driver_core::Fixup;
 #[must_use]
 pub fn fixups() -> &'static [&'static dyn Fixup] {
     &[
+        &warnings::Warnings,
+        &xen_filters::XenFilters,
         &hyperv_storage::HypervStorage,
         &fallback_storage::FallbackStorage,
         &added_storage::AddedStorage,
         &ec2_drivers::Ec2Drivers,
+        &agents::EC2,
+        &agents::AZURE,
+        &agents::GCP,
+        &agents::VMWARE,
+        &agents::VIRTUALBOX,
+        &agents::PARALLELS,
+        &agents::XEN,
+        &agents::KVM,
+        &cloud_network::EC2,
+        &cloud_network::GCP,
+        &clock::RealTimeClock,
+        &san_policy::SanPolicy,
+        &crash_reboot::CrashReboot,
     ]
 }
