@@ -38,7 +38,9 @@ exit
 
 :remove
 sc.exe delete rehome-firstboot
-rd /s /q "%home%" & exit
+rem This file is in use until its cmd.exe ends.
+start "rehome" /b cmd.exe /d /c "ping.exe -n 4 127.0.0.1 >nul & rd /s /q "%home%""
+exit
 
 rem A step ends with 249: again at the next start; 250: done, and Windows must restart; 251: both.
 :step

@@ -135,7 +135,8 @@ fn looks(place: Place) -> String {
         let bytes = mac.to_string().replace(':', " ");
         look("look", &format!("find.exe /i \"...{bytes} \""))
     };
-    let any = || look("look_for_only", r#"findstr.exe /r /c:"^ *[0-9]*\.\.\... .. .. .. .. .. \.\.""#);
+    // Six dots stand behind the address of an adapter alone.
+    let any = || look("look_for_only", "find.exe \" ......\"");
     let found = "\n:found\nset /a found+=1\nset \"candidate=%1\"\nexit /b 0\n";
     let looks = match place {
         Place::Address(mac) => by_address(mac),
