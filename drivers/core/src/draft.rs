@@ -256,6 +256,23 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Plans a new folder, and the folders above it where they are missing. Plans nothing when it is there.
+    ///
+    /// # Errors
+    /// `Usage` when something else has the path.
+    pub fn create_folder(&mut self, path: &str, ownership: Ownership, reason: &str) -> Result<()> {
+        let there = self.follow(path)?;
+        let is_folder = match self.planned.get(&there) {
+            Some(planned) => matches!(planned, Planned::Folder),
+            None => self.tree.metadata(&there)?.is_some_and(|meta| meta.kind == FileKind::Folder),
+        };
+        if !is_folder {
+            let full = self.vacant(path, reason)?;
+            self.record(full, Action::CreateFolder { ownership }, Planned::Folder, reason);
+        }
+        Ok(())
+    }
+
     /// Plans a symbolic link, and the folders above it where they are missing.
     ///
     /// # Errors

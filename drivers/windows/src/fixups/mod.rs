@@ -7,8 +7,10 @@ mod cloud_network;
 mod crash_reboot;
 mod ec2_drivers;
 mod fallback_storage;
+mod first_boot;
 mod hyperv_storage;
 mod san_policy;
+mod static_ip;
 mod warnings;
 mod xen_filters;
 
@@ -37,5 +39,8 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &clock::RealTimeClock,
         &san_policy::SanPolicy,
         &crash_reboot::CrashReboot,
+        &static_ip::StaticIp,
+        // The last one: it starts what the others left to the running Windows.
+        &first_boot::FirstBoot,
     ]
 }

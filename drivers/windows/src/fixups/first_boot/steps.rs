@@ -1,0 +1,66 @@
+//! What is left to the running Windows: batch files that other fixups plan, in the order of their names.
+
+use driver_core::{Draft, FileKind, Ownership};
+use format_core::Result;
+
+/// The folder of everything that is for the first start. Nobody but the system and administrators may write there: what
+/// lies in it is run by the system.
+pub(crate) const FOLDER: &str = "/Windows/rehome";
+/// The same as the guest calls it, for batch files.
+pub(crate) const FOLDER_IN_GUEST: &str = r"%SystemRoot%\rehome";
+/// The folder of the steps.
+const STEPS: &str = "/Windows/rehome/firstboot";
+
+/// For the system and administrators alone.
+const PRIVATE: Ownership = Ownership { mode: 0o700, uid: 0, gid: 0 };
+
+/// Exit code of a step that wants to run again at the next start.
+pub(crate) const AGAIN: u32 = 249;
+/// Exit code of a step that is done and wants Windows to restart.
+pub(crate) const RESTART: u32 = 250;
+/// Exit code of a step that wants Windows to restart, and then to run again.
+pub(crate) const RESTART_AND_AGAIN: u32 = 251;
+
+/// Plans the step `name`, such as `20-static-ip-1`: letters, digits and `-` only. Steps run in the order of their names.
+///
+/// # Errors
+/// As [`Draft::write`].
+pub(crate) fn plan_step(draft: &mut Draft<'_>, name: &str, script: &str, reason: &str) -> Result<()> {
+    plan_file(draft, &format!("{STEPS}/{name}.cmd"), crlf(script), reason)
+}
+
+/// Plans a file in [`FOLDER`], with the folders above it.
+///
+/// # Errors
+/// As [`Draft::write`].
+pub(crate) fn plan_file(
+    draft: &mut Draft<'_>,
+    path: &str,
+    content: impl Into<Vec<u8>>,
+    reason: &str,
+) -> Result<()> {
+    draft.create_folder(FOLDER, PRIVATE, "for the system and administrators alone")?;
+    draft.write(path, content, reason)
+}
+
+/// The names of the steps that are planned or there already.
+///
+/// # Errors
+/// As [`Draft::read_dir`].
+pub(super) fn steps(draft: &Draft<'_>) -> Result<Vec<String>> {
+    let entries = draft.read_dir(STEPS)?.into_iter().filter(|entry| entry.kind == FileKind::File);
+    Ok(entries.map(|entry| entry.name).filter(|name| name.to_ascii_lowercase().ends_with(".cmd")).collect())
+}
+
+/// With the line ends that cmd.exe needs to find labels (`goto` and `call` miss some in files with bare line feeds).
+pub(super) fn crlf(script: &str) -> Vec<u8> {
+    script.lines().flat_map(|line| line.bytes().chain(*b"\r\n")).collect()
+}
+
+/// Text from the guest for a remark in a batch file: what means something to cmd.exe is left out.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.'))
+        .take(40)
+        .collect()
+}
