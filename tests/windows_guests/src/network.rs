@@ -210,8 +210,8 @@ fn configuration(adapter: &Adapter) -> String {
     text
 }
 
-/// EC2Launch's routes to metadata, KMS and time (EC2 documentation; 15 as metric NOT VERIFIED), the default route that
-/// Windows keeps for a static gateway, and the administrator's own. EC2Config sets its routes at every start and keeps none.
+/// EC2Launch's routes to metadata, KMS and time (as `route print` shows them on such machines, metric 25), the default route that
+/// Windows keeps for a static gateway, and the administrator's own. EC2Config sets its routes at every start and keeps none (the same).
 fn routes(recipe: &Recipe) -> String {
     let mut names = Vec::new();
     for adapter in recipe.adapters {
@@ -236,5 +236,5 @@ fn launch_routes(recipe: &Recipe, gateway: &str) -> Vec<String> {
         return Vec::new();
     }
     let hosts = [254, 250, 251, 249, 123, 253];
-    hosts.iter().map(|host| format!("169.254.169.{host},255.255.255.255,{gateway},15")).collect()
+    hosts.iter().map(|host| format!("169.254.169.{host},255.255.255.255,{gateway},25")).collect()
 }

@@ -137,6 +137,8 @@ pub enum Special {
     UtcClock,
     /// Emergency management services (serial console) are on in the BCD.
     SerialConsole,
+    /// It ran on EC2's Xen before, and remembers the devices.
+    MovedFromXen,
     /// A persistent route of the administrator's own.
     OwnRoute,
     /// Some drivers of Hyper-V are in the DriverStore alone.

@@ -110,7 +110,7 @@ static RECIPES: [Recipe; 18] = [
         source: Source::AwsNitro,
         layout: Layout::BiosSingle,
         adapters: &[DHCP],
-        specials: &[Special::UtcClock],
+        specials: &[Special::UtcClock, Special::MovedFromXen],
     },
     Recipe {
         name: "2016-vmware-uefi",

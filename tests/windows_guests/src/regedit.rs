@@ -52,6 +52,11 @@ impl Keys {
         }
     }
 
+    /// Drops a value everywhere.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.0.values_mut().for_each(|(_, values)| drop(values.remove(name)));
+    }
+
     /// Creates a key and those above it. Names are compared without regard to case; the first spelling stays.
     fn create(&mut self, key: &str) {
         let ends = key.match_indices('\\').map(|(at, _)| at).chain([key.len()]);
@@ -74,23 +79,19 @@ impl Keys {
         text
     }
 
-    /// Files of drivers that services name, as paths below `Windows\System32\drivers`.
+    /// Files of drivers in `Windows\System32\drivers` that services name, in the services' spelling.
     pub(crate) fn drivers(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for path in self.command_lines() {
-            let path = path.to_lowercase();
-            if let Some((before, file)) = path.rsplit_once('\\')
-                && before.ends_with(r"system32\drivers")
-                && !found.iter().any(|other| other == file)
-            {
+            let Some((before, file)) = path.rsplit_once('\\') else { continue };
+            let is_known = found.iter().any(|other| other.eq_ignore_ascii_case(file));
+            if before.to_lowercase().ends_with(r"system32\drivers") && !is_known {
                 found.push(file.to_owned());
             }
         }
         found
     }
-}
 
-impl Keys {
     /// What services start, as their `ImagePath` says.
     pub(crate) fn command_lines(&self) -> Vec<String> {
         self.0

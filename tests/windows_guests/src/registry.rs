@@ -83,6 +83,8 @@ fn system(recipe: &Recipe, tables: &[Table], filled: &Filled) -> Keys {
     specials.into_iter().filter(|(special, _)| recipe.has(*special)).for_each(|(_, text)| add(text));
     if recipe.release.is_nt61() {
         keys.respell("Services", "services");
+        // These came with Windows 8.
+        keys.forget("Owners");
     }
     keys
 }
@@ -90,7 +92,7 @@ fn system(recipe: &Recipe, tables: &[Table], filled: &Filled) -> Keys {
 /// Drivers, devices and agents of a source.
 fn drivers(recipe: &Recipe) -> Vec<&'static str> {
     let mut texts = match recipe.source {
-        Source::AwsXen => vec![text!("aws-xen"), text!("aws-agents")],
+        Source::AwsXen => vec![text!("aws-xen"), text!("aws-xen-devices"), text!("aws-agents")],
         Source::AwsNitro => vec![text!("aws-xen"), text!("aws-nitro"), text!("aws-agents")],
         Source::VmwareLsi => vec![text!("vmware"), text!("vmware-lsi")],
         Source::VmwarePvscsi => vec![text!("vmware"), text!("vmware-pvscsi")],
@@ -103,6 +105,9 @@ fn drivers(recipe: &Recipe) -> Vec<&'static str> {
         Source::PhysicalMegasas => vec![text!("physical-megasas")],
         Source::PhysicalIntelRaid => vec![text!("physical-intel")],
     };
+    if recipe.has(Special::MovedFromXen) {
+        texts.push(text!("aws-xen-devices"));
+    }
     if recipe.source.is_aws() && !recipe.release.is_nt10() {
         texts.push(text!("aws-ec2config"));
     }

@@ -117,13 +117,18 @@ impl Release {
             ("version", version.to_owned()),
             ("numbers", self.numbers()),
             ("arch", self.architecture().to_owned()),
+            ("package arch", self.package_architecture().to_owned()),
             ("database", database.to_owned()),
         ])
     }
 
+    fn package_architecture(self) -> &'static str {
+        if self == Self::Windows7X86 { "x86" } else { "amd64" }
+    }
+
     /// Folder of a driver package in the `FileRepository`. The hash is of the right form, not Windows' own.
     pub(crate) fn package(self, inf: &str) -> String {
-        let arch = if self == Self::Windows7X86 { "x86" } else { "amd64" };
+        let arch = self.package_architecture();
         let neutral = if self.is_nt61() { "_neutral" } else { "" };
         let hash = inf.bytes().fold(u64::from(self.build()) | 0xcbf2_9ce4_0000_0000, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -132,7 +132,9 @@ fn texts(recipe: &Recipe, tree: &mut Tree) {
     text("Users/Public/desktop.ini", "[.ShellClassInfo]\n");
     text("Users/Administrator/Documents/letter.txt", "Dear reader,\n\nnobody changes this letter.\n");
     text("Program Files/Common Files/phony.txt", "phony\n");
-    text("Program Files (x86)/phony.txt", "phony\n");
+    if recipe.release.architecture() == "AMD64" {
+        text("Program Files (x86)/phony.txt", "phony\n");
+    }
     if recipe.source.is_aws() && recipe.release.is_nt10() && !has_launch2(recipe) {
         let folder = "ProgramData/Amazon/EC2-Windows/Launch";
         text(&format!("{folder}/Module/Ec2Launch.psd1"), "@{ ModuleVersion = '1.3.2004491' }\n");

@@ -68,8 +68,15 @@ pub(crate) fn ntfs(disk: &Path, place: &Partition, label: &str, tree: &Tree, pac
     let options =
         ["-F", "-q", "-Q", "-s", "512", "-H", "255", "-S", "63", "-p", &start, "-L", label, arg(&image)];
     must("mkntfs", &options);
-    // Windows-like descriptors: everything inherits from the root, which mkntfs gives the usual one.
-    let mounted = mount(&image, "permissions,inherit,streams_interface=windows");
+    // Descriptors as Windows makes them: everything inherits from the root, which mkntfs gives the usual one. ntfs-3g does so
+    // when it knows whom root stands for: the administrators.
+    let users = folder.path().join("users");
+    std::fs::write(
+        &users,
+        "0::S-1-5-32-544\n:0:S-1-5-32-544\n::S-1-5-21-3141592653-589793238-462643383-10000\n",
+    )
+    .unwrap();
+    let mounted = mount(&image, &format!("inherit,streams_interface=windows,usermapping={}", arg(&users)));
     for (path, file) in tree {
         let at = mounted.root.join(path);
         std::fs::create_dir_all(at.parent().unwrap()).unwrap();
