@@ -78,6 +78,9 @@ fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, St
     // What starts as it is goes before what a fixup has to mend.
     let mended = boot.uefi_copy.is_some() && boot.bios.is_some() && wanted.is_none();
     match (wanted, boot.uefi.as_ref().filter(|_| !mended), &boot.bios) {
+        (Some(Firmware::Host), _, _) if guest.windows.is_some() => {
+            Err(Error::needs_person("Windows does not run as a PVH guest").hint("leave --xen-type out"))
+        }
         (Some(Firmware::Host), _, _) => {
             Ok((Firmware::Host, "is started by GRUB of the host, which reads the menu on its disk".into()))
         }

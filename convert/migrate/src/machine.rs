@@ -1,6 +1,6 @@
 //! The machine around the disks: read from the operator's files, or made from what the guest says.
 
-use driver_core::Guest;
+use driver_core::{DefinitionKind, Guest};
 use driver_machine::{
     Architecture, Bus, Clock, Cpu, Disk, DiskSource, FirmwareKind, Machine, MachineErrorKind, Nic, OsFamily,
     OsHint, Warning,
@@ -121,6 +121,17 @@ pub(crate) fn name_system(machine: &mut Machine, guest: &Guest) {
         }
     }
     machine.os = Some(OsHint { family, description: plain_text(&words) });
+}
+
+/// The clock of a machine for Windows: what its registry says when the fixups are done, which follow what the platform can say.
+pub(crate) fn set_clock(machine: &mut Machine, guest: &Guest, kind: &DefinitionKind) {
+    let (Some(_), Some(os)) = (&guest.windows, &guest.os) else { return };
+    machine.clock = match kind.clock {
+        driver_core::Clock::Local => Clock::Local,
+        driver_core::Clock::Utc => Clock::Utc,
+        driver_core::Clock::Either if os.local_clock => Clock::Local,
+        driver_core::Clock::Either => Clock::Utc,
+    };
 }
 
 /// What may stand in a machine's description of a foreign text.

@@ -85,7 +85,7 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     let starts = match target.firmware {
         Firmware::Bios => boot.bios.is_some(),
         Firmware::Uefi => boot.uefi.is_some(),
-        Firmware::Host => true,
+        Firmware::Host => inspection.guest.windows.is_none(),
     };
     let plan = match &inspection.tree {
         // What cannot start there needs no plan.
@@ -97,7 +97,11 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     };
     let mut blocks = obstacles(inspection, &plan);
     if !starts {
-        let firmware = if target.firmware == Firmware::Bios { "BIOS" } else { "UEFI" };
+        let firmware = match target.firmware {
+            Firmware::Bios => "BIOS",
+            Firmware::Uefi => "UEFI",
+            Firmware::Host => "GRUB of the host",
+        };
         let bios = target.firmware == Firmware::Bios && lone_file_system(&inspection.guest).is_some();
         let wrap = if bios { " on a disk without a partition table; 'migrate --wrap' makes one" } else { "" };
         blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found{wrap}"));
@@ -125,6 +129,9 @@ pub const COPY_AGAIN: &str = "the image is cut off: copy it again, in full; if t
 
 /// Everything that keeps a guest from being mended, in words.
 pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
+    if let Some(reason) = closed_windows(&inspection.guest) {
+        return std::iter::once(reason).chain(inspection.guest.cut_off()).collect();
+    }
     let mut found: Vec<String> = plan
         .obstacles()
         .map(|fixup| format!("{}: {}", fixup.id, fixup.reason.as_deref().unwrap_or("it cannot be done")))
@@ -139,15 +146,22 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
     found.extend(inspection.guest.cut_off());
     let edited: BTreeSet<&str> =
         plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
-    // A Windows that sleeps, or was not shut down, starts on no other hardware, edited or not.
-    let counts = |point: &str| edited.contains(point) || inspection.guest.windows.is_some();
-    for mount in inspection.guest.mounts.iter().filter(|mount| counts(&mount.point)) {
+    for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {
         let fs = inspection.guest.file_system(mount.place);
         if let Some(reason) = fs.and_then(|fs| fs.not_editable.as_ref()) {
             found.push(format!("{} cannot be edited: {reason}", mount.point));
         }
     }
     found
+}
+
+/// Why a Windows cannot be changed at all: it sleeps, or was not shut down, and starts on no other hardware, edited or not. That is said
+/// once, and not for each edit that cannot be made.
+fn closed_windows(guest: &Guest) -> Option<String> {
+    guest.windows.as_ref()?;
+    let root = guest.mounts.iter().find(|mount| mount.point == "/")?;
+    let reason = guest.file_system(root.place)?.not_editable.as_ref()?;
+    Some(format!("the volume of Windows cannot be edited: {reason}"))
 }
 
 /// The mount point that holds `path`: the longest one above it.

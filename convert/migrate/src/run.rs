@@ -84,6 +84,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     machine::name_system(&mut machine, &inspection.guest);
+    machine::set_clock(&mut machine, &inspection.guest, choice.definition);
     let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
     wishes.network.adapters = adapters.guest;
     let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;

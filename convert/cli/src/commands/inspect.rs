@@ -3,7 +3,9 @@
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
 use convert_migrate::{COPY_AGAIN, ChainFile, Readiness, inspect_disks, readiness};
-use driver_core::{DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind};
+use driver_core::{
+    DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind, WindowsFacts,
+};
 use format_core::units::format_size;
 use format_core::{Error, OpenedImage, Overlay, Result, Warning, open_image};
 use serde::Serialize;
@@ -222,9 +224,47 @@ fn guest_lines(guest: &Guest) -> String {
     }
     for mount in &guest.mounts {
         let partition = format!("{} ({})", guest.place_name(mount.place), mount.kind);
-        row("mount", format!("{} from {partition}, fstab says {:?}", mount.point, mount.device));
+        match &guest.windows {
+            Some(_) => row("volume", format!("{} is {partition}", mount.point)),
+            None => row("mount", format!("{} from {partition}, fstab says {:?}", mount.point, mount.device)),
+        }
+    }
+    if let Some(windows) = &guest.windows {
+        windows_rows(windows, guest.os.as_ref().is_some_and(|os| os.local_clock), &mut row);
     }
     format!("\nGuest\n{}", table(&rows))
+}
+
+fn windows_rows(windows: &WindowsFacts, local_clock: bool, row: &mut dyn FnMut(&str, String)) {
+    let revision = windows.revision.map(|number| format!(".{number}")).unwrap_or_default();
+    let (major, minor) = windows.version;
+    let edition = windows.edition.as_deref().unwrap_or("edition unknown");
+    let installation = windows.installation.as_deref().unwrap_or("installation unknown");
+    row("version", format!("{major}.{minor}.{}{revision}, {edition}, {installation}", windows.build));
+    let clock = if local_clock { "local time" } else { "UTC" };
+    let zone = windows.time_zone.as_deref().unwrap_or("unknown");
+    row("clock", format!("the hardware's is taken for {clock}; time zone {zone}"));
+    if windows.control_sets.len() > 1 {
+        row("control sets", windows.control_sets.join(", "));
+    }
+    if let Some(path) = &windows.boot_configuration {
+        row("boot data", path.clone());
+    }
+    for interface in &windows.interfaces {
+        let name = interface.name.as_deref().unwrap_or(&interface.guid);
+        let addresses: Vec<String> =
+            interface.addresses.iter().map(|(ip, bits)| format!("{ip}/{bits}")).collect();
+        let how = if interface.dhcp { "DHCP".to_owned() } else { addresses.join(", ") };
+        row("interface", format!("{name}: {how}"));
+    }
+    row("at boot", windows.boot_drivers.join(" "));
+    for (title, list) in
+        [("agents", &windows.agents), ("antivirus", &windows.antivirus), ("unfinished", &windows.pending)]
+    {
+        if !list.is_empty() {
+            row(title, list.join(", "));
+        }
+    }
 }
 
 fn kernel_lines(kernel: &KernelFacts) -> String {

@@ -4,7 +4,7 @@ use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateAr
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
 use convert_migrate::{
-    AdapterReport, AdapterWishes, MigrateReport, MigrateRequest, Wish, migrate, write_feedback,
+    AdapterReport, AdapterWishes, EditReport, MigrateReport, MigrateRequest, Wish, migrate, write_feedback,
 };
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
@@ -154,6 +154,27 @@ fn adapter_line(adapter: &AdapterReport) -> String {
     format!("Adapter: {from} -> {to}\n")
 }
 
+/// One edit. What edits of a hive have in common with the one before is not said again.
+fn edit_lines(edit: &EditReport, last: Option<&EditReport>) -> String {
+    let is_key = |edit: &EditReport| edit.action.ends_with("-value") || edit.action.ends_with("-key");
+    let key = |edit: &EditReport| {
+        edit.detail.lines().next().filter(|line| line.starts_with('[')).map(str::to_owned)
+    };
+    let last = last.filter(|last| is_key(last) && is_key(edit) && last.path == edit.path);
+    let action = if is_key(edit) { "change" } else { edit.action };
+    let mut text = String::new();
+    if last.is_none_or(|last| last.reason != edit.reason) {
+        text.push_str(&format!("      {action} {}: {}\n", safe(&edit.path), safe(&edit.reason)));
+    }
+    let repeated = last.and_then(key).filter(|line| key(edit).as_ref() == Some(line)).is_some();
+    let lines = edit
+        .detail
+        .lines()
+        .skip(usize::from(repeated))
+        .filter(|line| !line.starts_with("@@") && !line.starts_with("---") && !line.starts_with("+++"));
+    text + &detail_lines(&lines.collect::<Vec<_>>())
+}
+
 fn fixup_lines(report: &MigrateReport) -> String {
     let mut text = String::from("\nFixups\n");
     let mut edits = report.edits.iter();
@@ -174,12 +195,10 @@ fn fixup_lines(report: &MigrateReport) -> String {
         if let Some(step) = &fixup.next_step {
             text.push_str(&format!("      next: {}\n", safe(step)));
         }
+        let mut last: Option<&EditReport> = None;
         for edit in edits.by_ref().take(fixup.edits) {
-            text.push_str(&format!("      {} {}: {}\n", edit.action, safe(&edit.path), safe(&edit.reason)));
-            let lines = edit.detail.lines().filter(|line| {
-                !line.starts_with("@@") && !line.starts_with("---") && !line.starts_with("+++")
-            });
-            text.push_str(&detail_lines(&lines.collect::<Vec<_>>()));
+            text.push_str(&edit_lines(edit, last));
+            last = Some(edit);
         }
     }
     text
