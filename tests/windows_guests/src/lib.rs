@@ -22,6 +22,7 @@
 )]
 
 mod build;
+mod built_once;
 mod compact;
 mod hive;
 mod judge;
@@ -35,13 +36,12 @@ mod recipes;
 mod regedit;
 mod registry;
 mod release;
-mod shared;
 mod tools;
 mod tree;
 mod volumes;
 
 pub use build::{Built, build};
+pub use built_once::shared;
 pub use judge::{Export, diff, export, file, file_list, files, registry_diff};
 pub use recipe::{Adapter, Address, Layout, Recipe, Release, Source, Special};
 pub use recipes::{recipe, recipes};
-pub use shared::shared;

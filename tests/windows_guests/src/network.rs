@@ -63,21 +63,27 @@ fn device(source: Source, nt61: bool) -> Device {
             "wnetvsc.inf",
             "Microsoft",
         ),
-        Source::PhysicalMegasas => (
+        Source::PhysicalMegasas | Source::PhysicalIntelRaid => physical(source),
+    }
+}
+
+fn physical(source: Source) -> Device {
+    if source == Source::PhysicalMegasas {
+        return (
             r"PCI\VEN_14E4&DEV_165F&SUBSYS_1F5B1028&REV_00",
             "b57nd60a",
             "Broadcom NetXtreme Gigabit Ethernet",
             "netb57va.inf",
             "Broadcom",
-        ),
-        Source::PhysicalIntelRaid => (
-            r"PCI\VEN_8086&DEV_15FA&SUBSYS_0B191028&REV_11",
-            "e1dexpress",
-            "Intel(R) Ethernet Connection (14) I219-LM",
-            "e1d.inf",
-            "Intel",
-        ),
+        );
     }
+    (
+        r"PCI\VEN_8086&DEV_15FA&SUBSYS_0B191028&REV_11",
+        "e1dexpress",
+        "Intel(R) Ethernet Connection (14) I219-LM",
+        "e1d.inf",
+        "Intel",
+    )
 }
 
 /// The recipe of all adapters, in the form of `hives/*.reg`.

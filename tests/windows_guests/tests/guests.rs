@@ -251,6 +251,18 @@ fn a_difference_is_exactly_what_changed() {
 }
 
 #[test]
+fn packed_files_are_packed() {
+    // ntfs-3g does not unpack them without a plug-in; that it sees a link to nowhere is what shows the reparse point.
+    let list = file_list(shared(recipe("2022-kvm-uefi-compact")).disk());
+    let packed: Vec<_> =
+        list.iter().filter(|(_, hash)| *hash == "unreadable").map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        packed,
+        ["3/Windows/System32/cmd.exe", "3/Windows/System32/drivers/disk.sys", "3/Windows/explorer.exe"]
+    );
+}
+
+#[test]
 fn building_is_fast() {
     let folder = tempfile::tempdir().unwrap();
     let start = Instant::now();
