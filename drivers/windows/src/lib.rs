@@ -14,6 +14,7 @@
 
 #![cfg_attr(not(test), allow(dead_code))]
 mod antivirus;
+mod bcd;
 mod control_sets;
 mod fixups;
 mod inspect;
@@ -24,8 +25,10 @@ mod pending;
 mod phony;
 mod services;
 mod source_platform;
+mod start;
 mod version;
 
-pub use fixups::fixups;
+pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use inspect::inspect;
 pub use layout::{BOOT_VOLUME, boot_configuration_in, is_system_volume, mount_hives};
+pub use start::{loader_is_windows, starts_by_bios, supports_generation_2};
