@@ -3,15 +3,16 @@
 use driver_core::{FileKind, Guest, GuestTree, TableKind, VolumeId, WindowsFacts};
 use format_core::Result;
 
-/// Certificates that sign Windows' own loaders, and that Hyper-V's template "Microsoft Windows" trusts (Microsoft, "Windows Secure Boot certificate expiration
-/// and CA updates"). Certificates name their issuer in plain text.
+/// Certificates that sign Windows' own loaders, and that Hyper-V's template "Microsoft Windows" trusts (Microsoft,
+/// "Windows Secure Boot certificate expiration and CA updates"). Certificates name their issuer in plain text.
 const WINDOWS_AUTHORITIES: [&[u8]; 2] = [b"Microsoft Windows Production PCA 2011", b"Windows UEFI CA 2023"];
 
 /// Why this Windows can be started by BIOS; `None` when it cannot.
 ///
-/// The code in sector 0 of the first disk starts the active partition, whose boot sector loads `bootmgr` of the same partition, which reads `\Boot\BCD`
-/// there (Windows Internals, "The BIOS boot process"); before Vista it loads `ntldr`. Windows does not start from a GPT so. GRUB in sector 0 starts what its menu
-/// says, and no partition needs to be active. The active partition's own boot sector is not looked at.
+/// The code in sector 0 of the first disk starts the active partition, whose boot sector loads `bootmgr` of the same
+/// partition, which reads `\Boot\BCD` there (Windows Internals, "The BIOS boot process"); before Vista it loads
+/// `ntldr`. Windows does not start from a GPT so. GRUB in sector 0 starts what its menu says, and no partition needs
+/// to be active. The active partition's own boot sector is not looked at.
 ///
 /// # Errors
 /// When the guest cannot be read.
@@ -37,16 +38,16 @@ pub fn starts_by_bios(tree: &GuestTree, guest: &Guest) -> Result<Option<String>>
     Ok(Some(format!("sector 0 of disk 0 holds boot code, and its active partition {number} has {loader}")))
 }
 
-/// Whether a loader of UEFI is signed as Windows' own are: for Hyper-V's Secure Boot template "Microsoft Windows", not for
-/// "Microsoft UEFI Certificate Authority".
+/// Whether a loader of UEFI is signed as Windows' own are: for Hyper-V's Secure Boot template "Microsoft Windows",
+/// not for "Microsoft UEFI Certificate Authority".
 #[must_use]
 pub fn loader_is_windows(content: &[u8]) -> bool {
     WINDOWS_AUTHORITIES.iter().any(|name| content.windows(name.len()).any(|window| window == *name))
 }
 
-/// Whether Hyper-V runs it in a machine of generation 2: a 64-bit Windows 8, Server 2012 or later (Microsoft, "Should I create a
-/// generation 1 or 2 virtual machine in Hyper-V?"). Earlier ones start by UEFI only where the firmware emulates a VGA
-/// BIOS, which no Secure Boot allows. `arch` is that of [`driver_core::OsFacts`].
+/// Whether Hyper-V runs it in a machine of generation 2: a 64-bit Windows 8, Server 2012 or later (Microsoft, "Should
+/// I create a generation 1 or 2 virtual machine in Hyper-V?"). Earlier ones start by UEFI only where the firmware
+/// emulates a VGA BIOS, which no Secure Boot allows. `arch` is that of [`driver_core::OsFacts`].
 #[must_use]
 pub fn supports_generation_2(windows: &WindowsFacts, arch: Option<&str>) -> bool {
     windows.version >= (6, 2) && matches!(arch, Some("x86_64" | "aarch64"))

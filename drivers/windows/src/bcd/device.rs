@@ -1,17 +1,18 @@
 //! Devices as elements of the boot configuration name them.
 //!
-//! Microsoft does not document the bytes. The layout is what several sources agree on: published dumps of `BCD` for MBR and GPT disks (mistyprojects,
-//! "BCDEdit: Devices Partition - Data"), ReactOS' boot/environ/include/bl.h (`BL_DEVICE_DESCRIPTOR`), and programs that write such elements for
-//! machines that start by them (BCD-SYS). No store of a real Windows was at hand to try it on: the tests hold the published dump.
+//! Microsoft does not document the bytes. The layout is what several sources agree on: published dumps of `BCD` for
+//! MBR and GPT disks (mistyprojects, "BCDEdit: Devices Partition - Data"), ReactOS' boot/environ/include/bl.h
+//! (`BL_DEVICE_DESCRIPTOR`), and programs that write such elements for machines that start by them (BCD-SYS). No
+//! store of a real Windows was at hand to try it on: the tests hold the published dump.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 00 | 16 | GUID of the object with further options; zeros: none |
-//! | 10 | 4 | kind of device: 0 block device, 2 partition by number, 4 network, 5 that of the boot manager, 6 partition, 8 to be searched for |
+//! | 10 | 4 | kind: 0 block device, 2 partition by number, 4 network, 5 boot manager's, 6 partition, 8 searched for |
 //! | 14 | 4 | flags |
 //! | 18 | 4 | size from 10 on; 48 for a partition |
 //! | 20 | 16 | partition: the GPT's GUID of it, or its first byte on the disk in 8 bytes |
-//! | 30 | 4 | the partition's disk: 0 hard disk, 3 RAM disk, 5 file, 6 virtual disk. For a block device this is at 20 |
+//! | 30 | 4 | disk: 0 hard disk, 3 RAM disk, 5 file, 6 virtual disk; of a block device at 20 |
 //! | 34 | 4 | hard disk: 0 GPT, 1 MBR, 2 neither |
 //! | 38 | 16 | hard disk: the GPT's GUID, or the MBR's signature in 4 bytes |
 
@@ -104,7 +105,8 @@ impl Place {
         Some(new)
     }
 
-    /// Whether it is the same partition on a disk with another identity: what a disk looks like that was given a new one.
+    /// Whether it is the same partition on a disk with another identity: what a disk looks like that was given a new
+    /// one.
     pub(crate) fn differs_by_disk_only(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Mbr { offset, .. }, Self::Mbr { offset: other, .. }) => offset == other,

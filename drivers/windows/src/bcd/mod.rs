@@ -1,14 +1,19 @@
 //! The boot configuration data: a hive in which objects (boot manager, loaders, settings) have elements by number.
 //!
-//! Sources: Microsoft, "Boot Configuration Data" (`BcdLibraryElementTypes`, `BcdBootMgrElementTypes`, `BcdOSLoaderElementTypes`) for the numbers; where an
-//! object and its elements lie in the hive is as virt-v2v, pbcdedit and BCD-SYS read and write it: the type of an object in `Description\Type`, an
-//! element in the value `Element` of a key named by its number in hex. Switches are one byte and numbers eight bytes of `REG_BINARY`, references are
-//! `REG_SZ`, lists of them `REG_MULTI_SZ`.
+//! Sources: Microsoft, "Boot Configuration Data" (`BcdLibraryElementTypes`, `BcdBootMgrElementTypes`,
+//! `BcdOSLoaderElementTypes`) for the numbers; where an object and its elements lie in the hive is as virt-v2v,
+//! pbcdedit and BCD-SYS read and write it: the type of an object in `Description\Type`, an element in the value
+//! `Element` of a key named by its number in hex. Switches are one byte and numbers eight bytes of `REG_BINARY`,
+//! references are `REG_SZ`, lists of them `REG_MULTI_SZ`.
 //!
-//! What an object inherits from others is not followed: what is looked at here, Windows' own tools write into the object itself.
+//! What an object inherits from others is not followed: what is looked at here, Windows' own tools write into the
+//! object itself.
 
 mod device;
 mod guid;
+mod mend;
+#[cfg(test)]
+pub(crate) mod phony_store;
 mod places;
 
 use driver_core::Draft;
@@ -16,11 +21,14 @@ use driver_registry::Value;
 use format_core::Result;
 
 #[cfg(test)]
-pub(crate) use device::element;
-pub(crate) use device::{Device, Place};
+use device::element;
+use device::{Device, Place};
 #[cfg(test)]
-pub(crate) use guid::Guid;
-pub(crate) use places::{find, place_of};
+use guid::Guid;
+pub(crate) use mend::mend;
+#[cfg(test)]
+use places::letter_data;
+use places::{find, has_letter, place_of};
 
 /// The boot manager.
 pub(crate) const BOOT_MANAGER: &str = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}";
@@ -33,7 +41,7 @@ const LOADER: u32 = 0x1020_0003;
 const LOADER_SETTINGS: u32 = 0x2020_0003;
 
 /// All objects: the device that the program itself lies on.
-pub(crate) const DEVICE: u32 = 0x1100_0001;
+const DEVICE: u32 = 0x1100_0001;
 /// All objects: automatic repair after starts that failed.
 pub(crate) const RECOVERY_ENABLED: u32 = 0x1600_0009;
 /// All objects: the emergency console before Windows starts.
@@ -53,9 +61,9 @@ pub(crate) const DEFAULT: u32 = 0x2300_0003;
 /// Boot manager: the next start goes on from a hibernation.
 pub(crate) const ATTEMPT_RESUME: u32 = 0x2600_0005;
 /// Loader: the device that Windows lies on.
-pub(crate) const OS_DEVICE: u32 = 0x2100_0001;
+const OS_DEVICE: u32 = 0x2100_0001;
 /// Loader: the folder of Windows on it.
-pub(crate) const SYSTEM_ROOT: u32 = 0x2200_0002;
+const SYSTEM_ROOT: u32 = 0x2200_0002;
 /// Loader: the emergency console in Windows.
 pub(crate) const EMS: u32 = 0x2600_00b0;
 /// Loader: what counts as a failed start. 1 is nothing.

@@ -5,6 +5,8 @@ mod uefi_fallback;
 
 use driver_core::Fixup;
 
+#[cfg(test)]
+pub(crate) use boot_configuration::BootConfiguration;
 pub use uefi_fallback::{FallbackCopy, missing_fallback};
 
 /// All fixups for Windows guests, in order: a later one sees what earlier ones planned.

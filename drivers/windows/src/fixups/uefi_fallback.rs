@@ -1,9 +1,10 @@
 //! UEFI's fallback loader: `\EFI\BOOT\BOOTX64.EFI` is there, because a new machine's NVRAM has no boot entry.
 //!
-//! Facts: firmware without a boot entry that works starts that path from the EFI system partition (UEFI specification, "Removable Media Boot Behavior";
-//! `BOOTAA64.EFI` on 64-bit ARM). Windows Setup and bcdboot write the boot manager there, too (Microsoft, "BCDBoot Command-Line Options"); wherever it
-//! is started from, it reads `\EFI\Microsoft\Boot\BCD` of that partition. virt-v2v copies it when it is missing or different, and
-//! removes what lies beside it. Here a fallback that is there is never replaced.
+//! Facts: firmware without a boot entry that works starts that path from the EFI system partition (UEFI
+//! specification, "Removable Media Boot Behavior"; `BOOTAA64.EFI` on 64-bit ARM). Windows Setup and bcdboot write the
+//! boot manager there, too (Microsoft, "BCDBoot Command-Line Options"); wherever it is started from, it reads
+//! `\EFI\Microsoft\Boot\BCD` of that partition. virt-v2v copies it when it is missing or different, and removes what
+//! lies beside it. Here a fallback that is there is never replaced.
 //!
 //! A 32-bit Windows needs 32-bit firmware, which no target has.
 
@@ -90,8 +91,8 @@ fn read(draft: &Draft<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// What has to be copied so that the guest starts by UEFI without a boot entry; `None` when there is a fallback loader, or
-/// no boot manager of Windows on an EFI system partition.
+/// What has to be copied so that the guest starts by UEFI without a boot entry; `None` when there is a fallback
+/// loader, or no boot manager of Windows on an EFI system partition.
 ///
 /// # Errors
 /// When the guest cannot be read.
