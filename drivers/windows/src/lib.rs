@@ -12,10 +12,10 @@
 //! No Windows can be run where this was written. Every fixup says in its file's header who documents what it does, or which
 //! tool is known to do it; a migration's report says that the result was not seen to start.
 
-#![cfg_attr(not(test), allow(dead_code))]
 mod activation;
 mod added_driver;
 mod antivirus;
+mod bcd;
 mod confirmed;
 mod control_sets;
 mod devices;
@@ -31,12 +31,14 @@ mod pending;
 mod phony;
 mod services;
 mod source_platform;
+mod start;
 mod storage;
 mod time_servers;
 mod version;
 
 pub use confirmed::is_confirmed;
-pub use fixups::fixups;
+pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use inspect::inspect;
 pub use layout::{BOOT_VOLUME, boot_configuration_in, is_system_volume, mount_hives};
+pub use start::{loader_is_windows, starts_by_bios, supports_generation_2};
 pub use storage::startable_bus;

@@ -2,6 +2,7 @@
 
 mod added_storage;
 mod agents;
+mod boot_configuration;
 mod clock;
 mod cloud_network;
 mod crash_reboot;
@@ -11,10 +12,15 @@ mod first_boot;
 mod hyperv_storage;
 mod san_policy;
 mod static_ip;
+mod uefi_fallback;
 mod warnings;
 mod xen_filters;
 
 use driver_core::Fixup;
+
+#[cfg(test)]
+pub(crate) use boot_configuration::BootConfiguration;
+pub use uefi_fallback::{FallbackCopy, missing_fallback};
 
 /// All fixups for Windows guests, in order: a later one sees what earlier ones planned.
 #[must_use]
@@ -26,6 +32,8 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &fallback_storage::FallbackStorage,
         &added_storage::AddedStorage,
         &ec2_drivers::Ec2Drivers,
+        &boot_configuration::BootConfiguration,
+        &uefi_fallback::UefiFallback,
         &agents::EC2,
         &agents::AZURE,
         &agents::GCP,
