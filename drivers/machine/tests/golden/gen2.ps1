@@ -41,7 +41,7 @@ $GenerationReason = 'the disk has this boot loader'
 $SecureBoot = 'On'
 $SecureBootTemplate = 'MicrosoftUEFICertificateAuthority'
 $SecureBootReason = 'shim is signed'
-# A new TPM, protected by a key of this host.
+# Whether it gets a TPM, a new one.
 $Tpm = 0
 $MemoryBytes = 4294967296
 $ProcessorCount = 2

@@ -41,7 +41,7 @@ $GenerationReason = '{0} {1} %s && exit; #'
 $SecureBoot = 'On'
 $SecureBootTemplate = 'MicrosoftUEFICertificateAuthority'
 $SecureBootReason = '名前 – ünïcode 🖥'
-# A new TPM, protected by a key of this host.
+# Whether it gets a TPM, a new one.
 $Tpm = 0
 $MemoryBytes = 4294967296
 $ProcessorCount = 2

@@ -131,8 +131,8 @@ image_of() { # TASK
             printf '%s\n' "$image"
             return
             ;;
-        active | pending | validating | validated | converting | updating | None) say "  $1: $status ${message:-}" ;;
-        *) die "import $1 ended as $status: ${message:-}" ;;
+        deleting | deleted) die "import $1 ended as $status: ${message:-}" ;;
+        *) say "  $1: $status ${message:-}" ;;
         esac
         sleep "$POLL_SECONDS"
     done

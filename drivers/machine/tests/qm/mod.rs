@@ -1,5 +1,7 @@
 //! A host that looks like Proxmox VE to the script.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! A folder with a script, its disks, and stand-ins for the tools of the hypervisors: they write down what they are
 //! called with, and answer as the real ones do.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
