@@ -1,9 +1,9 @@
 //! Disc images: those of xorriso with every kind of names, judged by libarchive, and damaged ones made by hand.
 
-#[path = "maker/iso.rs"]
-mod iso;
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "maker/iso.rs"]
+mod iso;
 mod maker;
 
 use driver_inf::{Arch, Disc, packages};
