@@ -44,7 +44,7 @@ impl Record {
         let (name, rest) =
             behind.split_at_checked(usize::from(name_len)).ok_or_else(|| bad("is shorter than its name"))?;
         // A byte makes the record's part up to here even.
-        let rest = if name.len() % 2 == 0 { rest.get(1..).unwrap_or_default() } else { rest };
+        let rest = if name.len().is_multiple_of(2) { rest.get(1..).unwrap_or_default() } else { rest };
         Ok(Some(Self {
             len,
             extent: u32::from_le_bytes([e0, e1, e2, e3]),

@@ -142,3 +142,115 @@ pub fn image(folder: &Path, options: &[&str]) -> PathBuf {
     assert!(output.status.success(), "xorriso {options:?}: {}", String::from_utf8_lossy(&output.stderr));
     image
 }
+
+/// A network driver as server vendors write them: one INF for many versions, client and server apart, in-box sections.
+pub const NIC: &str = r#"
+[Version]
+Signature   = "$CHICAGO$"
+Class       = Net
+ClassGUID   = {4d36e972-e325-11ce-bfc1-08002be10318}
+Provider    = %Prov%
+CatalogFile = plain.cat
+CatalogFile.NTx86 = small.cat
+CatalogFile.NTAMD64 = big.cat
+DriverVer   = 4/5/2016
+
+[Manufacturer]
+%Prov%  = Nic, NTx86.6.1, NTamd64.6.1, NTamd64.6.1.1, NTamd64.6.3, NTamd64.10.0...16299
+%Other% = More, NTamd64
+Plain
+
+[ControlFlags]
+ExcludeFromSelect = *
+
+[Nic.NTx86.6.1]
+%Nic% = nic32, PCI\VEN_8086&DEV_0032
+[Nic.NTamd64.6.1]
+%Nic% = nic61, PCI\VEN_8086&DEV_0061
+[Nic.NTamd64.6.1.1]
+%Nic% = nic61, PCI\VEN_8086&DEV_0061&CLIENT
+[Nic.NTamd64.6.3]
+[Nic.NTamd64.10.0...16299]
+%Nic% = nic10, PCI\VEN_8086&DEV_0010
+%Nic% = nic10, , PCI\VEN_8086&DEV_COMPATIBLE
+[More.NTamd64]
+"Second %% kind" = nul, ROOT\NOTHING
+[Plain]
+Old = nic32, PCI\VEN_8086&DEV_PLAIN
+
+[nic61.NT]
+CopyFiles = nic.files, @extra.dll
+Include = netvwifibus.inf
+Needs = VWiFiBus.CopyFiles, local.needs
+[nic61]
+CopyFiles = wrong.files
+[nic61.NT.Services]
+AddService = nicsvc, 2, nic.service
+AddService = nicflt,, nic.filter
+[nic61.Services]
+AddService = wrong, 2, wrong.service
+[local.needs]
+CopyFiles = needed.files
+[needed.files]
+needed.dll
+
+[nic10]
+CopyFiles = nic.files
+[nic10.CoInstallers]
+CopyFiles = co.files
+[nic10.Services]
+Include = pci.inf
+Needs = Pci.Services
+AddService = nicsvc, 0x2, nic.service
+[nic10.HW]
+AddReg = hw1, hw2
+AddReg = hw1
+[nul]
+[nul.Services]
+AddService = , 2
+[nic32]
+[nic32.Services]
+AddService = nicsvc, 2, nic.service
+
+[nic.files]
+nic.sys, nic_64.sys
+[co.files]
+nicco.dll
+
+[nic.service]
+ServiceType = 0x1 ; kernel
+StartType = 3
+ErrorControl = 1
+ServiceBinary = "%13%\nic.sys"
+Dependencies = +NDIS, tcpip
+AddReg = svc
+[nic.filter]
+ServiceType = 1
+StartType = 0
+ErrorControl = 3
+ServiceBinary = system32\drivers\nicflt.sys
+[svc]
+HKR, Parameters, List, 0x00010000, one, two
+HKR, , Text, 0x2, "keep me"
+HKLM, Software\X, y,, z
+[hw1]
+HKR,,A,0x10001,1
+[hw2]
+HKR,,B,1,de,ad
+
+[SourceDisksNames]
+1 = disk
+[SourceDisksFiles.amd64]
+nic_64.sys = 1, x64
+
+[DestinationDirs]
+DefaultDestDir = 13
+co.files = 11
+
+[Strings]
+Prov = "neutral"
+Other = "other"
+Nic = "NIC"
+[Strings.0409]
+Prov = "english"
+"#;
