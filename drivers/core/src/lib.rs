@@ -15,6 +15,7 @@ pub mod block;
 pub mod device;
 mod draft;
 mod draft_registry;
+mod driver_package;
 mod edit;
 mod fixup;
 mod group;
@@ -40,6 +41,10 @@ mod windows;
 mod wishes;
 
 pub use draft::{Draft, TEXT_LIMIT};
+pub use driver_package::{
+    DriverDate, DriverDevice, DriverPackage, DriverService, FileTarget, PackageFile, ServiceData,
+    ServiceValue, WriteMode,
+};
 pub use edit::{Action, Edit, printable};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
 pub use group::{GroupFacts, GroupKind, GroupPart, VolumeFacts, VolumeId};

@@ -1,5 +1,6 @@
 //! What the operator wants changed in the guest beyond making it start: nothing, unless asked for.
 
+use crate::DriverPackage;
 use format_core::{Error, Result};
 use serde::Serialize;
 use std::fmt;
@@ -15,6 +16,8 @@ pub struct Wishes {
     pub identity: IdentityWishes,
     /// The running guest rebuilds its initramfs once with its own tool.
     pub rebuild_initramfs: bool,
+    /// Driver packages for a Windows guest: those that fit it.
+    pub drivers: Vec<DriverPackage>,
 }
 
 impl Wishes {
@@ -23,6 +26,7 @@ impl Wishes {
         network: NetworkWishes { adapters: Vec::new(), static_addresses: Vec::new(), keep_mtu: false },
         identity: IdentityWishes { machine_id: false, ssh_host_keys: false },
         rebuild_initramfs: false,
+        drivers: Vec::new(),
     };
 }
 

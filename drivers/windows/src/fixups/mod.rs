@@ -1,5 +1,6 @@
 //! The fixups, in the order in which they run.
 
+mod drivers_at_first_boot;
 mod first_boot;
 mod static_ip;
 
@@ -9,6 +10,7 @@ use driver_core::Fixup;
 #[must_use]
 pub fn fixups() -> &'static [&'static dyn Fixup] {
     &[
+        &drivers_at_first_boot::DriversAtFirstBoot,
         &static_ip::StaticIp,
         // The last one: it starts what the others left to the running Windows.
         &first_boot::FirstBoot,
