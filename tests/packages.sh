@@ -14,7 +14,9 @@ test_packages=(
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
     # libwin-hivex-perl and libhivex-bin edit registry hives, python3-libregf reads them, wimtools packs files as Windows does.
     libhivex-bin libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf perl procps
-    python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools xfsprogs xorriso xz-utils zstd
+    # wine runs what is left to the first start of Windows guests, xorriso makes discs of drivers.
+    python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools wine wine64 xfsprogs xorriso
+    xz-utils zstd
 )
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.

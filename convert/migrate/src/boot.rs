@@ -1,7 +1,8 @@
 //! How the machine can be started: by BIOS, by UEFI, and whether Secure Boot would allow it.
 
 use driver_core::{
-    DiskFacts, FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionRole, TableKind, VolumeId,
+    DiskFacts, FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionId,
+    PartitionRole, TableKind, VolumeId,
 };
 use format_core::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -62,9 +63,8 @@ pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> 
     if guest.boot.uefi.is_some() {
         return Ok(());
     }
-    let Some(copy) = driver_linux::missing_fallback(tree, guest)? else { return Ok(()) };
-    let (disk, number) = copy.partition;
-    let loader = copy.loader;
+    let Some((partition, loader)) = missing_fallback(guest, tree)? else { return Ok(()) };
+    let (disk, number) = partition;
     let what =
         format!("{loader} is on disk {disk}, partition {number}: after the loader was copied to \\EFI\\BOOT");
     let content = match tree.read_file(&loader, LOADER_LIMIT) {
@@ -73,9 +73,35 @@ pub(crate) fn fallback_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> 
         Err(e) => return Err(e.context(format!("read {loader}"))),
     };
     guest.boot.uefi = Some(what);
-    guest.boot.secure_boot = Some(is_signed_by_microsoft(&content));
+    guest.boot.secure_boot = Some(is_signed(guest, &content));
     guest.boot.uefi_copy = Some(loader);
     Ok(())
+}
+
+/// The loader that can be copied to where the firmware looks, and its partition.
+fn missing_fallback(guest: &Guest, tree: &GuestTree) -> Result<Option<(PartitionId, String)>> {
+    if guest.windows.is_some() {
+        return Ok(driver_windows::missing_fallback(tree, guest)?.map(|copy| (copy.partition, copy.loader)));
+    }
+    Ok(driver_linux::missing_fallback(tree, guest)?.map(|copy| (copy.partition, copy.loader)))
+}
+
+/// Whether the firmware that trusts Microsoft for such a guest trusts the loader.
+fn is_signed(guest: &Guest, loader: &[u8]) -> bool {
+    if guest.windows.is_some() { driver_windows::loader_is_windows(loader) } else { is_signed_by_microsoft(loader) }
+}
+
+/// How Windows can be started: its BIOS loader is on its active partition, and its loader for UEFI has signatures of its own.
+pub(crate) fn windows_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
+    guest.boot.bios = driver_windows::starts_by_bios(tree, guest)?;
+    for fallback in FALLBACKS {
+        let path = format!("{}{fallback}", driver_windows::BOOT_VOLUME);
+        if guest.boot.uefi.is_some() && tree.metadata(&path)?.is_some_and(|meta| meta.kind == FileKind::File) {
+            let loader = tree.read_file(&path, LOADER_LIMIT)?.unwrap_or_default();
+            guest.boot.secure_boot = Some(driver_windows::loader_is_windows(&loader));
+        }
+    }
+    fallback_facts(guest, tree)
 }
 
 /// A guest without a boot loader of its own, but with a menu, was started by a loader of the host.

@@ -59,10 +59,22 @@ pub(crate) fn choose(guest: &Guest, wish: &Wish, startable: Startable<'_>) -> Re
     };
     let target =
         driver_targets::target(wish.platform, firmware, bus).ok_or_else(|| no_target(wish, firmware))?;
+    if let Some(reason) = unsupported(guest, target) {
+        return Err(Error::needs_person(reason).hint("use --firmware bios, or choose another platform"));
+    }
     let definition = definition_of(target, wish.definition.as_deref())?;
     let (secure_boot, why) = secure_boot(guest, target);
     let is_windows = guest.windows.is_some();
     Ok(Choice { target, definition, reason, secure_boot, secure_boot_reason: why.into(), is_windows })
+}
+
+/// Why the platform does not run this guest on such a machine.
+pub(crate) fn unsupported(guest: &Guest, target: &Target) -> Option<String> {
+    let windows = guest.windows.as_ref()?;
+    let generation_2 = matches!(target.platform, Platform::HyperV | Platform::Azure) && target.firmware == Firmware::Uefi;
+    let arch = guest.os.as_ref().and_then(|os| os.arch.as_deref());
+    (generation_2 && !driver_windows::supports_generation_2(windows, arch))
+        .then(|| format!("{} runs only a 64-bit Windows 8, Server 2012 or later", target.name))
 }
 
 /// The platform's controllers, the usual one first.

@@ -133,7 +133,7 @@ fn tell_encrypted(guest: &mut Guest) {
 fn look(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
     if tree.hive_path("SYSTEM").is_some() {
         driver_windows::inspect(tree, guest)?;
-        return boot::fallback_facts(guest, tree);
+        return boot::windows_facts(guest, tree);
     }
     driver_linux::inspect(tree, guest, &interesting_modules())?;
     boot::fallback_facts(guest, tree)?;

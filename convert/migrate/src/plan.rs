@@ -1,6 +1,6 @@
 //! The plan for one target, and how ready a guest is for each.
 
-use crate::choose::buses;
+use crate::choose::{buses, unsupported};
 use crate::inspect::{Inspection, of_guest};
 use crate::wrap::lone_file_system;
 use driver_core::{
@@ -106,6 +106,7 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
         let wrap = if bios { " on a disk without a partition table; 'migrate --wrap' makes one" } else { "" };
         blocks.insert(0, format!("it starts by {firmware}, for which no boot loader was found{wrap}"));
     }
+    blocks.extend(unsupported(&inspection.guest, target));
     let planned = plan.fixups.iter().filter(|fixup| fixup.status == Status::Planned);
     let left_out = plan.left_out().map(left_out_text);
     let (verdict, reasons) = match (blocks.is_empty(), plan.edits.is_empty()) {

@@ -6,6 +6,7 @@ mod boot_configuration;
 mod clock;
 mod cloud_network;
 mod crash_reboot;
+mod drivers_at_first_boot;
 mod ec2_drivers;
 mod fallback_storage;
 mod first_boot;
@@ -47,6 +48,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &clock::RealTimeClock,
         &san_policy::SanPolicy,
         &crash_reboot::CrashReboot,
+        &drivers_at_first_boot::DriversAtFirstBoot,
         &static_ip::StaticIp,
         // The last one: it starts what the others left to the running Windows.
         &first_boot::FirstBoot,

@@ -20,6 +20,7 @@ ver
 if %number% gtr 6 goto give_up
 set "again="
 set "restart="
+set "halt="
 for /f "delims=" %%s in ('dir /b /on "%home%\firstboot\*.cmd" 2^>nul') do call :step "%%s"
 if defined restart call :restart
 if defined again goto later
@@ -42,8 +43,10 @@ rem This file is in use until its cmd.exe ends.
 start "rehome" /b cmd.exe /d /c "ping.exe -n 4 127.0.0.1 >nul & rd /s /q "%home%""
 exit
 
-rem A step ends with 249: again at the next start; 250: done, and Windows must restart; 251: both.
+rem A step ends with 249: again at the next start; 250: done, and Windows must restart; 251: it, and those
+rem behind it, after a restart.
 :step
+if defined halt exit /b 0
 call :say "step %~n1"
 cmd.exe /d /c "%home%\firstboot\%~1"
 set "code=%errorlevel%"
@@ -51,6 +54,7 @@ call :say "step %~n1 ended with %code%"
 if "%code%"=="251" set "restart=1"
 if "%code%"=="250" set "restart=1"
 if "%code%"=="251" set "again=1"
+if "%code%"=="251" set "halt=1"
 if "%code%"=="249" set "again=1"
 if "%code%"=="251" exit /b 0
 if "%code%"=="249" exit /b 0

@@ -18,7 +18,7 @@ const PRIVATE: Ownership = Ownership { mode: 0o700, uid: 0, gid: 0 };
 pub(crate) const AGAIN: u32 = 249;
 /// Exit code of a step that is done and wants Windows to restart.
 pub(crate) const RESTART: u32 = 250;
-/// Exit code of a step that wants Windows to restart, and then to run again.
+/// Exit code of a step that wants Windows to restart, and then to run again; the steps behind it wait for that, too.
 pub(crate) const RESTART_AND_AGAIN: u32 = 251;
 
 /// Plans the step `name`, such as `20-static-ip-1`: letters, digits and `-` only. Steps run in the order of their names.
