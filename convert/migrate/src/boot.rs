@@ -1,8 +1,8 @@
 //! How the machine can be started: by BIOS, by UEFI, and whether Secure Boot would allow it.
 
 use driver_core::{
-    DiskFacts, FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionId,
-    PartitionRole, TableKind, VolumeId,
+    DiskFacts, FileKind, GroupFacts, GroupKind, Guest, GuestFs, GuestTree, PartitionId, PartitionRole,
+    TableKind, VolumeId,
 };
 use format_core::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -88,7 +88,11 @@ fn missing_fallback(guest: &Guest, tree: &GuestTree) -> Result<Option<(Partition
 
 /// Whether the firmware that trusts Microsoft for such a guest trusts the loader.
 fn is_signed(guest: &Guest, loader: &[u8]) -> bool {
-    if guest.windows.is_some() { driver_windows::loader_is_windows(loader) } else { is_signed_by_microsoft(loader) }
+    if guest.windows.is_some() {
+        driver_windows::loader_is_windows(loader)
+    } else {
+        is_signed_by_microsoft(loader)
+    }
 }
 
 /// How Windows can be started: its BIOS loader is on its active partition, and its loader for UEFI has signatures of its own.
@@ -96,7 +100,8 @@ pub(crate) fn windows_facts(guest: &mut Guest, tree: &GuestTree) -> Result<()> {
     guest.boot.bios = driver_windows::starts_by_bios(tree, guest)?;
     for fallback in FALLBACKS {
         let path = format!("{}{fallback}", driver_windows::BOOT_VOLUME);
-        if guest.boot.uefi.is_some() && tree.metadata(&path)?.is_some_and(|meta| meta.kind == FileKind::File) {
+        if guest.boot.uefi.is_some() && tree.metadata(&path)?.is_some_and(|meta| meta.kind == FileKind::File)
+        {
             let loader = tree.read_file(&path, LOADER_LIMIT)?.unwrap_or_default();
             guest.boot.secure_boot = Some(driver_windows::loader_is_windows(&loader));
         }

@@ -71,7 +71,8 @@ pub(crate) fn choose(guest: &Guest, wish: &Wish, startable: Startable<'_>) -> Re
 /// Why the platform does not run this guest on such a machine.
 pub(crate) fn unsupported(guest: &Guest, target: &Target) -> Option<String> {
     let windows = guest.windows.as_ref()?;
-    let generation_2 = matches!(target.platform, Platform::HyperV | Platform::Azure) && target.firmware == Firmware::Uefi;
+    let generation_2 =
+        matches!(target.platform, Platform::HyperV | Platform::Azure) && target.firmware == Firmware::Uefi;
     let arch = guest.os.as_ref().and_then(|os| os.arch.as_deref());
     (generation_2 && !driver_windows::supports_generation_2(windows, arch))
         .then(|| format!("{} runs only a 64-bit Windows 8, Server 2012 or later", target.name))
