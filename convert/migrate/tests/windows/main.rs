@@ -1,11 +1,10 @@
 //! Plans for whole Windows guests, for every target: as reviewed, and with nothing left for a second run.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use convert_migrate::{Inspection, inspect_disks, plan_for};
 use driver_core::{Plan, Status, Target, Wishes};
 use format_core::{OpenOptions, Overlay, open_image};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,40 +28,35 @@ fn plan(inspection: &Inspection, target: &Target) -> Plan {
     plan_for(inspection, target, &[], &Wishes::NONE).unwrap()
 }
 
-/// What the plan does, without what is the same in every plan.
-fn plan_text(plan: &Plan) -> String {
-    let mut text = String::new();
+/// What each fixup that has something to say does, in order.
+fn outcomes(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
     let mut edits = plan.edits.iter();
     for fixup in &plan.fixups {
         let mark = match fixup.status {
-            Status::Planned => '+',
-            Status::Cannot => '!',
-            Status::LeftOut => '~',
-            Status::NothingToDo if fixup.reason.is_some() => '=',
+            Status::Planned => "planned",
+            Status::Cannot => "CANNOT",
+            Status::LeftOut => "left out",
+            Status::NothingToDo if fixup.reason.is_some() => "nothing to do",
             Status::NothingToDo | Status::NotApplicable => continue,
         };
-        writeln!(
-            text,
-            "{mark} {}{}",
-            fixup.id,
-            fixup.reason.iter().map(|why| format!(": {why}")).collect::<String>()
-        )
-        .unwrap();
-        text.extend(fixup.next_step.iter().map(|step| format!("    next: {step}\n")));
+        let mut text =
+            format!("{mark}{}\n", fixup.reason.iter().map(|why| format!(": {why}")).collect::<String>());
+        text.extend(fixup.next_step.iter().map(|step| format!("  next: {step}\n")));
         for edit in edits.by_ref().take(fixup.edits) {
             writeln!(text, "  {} {}: {}", edit.verb(), edit.path, edit.reason).unwrap();
-            let lines: Vec<String> =
-                edit.describe().lines().filter(|line| !line.starts_with(['@'])).map(str::to_owned).collect();
+            let detail = edit.describe();
             // Batches have tests of their own.
-            for line in lines.iter().take(3) {
+            for line in detail.lines().filter(|line| !line.starts_with('@')).take(3) {
                 writeln!(text, "    {}", line.chars().take(200).collect::<String>()).unwrap();
             }
         }
+        found.push((fixup.id, text));
     }
-    text
+    found
 }
 
-/// The facts, and each plan with the targets that it is for.
+/// The facts, and what each fixup does with the targets for which it does so.
 fn snapshot(name: &str) -> String {
     let inspection = inspected(name);
     let guest = &inspection.guest;
@@ -76,20 +70,32 @@ fn snapshot(name: &str) -> String {
     )
     .unwrap();
     if let Some(windows) = &guest.windows {
-        writeln!(text, "{windows:#?}").unwrap();
+        let facts = serde_json::to_value(windows).unwrap();
+        for (fact, value) in facts.as_object().unwrap() {
+            writeln!(text, "{fact}: {value}").unwrap();
+        }
     }
     text.extend(inspection.replays.iter().map(|line| format!("replayed: {line}\n")));
     text.extend(guest.obstacles.iter().map(|line| format!("obstacle: {line}\n")));
-    let mut plans: BTreeMap<usize, (String, Vec<&str>)> = BTreeMap::new();
-    for (number, target) in driver_targets::targets().enumerate() {
-        let plan = plan_text(&plan(&inspection, target)).replace(target.name, "TARGET");
-        match plans.values_mut().find(|(text, _)| *text == plan) {
-            Some((_, targets)) => targets.push(target.id),
-            None => drop(plans.insert(number, (plan, vec![target.id]))),
+    let mut found: Vec<(&str, Vec<(String, Vec<&str>)>)> = Vec::new();
+    for target in driver_targets::targets() {
+        for (id, outcome) in outcomes(&plan(&inspection, target)) {
+            let outcome = outcome.replace(target.name, "TARGET").replace(target.platform.name(), "PLATFORM");
+            let place = found.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
+                found.push((id, Vec::new()));
+                found.len() - 1
+            });
+            let same = found[place].1.iter().position(|(known, _)| *known == outcome);
+            match same {
+                Some(same) => found[place].1[same].1.push(target.id),
+                None => found[place].1.push((outcome, vec![target.id])),
+            }
         }
     }
-    for (plan, targets) in plans.values() {
-        writeln!(text, "\n== {}\n{plan}", targets.join(" ")).unwrap();
+    for (id, outcomes) in found {
+        for (outcome, targets) in outcomes {
+            write!(text, "\n== {id} on {}\n{outcome}", targets.join(" ")).unwrap();
+        }
     }
     text
 }
