@@ -105,9 +105,12 @@ pub(crate) fn plain(guest: &Guest, sources: &[std::path::PathBuf]) -> (Machine, 
     (plain_machine(guest, sources), vec![default_warning()])
 }
 
-/// What the guest's files say of its system, where the description says nothing: targets choose defaults by it.
+/// What the guest's files say of its system, where the description says nothing: targets choose defaults by it. A description of Windows is
+/// often vague, where its registry is exact.
 pub(crate) fn name_system(machine: &mut Machine, guest: &Guest) {
-    let (None, Some(os)) = (&machine.os, &guest.os) else { return };
+    let Some(os) = guest.os.as_ref().filter(|_| machine.os.is_none() || guest.windows.is_some()) else {
+        return;
+    };
     let family = match os.family.as_str() {
         "linux" => OsFamily::Linux,
         "windows" => OsFamily::Windows,

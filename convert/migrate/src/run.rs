@@ -102,6 +102,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     report.adapters = adapters.report;
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
+    report.warnings.extend(windows::package_notes(&wishes.drivers));
     report.warnings.extend(network::far_gateways(&request.wishes.network.static_addresses));
     if let Some(wrapping) = &wrapping {
         wrapping.tell(&mut report);

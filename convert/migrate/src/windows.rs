@@ -113,6 +113,18 @@ pub(crate) fn packages(guest: &Guest, path: Option<&Path>) -> Result<Vec<DriverP
     driver_inf::packages(path, &version, arch)
 }
 
+/// What nobody here could follow in the packages that were chosen.
+pub(crate) fn package_notes(packages: &[DriverPackage]) -> Vec<Warning> {
+    let of = |package: &DriverPackage| {
+        let told = |note: &String| Warning {
+            code: "driver-package",
+            message: format!("{}/{}: {note}", package.source, package.inf),
+        };
+        package.notes.iter().map(told).collect::<Vec<_>>()
+    };
+    packages.iter().flat_map(of).collect()
+}
+
 /// What has to be said of every migrated Windows until somebody saw such a one start there.
 pub(crate) fn not_confirmed(guest: &Guest, target: &Target) -> Option<Warning> {
     let windows = guest.windows.as_ref()?;

@@ -101,7 +101,8 @@ impl Serialize for Mac {
 /// A fixed address for one interface: `eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticAddress {
-    /// The interface as the guest's configuration calls it *before* the move.
+    /// The interface as the guest's configuration calls it *before* the move; of Windows, the connection (`Ethernet 2`) or the
+    /// adapter's hardware address.
     pub interface: String,
     /// The address.
     pub address: IpAddr,
@@ -172,10 +173,9 @@ impl FromStr for StaticAddress {
                 .hint("write it as eth0=192.0.2.10/24,192.0.2.1,192.0.2.53 (address, gateway, name servers)")
         };
         let (interface, rest) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
-        let named = !interface.is_empty()
-            && interface.len() <= 15
-            && interface.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if !named {
+        // Windows has names such as "Ethernet 2 (LAN)", and takes an adapter's hardware address, too.
+        let is_plain = |c: char| c.is_alphanumeric() || " ._-:#*()[]".contains(c);
+        if interface.trim().is_empty() || interface.len() > 256 || !interface.chars().all(is_plain) {
             return Err(wrong("no name of an interface"));
         }
         let mut parts = rest.split(',');
@@ -230,7 +230,8 @@ mod tests {
         for text in [
             "192.0.2.1/24",
             "=192.0.2.1/24",
-            "eth 0=192.0.2.1/24",
+            "eth\t0=192.0.2.1/24",
+            "\"eth0\"=192.0.2.1/24",
             "eth0=192.0.2.1",
             "eth0=192.0.2.1/33",
             "eth0=192.0.2.1/0",

@@ -56,6 +56,9 @@ fn outcomes(plan: &Plan) -> Vec<(&'static str, String)> {
     found
 }
 
+/// What one fixup does, with the targets for which it does so.
+type Outcomes<'a> = Vec<(String, Vec<&'a str>)>;
+
 /// The facts, and what each fixup does with the targets for which it does so.
 fn snapshot(name: &str) -> String {
     let inspection = inspected(name);
@@ -77,7 +80,7 @@ fn snapshot(name: &str) -> String {
     }
     text.extend(inspection.replays.iter().map(|line| format!("replayed: {line}\n")));
     text.extend(guest.obstacles.iter().map(|line| format!("obstacle: {line}\n")));
-    let mut found: Vec<(&str, Vec<(String, Vec<&str>)>)> = Vec::new();
+    let mut found: Vec<(&str, Outcomes<'_>)> = Vec::new();
     for target in driver_targets::targets() {
         for (id, outcome) in outcomes(&plan(&inspection, target)) {
             let outcome = outcome.replace(target.name, "TARGET").replace(target.platform.name(), "PLATFORM");

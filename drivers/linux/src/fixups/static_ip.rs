@@ -34,6 +34,12 @@ impl Fixup for StaticIp {
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         let wished = &context.wishes.network.static_addresses;
         for fixed in wished {
+            if !is_interface(&fixed.interface) {
+                let text = format!("{:?} is no name of an interface in Linux", fixed.interface);
+                return Err(
+                    Error::needs_person(text).hint("name it as ip link does in the running guest: eth0")
+                );
+            }
             if wished.iter().filter(|other| other.interface == fixed.interface).count() > 1 {
                 return Err(Error::needs_person(format!("{} is given two addresses", fixed.interface))
                     .hint("give one address for each interface"));
@@ -50,6 +56,12 @@ impl Fixup for StaticIp {
         }
         Ok(())
     }
+}
+
+/// What the kernel takes for a name, and every configuration file can hold.
+fn is_interface(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= 15 && name.bytes().all(plain)
 }
 
 /// A file's path and its new content.
