@@ -21,7 +21,8 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_enum, conflicts_with = "firmware")]
     pub(crate) generation: Option<GenerationKind>,
     /// The controller of the disks, where the platform offers several: virtio-blk, virtio-scsi, sata, ide for kvm;
-    /// virtio-blk, virtio-scsi, sata for kubevirt; pvscsi, lsilogic, nvme, sata for vmware.
+    /// virtio-blk, virtio-scsi, sata for kubevirt; virtio-scsi, sata, ide for proxmox; pvscsi, lsisas, lsilogic, nvme, sata for
+    /// vmware. Without it a Linux guest gets the first, Windows the first that it has a driver for.
     #[arg(long, value_name = "BUS")]
     pub(crate) disk_bus: Option<String>,
     /// How a machine of Xen runs: hvm with emulated hardware and firmware, pvh without: GRUB of the host reads the menu on
@@ -61,7 +62,8 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_name = "SRC=TARGET")]
     pub(crate) network_map: Vec<convert_migrate::NetworkPair>,
     /// Give an interface of the guest this address, gateway and name servers, in place of all that it has now, DHCP too
-    /// (`eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`). Repeatable.
+    /// (`eth0=192.0.2.10/24,192.0.2.1,192.0.2.53`). In Windows IFACE is the connection's name or the adapter's hardware address at
+    /// the source. Repeatable.
     #[arg(long, value_name = "IFACE=ADDR/LEN[,GW[,DNS...]]")]
     pub(crate) static_ip: Vec<driver_core::StaticAddress>,
     /// Keep an MTU that only the source's network has (EC2's 9001).
