@@ -23,5 +23,6 @@ mod rescue;
 mod several;
 mod sync;
 mod verify;
+mod windows;
 mod wishes;
 mod xfs;
