@@ -6,6 +6,7 @@ use crate::bench::Bench;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 use test_windows_guests::{Export, Recipe, Special, diff, export, file_list, files, recipe, shared};
@@ -227,7 +228,8 @@ impl Guest {
     fn volumes(&self, moved: &Moved) {
         for raw in &moved.raw {
             for (number, volume) in self.extracted(raw) {
-                let bytes = self.bench.read(&volume);
+                let mut bytes = [0; 512];
+                std::fs::File::open(self.bench.path(&volume)).unwrap().read_exact(&mut bytes).unwrap();
                 if bytes[3..].starts_with(b"NTFS") {
                     assert_ntfs(&self.bench, &volume);
                 } else if bytes[82..].starts_with(b"FAT32") || bytes[54..].starts_with(b"FAT1") {
@@ -250,18 +252,13 @@ impl Guest {
         let partitions = table["partitiontable"]["partitions"].as_array().unwrap().clone();
         (1..).zip(partitions).map(move |(number, partition)| {
             let name = "volume".to_owned();
-            let (skip, count) =
-                (format!("skip={}", partition["start"]), format!("count={}", partition["size"]));
-            let (from, to) = (format!("if={raw}"), format!("of={name}"));
-            self.bench.tool(
-                "coreutils",
-                "dd",
-                &[&from, &to, "bs=512", &skip, &count, "conv=sparse", "status=none"],
-            );
+            let sectors = |field: &str| partition[field].as_u64().unwrap();
+            let (skip, count) = (sectors("start") * 512, sectors("size") * 512);
+            let options = "bs=64K iflag=skip_bytes,count_bytes conv=sparse status=none";
+            self.bench.bash(&format!("dd if={raw} of={name} skip={skip} count={count} {options}")).ends(0);
             // A hole at the end is cut off.
-            let size = partition["size"].as_u64().unwrap() * 512;
             let file = std::fs::OpenOptions::new().write(true).open(self.bench.path(&name)).unwrap();
-            file.set_len(size).unwrap();
+            file.set_len(count).unwrap();
             (number, name)
         })
     }
