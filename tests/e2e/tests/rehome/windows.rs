@@ -124,7 +124,7 @@ fn what_was_only_in_the_log_is_in_the_result() {
     assert!(!before.contains_key(service) && before[name]["ComputerName"] != "sz:\"AFTERLOG\"");
     assert_eq!(after[name]["ComputerName"], "sz:\"AFTERLOG\"");
     assert_eq!(after[service]["ImagePath"], "expand:\"C:\\Windows\\late.exe\"");
-    // It is of the log and in the way, so the plan sees it and takes it away.
+    // The plan goes on from what the log says.
     assert!(!after.contains_key("\\ControlSet001\\Services\\storahci\\StartOverride"));
     for log in ["LOG1", "LOG2"] {
         let path = format!("{config}.{log}");
@@ -184,7 +184,11 @@ fn machines_that_cannot_start_it_are_refused() {
 #[test]
 fn a_hibernated_system_is_given_up_only_when_asked() {
     let more = ["--discard-hibernation"];
-    let (_, moved) = moves("11-physical-uefi-hibernated", "hyperv", &more);
+    let (guest, moved) = moves("11-physical-uefi-hibernated", "hyperv", &more);
+    let mut sleeping = file(&guest.bench.path(&guest.disks[0]), "hiberfil.sys");
+    assert_ne!(sleeping[..4096], [0; 4096]);
+    sleeping[..4096].fill(0);
+    assert_eq!(file(&guest.bench.path(&moved.raw[0]), "hiberfil.sys"), sleeping);
     let said = moved.report["replays"].to_string();
     assert!(said.contains("gave up the hibernated Windows"), "{said}");
 }

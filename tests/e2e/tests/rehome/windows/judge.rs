@@ -6,6 +6,7 @@ use crate::bench::Bench;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 use test_windows_guests::{Export, Recipe, Special, diff, export, file_list, files, recipe, shared};
@@ -98,7 +99,8 @@ impl Guest {
 
     /// Everything that became different, as text; panics when anything did that the report does not name.
     pub(crate) fn differences(&self, moved: &Moved) -> String {
-        let mut text = String::new();
+        let choice = &moved.report["choice"]["target"];
+        let mut text = format!("to {}\n", choice["id"].as_str().unwrap());
         for line in moved.report["replays"].as_array().unwrap() {
             writeln!(text, "replayed: {}", line.as_str().unwrap()).unwrap();
         }
@@ -179,28 +181,43 @@ impl Guest {
         text
     }
 
-    fn hives(&self, disk: &str) -> Vec<(&'static str, Export)> {
+    /// SYSTEM, SOFTWARE and the boot configuration, as files of the bench.
+    fn hives(&self, disk: &str) -> Vec<(&'static str, String)> {
         let store = if self.recipe.is_uefi() { "EFI/Microsoft/Boot/BCD" } else { "Boot/BCD" };
         let paths = [&format!("{CONFIG}/SYSTEM"), &format!("{CONFIG}/SOFTWARE"), store];
         let found = files(&self.bench.path(disk), &paths.map(|path: &str| path));
-        for hive in &found {
+        let named = ["SYSTEM", "SOFTWARE", "BCD"].into_iter().zip(found);
+        let written = named.map(|(hive, content)| {
             // The two sequence numbers of the base block are equal in a clean hive.
-            let dirty = self.recipe.has(Special::DirtyHive) && disk == self.disks[0];
-            assert!(dirty || hive[4..8] == hive[8..12], "a hive of {disk} is dirty");
-        }
-        ["SYSTEM", "SOFTWARE", "BCD"].into_iter().zip(found.iter().map(|hive| export(hive))).collect()
+            let dirty = self.is_dirty(hive) && disk == self.disks[0];
+            assert!(dirty || content[4..8] == content[8..12], "{hive} of {disk} is dirty");
+            let file = format!("{disk}.{hive}");
+            self.bench.write(&file, content);
+            (hive, file)
+        });
+        written.collect()
+    }
+
+    fn is_dirty(&self, hive: &str) -> bool {
+        self.recipe.has(Special::DirtyHive) && hive == "SYSTEM"
     }
 
     fn registry_differences(&self, moved: &Moved) -> String {
         let mut text = String::new();
         let (before, after) = (self.hives(&self.disks[0]), self.hives(&moved.raw[0]));
-        for ((hive, mut before), (_, after)) in before.into_iter().zip(after) {
+        for ((hive, old), (_, new)) in before.into_iter().zip(after) {
+            let (mut before, after) = (export(&self.bench.read(&old)), export(&self.bench.read(&new)));
             let changes = diff(&before, &after);
             if !changes.is_empty() {
                 write!(text, "\n== {hive}\n{changes}").unwrap();
             }
-            if self.recipe.has(Special::DirtyHive) && hive == "SYSTEM" {
+            if self.is_dirty(hive) {
                 apply_log(&mut before, &after);
+            } else {
+                let rewritten = rewritten_keys(&self.bench, &old, &new);
+                let named = planned::written(&changes);
+                let strangers: Vec<_> = rewritten.difference(&named).collect();
+                assert!(strangers.is_empty(), "{hive}: {strangers:?} were written");
             }
             planned::agrees(hive, &diff(&before, &after), &moved.report);
         }
@@ -211,7 +228,8 @@ impl Guest {
     fn volumes(&self, moved: &Moved) {
         for raw in &moved.raw {
             for (number, volume) in self.extracted(raw) {
-                let bytes = self.bench.read(&volume);
+                let mut bytes = [0; 512];
+                std::fs::File::open(self.bench.path(&volume)).unwrap().read_exact(&mut bytes).unwrap();
                 if bytes[3..].starts_with(b"NTFS") {
                     assert_ntfs(&self.bench, &volume);
                 } else if bytes[82..].starts_with(b"FAT32") || bytes[54..].starts_with(b"FAT1") {
@@ -234,25 +252,45 @@ impl Guest {
         let partitions = table["partitiontable"]["partitions"].as_array().unwrap().clone();
         (1..).zip(partitions).map(move |(number, partition)| {
             let name = "volume".to_owned();
-            let (skip, count) =
-                (format!("skip={}", partition["start"]), format!("count={}", partition["size"]));
-            let (from, to) = (format!("if={raw}"), format!("of={name}"));
-            self.bench.tool(
-                "coreutils",
-                "dd",
-                &[&from, &to, "bs=512", &skip, &count, "conv=sparse", "status=none"],
-            );
+            let sectors = |field: &str| partition[field].as_u64().unwrap();
+            let (skip, count) = (sectors("start") * 512, sectors("size") * 512);
+            let options = "bs=64K iflag=skip_bytes,count_bytes conv=sparse status=none";
+            self.bench.bash(&format!("dd if={raw} of={name} skip={skip} count={count} {options}")).ends(0);
             // A hole at the end is cut off.
-            let size = partition["size"].as_u64().unwrap() * 512;
             let file = std::fs::OpenOptions::new().write(true).open(self.bench.path(&name)).unwrap();
-            file.set_len(size).unwrap();
+            file.set_len(count).unwrap();
             (number, name)
         })
     }
 }
 
-/// What the logs of the dirty guest hold, taken from the result. Only its values of the key that everybody knows are checked here;
-/// the golden file has all.
+/// Keys that are of one hive alone, or were written since, by libregf; no key has another class name.
+fn rewritten_keys(bench: &Bench, old: &str, new: &str) -> BTreeSet<String> {
+    const SCRIPT: &str = "
+import pyregf, sys
+def keys(name):
+    file = pyregf.file()
+    file.open(name)
+    assert not file.is_corrupted()
+    found, waiting = {}, [('', file.get_root_key())]
+    while waiting:
+        path, key = waiting.pop()
+        found[path] = (key.class_name, key.get_last_written_time_as_integer())
+        below = [key.get_sub_key(at) for at in range(key.number_of_sub_keys)]
+        waiting.extend((path + chr(92) + each.name, each) for each in below)
+    return found
+old, new = keys(sys.argv[1]), keys(sys.argv[2])
+for path in old.keys() & new.keys():
+    assert old[path][0] == new[path][0], path
+for path in old.keys() | new.keys():
+    if old.get(path) != new.get(path):
+        print(path or chr(92))
+";
+    let said = bench.tool("python3-libregf", "/usr/bin/python3", &["-c", SCRIPT, old, new]);
+    said.lines().map(str::to_owned).collect()
+}
+
+/// Adds what the logs of the dirty guest hold; its service is taken from the result, and reviewed in the golden file.
 fn apply_log(before: &mut Export, after: &Export) {
     let name = "\\ControlSet001\\Control\\ComputerName\\ComputerName";
     assert_eq!(after[name]["ComputerName"], "sz:\"AFTERLOG\"");

@@ -108,12 +108,9 @@ pub(crate) fn agrees(hive: &str, diff: &str, report: &Value) {
     for edit in edits(report) {
         let detail = edit["detail"].as_str().unwrap();
         let is_of_hive = detail.trim_start_matches(['+', '-']).starts_with(&format!("[{hive}\\"));
-        if edit["action"].as_str().unwrap().ends_with("-key")
-            || edit["action"].as_str().unwrap().ends_with("-value")
-        {
-            if is_of_hive {
-                planned.take(&detail.replacen(&format!("[{hive}\\"), "[", 1), str::to_owned);
-            }
+        let action = edit["action"].as_str().unwrap();
+        if is_of_hive && (action.ends_with("-key") || action.ends_with("-value")) {
+            planned.take(&detail.replacen(&format!("[{hive}\\"), "[", 1), str::to_owned);
         }
     }
     for key in &found.gone {
@@ -139,4 +136,19 @@ pub(crate) fn agrees(hive: &str, diff: &str, report: &Value) {
     };
     let (unplanned, undone) = (only(&found, &planned), only(&planned, &found));
     assert!(unplanned.is_empty() && undone.is_empty(), "{hive}: changed:{unplanned}\nplanned:{undone}");
+}
+
+/// Keys that a change writes: those that a difference names, and those above new ones and ones that are gone.
+pub(crate) fn written(diff: &str) -> BTreeSet<String> {
+    let mut written = BTreeSet::new();
+    for line in diff.lines() {
+        let name = line.trim_start_matches(['+', '-']);
+        if let Some(key) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            written.insert(key.to_owned());
+            if !line.starts_with('[') {
+                written.insert(key.rsplit_once('\\').unwrap().0.to_owned());
+            }
+        }
+    }
+    written
 }
