@@ -34,6 +34,8 @@ pub struct Choice {
     pub secure_boot: bool,
     /// Why, for people.
     pub secure_boot_reason: String,
+    /// The driver of the machine's network adapters.
+    pub network_module: &'static str,
     /// The guest is Windows, whose loader has keys of its own.
     #[serde(skip)]
     pub is_windows: bool,
@@ -65,7 +67,15 @@ pub(crate) fn choose(guest: &Guest, wish: &Wish, startable: Startable<'_>) -> Re
     let definition = definition_of(target, wish.definition.as_deref())?;
     let (secure_boot, why) = secure_boot(guest, target);
     let is_windows = guest.windows.is_some();
-    Ok(Choice { target, definition, reason, secure_boot, secure_boot_reason: why.into(), is_windows })
+    Ok(Choice {
+        target,
+        definition,
+        reason,
+        secure_boot,
+        secure_boot_reason: why.into(),
+        network_module: target.network_module,
+        is_windows,
+    })
 }
 
 /// Why the platform does not run this guest on such a machine.

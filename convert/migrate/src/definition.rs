@@ -58,7 +58,7 @@ pub(crate) fn define(
         firmware_reason: choice.reason.clone(),
         secure_boot: choice.secure_boot,
         disk_bus: disk_bus(choice.target.disk_bus)?,
-        nic_model: nic_model(network_module(machine, choice.target))?,
+        nic_model: nic_model(choice.network_module)?,
         disks: disks.collect(),
         adapters: adapters.to_vec(),
         fixed_clock: match choice.definition.clock {
@@ -197,20 +197,6 @@ fn disk_bus(name: &str) -> Result<DiskBus> {
     })
 }
 
-fn is_windows(machine: &Machine) -> bool {
-    machine.os.as_ref().is_some_and(|os| os.family == OsFamily::Windows)
-}
-
-/// Windows that starts from the platform's own controller has the platform's drivers, put there before; any other finds an
-/// adapter that it knows by itself.
-fn network_module(machine: &Machine, target: &Target) -> &'static str {
-    let plain = driver_targets::plain_network_module(target);
-    match plain {
-        Some(plain) if is_windows(machine) && !driver_targets::has_own_controller(target) => plain,
-        _ => target.network_module,
-    }
-}
-
 fn nic_model(module: &str) -> Result<NicModel> {
     Ok(match module {
         "virtio_net" => NicModel::Virtio,
@@ -253,6 +239,7 @@ mod tests {
             reason: "test".into(),
             secure_boot: false,
             secure_boot_reason: "test".into(),
+            network_module: target.network_module,
             is_windows: false,
         })
     }

@@ -75,12 +75,14 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let mut inspection = inspect_with(&overlays, &opening)?;
     control.observer.end();
     let mut wishes = request.wishes.clone();
-    wishes.drivers = windows::packages(&inspection.guest, request.virtio_win.as_deref())?;
+    wishes.drivers =
+        windows::packages(&inspection.guest, request.wish.platform, request.virtio_win.as_deref())?;
     let unseen = |error| with_obstacles(error, &inspection.guest);
     let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose().map_err(unseen)?;
     let startable =
         |platform, buses: &[&'static str]| plan::startable(&inspection, platform, buses, &wishes.drivers);
-    let choice = choose(&inspection.guest, &request.wish, &startable).map_err(unseen)?;
+    let mut choice = choose(&inspection.guest, &request.wish, &startable).map_err(unseen)?;
+    choice.network_module = windows::network_module(&inspection, choice.target, &wishes.drivers)?;
     let (mut machine, warnings) =
         described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
     machine::name_system(&mut machine, &inspection.guest);
@@ -103,6 +105,13 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     // What the target cannot do comes first: a person has to act on it.
     report.warnings.extend(warnings);
     report.warnings.extend(windows::package_notes(&wishes.drivers));
+    let virtio_win = request.virtio_win.as_deref();
+    report.warnings.extend(windows::useless_packages(
+        &inspection.guest,
+        virtio_win,
+        &wishes.drivers,
+        choice.target,
+    ));
     report.warnings.extend(network::far_gateways(&request.wishes.network.static_addresses));
     if let Some(wrapping) = &wrapping {
         wrapping.tell(&mut report);

@@ -1,9 +1,10 @@
 //! Windows: its volumes as one tree, its registry, and what stands in the way before any fixup.
 
 use crate::filesystems::Notes;
-use crate::inspect::Opened;
+use crate::inspect::{Inspection, Opened};
 use driver_core::{
-    DiskFacts, DriverPackage, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, Target, VolumeId,
+    DiskFacts, DriverPackage, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, Platform, Target,
+    VolumeId,
 };
 use driver_inf::{Arch, WindowsVersion};
 use driver_machine::Warning;
@@ -95,11 +96,11 @@ pub(crate) const DYNAMIC_TEXT: &str = "it is a dynamic disk of Windows (LDM), wh
 pub(crate) const BITLOCKER_TEXT: &str = "it is encrypted with BitLocker; turn that off in the running guest (manage-bde -off LETTER:), wait \
      until manage-bde -status says that it is decrypted, shut down, and export it again";
 
-/// The driver packages at `path` that fit the guest; none for a guest that is not Windows.
+/// The driver packages at `path` that fit the guest and are for devices of the platform; none for a guest that is not Windows.
 ///
 /// # Errors
 /// `Usage` when none fits; what the packages and the host report.
-pub(crate) fn packages(guest: &Guest, path: Option<&Path>) -> Result<Vec<DriverPackage>> {
+pub(crate) fn packages(guest: &Guest, platform: Platform, path: Option<&Path>) -> Result<Vec<DriverPackage>> {
     let (Some(path), Some(windows), Some(os)) = (path, &guest.windows, &guest.os) else {
         return Ok(Vec::new());
     };
@@ -110,7 +111,52 @@ pub(crate) fn packages(guest: &Guest, path: Option<&Path>) -> Result<Vec<DriverP
     };
     let (major, minor) = windows.version;
     let version = WindowsVersion { major, minor, build: windows.build, is_server: windows.is_server() };
-    driver_inf::packages(path, &version, arch)
+    let mut found = driver_inf::packages(path, &version, arch)?;
+    found.retain(|package| is_for(package, platform));
+    Ok(found)
+}
+
+/// Whether a platform has devices that the package drives: by the vendors of its virtual PCI devices. KVM has several, and devices of ACPI.
+fn is_for(package: &DriverPackage, platform: Platform) -> bool {
+    let vendor = match platform {
+        Platform::Kvm | Platform::Proxmox | Platform::KubeVirt | Platform::Gcp => return true,
+        Platform::HyperV | Platform::Azure => r"VMBUS\",
+        Platform::Vmware => r"PCI\VEN_15AD",
+        Platform::VirtualBox => r"PCI\VEN_80EE",
+        Platform::Xen => r"PCI\VEN_5853",
+        Platform::Aws => r"PCI\VEN_1D0F",
+    };
+    package.devices.iter().any(|device| device.hardware_id.to_ascii_uppercase().starts_with(vendor))
+}
+
+/// What is to be said when the operator gave drivers, and none of them is for the target.
+pub(crate) fn useless_packages(
+    guest: &Guest,
+    path: Option<&Path>,
+    packages: &[DriverPackage],
+    target: &Target,
+) -> Option<Warning> {
+    let path = path.filter(|_| guest.windows.is_none() || packages.is_empty())?;
+    let system = if guest.windows.is_some() { target.platform.name() } else { "a guest that is not Windows" };
+    Some(Warning {
+        code: "drivers-not-used",
+        message: format!("{} has no drivers for {system}: nothing of it is used", path.display()),
+    })
+}
+
+/// The driver of the adapter that Windows gets: the platform's own where the guest or the packages have a driver for it, else that of an adapter
+/// that Windows knows by itself.
+pub(crate) fn network_module(
+    inspection: &Inspection,
+    target: &'static Target,
+    packages: &[DriverPackage],
+) -> Result<&'static str> {
+    let (Some(tree), Some(_)) = (&inspection.tree, &inspection.guest.windows) else {
+        return Ok(target.network_module);
+    };
+    let Some(plain) = driver_targets::plain_network_module(target) else { return Ok(target.network_module) };
+    let known = driver_windows::drives_adapter(tree, &inspection.guest, target.network_module, packages)?;
+    Ok(if known { target.network_module } else { plain })
 }
 
 /// What nobody here could follow in the packages that were chosen.

@@ -51,13 +51,6 @@ pub fn plain_network_module(target: &Target) -> Option<&'static str> {
     }
 }
 
-/// Whether the disks hang on a controller of the platform's own, for which the guest needs the same package of drivers as
-/// for the platform's own adapter. Xen's are emulated, too, until such drivers take them over.
-#[must_use]
-pub fn has_own_controller(target: &Target) -> bool {
-    matches!(target.disk_bus, "virtio-blk" | "virtio-scsi" | "pvscsi")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +79,6 @@ mod tests {
             let plain = plain_network_module(target);
             if !OWN.contains(&target.network_module) {
                 assert_eq!(plain, Some(target.network_module), "{}", target.id);
-                assert!(!has_own_controller(target), "{}", target.id);
             }
             assert!(plain.is_none_or(|module| !OWN.contains(&module)), "{}", target.id);
         }
@@ -109,7 +101,7 @@ mod tests {
         ] {
             for firmware in [Firmware::Bios, Firmware::Uefi] {
                 let found = target(platform, firmware, Some(bus)).unwrap();
-                assert!(!has_own_controller(found) && plain_network_module(found).is_some());
+                assert!(plain_network_module(found).is_some());
             }
         }
     }

@@ -26,6 +26,7 @@ mod inbox;
 mod inspect;
 mod interfaces;
 mod layout;
+mod network;
 mod pending;
 #[cfg(test)]
 mod phony;
@@ -40,5 +41,6 @@ pub use confirmed::is_confirmed;
 pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use inspect::inspect;
 pub use layout::{BOOT_VOLUME, boot_configuration_in, is_system_volume, mount_hives};
+pub use network::drives_adapter;
 pub use start::{loader_is_windows, starts_by_bios, supports_generation_2};
 pub use storage::startable_bus;

@@ -45,6 +45,11 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
         dry_run: args.dry_run,
         replace: args.force,
     };
+    // Noticed before hours of copying.
+    if let Some(path) = args.collect_feedback.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
+        let text = format!("{} is there already", path.display());
+        return Err(Error::new(ErrorKind::Destination, text).hint("name a new file with --collect-feedback"));
+    }
     let report = migrate(&request, control)?;
     if let Some(path) = &args.collect_feedback {
         write_feedback(path, &report)?;
