@@ -14,8 +14,9 @@ use format_core::{Error, Result};
 const DATABASE: &str = r"SYSTEM\DriverDatabase";
 /// A driver is far smaller.
 const DRIVER_LIMIT: u64 = 32 << 20;
-/// Flags of a device's entry in real hives.
-const DEVICE_FLAGS: [u8; 4] = [1, 0xff, 0, 0];
+/// Flags of a device's entry in real hives: the INF has it as its hardware identifier, or as a compatible one.
+const HARDWARE_ID: [u8; 4] = [1, 0xff, 0, 0];
+const COMPATIBLE_ID: [u8; 4] = [2, 0xff, 0, 0];
 
 /// Plans that an installed driver is started by the boot loader.
 pub(crate) fn start_at_boot(
@@ -131,15 +132,18 @@ fn appended(before: Option<Value>, more: Value) -> Value {
     Value::multi_string(&texts)
 }
 
-/// Identifiers of the devices that the service drives, without their bus: `VEN_1AF4&DEV_1001&…` of `PCI`.
+/// Identifiers of the devices that the service drives, without their bus: `VEN_1AF4&DEV_1001&…` of `PCI`; and whether it is a compatible one.
 fn devices<'a>(
     package: &'a DriverPackage,
     service: &'a DriverService,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+) -> impl Iterator<Item = (&'a str, &'a str, bool)> {
     let own =
         |name: &Option<String>| name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&service.name));
     let devices = package.devices.iter().filter(move |device| own(&device.service));
-    devices.filter_map(|device| device.hardware_id.split_once('\\'))
+    devices.filter_map(|device| {
+        let (bus, id) = device.hardware_id.split_once('\\')?;
+        Some((bus, id, device.is_compatible_id))
+    })
 }
 
 fn make_critical(
@@ -149,7 +153,7 @@ fn make_critical(
     service: &DriverService,
     reason: &str,
 ) -> Result<()> {
-    for (bus, device) in devices(package, service) {
+    for (bus, device, _) in devices(package, service) {
         let key = format!(r"SYSTEM\{set}\Control\CriticalDeviceDatabase\{bus}#{device}");
         draft.set_value(&key, "Service", Value::string(&service.name), reason)?;
         draft.set_value(&key, "ClassGUID", Value::string(&package.class_guid.to_uppercase()), reason)?;
@@ -182,9 +186,14 @@ fn add_to_database(
     let configured = format!(r"{root}\Configurations\{configuration}");
     draft.set_value(&configured, "ConfigFlags", Value::dword(0), reason)?;
     draft.set_value(&configured, "Service", Value::string(&service.name), reason)?;
-    for (bus, device) in devices(package, service) {
+    for (bus, device, is_compatible) in devices(package, service) {
         let id = format!(r"{DATABASE}\DeviceIds\{bus}\{device}");
-        draft.set_value(&id, &inf, Value::binary(DEVICE_FLAGS), reason)?;
+        draft.set_value(
+            &id,
+            &inf,
+            Value::binary(if is_compatible { COMPATIBLE_ID } else { HARDWARE_ID }),
+            reason,
+        )?;
         let descriptor = format!(r"{root}\Descriptors\{bus}\{device}");
         draft.set_value(&descriptor, "Configuration", Value::string(&configuration), reason)?;
     }

@@ -7,6 +7,7 @@
 //! CriticalDeviceDatabase (Microsoft, "How to troubleshoot 0x0000007B"); later ones do not look there.
 
 use crate::services::{BOOT, KERNEL_DRIVER, driver_file, number, service_key, text};
+use crate::storage::is_file;
 use driver_core::{Draft, FileKind, Ownership, WindowsFacts};
 use driver_registry::Value;
 use format_core::Result;
@@ -139,11 +140,7 @@ impl InboxDriver {
     }
 
     fn has_file(&self, draft: &Draft<'_>, windows: &WindowsFacts, set: &str) -> Result<bool> {
-        let Some(path) = self.target(draft, windows, set)? else { return Ok(false) };
-        // An empty file is what an update that failed leaves.
-        let meta = draft.metadata(&path)?;
-        let has = meta.is_some_and(|meta| meta.kind == FileKind::File && meta.size > 0);
-        Ok(has || draft.exists(&path)? && meta.is_none())
+        self.target(draft, windows, set)?.map_or(Ok(false), |path| is_file(draft, &path))
     }
 
     /// The newest copy in the driver store: of the package that is active, else of the last in the order of names.

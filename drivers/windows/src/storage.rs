@@ -5,7 +5,7 @@ use crate::inbox::{
     VMBUS,
 };
 use crate::services::{DISABLED, driver_file, number, service_key, text};
-use driver_core::{Draft, DriverPackage, Guest, GuestTree, Platform, WindowsFacts};
+use driver_core::{Draft, DriverPackage, FileKind, Guest, GuestTree, Platform, WindowsFacts};
 use format_core::Result;
 
 /// What drives the disks of a controller.
@@ -16,12 +16,14 @@ pub(crate) enum Drivers {
     Added(&'static str),
 }
 
-/// Drivers of a target's controller. Xen's disks are IDE's until its own driver runs; a machine of Hyper-V that starts by BIOS has
-/// IDE disks, which Windows sees through VMBus.
+/// Drivers of a target's controller. Xen's disks are IDE's until its own driver runs. A machine of Hyper-V that starts by BIOS starts from its
+/// IDE controller, whose disks are the IDE driver's: storflt only makes them faster (storvsc names no IDE disk in real hives), and
+/// the machine's other disks and its network need VMBus.
 pub(crate) fn drivers_of(bus: &str, platform: Platform, windows: &WindowsFacts) -> Drivers {
     const IDE: &[InboxDriver] = &[INTELIDE, ATAPI];
     let is_hyperv = matches!(platform, Platform::HyperV | Platform::Azure);
     match bus {
+        "ide" if is_hyperv => Drivers::Inbox(&[VMBUS, STORVSC, INTELIDE, ATAPI]),
         _ if is_hyperv => Drivers::Inbox(&[VMBUS, STORVSC]),
         "ide" | "xen" => Drivers::Inbox(IDE),
         "sata" if windows.has_driver_database() => Drivers::Inbox(&[STORAHCI]),
@@ -52,11 +54,18 @@ pub(crate) fn is_installed(draft: &Draft<'_>, windows: &WindowsFacts, service: &
         }
         let image = text(draft, &key, "ImagePath")?;
         let file = driver_file(&windows.system_root, service, image.as_deref());
-        if !file.map(|file| draft.exists(&file)).transpose()?.unwrap_or(false) {
+        if !file.map(|file| is_file(draft, &file)).transpose()?.unwrap_or(false) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether a file is there, or planned. An empty one is what an update that failed leaves.
+pub(crate) fn is_file(draft: &Draft<'_>, path: &str) -> Result<bool> {
+    let meta = draft.metadata(path)?;
+    let has = meta.as_ref().is_some_and(|meta| meta.kind == FileKind::File && meta.size > 0);
+    Ok(has || meta.is_none() && draft.exists(path)?)
 }
 
 /// Whether Windows can start from a disk on this controller, after the fixups.

@@ -111,6 +111,11 @@ mod tests {
             service: Some("viostor".into()),
             values: Vec::new(),
         };
+        let compatible = DriverDevice {
+            hardware_id: r"PCI\VEN_1AF4&DEV_1001".into(),
+            is_compatible_id: true,
+            ..device.clone()
+        };
         let file =
             PackageFile { name: "viostor.sys".into(), target: None, content: b"driver".to_vec().into() };
         let package = DriverPackage {
@@ -123,7 +128,7 @@ mod tests {
             version: [100, 90, 0, 1],
             catalog: None,
             services: vec![service],
-            devices: vec![device],
+            devices: vec![device, compatible],
             files: vec![file],
             notes: Vec::new(),
         };
@@ -140,6 +145,8 @@ mod tests {
         assert_eq!(value(&service, "Start"), Some(Value::dword(0)));
         let device = r"SYSTEM\DriverDatabase\DeviceIds\PCI\VEN_1AF4&DEV_1001&SUBSYS_00021AF4&REV_00";
         assert_eq!(value(device, "rehome_viostor.inf"), Some(Value::binary([1, 255, 0, 0])));
+        let device = r"SYSTEM\DriverDatabase\DeviceIds\PCI\VEN_1AF4&DEV_1001";
+        assert_eq!(value(device, "rehome_viostor.inf"), Some(Value::binary([2, 255, 0, 0])));
         assert_eq!(tree.read_file("/Windows/System32/drivers/viostor.sys", 9).unwrap().unwrap(), b"driver");
         assert!(!words.iter().any(|word| word.contains("CriticalDeviceDatabase")));
     }

@@ -3,10 +3,14 @@
 //!
 //! Source: XCP-ng's offline boot repair does this for stornvme, storahci and pciide; see `inbox.rs`.
 
+use crate::added_driver::start_at_boot;
 use crate::inbox::InboxDriver;
-use crate::storage::{Drivers, FALLBACKS, drivers_of};
-use driver_core::{Applies, Context, Draft, Fixup, WindowsFacts};
+use crate::storage::{Drivers, FALLBACKS, drivers_of, is_installed};
+use driver_core::{Applies, Context, Draft, Fixup, Platform, WindowsFacts};
 use format_core::Result;
+
+/// Amazon's driver for NVMe disks, which older versions have instead of Windows' own.
+const AWS_NVME: &str = "AWSNVMe";
 
 pub(super) struct FallbackStorage;
 
@@ -17,6 +21,13 @@ fn missing(
     windows: &WindowsFacts,
 ) -> Result<Option<&'static InboxDriver>> {
     let target = context.target;
+    match target.platform {
+        // Another fixup's business.
+        Platform::HyperV | Platform::Azure => return Ok(None),
+        // Amazon's own driver is as good.
+        Platform::Aws if is_installed(draft, windows, AWS_NVME)? => return Ok(None),
+        _ => {}
+    }
     let Drivers::Inbox(needed) = drivers_of(target.disk_bus, target.platform, windows) else {
         return Ok(None);
     };
@@ -42,7 +53,7 @@ impl Fixup for FallbackStorage {
         Ok(match missing(context, draft, windows)? {
             Some(driver) => Applies::cannot(
                 format!("this Windows has no {} driver, which the target's disks need", driver.service),
-                "choose another controller with --disk-bus",
+                next_step(context.target.platform),
             ),
             None => Applies::Yes,
         })
@@ -57,12 +68,27 @@ impl Fixup for FallbackStorage {
             }
         }
         let target = context.target;
+        if target.platform == Platform::Aws && is_installed(draft, windows, AWS_NVME)? {
+            start_at_boot(draft, windows, AWS_NVME, "the target's disks need this driver")?;
+        }
         if let Drivers::Inbox(needed) = drivers_of(target.disk_bus, target.platform, windows) {
             for driver in needed {
-                driver.start_at_boot(draft, windows, "the target's disks need this driver")?;
+                if driver.is_there(draft, windows)? {
+                    driver.start_at_boot(draft, windows, "the target's disks need this driver")?;
+                }
             }
         }
         Ok(())
+    }
+}
+
+fn next_step(platform: Platform) -> &'static str {
+    match platform {
+        // There is no other controller.
+        Platform::Aws => {
+            "install Amazon's NVMe driver in the running guest first, or let EC2 do it: aws ec2 import-image"
+        }
+        _ => "choose another controller with --disk-bus",
     }
 }
 
@@ -95,5 +121,18 @@ mod tests {
             let plan = plan(&tree, &guest, target, &Wishes::NONE, &FallbackStorage);
             assert_eq!(plan.fixups[0].status, status, "{target}");
         }
+    }
+
+    #[test]
+    fn amazons_driver_is_as_good_on_ec2_and_there_is_no_other_controller() {
+        let with = |start| Phony::windows_2008_r2().service("AWSNVMe", 1, start);
+        let (tree, words) = carried_out(with(3), "aws-bios", &Wishes::NONE, &FallbackStorage);
+        assert_eq!(words.len(), 1, "{words:?}");
+        let start = tree.registry_value(&format!(r"{SET}\Services\AWSNVMe"), "Start").unwrap();
+        assert_eq!(start, Some(Value::dword(0)));
+        let (tree, guest) = with(4).build();
+        let found = plan(&tree, &guest, "aws-bios", &Wishes::NONE, &FallbackStorage);
+        assert_eq!(found.fixups[0].status, Status::Cannot);
+        assert!(!found.fixups[0].next_step.as_deref().unwrap().contains("--disk-bus"));
     }
 }

@@ -4,7 +4,7 @@
 //! Migrate: vmbus, storvsc, storflt, intelide, atapi); see `inbox.rs` for how. The other devices of the platform are started on demand, and
 //! only freed where somebody disabled them.
 
-use crate::inbox::{ATAPI, INTELIDE, STORVSC, VMBUS};
+use crate::inbox::{ATAPI, INTELIDE, InboxDriver, STORVSC, VMBUS};
 use crate::services::{DEMAND, DISABLED, number, service_key};
 use crate::storage::ACCELERATOR;
 use driver_core::{Applies, Context, Draft, Firmware, Fixup, Platform, WindowsFacts};
@@ -14,6 +14,8 @@ use format_core::Result;
 /// Network, keyboard, mouse, screen.
 const ON_DEMAND: [&str; 4] = ["netvsc", "hyperkbd", "VMBusHID", "HyperVideo"];
 const REASON: &str = "Hyper-V's disks are seen only by this driver";
+/// Generation 1 starts from its IDE controller.
+const IDE: [InboxDriver; 2] = [INTELIDE, ATAPI];
 
 pub(super) struct HypervStorage;
 
@@ -31,7 +33,8 @@ impl Fixup for HypervStorage {
         if !matches!(context.target.platform, Platform::HyperV | Platform::Azure) {
             return Ok(Applies::no("the target has no VMBus"));
         }
-        for driver in [VMBUS, STORVSC] {
+        let ide: &[InboxDriver] = if starts_from_ide(context) { &IDE } else { &[] };
+        for driver in [VMBUS, STORVSC].iter().chain(ide) {
             if !driver.is_there(draft, windows)? {
                 let reason = format!(
                     "this Windows has no {} driver, neither installed nor in its driver store",
@@ -51,17 +54,9 @@ impl Fixup for HypervStorage {
         if ACCELERATOR.is_there(draft, windows)? {
             ACCELERATOR.start_at_boot(draft, windows, REASON)?;
         }
-        if context.target.firmware == Firmware::Bios {
-            for driver in [INTELIDE, ATAPI] {
-                match driver.is_there(draft, windows)? {
-                    true => {
-                        driver.start_at_boot(draft, windows, "generation 1 starts from its IDE controller")?
-                    }
-                    false => draft.note(format!(
-                        "there is no {} driver for generation 1's IDE controller",
-                        driver.service
-                    )),
-                }
+        if starts_from_ide(context) {
+            for driver in IDE {
+                driver.start_at_boot(draft, windows, "generation 1 starts from its IDE controller")?;
             }
         }
         for set in &windows.control_sets {
@@ -74,6 +69,10 @@ impl Fixup for HypervStorage {
         }
         Ok(())
     }
+}
+
+fn starts_from_ide(context: &Context<'_>) -> bool {
+    context.target.firmware == Firmware::Bios
 }
 
 fn too_old(windows: &WindowsFacts) -> &'static str {
@@ -128,6 +127,8 @@ mod tests {
             .value(r"SYSTEM\Select", "LastKnownGood", Value::dword(2))
             .service("vmbus", 1, 0)
             .service("storvsc", 1, 3)
+            .service("intelide", 1, 0)
+            .service("atapi", 1, 0)
             .key(&format!(r"{other}\Services"));
         let (tree, _) = carried_out(phony, "hyperv-gen1", &Wishes::NONE, &HypervStorage);
         for set in [SET, &other] {
@@ -143,7 +144,18 @@ mod tests {
     #[test]
     fn without_the_driver_a_person_is_needed() {
         let (tree, guest) = Phony::windows_2016().service("vmbus", 1, 0).build();
-        let plan = plan(&tree, &guest, "hyperv-gen2", &Wishes::NONE, &HypervStorage);
-        assert_eq!((plan.fixups[0].status, plan.edits.len()), (Status::Cannot, 0));
+        let found = plan(&tree, &guest, "hyperv-gen2", &Wishes::NONE, &HypervStorage);
+        assert_eq!((found.fixups[0].status, found.edits.len()), (Status::Cannot, 0));
+        // Only generation 1 has IDE disks, and it starts from one.
+        let phony = Phony::windows_2016().service("vmbus", 1, 0).service("storvsc", 1, 3);
+        let (tree, guest) = phony.service("atapi", 1, 0).build();
+        for (target, status) in [
+            ("hyperv-gen2", Status::Planned),
+            ("hyperv-gen1", Status::Cannot),
+            ("azure-gen1", Status::Cannot),
+        ] {
+            let found = plan(&tree, &guest, target, &Wishes::NONE, &HypervStorage);
+            assert_eq!(found.fixups[0].status, status, "{target}");
+        }
     }
 }

@@ -6,11 +6,13 @@ mod boot_configuration;
 mod clock;
 mod cloud_network;
 mod crash_reboot;
+mod dhcp_client;
 mod drivers_at_first_boot;
 mod ec2_drivers;
 mod fallback_storage;
 mod first_boot;
 mod hyperv_storage;
+mod network_driver;
 mod san_policy;
 mod static_ip;
 mod uefi_fallback;
@@ -33,6 +35,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &fallback_storage::FallbackStorage,
         &added_storage::AddedStorage,
         &ec2_drivers::Ec2Drivers,
+        &network_driver::NetworkDriver,
         &boot_configuration::BootConfiguration,
         &uefi_fallback::UefiFallback,
         &agents::EC2,
@@ -45,6 +48,7 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &agents::KVM,
         &cloud_network::EC2,
         &cloud_network::GCP,
+        &dhcp_client::DhcpClient,
         &clock::RealTimeClock,
         &san_policy::SanPolicy,
         &crash_reboot::CrashReboot,

@@ -4,10 +4,12 @@
 //! purpose: then `Setup\State` has one of the states IMAGE_STATE_…_RESEAL_TO_… (Microsoft, "Windows Setup states"). What waits
 //! for a restart makes pnputil and servicing fail (virt-v2v looks before it installs drivers). Filters of virus scanners made
 //! converted guests stop (virt-v2v warns). Policies below `DeviceInstall\Restrictions` keep new devices from being installed
-//! (Microsoft, "Manage device installation with Group Policy").
+//! (Microsoft, "Manage device installation with Group Policy"). A domain controller whose original and copy both run, or that goes back to an
+//! older state, loses changes without a word (Microsoft, "USN rollback"; ProductType is LanmanNT on them). The other nodes of a cluster and
+//! its shared disks are not on the disks of one node.
 
-use crate::services::{number, text};
-use driver_core::{Applies, Context, Draft, Fixup};
+use crate::services::{DISABLED, number, service_key, text};
+use driver_core::{Applies, Context, Draft, Fixup, WindowsFacts};
 use format_core::Result;
 
 const STATE: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State";
@@ -56,6 +58,7 @@ impl Fixup for Warnings {
                  it at the source"
             ));
         }
+        note_roles(windows, draft)?;
         let mut denials = Vec::new();
         for name in DENIALS {
             denials.extend(number(draft, RESTRICTIONS, name)?.filter(|value| *value != 0).map(|_| name));
@@ -68,6 +71,26 @@ impl Fixup for Warnings {
         }
         Ok(())
     }
+}
+
+/// What the machine is to others.
+fn note_roles(windows: &WindowsFacts, draft: &mut Draft<'_>) -> Result<()> {
+    let Some(set) = windows.control_sets.first() else { return Ok(()) };
+    let kind = text(draft, &format!(r"SYSTEM\{set}\Control\ProductOptions"), "ProductType")?;
+    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("LanmanNT")) {
+        draft.note(
+            "it is a domain controller: shut the original down before this disk is read, never start it again once the copy \
+             ran, and never go back to an older state of either"
+                .into(),
+        );
+    }
+    let cluster = number(draft, &service_key(set, "ClusSvc"), "Start")?;
+    if cluster.is_some_and(|start| start != DISABLED) {
+        draft.note(
+            "it is a node of a failover cluster: shared disks and the other nodes do not come with it".into(),
+        );
+    }
+    Ok(())
 }
 
 fn is_generalised(draft: &Draft<'_>) -> Result<bool> {
@@ -104,6 +127,15 @@ mod tests {
         for part in ["components wait for a restart: better restart", "(EvilFilter)", "(DenyUnspecified)"] {
             assert!(said.contains(part), "{part}: {said}");
         }
+    }
+
+    #[test]
+    fn roles_that_forbid_two_of_a_machine_are_said() {
+        let options = format!(r"{SET}\Control\ProductOptions");
+        let server = |kind: &str| Phony::windows_2016().value(&options, "ProductType", Value::string(kind));
+        let (_, said) = looked_over(server("LanmanNT").service("ClusSvc", 0x10, 2));
+        assert!(said.contains("domain controller") && said.contains("failover cluster"), "{said}");
+        assert_eq!(looked_over(server("ServerNT").service("ClusSvc", 0x10, 4)).1, "");
     }
 
     #[test]

@@ -17,10 +17,11 @@
 mod adapters;
 mod script;
 
+use crate::fixups::dhcp_client::hands_out_addresses;
 use crate::fixups::first_boot::plan_step;
 use crate::services::{DISABLED, number, service_key};
 use adapters::{Connection, Place, connections, is_hardware, place, place_of};
-use driver_core::{Applies, Context, Draft, Fixup, Mac, Platform, StaticAddress, WindowsFacts};
+use driver_core::{Applies, Context, Draft, Fixup, Mac, StaticAddress, WindowsFacts};
 use format_core::{Error, Result};
 use script::{Fixed, script};
 use std::net::{IpAddr, Ipv4Addr};
@@ -64,6 +65,11 @@ impl Fixup for StaticIp {
         let given: Vec<String> = steps.iter().map(|(fixed, _)| fixed.name.clone()).collect();
         steps.extend(kept(context, windows, &all, &given, draft)?);
         let dhcp_is_disabled = number(draft, &service_key(set, "Dhcp"), "Start")? == Some(DISABLED);
+        if dhcp_is_disabled && steps.is_empty() && !hands_out_addresses(context.target.platform) {
+            draft.note(
+                "the DHCP client is disabled, so the new adapter has no address until it is set".into(),
+            );
+        }
         for (at, (fixed, place)) in steps.iter().enumerate() {
             let name = format!("20-static-ip-{}", at + 1);
             let reason = "the adapter is a new one for Windows and would ask DHCP";
@@ -101,7 +107,7 @@ fn kept(
             ));
             continue;
         }
-        if is_cloud(context.target.platform) {
+        if hands_out_addresses(context.target.platform) {
             let who = context.target.platform.name();
             draft.note(format!(
                 "{who} hands out addresses: what is fixed for {name:?} ({words}) is not set again"
@@ -199,10 +205,6 @@ fn given(wish: &StaticAddress, name: String) -> Result<Fixed> {
         dns: wish.dns.iter().map(|ip| v4(*ip)).collect::<Result<_>>()?,
         register: "primary",
     })
-}
-
-fn is_cloud(platform: Platform) -> bool {
-    matches!(platform, Platform::Azure | Platform::Gcp | Platform::Aws)
 }
 
 #[cfg(test)]

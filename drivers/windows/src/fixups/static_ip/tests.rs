@@ -168,6 +168,8 @@ fn a_disabled_dhcp_client_is_on_while_addresses_are_set() {
     let at = |line: &str| text.find(line).unwrap();
     let (on, set, off) = (at("Dhcp start= demand"), at("do call :first"), at("Dhcp start= disabled"));
     assert!(on < set && set < off, "{text}");
+    let team = one("Team", r"COMPOSITEBUS\MS_IMPLAT_MP\{1}").service("Dhcp", 0x20, 4);
+    assert!(note(team, "kvm-uefi", &Wishes::NONE).contains("the DHCP client is disabled"));
 }
 
 #[test]
