@@ -15,6 +15,8 @@ use format_core::{Error, Result};
 const DATABASE: &str = r"SYSTEM\DriverDatabase";
 /// A driver is far smaller.
 const DRIVER_LIMIT: u64 = 32 << 20;
+/// Of a name in the registry, in UTF-16 units (Microsoft, "Registry element size limits").
+const LONGEST_KEY: usize = 255;
 /// Flags of a device's entry in real hives.
 const DEVICE_FLAGS: [u8; 4] = [1, 0xff, 0, 0];
 
@@ -108,6 +110,12 @@ fn register(draft: &mut Draft<'_>, set: &str, service: &DriverService, reason: &
     }
     for value in &service.values {
         let below = if value.key.is_empty() { key.clone() } else { format!(r"{key}\{}", value.key) };
+        if value.key.split('\\').any(|name| name.encode_utf16().count() > LONGEST_KEY) {
+            return Err(Error::needs_person(format!(
+                "service {}: a key of its INF has a name that is too long",
+                service.name
+            )));
+        }
         let before = draft.value(&below, &value.name)?;
         let Some(data) = registry_value(&value.value) else {
             draft.create_key(&below, reason)?;
