@@ -45,7 +45,7 @@ impl Draft<'_> {
     /// Plans a value, and its key where that is missing. Plans nothing when it is there already.
     ///
     /// # Errors
-    /// `Usage` when the hive is not there; what the guest's registry reports.
+    /// `Usage` when the hive is not there; `NeedsPerson` when it is damaged; what the guest's registry reports.
     pub fn set_value(&mut self, key: &str, name: &str, value: Value, reason: &str) -> Result<()> {
         let before = self.value(key, name)?;
         if before.as_ref() == Some(&value) {
@@ -97,6 +97,7 @@ impl Draft<'_> {
     fn record_key(&mut self, key: &str, action: Action, reason: &str) -> Result<()> {
         let missing = || Error::usage(format!("the registry hive of {key} is not there"));
         let path = self.tree().hive_path(key).ok_or_else(missing)?.to_owned();
+        self.tree().whole_hive(key)?;
         let logs = if self.keys.touch(&path) { self.tree().stale_logs(key)? } else { Vec::new() };
         for log in logs {
             let before = self.tree().read_file(&log, LOG_LIMIT)?.unwrap_or_default();
@@ -111,6 +112,26 @@ impl Draft<'_> {
 mod tests {
     use super::*;
     use crate::{GuestTree, MemFs, maker};
+
+    #[test]
+    fn a_damaged_hive_is_read_and_no_edit_of_it_is_planned() {
+        let mut bytes = maker::empty(5);
+        // The root has its own cell as the name of its class, which only a walk of the whole hive finds.
+        let root = maker::get32(&bytes, 0x24);
+        let at = 0x1000 + root as usize + 4;
+        maker::put32(&mut bytes, at + 0x30, root);
+        bytes[at + 0x4a] = 4;
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(MemFs::new().with_file("/SYSTEM", bytes)));
+        tree.mount_hive("SYSTEM", "/SYSTEM").unwrap();
+        let mut draft = Draft::new(&tree);
+        assert!(!draft.has_key(r"SYSTEM\a").unwrap());
+        for _ in 0..2 {
+            let error = draft.create_key(r"SYSTEM\a", "test").unwrap_err();
+            assert_eq!(error.kind(), format_core::ErrorKind::NeedsPerson, "{error}");
+            draft.withdraw();
+        }
+    }
 
     #[test]
     fn what_is_withdrawn_is_not_planned_any_more() {

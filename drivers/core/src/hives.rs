@@ -32,6 +32,8 @@ struct Loaded {
     hive: Hive,
     replay: Replay,
     changed: bool,
+    /// What is wrong with it, once that was looked for.
+    fault: OnceCell<Option<String>>,
 }
 
 impl GuestHive {
@@ -58,6 +60,21 @@ impl GuestHive {
         Ok(self.logs_to_empty(self.replay(read)?))
     }
 
+    /// Walks all of the hive, once: what an edit would refuse is known when it is planned.
+    ///
+    /// # Errors
+    /// `NeedsPerson` when the hive is damaged.
+    pub(crate) fn whole(&self, read: ReadFile<'_>) -> Result<()> {
+        let loaded = self.load(read)?;
+        let fault = loaded.fault.get_or_init(|| loaded.hive.check().err().map(|error| error.to_string()));
+        match fault {
+            None => Ok(()),
+            Some(fault) => Err(Error::needs_person(format!("registry hive {}: {fault}", self.path)).hint(
+                "it is damaged and is not edited: repair it in the guest, or restore it from a backup",
+            )),
+        }
+    }
+
     fn logs_to_empty(&self, replay: &Replay) -> Vec<String> {
         replay.steps.iter().filter(|step| step.empty).map(|step| self.log_path(step.log)).collect()
     }
@@ -80,7 +97,7 @@ impl GuestHive {
         }
         let logs: Vec<Log<'_>> = logs.iter().map(|(file, bytes)| Log { file: *file, bytes }).collect();
         let Recovered { bytes, replay } = recover(primary, &logs)?;
-        Ok(Loaded { hive: Hive::open(bytes)?, replay, changed: false })
+        Ok(Loaded { hive: Hive::open(bytes)?, replay, changed: false, fault: OnceCell::new() })
     }
 
     /// Gives the memory back, unless there is something in it that is written nowhere else.

@@ -39,6 +39,11 @@ impl GuestTree {
         }
     }
 
+    /// Whether the hive that holds `key` is whole, and so can be edited.
+    pub(crate) fn whole_hive(&self, key: &str) -> Result<()> {
+        self.guest_hive(key).map_or(Ok(()), |hive| hive.whole(&|path, limit| self.read_file(path, limit)))
+    }
+
     /// The key at `key`, `None` when it or its hive is not there.
     ///
     /// # Errors

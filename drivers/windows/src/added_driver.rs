@@ -6,6 +6,7 @@
 //! of Windows 8.1: two flags, the processor, the class, date, version). Date and version stay zero, so that the package itself, which is
 //! installed at the first start, goes before it. Up to Windows 7 it is CriticalDeviceDatabase.
 
+use crate::in_the_way::nothing_in_the_way;
 use crate::services::{BOOT, service_key};
 use driver_core::{Draft, DriverPackage, DriverService, Ownership, ServiceData, WindowsFacts, WriteMode};
 use driver_registry::{Kind, Value};
@@ -17,6 +18,8 @@ const DRIVER_LIMIT: u64 = 32 << 20;
 /// Flags of a device's entry in real hives: the INF has it as its hardware identifier, or as a compatible one.
 const HARDWARE_ID: [u8; 4] = [1, 0xff, 0, 0];
 const COMPATIBLE_ID: [u8; 4] = [2, 0xff, 0, 0];
+/// Of a name in the registry, in UTF-16 units (Microsoft, "Registry element size limits").
+const LONGEST_KEY: usize = 255;
 
 /// Plans that an installed driver is started by the boot loader.
 pub(crate) fn start_at_boot(
@@ -56,6 +59,17 @@ pub(crate) fn inject(
     Ok(())
 }
 
+/// A path below the package's folder that is neither anything else nor anything to cmd.exe or NTFS.
+pub(crate) fn is_plain(name: &str) -> bool {
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.ends_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    name.len() < 200 && name.split('\\').all(is_name)
+}
+
 fn version_text(package: &DriverPackage) -> String {
     package.version.map(|part| part.to_string()).join(".")
 }
@@ -69,7 +83,14 @@ fn copy_binary(
 ) -> Result<()> {
     let missing = || Error::needs_person(format!("{} has no {}", package.source, service.binary));
     let file = package.file(&service.binary).ok_or_else(missing)?;
+    if service.binary.contains('\\') || !is_plain(&service.binary) {
+        return Err(Error::needs_person(format!(
+            "{}: {:?} is no name of a driver",
+            package.source, service.binary
+        )));
+    }
     let path = format!("{}/System32/drivers/{}", windows.system_root, service.binary);
+    nothing_in_the_way(draft, &path)?;
     let content = file.content.to_vec();
     match draft.read(&path, DRIVER_LIMIT)? {
         Some(before) if before == content => Ok(()),
@@ -90,6 +111,12 @@ fn register(draft: &mut Draft<'_>, set: &str, service: &DriverService, reason: &
     }
     for value in &service.values {
         let below = if value.key.is_empty() { key.clone() } else { format!(r"{key}\{}", value.key) };
+        if value.key.split('\\').any(|name| name.encode_utf16().count() > LONGEST_KEY) {
+            return Err(Error::needs_person(format!(
+                "service {}: a key of its INF has a name that is too long",
+                service.name
+            )));
+        }
         let before = draft.value(&below, &value.name)?;
         let Some(data) = registry_value(&value.value) else {
             draft.create_key(&below, reason)?;
@@ -154,6 +181,7 @@ fn make_critical(
     reason: &str,
 ) -> Result<()> {
     for (bus, device, _) in devices(package, service) {
+        let device = device.replace('\\', "#");
         let key = format!(r"SYSTEM\{set}\Control\CriticalDeviceDatabase\{bus}#{device}");
         draft.set_value(&key, "Service", Value::string(&service.name), reason)?;
         draft.set_value(&key, "ClassGUID", Value::string(&package.class_guid.to_uppercase()), reason)?;

@@ -6,6 +6,7 @@
 //! ("Azure VM conversions: hydration": vmbus, storvsc, storflt, intelide, atapi). Up to Windows 7 a boot device that was never seen needs an entry in
 //! CriticalDeviceDatabase (Microsoft, "How to troubleshoot 0x0000007B"); later ones do not look there.
 
+use crate::in_the_way::nothing_in_the_way;
 use crate::services::{BOOT, KERNEL_DRIVER, driver_file, number, service_key, text};
 use crate::storage::is_file;
 use driver_core::{Draft, FileKind, Ownership, WindowsFacts};
@@ -135,8 +136,11 @@ impl InboxDriver {
 
     fn target(&self, draft: &Draft<'_>, windows: &WindowsFacts, set: &str) -> Result<Option<String>> {
         let image = text(draft, &service_key(set, self.service), "ImagePath")?;
+        let usual = format!("{}/System32/drivers/{}", windows.system_root, self.file);
         let name = self.file.trim_end_matches(".sys");
-        Ok(driver_file(&windows.system_root, name, image.as_deref()))
+        let path = driver_file(&windows.system_root, name, image.as_deref());
+        // Control sets spell it differently, and a draft takes two spellings for two files.
+        Ok(path.map(|path| if path.eq_ignore_ascii_case(&usual) { usual } else { path }))
     }
 
     fn has_file(&self, draft: &Draft<'_>, windows: &WindowsFacts, set: &str) -> Result<bool> {
@@ -187,7 +191,9 @@ impl InboxDriver {
         let (Some(from), Some(to)) = (from, to) else { return Ok(()) };
         let Some(content) = draft.read(&from, DRIVER_LIMIT)? else { return Ok(()) };
         let reason = "the driver's file was missing; this copy is the driver store's";
+        nothing_in_the_way(draft, &to)?;
         match draft.read(&to, DRIVER_LIMIT)? {
+            Some(before) if before == content => Ok(()),
             Some(before) => draft.replace(&to, before, content, reason),
             None => draft.create(&to, content, Ownership::ROOT_FILE, reason),
         }

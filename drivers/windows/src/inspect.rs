@@ -37,11 +37,19 @@ pub fn inspect(tree: &GuestTree, guest: &mut Guest) -> Result<()> {
     let local_clock = universal.as_ref().and_then(Value::as_u64) != Some(1);
     let name = format!(r"SYSTEM\{set}\Control\ComputerName\ComputerName");
     let hostname = tree.registry_value(&name, "ComputerName")?.as_ref().and_then(Value::as_str);
+    let hostname = hostname.filter(|name| is_computer_name(name));
     guest.source = source_platform(tree, set)?;
     guest.os = Some(OsFacts { hostname, local_clock, ..os });
     facts.control_sets = control_sets;
     guest.windows = Some(facts);
     Ok(())
+}
+
+/// Other texts are no names, and would be none for the machine on the target. 63 characters are what DNS takes; which ones, more than what steers
+/// a terminal or ends a path, is not asked: names in other scripts are in use.
+fn is_computer_name(name: &str) -> bool {
+    let is_odd = |c: char| c != '-' && c != '_' && !c.is_alphanumeric();
+    !name.is_empty() && name.chars().count() <= 63 && !name.contains(is_odd)
 }
 
 fn boot_drivers(tree: &GuestTree, set: &str) -> Result<Vec<String>> {
@@ -71,6 +79,23 @@ mod tests {
     use crate::phony::{Phony, SET};
     use driver_core::Platform;
     use driver_registry::Value;
+
+    #[test]
+    fn what_cannot_be_a_name_is_none() {
+        let key = format!(r"{SET}\Control\ComputerName\ComputerName");
+        let long = "x".repeat(64);
+        for (name, known) in [
+            ("WEB-1", true),
+            ("Büro_2", true),
+            ("", false),
+            ("a\u{1b}[2J", false),
+            ("../x", false),
+            (&long, false),
+        ] {
+            let (_, guest) = Phony::windows_2016().value(&key, "ComputerName", Value::string(name)).build();
+            assert_eq!(guest.os.unwrap().hostname.is_some(), known, "{name:?}");
+        }
+    }
 
     #[test]
     fn the_facts_are_those_of_the_registry() {

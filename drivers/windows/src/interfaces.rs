@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Class of network adapters.
 const NETWORK: &str = "{4D36E972-E325-11CE-BFC1-08002BE10318}";
-/// A machine has fewer.
+/// A machine has fewer that are fixed.
 const MOST: usize = 256;
 
 /// The interfaces that have an adapter, those with fixed addresses first.
@@ -20,7 +20,7 @@ pub(crate) fn interfaces(tree: &GuestTree, set: &str) -> Result<Vec<InterfaceFac
     let all = format!(r"{}\Parameters\Interfaces", service_key(set, "Tcpip"));
     let Some(key) = tree.registry_key(&all)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for interface in key.subkeys()?.into_iter().take(MOST) {
+    for interface in key.subkeys()? {
         let guid = interface.name().to_string();
         let connection = format!(r"SYSTEM\{set}\Control\Network\{NETWORK}\{guid}\Connection");
         let text = |name: &str| -> Result<Option<String>> {
@@ -33,7 +33,9 @@ pub(crate) fn interfaces(tree: &GuestTree, set: &str) -> Result<Vec<InterfaceFac
         }
         found.push(read_interface(&interface, guid, name, device)?);
     }
+    // What was removed leaves its key behind, so that there may be many; what is fixed stays in any case.
     found.sort_by_key(|interface| interface.addresses.is_empty());
+    found.truncate(MOST);
     Ok(found)
 }
 
@@ -84,6 +86,23 @@ fn prefix(mask: Ipv4Addr) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phony::{Phony, SET};
+
+    #[test]
+    fn what_is_fixed_is_found_behind_hundreds_of_interfaces() {
+        let tcp = format!(r"{SET}\Services\Tcpip\Parameters\Interfaces");
+        let connection = format!(r"{SET}\Control\Network\{NETWORK}\{{ff}}\Connection");
+        let fixed = format!(r"{tcp}\{{ff}}");
+        let tunnels =
+            (0..300).fold(Phony::windows_2016(), |phony, n| phony.key(&format!(r"{tcp}\{{{n:04}}}")));
+        let (_, guest) = tunnels
+            .value(&connection, "PnpInstanceID", Value::string(r"PCI\VEN_1D0F\3"))
+            .value(&fixed, "EnableDHCP", Value::dword(0))
+            .value(&fixed, "IPAddress", Value::multi_string(&["192.0.2.10"]))
+            .value(&fixed, "SubnetMask", Value::multi_string(&["255.255.255.0"]))
+            .build();
+        assert_eq!(guest.windows.unwrap().interfaces.len(), 1);
+    }
 
     #[test]
     fn masks_have_no_holes() {

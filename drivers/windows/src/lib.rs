@@ -22,6 +22,7 @@ mod devices;
 mod edited;
 mod filters;
 mod fixups;
+mod in_the_way;
 mod inbox;
 mod inspect;
 mod interfaces;

@@ -11,6 +11,7 @@
 //! nobody sees that question (not verified). So a package whose installation did not come to an end is not tried again, and at the
 //! next start the steps behind it are run.
 
+use crate::added_driver::is_plain;
 use crate::fixups::first_boot::{FOLDER, FOLDER_IN_GUEST, RESTART, RESTART_AND_AGAIN, plan_file, plan_step};
 use driver_core::{Applies, Context, Draft, DriverPackage, Fixup, PackageFile, TEXT_LIMIT};
 use format_core::{Error, Result};
@@ -83,17 +84,6 @@ fn with_folders(packages: &[DriverPackage]) -> Result<Vec<(&DriverPackage, Strin
         found.push((package, folder));
     }
     Ok(found)
-}
-
-/// A path below the package's folder that is neither anything else nor anything to cmd.exe.
-fn is_plain(name: &str) -> bool {
-    let is_name = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && !part.ends_with('.')
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    };
-    name.len() < 200 && name.split('\\').all(is_name)
 }
 
 fn plan_content(draft: &mut Draft<'_>, folder: &str, file: &PackageFile) -> Result<()> {

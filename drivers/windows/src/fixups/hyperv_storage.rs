@@ -94,6 +94,28 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_driver_that_two_control_sets_spell_differently_is_restored_once() {
+        let vmbus = |set: &str, path: &str, phony: Phony| {
+            let key = format!(r"SYSTEM\{set}\Services\vmbus");
+            let phony = phony.value(&key, "Start", Value::dword(3));
+            phony.value(&key, "ImagePath", Value::expand_string(path))
+        };
+        let store = "/Windows/System32/DriverStore/FileRepository/wvmbus.inf_x/vmbus.sys";
+        let phony = Phony::windows_2008_r2()
+            .value(r"SYSTEM\Select", "LastKnownGood", Value::dword(2))
+            .file("/Windows/System32/drivers/storvsc.sys", "x")
+            .file("/Windows/System32/drivers/vmbus.sys", "")
+            .file(store, "copy");
+        let phony = vmbus("ControlSet001", r"System32\drivers\vmbus.sys", phony);
+        let phony = vmbus("ControlSet002", r"system32\DRIVERS\vmbus.sys", phony);
+        let (tree, edits) = carried_out(phony, "hyperv-gen2", &Wishes::NONE, &HypervStorage);
+        let restored = edits.iter().filter(|edit| edit.contains("vmbus.sys"));
+        assert_eq!(restored.count(), 1, "{edits:#?}");
+        let content = tree.read_file("/Windows/System32/drivers/vmbus.sys", 9).unwrap();
+        assert_eq!(content.as_deref(), Some(&b"copy"[..]));
+    }
+
+    #[test]
     fn drivers_that_wait_are_started_and_missing_files_come_from_the_store() {
         let store = "/Windows/System32/DriverStore/FileRepository";
         let phony = Phony::windows_2016()

@@ -1,5 +1,6 @@
 //! What is left to the running Windows: batch files that other fixups plan, in the order of their names.
 
+use crate::in_the_way::at_most_ours;
 use driver_core::{Draft, FileKind, Ownership};
 use format_core::Result;
 
@@ -32,13 +33,14 @@ pub(crate) fn plan_step(draft: &mut Draft<'_>, name: &str, script: &str, reason:
 /// Plans a file in [`FOLDER`], with the folders above it.
 ///
 /// # Errors
-/// As [`Draft::write`].
+/// As [`Draft::write`]; `NeedsPerson` when something else is in the way.
 pub(crate) fn plan_file(
     draft: &mut Draft<'_>,
     path: &str,
     content: impl Into<Vec<u8>>,
     reason: &str,
 ) -> Result<()> {
+    at_most_ours(draft, path)?;
     draft.create_folder(FOLDER, PRIVATE, "for the system and administrators alone")?;
     draft.write(path, content, reason)
 }
