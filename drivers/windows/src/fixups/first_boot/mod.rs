@@ -24,7 +24,8 @@
 //! would be a longer list of reasons not to start at all; steps wait for what they need.
 //!
 //! The runner is a plain batch file: PowerShell's execution policy and constrained language mode do not matter, and it needs nothing
-//! that Server Core does not have. It counts its starts (6 at most) and its restarts (3 at most), and stops when it cannot count.
+//! that Server Core does not have. While Windows Setup runs, as after sysprep, it waits: services are started then, too, and a restart in the midst
+//! leaves a machine that does not finish its set-up. It counts its starts (6 at most) and its restarts (3 at most), and stops when it cannot count.
 
 mod steps;
 #[cfg(test)]

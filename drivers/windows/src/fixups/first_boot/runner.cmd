@@ -14,6 +14,9 @@ call :main <nul >>"%logs%\firstboot.log" 2>&1
 exit
 
 :main
+call :wait_for_setup
+if defined setup call :say "Windows Setup still runs: to be continued at the next start"
+if defined setup exit /b 0
 call :count starts
 call :say "start %number% in the new place"
 ver
@@ -42,6 +45,22 @@ sc.exe delete rehome-firstboot
 rem This file is in use until its cmd.exe ends.
 start "rehome" /b cmd.exe /d /c "ping.exe -n 4 127.0.0.1 >nul & rd /s /q "%home%""
 exit
+
+rem A restart during Windows Setup (after sysprep) would break it. An hour at most; it is no start that counts.
+:wait_for_setup
+set "setup=1"
+for /l %%i in (1,1,360) do call :look_at_setup %%i
+exit /b 0
+
+:look_at_setup
+if not defined setup exit /b 0
+set "setup="
+reg.exe query "HKLM\SYSTEM\Setup" /v SystemSetupInProgress 2>nul | find.exe "0x1" >nul
+if not errorlevel 1 set "setup=1"
+if not defined setup exit /b 0
+if "%1"=="1" call :say "Windows Setup runs: what is left waits for its end"
+ping.exe -n 11 127.0.0.1 >nul
+exit /b 0
 
 rem A step ends with 249: again at the next start; 250: done, and Windows must restart; 251: it, and those
 rem behind it, after a restart.

@@ -15,7 +15,7 @@ use driver_registry::{Kind, Value};
 use format_core::Result;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A Windows of Wine's making, in a folder of its own.
@@ -69,7 +69,10 @@ impl Wine {
 
     /// Starts it, with its services, until `words` are in the log.
     fn start_until(&self, words: &str) -> String {
-        self.run(&["cmd", "/d", "/c", "ver"]);
+        // What goes on in the background would keep a pipe open.
+        let mut start = self.command("wine");
+        start.args(["cmd", "/d", "/c", "ver"]).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(start.status().unwrap().success());
         self.wait(words, || self.log().contains(words));
         self.log()
     }
@@ -193,9 +196,18 @@ fn steps_run_in_order_again_when_they_ask_for_it_and_then_all_is_gone(wine: &Win
         ("30-fails", "@echo off\nexit 5\n"),
     ];
     let tree = guest(Phony::windows_2016(), &Wishes::NONE, &[&Steps(steps), &FirstBoot]);
+    let setup = |number: &str| {
+        let set = ["reg", "add", r"HKLM\SYSTEM\Setup", "/v", "SystemSetupInProgress", "/t", "REG_DWORD"];
+        wine.run(&[&set[..], &["/d", number, "/f"]].concat());
+    };
+    setup("1");
     wine.install(&tree);
 
-    let log = wine.start_until("to be continued at the next start");
+    let log = wine.start_until("Windows Setup runs");
+    assert!(!log.contains("step "), "{log}");
+    setup("0");
+    wine.wait("it waits on", || wine.log().contains("to be continued at the next start"));
+    let log = wine.log();
     let at = |words: &str| log.find(words).unwrap_or_else(|| panic!("{words} in {log}"));
     assert!(at("step 10-one ended with 0") < at("step 20-twice ended with 251"));
     assert!(at("step 20-twice ended with 251") < at("restart 1") && !log.contains("step 30-fails"), "{log}");
