@@ -2,11 +2,11 @@
 
 use crate::choose::Choice;
 use crate::machine::convert_error;
-use driver_core::{Clock, Firmware, Platform, Target};
+use driver_core::{Clock, Firmware, Platform};
 use driver_machine::hyperv::{self, HypervDisk, HypervOptions, SecureBoot};
 use driver_machine::{
-    AdapterChoice, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, OsFamily,
-    Warning, clouds, kubevirt, libvirt, ovf, proxmox, virtualbox, vmx, xen,
+    AdapterChoice, DefinitionOptions, Disk, DiskBus, DiskFile, FirmwareKind, Machine, NicModel, Warning,
+    clouds, kubevirt, libvirt, ovf, proxmox, virtualbox, vmx, xen,
 };
 use format_core::{Error, Result};
 

@@ -93,8 +93,8 @@ pub(crate) fn can_start_from(
     }
 }
 
-/// The first of the platform's controllers, in the order of its targets, that Windows can start from; `None` when there is no such
-/// controller, or no Windows.
+/// The platform's controller that Windows starts from today by a driver that is no part of it, else the first, in the order of the
+/// platform's targets, that it can start from; `None` when there is no such controller, or no Windows.
 ///
 /// # Errors
 /// When the guest cannot be read.
@@ -107,9 +107,14 @@ pub fn startable_bus<'a>(
 ) -> Result<Option<&'a str>> {
     let Some(windows) = &guest.windows else { return Ok(None) };
     let draft = Draft::new(tree);
-    for bus in buses {
+    let buses: Vec<&str> = buses.collect();
+    let today = |bus: &&&str| match drivers_of(bus, platform, windows) {
+        Drivers::Added(service) => windows.boot_drivers.iter().any(|own| own.eq_ignore_ascii_case(service)),
+        Drivers::Inbox(_) => false,
+    };
+    for bus in buses.iter().filter(today).chain(&buses) {
         if can_start_from(&draft, windows, platform, bus, packages)? {
-            return Ok(Some(bus));
+            return Ok(Some(*bus));
         }
     }
     Ok(None)
