@@ -15,7 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs lvm md registry registry_log inf disc initramfs
-    manifest machine dialects linux
+    manifest machine dialects linux windows
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
@@ -189,7 +189,7 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux | probe | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
+    manifest | linux | windows | probe | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
     initramfs)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         for name in plain module; do
