@@ -131,13 +131,16 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let running = folder.begin(request.replace)?;
     match apply(&folder, &mut inspection, &plan) {
         Ok(()) => {}
-        // Only now did it show that the guest has no room for the edits.
-        Err(error) if error.kind() == ErrorKind::NeedsPerson => {
+        // Nothing is there yet but the copies for undoing.
+        Err(error) => {
             folder.abandon(running)?;
+            if error.kind() != ErrorKind::NeedsPerson {
+                return Err(error);
+            }
+            // Only now did it show that the guest has no room for the edits.
             report.obstacles.push(error.to_string());
             return Ok(blocked(report));
         }
-        Err(error) => return Err(error),
     }
     // The guest's files are in the overlays now; what is left in memory leaves less for the copy.
     drop((inspection, plan));

@@ -1,11 +1,10 @@
 //! Is the driver of the machine's network adapter there? Nothing is edited.
 //!
-//! A machine whose disks hang on the platform's own controller gets the platform's own adapter, too: virtio's (service netkvm of
-//! virtio-win), VMware's (service vmxnet3ndis6 in a hive of a VMware guest). Whoever installed the one driver usually has the other;
-//! Windows starts without, but nobody reaches it.
+//! Most platforms also have an adapter that Windows knows by itself, which the machine gets then. Google Cloud has virtio's alone (service
+//! netkvm of virtio-win): Windows starts without its driver, but nobody reaches it.
 
 use crate::storage::{Drivers, can_start_from, drivers_of, is_installed};
-use driver_core::{Applies, Context, Draft, Fixup};
+use driver_core::{Applies, Context, Draft, Fixup, Platform};
 use format_core::Result;
 
 pub(super) struct NetworkDriver;
@@ -13,11 +12,8 @@ pub(super) struct NetworkDriver;
 /// The driver's service, where the machine's adapter needs one that is not part of Windows.
 fn needed(context: &Context<'_>) -> Option<&'static str> {
     let (target, windows) = (context.target, context.guest.windows.as_ref()?);
-    match (drivers_of(target.disk_bus, target.platform, windows), target.network_module) {
-        (Drivers::Added(_), "virtio_net") => Some("netkvm"),
-        (Drivers::Added(_), "vmxnet3") => Some("vmxnet3ndis6"),
-        _ => None,
-    }
+    let added = matches!(drivers_of(target.disk_bus, target.platform, windows), Drivers::Added(_));
+    (added && target.platform == Platform::Gcp).then_some("netkvm")
 }
 
 impl Fixup for NetworkDriver {
@@ -50,7 +46,7 @@ impl Fixup for NetworkDriver {
         let Some(service) = needed(context) else { return Ok(()) };
         draft.note(format!(
             "the driver of the target's network adapter ({service}) is neither installed nor among the packages: the guest has no \
-             network until somebody installs it; give the whole of virtio-win, or choose another controller with --disk-bus"
+             network until somebody installs it; give the whole of virtio-win"
         ));
         Ok(())
     }
@@ -64,14 +60,14 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_network_is_told_of() {
-        let disks = || Phony::windows_2016().service("viostor", 1, 0).service("pvscsi", 1, 0);
+        let disks = || Phony::windows_2016().service("vioscsi", 1, 0);
         for (phony, target, said) in [
-            (disks(), "kvm-bios", "(netkvm)"),
-            (disks(), "vmware-bios", "(vmxnet3ndis6)"),
-            (disks().service("netkvm", 1, 3), "kvm-bios", "it is there"),
+            (disks(), "gcp-bios", "(netkvm)"),
+            (disks().service("netkvm", 1, 3), "gcp-bios", "it is there"),
             // Said by another fixup.
-            (disks(), "proxmox-bios", "it does not start"),
-            (disks(), "kvm-bios-sata", "needs no driver"),
+            (Phony::windows_2016(), "gcp-bios", "it does not start"),
+            // There is an adapter that Windows knows.
+            (disks(), "proxmox-bios", "needs no driver"),
             (disks(), "hyperv-gen1", "needs no driver"),
         ] {
             let (tree, guest) = phony.build();

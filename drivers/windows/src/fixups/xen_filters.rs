@@ -41,6 +41,14 @@ const UNPLUG: &str = "asks to take emulated disks and adapters away";
 
 pub(super) struct XenFilters;
 
+/// What Amazon puts into its images is installed.
+fn is_of_amazon(context: &Context<'_>) -> bool {
+    const AMAZON: [&str; 6] =
+        ["AWSNVMe", "ena", "AWSLiteAgent", "Ec2Config", "AmazonSSMAgent", "Amazon EC2Launch"];
+    let windows = context.guest.windows.as_ref();
+    windows.is_some_and(|windows| windows.agents.iter().any(|agent| AMAZON.contains(&agent.as_str())))
+}
+
 impl Fixup for XenFilters {
     fn id(&self) -> &'static str {
         "windows-xen-drivers"
@@ -51,7 +59,9 @@ impl Fixup for XenFilters {
     }
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
-        if matches!(context.target.platform, Platform::Xen | Platform::Aws) {
+        // Amazon's images have them beside Nitro's drivers; those of other makers find no Xen there, and filter the disks all the same.
+        let platform = context.target.platform;
+        if platform == Platform::Xen || platform == Platform::Aws && is_of_amazon(context) {
             return Ok(Applies::no(format!("{} may need them", context.target.name)));
         }
         for set in edited_sets(context) {
@@ -142,10 +152,16 @@ mod tests {
 
     #[test]
     fn xen_and_ec2_keep_their_drivers_and_a_filter_without_a_service_goes() {
-        let (tree, guest) = ec2().build();
-        for target in ["xen-bios", "aws-bios"] {
+        let amazon = || ec2().service("AmazonSSMAgent", 16, 2);
+        for (phony, target, status) in [
+            (ec2(), "xen-bios", Status::NotApplicable),
+            (amazon(), "aws-bios", Status::NotApplicable),
+            // Of another maker: there is no Xen for them.
+            (ec2(), "aws-bios", Status::Planned),
+        ] {
+            let (tree, guest) = phony.build();
             let planned = plan(&tree, &guest, target, &Wishes::NONE, &XenFilters);
-            assert_eq!(planned.fixups[0].status, Status::NotApplicable, "{target}");
+            assert_eq!(planned.fixups[0].status, status, "{target}");
         }
         let (tree, guest) = Phony::windows_2016().build();
         let planned = plan(&tree, &guest, "hyperv-gen1", &Wishes::NONE, &XenFilters);

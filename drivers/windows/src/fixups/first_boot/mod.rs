@@ -70,7 +70,15 @@ impl Fixup for FirstBoot {
             Some(_) if steps::steps(draft)?.is_empty() => {
                 Applies::no("nothing is left to the running Windows")
             }
-            Some(_) => Applies::Yes,
+            Some(_) => match steps::strangers(draft)?.as_slice() {
+                [] => Applies::Yes,
+                [first, ..] => Applies::cannot(
+                    format!(
+                        r"\Windows\rehome\firstboot holds {first:?}, which this program did not put there, and the system would run it"
+                    ),
+                    r"look at C:\Windows\rehome in the running guest and remove it, then export it again",
+                ),
+            },
         })
     }
 
@@ -117,6 +125,14 @@ mod tests {
     use driver_core::{Action, Wishes};
 
     #[test]
+    fn a_step_of_somebody_else_is_not_run() {
+        let phony = Phony::windows_2016().file("/Windows/rehome/firstboot/00-evil.cmd", "net user");
+        let (tree, guest) = phony.build();
+        let planned = plan(&tree, &guest, "kvm-uefi", &Wishes::NONE, &FirstBoot);
+        assert_eq!((planned.edits.len(), planned.obstacles().count()), (0, 1));
+    }
+
+    #[test]
     fn without_a_step_there_is_nothing_to_start() {
         let (tree, guest) = Phony::windows_2016().build();
         let planned = plan(&tree, &guest, "kvm-uefi", &Wishes::NONE, &FirstBoot);
@@ -129,7 +145,7 @@ mod tests {
         let phony = Phony::windows_2016()
             .value(r"SYSTEM\Select", "LastKnownGood", Value::dword(2))
             .key(r"SYSTEM\ControlSet002\Services")
-            .file("/Windows/rehome/firstboot/10-x.cmd", "rem");
+            .file("/Windows/rehome/firstboot/10-drivers-x.cmd", "rem");
         let (tree, _) = carried_out(phony, "kvm-uefi", &Wishes::NONE, &FirstBoot);
         for set in [SET, r"SYSTEM\ControlSet002"] {
             let key = format!(r"{set}\Services\{SERVICE}");
@@ -159,7 +175,7 @@ mod tests {
                 Ok(Applies::Yes)
             }
             fn plan(&self, _: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
-                plan_step(draft, "10-x", "rem\n", "a test")
+                plan_step(draft, "10-drivers-x", "rem\n", "a test")
             }
         }
         let (tree, guest) = Phony::windows_2016().build();

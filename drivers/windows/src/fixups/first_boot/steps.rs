@@ -1,7 +1,7 @@
 //! What is left to the running Windows: batch files that other fixups plan, in the order of their names.
 
 use crate::in_the_way::at_most_ours;
-use driver_core::{Draft, FileKind, Ownership};
+use driver_core::{DirEntry, Draft, FileKind, Ownership};
 use format_core::Result;
 
 /// The folder of everything that is for the first start. Nobody but the system and administrators may write there: what
@@ -45,13 +45,30 @@ pub(crate) fn plan_file(
     draft.write(path, content, reason)
 }
 
+/// Beginnings of the names that this program gives its steps.
+const OURS: [&str; 2] = ["10-drivers", "20-static-ip"];
+
 /// The names of the steps that are planned or there already.
 ///
 /// # Errors
 /// As [`Draft::read_dir`].
 pub(super) fn steps(draft: &Draft<'_>) -> Result<Vec<String>> {
-    let entries = draft.read_dir(STEPS)?.into_iter().filter(|entry| entry.kind == FileKind::File);
-    Ok(entries.map(|entry| entry.name).filter(|name| name.to_ascii_lowercase().ends_with(".cmd")).collect())
+    Ok(draft.read_dir(STEPS)?.into_iter().filter_map(step_name).collect())
+}
+
+/// Steps that lie in the guest already and that this program never made: the system would run them.
+///
+/// # Errors
+/// As [`driver_core::GuestTree::read_dir`].
+pub(super) fn strangers(draft: &Draft<'_>) -> Result<Vec<String>> {
+    let is_ours = |name: &String| OURS.iter().any(|own| name.to_ascii_lowercase().starts_with(own));
+    let there = draft.tree().read_dir(STEPS)?.into_iter().filter_map(step_name);
+    Ok(there.filter(|name| !is_ours(name)).collect())
+}
+
+fn step_name(entry: DirEntry) -> Option<String> {
+    let is_step = entry.kind == FileKind::File && entry.name.to_ascii_lowercase().ends_with(".cmd");
+    is_step.then_some(entry.name)
 }
 
 /// With the line ends that cmd.exe needs to find labels (`goto` and `call` miss some in files with bare line feeds).
