@@ -105,11 +105,11 @@ pub fn file(disk: &Path, path: &str) -> Vec<u8> {
     files(disk, &[path]).remove(0)
 }
 
-/// As [`file`], of several files, which costs little more than one.
+/// As [`file()`], of several files, which costs little more than one.
 ///
 /// # Panics
 ///
-/// As [`file`].
+/// As [`file()`].
 #[must_use]
 pub fn files(disk: &Path, paths: &[&str]) -> Vec<Vec<u8>> {
     let mut found: Vec<Option<Vec<u8>>> = vec![None; paths.len()];
