@@ -19,7 +19,8 @@ pub(crate) const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 pub(crate) const FIXED_NEWSTYLE: u16 = 1 << 0;
 pub(crate) const NO_ZEROES: u16 = 1 << 1;
 
-/// Option types.
+/// Option types. The two about metadata contexts had other numbers in early versions of the document; these are the ones that
+/// clients use.
 pub(crate) mod option {
     pub(crate) const EXPORT_NAME: u32 = 1;
     pub(crate) const ABORT: u32 = 2;
@@ -28,8 +29,8 @@ pub(crate) mod option {
     pub(crate) const INFO: u32 = 6;
     pub(crate) const GO: u32 = 7;
     pub(crate) const STRUCTURED_REPLY: u32 = 8;
-    pub(crate) const LIST_META_CONTEXT: u32 = 10;
-    pub(crate) const SET_META_CONTEXT: u32 = 11;
+    pub(crate) const LIST_META_CONTEXT: u32 = 9;
+    pub(crate) const SET_META_CONTEXT: u32 = 10;
 }
 
 /// Option reply types.

@@ -41,7 +41,7 @@ fn a_client_learns_what_there_is() {
     assert_eq!(peer.ask(7, &about("none", &[]))[0].0, 0x8000_0006);
     assert_eq!(peer.ask(6, b"\0\0\0\x09abc")[0].0, 0x8000_0003);
     assert_eq!(peer.ask(5, b"")[0].0, 0x8000_0002, "no TLS");
-    assert_eq!(peer.ask(14, b"")[0].0, 0x8000_0001, "no extended headers");
+    assert_eq!(peer.ask(11, b"")[0].0, 0x8000_0001, "no extended headers");
     assert_eq!(peer.ask(0xffff_ffff, b"12345")[0].0, 0x8000_0001);
     assert_eq!(peer.ask(8, b"1")[0].0, 0x8000_0003);
     peer.go().end().unwrap();
@@ -50,15 +50,15 @@ fn a_client_learns_what_there_is() {
 #[test]
 fn contexts_belong_to_an_export_and_to_structured_replies() {
     let mut peer = Peer::connect(two()).greet(3);
-    assert_eq!(peer.ask(10, &contexts("boot", &[]))[0].0, 0x8000_0003, "structured replies come first");
+    assert_eq!(peer.ask(9, &contexts("boot", &[]))[0].0, 0x8000_0003, "structured replies come first");
     peer.ask(8, b"");
     let allocation = |id: u32| (4, [&id.to_be_bytes()[..], b"base:allocation"].concat());
-    assert_eq!(peer.ask(10, &contexts("boot", &[])), [allocation(0), (1, vec![])]);
-    assert_eq!(peer.ask(10, &contexts("boot", &["base:"])), [allocation(0), (1, vec![])]);
-    assert_eq!(peer.ask(10, &contexts("boot", &["qemu:"])), [(1, vec![])]);
-    assert_eq!(peer.ask(10, &contexts("none", &[]))[0].0, 0x8000_0006);
-    assert_eq!(peer.ask(11, &contexts("boot", &[])), [(1, vec![])], "nothing wanted, nothing chosen");
-    assert_eq!(peer.ask(11, &contexts("data", &["base:allocation"])), [allocation(1), (1, vec![])]);
+    assert_eq!(peer.ask(9, &contexts("boot", &[])), [allocation(0), (1, vec![])]);
+    assert_eq!(peer.ask(9, &contexts("boot", &["base:"])), [allocation(0), (1, vec![])]);
+    assert_eq!(peer.ask(9, &contexts("boot", &["qemu:"])), [(1, vec![])]);
+    assert_eq!(peer.ask(9, &contexts("none", &[]))[0].0, 0x8000_0006);
+    assert_eq!(peer.ask(10, &contexts("boot", &[])), [(1, vec![])], "nothing wanted, nothing chosen");
+    assert_eq!(peer.ask(10, &contexts("data", &["base:allocation"])), [allocation(1), (1, vec![])]);
     // Chosen for another export.
     let mut peer = peer.go();
     assert_eq!(peer.do_it(7, 0, 0, 512).errno, 22);
@@ -66,8 +66,8 @@ fn contexts_belong_to_an_export_and_to_structured_replies() {
     // A later choice replaces the one before, also when it fails.
     let mut peer = Peer::connect(two()).greet(3);
     peer.ask(8, b"");
-    peer.ask(11, &contexts("boot", &["base:allocation"]));
-    assert_eq!(peer.ask(11, b"\0")[0].0, 0x8000_0003);
+    peer.ask(10, &contexts("boot", &["base:allocation"]));
+    assert_eq!(peer.ask(10, b"\0")[0].0, 0x8000_0003);
     let mut peer = peer.go();
     assert_eq!(peer.do_it(7, 0, 0, 512).errno, 22);
     peer.end().unwrap();

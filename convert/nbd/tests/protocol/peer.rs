@@ -156,7 +156,7 @@ impl Peer {
     /// Into transmission, with structured replies and `base:allocation`.
     pub fn structured(mut self) -> Self {
         assert_eq!(self.ask(8, b""), [(1, vec![])]);
-        let answers = self.ask(11, &contexts("", &["base:allocation"]));
+        let answers = self.ask(10, &contexts("", &["base:allocation"]));
         assert_eq!(answers, [(4, b"\0\0\0\x01base:allocation".to_vec()), (1, vec![])]);
         self.go()
     }
