@@ -74,28 +74,28 @@ impl Server {
             let mut open: Vec<Open<'_>> = Vec::new();
             let mut failures = 0;
             let result = loop {
-                open.retain(|connection| !connection.thread.is_finished());
                 let is_over = once && open.is_empty() && served.load(Ordering::Acquire);
                 if is_over || stop.load(Ordering::Relaxed) {
                     break Ok(());
                 }
-                let error = match listener.accept(TICK) {
+                let stream = listener.accept(TICK);
+                // Who went while we waited has made room.
+                open.retain(|connection| !connection.thread.is_finished());
+                let error = match stream {
                     Ok(None) => continue,
-                    Ok(Some(stream)) if open.len() < self.limits.connections => {
-                        match self.start(scope, stream, stop, &served) {
-                            Ok(connection) => {
-                                open.push(connection);
-                                failures = 0;
-                                continue;
-                            }
-                            Err(error) => error,
-                        }
-                    }
-                    Ok(Some(_)) => {
+                    Ok(Some(_)) if open.len() >= self.limits.connections => {
                         let text = format!("more than {} connections at a time", self.limits.connections);
                         (self.tell)(&Error::new(ErrorKind::Limit, text));
                         continue;
                     }
+                    Ok(Some(stream)) => match self.start(scope, stream, stop, &served) {
+                        Ok(connection) => {
+                            open.push(connection);
+                            failures = 0;
+                            continue;
+                        }
+                        Err(error) => error,
+                    },
                     Err(error) => error,
                 };
                 // Mostly a lack of descriptors or threads, which ends when a client goes.

@@ -121,7 +121,7 @@ fn there_is_room_for_so_many_and_again_when_one_goes() {
         assert!(is_closed(&UnixStream::connect(path).unwrap()));
         open.iter_mut().for_each(reads);
         open.pop();
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(40));
         reads(&mut client(path));
     });
     assert_eq!(told.len(), 1, "{told:?}");
