@@ -127,6 +127,7 @@ fn every_format_is_served_as_the_disk_in_it() {
         ("vdi", "static=off"),
         ("parallels", "cluster_size=64k"),
         ("qed", "cluster_size=64k"),
+        ("qcow", "size=12M"),
     ] {
         let name = format!("{}.{format}", images.len());
         bench.qemu_img(&["convert", "-O", format, "-o", options, "disk.raw", &name]);
