@@ -71,6 +71,7 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
         Command::Compare(args) => commands::compare::run(&args, printer, control),
         Command::Diff(args) => commands::diff::run(&args, printer, control),
         Command::Digest(args) => commands::digest::run(&args, printer, control),
+        Command::Serve(args) => commands::serve::run(&args, printer, &interrupted),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

@@ -4,12 +4,14 @@ mod images;
 mod migrate;
 mod proof;
 mod rescue;
+mod serve;
 mod speed;
 
 pub(crate) use images::*;
 pub(crate) use migrate::*;
 pub(crate) use proof::*;
 pub(crate) use rescue::*;
+pub(crate) use serve::*;
 pub(crate) use speed::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -128,6 +130,24 @@ Errors are places where data is lost, shared or cannot be trusted; leaks are roo
 Example:
   rehome check broken.qcow2 --repair mended.qcow2";
 
+const AFTER_SERVE: &str = "\
+Prints a URI for each image, as JSON with --output json, and serves until SIGINT or SIGTERM; then the exit code is 0.
+The socket is gone afterwards. A socket that a killed server left is replaced, any other file is not.
+There is no TLS: from another host, forward the socket with ssh -L.
+
+Examples:
+  rehome serve disk.vmdk
+  rehome serve disk.vhdx --listen unix:/run/user/1000/disk.sock
+  rehome serve root.vmdk data.vmdk --overlay --listen tcp:127.0.0.1:10809
+  rehome serve disk.qcow2 -l before-upgrade             as it was in a snapshot
+
+With what is printed as URI:
+  nbdinfo --map URI                                     which ranges hold data
+  nbdcopy URI disk.raw
+  qemu-img convert -f raw -O qcow2 URI disk.qcow2
+  qemu-system-x86_64 -drive file=URI,format=raw         with --overlay: a guest that leaves no trace
+  mkdir m; nbdfuse -r m/disk.raw URI                    a file that losetup, mount and fsck can read";
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Show what is in a machine's disks: chain, partitions, guest, drivers, and how ready it is for each target.
@@ -169,6 +189,9 @@ pub(crate) enum Command {
     /// Print the digest of the disk in an image: the same for every format of the same disk.
     #[command(after_help = AFTER_DIGEST)]
     Digest(DigestArgs),
+    /// Serve images as block devices to other programs (NBD), with all their parents; read-only, or on an overlay.
+    #[command(after_help = AFTER_SERVE)]
+    Serve(ServeArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

@@ -15,6 +15,7 @@ pub(crate) mod inspect;
 pub(crate) mod map;
 pub(crate) mod measure;
 pub(crate) mod migrate;
+pub(crate) mod serve;
 pub(crate) mod sync;
 pub(crate) mod verify;
 

@@ -20,6 +20,7 @@ mod output;
 mod places;
 mod reflinks;
 mod rescue;
+mod serve;
 mod several;
 mod sync;
 mod verify;
