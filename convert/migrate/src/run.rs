@@ -339,6 +339,8 @@ fn first_report(
 
 fn apply(folder: &Folder<'_>, inspection: &mut Inspection, plan: &Plan) -> Result<()> {
     let Some(tree) = &mut inspection.tree else { return Ok(()) };
+    // The copies of the hives would come on top.
+    tree.release_hives();
     undo::save(&folder.undo(), tree, &plan.edits)?;
     driver_core::apply(tree, &plan.edits)
 }

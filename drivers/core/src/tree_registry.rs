@@ -19,10 +19,9 @@ impl GuestTree {
         Ok(replay)
     }
 
-    /// Gives back the memory of a hive that was not changed; it is read again when it is asked for.
-    pub fn release_hive(&mut self, name: &str) {
-        let own = |hive: &&mut GuestHive| hive.name.eq_ignore_ascii_case(name);
-        self.hives.iter_mut().filter(own).for_each(GuestHive::release);
+    /// Gives back the memory of the hives that were not changed; they are read again when they are asked for.
+    pub fn release_hives(&mut self) {
+        self.hives.iter_mut().for_each(GuestHive::release);
     }
 
     /// The file of the hive that holds `key`, `None` when that is not mounted.

@@ -111,7 +111,7 @@ fn the_registry_is_planned_and_applied_and_a_second_plan_is_empty() {
     for _ in 0..2 {
         assert_eq!(tree.registry_value(VMBUS, "Start").unwrap(), Some(Value::dword(0)));
         assert_eq!(tree.registry_subkeys(r"SYSTEM\ControlSet001\Services").unwrap(), ["new", "vmbus"]);
-        tree.release_hive("system");
+        tree.release_hives();
     }
     assert_eq!(tree.metadata(&format!("{PATH}.LOG1")).unwrap().unwrap().size, 0);
     let bytes = tree.read_file(PATH, 1 << 20).unwrap().unwrap();

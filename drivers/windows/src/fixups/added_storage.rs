@@ -61,6 +61,13 @@ impl Fixup for AddedStorage {
             return start_at_boot(draft, windows, name, "the target's disks need this driver");
         }
         let Some((package, service)) = package(context, name) else { return Ok(()) };
+        if !windows.has_driver_database() {
+            draft.note(
+                "Windows 7 and Server 2008 R2 start a driver that is signed with SHA-2 only when update KB3033929 or a later one is \
+                 installed"
+                    .into(),
+            );
+        }
         let arch = context.guest.os.as_ref().and_then(|os| os.arch.as_deref());
         inject(draft, windows, arch, package, service)
     }
