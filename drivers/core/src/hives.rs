@@ -100,9 +100,10 @@ impl GuestHive {
         Ok(Loaded { hive: Hive::open(bytes)?, replay, changed: false, fault: OnceCell::new() })
     }
 
-    /// Gives the memory back, unless there is something in it that is written nowhere else.
+    /// Gives the memory back, unless there is something in it that is written nowhere else, or only in logs: those may be emptied
+    /// before it is read again.
     pub(crate) fn release(&mut self) {
-        if self.loaded.get().is_some_and(|loaded| !loaded.changed) {
+        if self.loaded.get().is_some_and(|loaded| !loaded.changed && !loaded.replay.was_dirty) {
             self.loaded.take();
         }
     }
