@@ -2,6 +2,7 @@
 
 use crate::inspect::Opening;
 use crate::stack::Candidate;
+use crate::windows::with_step;
 use driver_core::{FsFacts, GuestFs, VolumeId};
 use driver_fs_fat::FatState;
 use driver_partitions::{identify, needed_size};
@@ -35,6 +36,11 @@ pub(crate) fn open_volume(
     notes: &mut Notes,
 ) -> Result<Option<Box<dyn GuestFs>>> {
     let volume = &candidate.volume;
+    // One kind of it looks like FAT.
+    if let Some(facts) = driver_fs_ntfs::bitlocker(volume.as_ref())? {
+        *file_system = Some(facts);
+        return Ok(None);
+    }
     if let Some(facts) = driver_fs_ext::probe(volume.as_ref())? {
         notes.compare(candidate, facts.kind, facts.size);
         *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
@@ -93,8 +99,8 @@ fn open_xfs(
     let fs = driver_fs_xfs::open(Arc::clone(&candidate.volume))?;
     let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
     found.state = Some(state.into());
-    found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().map(with_step));
-    fs.readable().map_err(|error| Error::needs_person(with_step(error)))?;
+    found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().as_ref().map(with_step));
+    fs.readable().map_err(|error| Error::needs_person(with_step(&error)))?;
     Ok(Box::new(fs))
 }
 
@@ -109,20 +115,13 @@ fn open_ntfs(
     let opened = driver_fs_ntfs::open_with(Arc::clone(&candidate.volume), options);
     let found = file_system.get_or_insert_default();
     let fs = opened.inspect_err(|_| found.state = Some("damaged".into()))?;
-    let facts = fs.facts();
-    notes.compare(candidate, "ntfs", facts.size);
-    found.uuid = Some(facts.uuid.clone());
-    found.label = Some(facts.label.clone()).filter(|label| !label.is_empty());
-    found.state = Some(if facts.dirty { "not cleanly unmounted" } else { "clean" }.into());
-    found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().map(with_step));
+    notes.compare(candidate, "ntfs", fs.facts().size);
+    let description = fs.description();
+    *found =
+        FsFacts { not_editable: candidate.read_only.clone().or(description.not_editable), ..description };
     let discarded = fs.opening().hibernation;
     notes.replays.extend(discarded.map(|what| what.to_string()));
     Ok(Box::new(fs))
-}
-
-/// Facts and obstacles are sentences: what a person can do belongs into them.
-fn with_step(error: Error) -> String {
-    error.hint_text().map_or_else(|| error.to_string(), |step| format!("{error}; {step}"))
 }
 
 fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
@@ -155,5 +154,40 @@ fn fat_state(state: FatState) -> &'static str {
         FatState::Clean => "clean",
         FatState::InUse => "not cleanly unmounted",
         FatState::Errors => "errors were found by the guest",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use driver_core::Volume;
+
+    struct Sector([u8; 512]);
+
+    impl Volume for Sector {
+        fn size(&self) -> u64 {
+            512
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            let at = offset as usize;
+            buf.copy_from_slice(self.0.get(at..at + buf.len()).ok_or_else(|| Error::usage("outside"))?);
+            Ok(())
+        }
+        fn write_all_at(&self, _: u64, _: &[u8]) -> Result<()> {
+            Err(Error::contract("nothing is written"))
+        }
+    }
+
+    #[test]
+    fn a_volume_of_bitlocker_that_looks_like_fat_is_not_opened() {
+        let mut sector = [0; 512];
+        sector[..11].copy_from_slice(b"\xeb\x58\x90MSWIN4.1");
+        sector[424..440].copy_from_slice(b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01");
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        let candidate = Candidate { id: (0, 1).into(), volume: Arc::new(Sector(sector)), read_only: None };
+        let mut found = None;
+        let opened = open_volume(&candidate, &Opening::default(), &mut found, &mut Notes::default());
+        assert!(opened.unwrap().is_none());
+        assert_eq!(found.unwrap().kind, "BitLocker");
     }
 }

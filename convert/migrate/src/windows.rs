@@ -51,7 +51,7 @@ fn mount_facts(point: &str, place: VolumeId, kind: &str) -> MountFacts {
 }
 
 /// What the guest's own bytes are to blame for.
-pub(crate) fn is_of_guest(error: &Error) -> bool {
+fn is_of_guest(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::NeedsPerson | ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Limit

@@ -40,4 +40,4 @@ mod wof;
 
 pub use fs::{NtfsFs, open, open_with};
 pub use hibernation::{Discarded, Opening, Options};
-pub use probe::{NtfsFacts, probe};
+pub use probe::{NtfsFacts, bitlocker, probe};

@@ -2,7 +2,7 @@
 
 use crate::boot::Boot;
 use crate::error::NtfsError;
-use crate::fs::open;
+use crate::fs::{NtfsFs, open};
 use crate::state::VolumeInfo;
 use driver_core::{FsFacts, Volume};
 use format_core::{Error, ErrorKind, Result};
@@ -44,6 +44,27 @@ impl NtfsFacts {
     }
 }
 
+/// The facts of a volume that BitLocker encrypts, with the remedy; `None` for any other. BitLocker To Go looks like FAT, so ask here before
+/// FAT is looked for.
+///
+/// # Errors
+/// What the volume reports.
+pub fn bitlocker(volume: &dyn Volume) -> Result<Option<FsFacts>> {
+    Ok(boot_sector(volume)?.filter(|start| Boot::is_bitlocker(start)).map(|_| {
+        let not_editable = Some(with_step(&NtfsError::BitLocker.into()));
+        FsFacts { kind: "BitLocker".into(), not_editable, ..FsFacts::default() }
+    }))
+}
+
+fn boot_sector(volume: &dyn Volume) -> Result<Option<[u8; 512]>> {
+    let mut start = [0; 512];
+    if volume.size() < 512 {
+        return Ok(None);
+    }
+    volume.read_exact_at(0, &mut start)?;
+    Ok(Some(start))
+}
+
 /// The facts of the NTFS volume on `volume` for the guest's description, `None` when there is no NTFS. One that is
 /// encrypted with BitLocker has the kind that blkid gives it, and the remedy; BitLocker To Go looks like FAT, so ask here
 /// before FAT is looked for.
@@ -53,16 +74,10 @@ impl NtfsFacts {
 /// # Errors
 /// What the volume reports. A damaged NTFS volume is no error: the facts say that it cannot be edited.
 pub fn probe(volume: &Arc<dyn Volume>) -> Result<Option<FsFacts>> {
-    let mut start = [0; 512];
-    if volume.size() < 512 {
-        return Ok(None);
+    if let Some(facts) = bitlocker(volume.as_ref())? {
+        return Ok(Some(facts));
     }
-    volume.read_exact_at(0, &mut start)?;
-    if Boot::is_bitlocker(&start) {
-        let not_editable = Some(with_step(&NtfsError::BitLocker.into()));
-        return Ok(Some(FsFacts { kind: "BitLocker".into(), not_editable, ..FsFacts::default() }));
-    }
-    if !Boot::is_ntfs(&start) {
+    if boot_sector(volume.as_ref())?.is_none_or(|start| !Boot::is_ntfs(&start)) {
         return Ok(None);
     }
     let facts = FsFacts { kind: "ntfs".into(), ..FsFacts::default() };
@@ -76,20 +91,27 @@ pub fn probe(volume: &Arc<dyn Volume>) -> Result<Option<FsFacts>> {
             return Ok(Some(FsFacts { state: Some("damaged".into()), not_editable: Some(why), ..facts }));
         }
     };
-    let not_editable = fs.editable().err().map(|error| with_step(&error));
-    let found = fs.facts();
-    let state = match (found.hibernated, found.dirty) {
-        (true, _) => "hibernated or shut down with Fast Startup",
-        (_, true) => "dirty",
-        _ => "clean",
-    };
-    Ok(Some(FsFacts {
-        uuid: Some(found.uuid.clone()),
-        label: Some(found.label.clone()).filter(|label| !label.is_empty()),
-        state: Some(state.into()),
-        not_editable,
-        ..facts
-    }))
+    Ok(Some(fs.description()))
+}
+
+impl NtfsFs {
+    /// The volume for the guest's description, with why it cannot be edited, if it cannot.
+    #[must_use]
+    pub fn description(&self) -> FsFacts {
+        let found = self.facts();
+        let state = match (found.hibernated, found.dirty) {
+            (true, _) => "hibernated or shut down with Fast Startup",
+            (_, true) => "dirty",
+            _ => "clean",
+        };
+        FsFacts {
+            kind: "ntfs".into(),
+            uuid: Some(found.uuid.clone()),
+            label: Some(found.label.clone()).filter(|label| !label.is_empty()),
+            state: Some(state.into()),
+            not_editable: self.editable().err().map(|error| with_step(&error)),
+        }
+    }
 }
 
 /// Obstacles are sentences: what a person can do belongs into them.
