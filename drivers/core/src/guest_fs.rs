@@ -124,6 +124,24 @@ pub trait GuestFs {
         Ok(())
     }
 
+    /// The subvolumes of a file system that has such, as paths within its top level: `@`, `@/.snapshots/1/snapshot`. Empty
+    /// for all others.
+    ///
+    /// # Errors
+    /// As [`GuestFs::metadata`].
+    fn subvolumes(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Opens a subvolume as a file system of its own: `path` as [`GuestFs::subvolumes`] has it, empty for the top level.
+    /// `None` when there is no such.
+    ///
+    /// # Errors
+    /// As [`GuestFs::metadata`].
+    fn open_subvolume(&self, _path: &str) -> Result<Option<Box<dyn GuestFs>>> {
+        Ok(None)
+    }
+
     /// Replaces the content of an existing regular file.
     ///
     /// # Errors

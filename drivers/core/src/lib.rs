@@ -21,12 +21,14 @@ mod edit;
 mod fixup;
 mod group;
 mod guest;
+mod guest_command;
 mod guest_fs;
 pub mod guest_path;
 mod hives;
 #[cfg(test)]
 #[path = "../../registry/tests/maker/mod.rs"]
 mod maker;
+mod mapping;
 mod mem_fs;
 mod memo;
 mod plan;
@@ -54,7 +56,9 @@ pub use guest::{
     BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, HybridEntry, KernelFacts, MappingFacts,
     MountFacts, OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
 };
+pub use guest_command::{CommandOutcome, GuestCommand, GuestRunner};
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
+pub use mapping::{Mapping, MappingArgument, MappingLine, SECTOR};
 pub use mem_fs::MemFs;
 pub use plan::{Plan, apply, make_plan, outline};
 pub use registry_text::value_text;

@@ -64,6 +64,14 @@ impl GuestFs for Remembering {
         self.fs.kind()
     }
 
+    fn subvolumes(&self) -> Result<Vec<String>> {
+        self.fs.subvolumes()
+    }
+
+    fn open_subvolume(&self, path: &str) -> Result<Option<Box<dyn GuestFs>>> {
+        self.fs.open_subvolume(path)
+    }
+
     fn metadata(&self, path: &str) -> Result<Option<FileMeta>> {
         if let Some(meta) = self.seen.borrow().metadata.get(path) {
             return Ok(*meta);

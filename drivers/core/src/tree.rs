@@ -3,7 +3,9 @@
 use crate::hives::GuestHive;
 use crate::memo::Memo;
 use crate::remember::Remembering;
-use crate::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
+use crate::{
+    Change, CommandOutcome, DirEntry, FileKind, FileMeta, GuestCommand, GuestFs, GuestRunner, Ownership,
+};
 use format_core::{Error, Result};
 use std::any::Any;
 use std::rc::Rc;
@@ -22,6 +24,7 @@ pub struct GuestTree {
     /// Those of a Windows guest, for `tree_registry`.
     pub(crate) hives: Vec<GuestHive>,
     memo: Memo,
+    runner: Option<Box<dyn GuestRunner>>,
 }
 
 struct Mount {
@@ -50,6 +53,30 @@ impl GuestTree {
         let point = point.trim_end_matches('/').to_owned();
         self.mounts.push(Mount { point, fs: Remembering::new(fs) });
         self.mounts.sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
+    }
+
+    /// From now on programs of the guest can be run over this tree.
+    pub fn set_runner(&mut self, runner: Box<dyn GuestRunner>) {
+        self.runner = Some(runner);
+    }
+
+    /// Whether programs of the guest can be run.
+    #[must_use]
+    pub fn can_run(&self) -> bool {
+        self.runner.is_some()
+    }
+
+    /// Runs a program of the guest, which may change any file of it.
+    ///
+    /// # Errors
+    /// `NeedsPerson` where none can be run; as [`GuestRunner::run`].
+    pub fn run(&mut self, command: &GuestCommand) -> Result<CommandOutcome> {
+        self.forget();
+        let runner = self.runner.as_ref().ok_or_else(|| {
+            Error::needs_person(format!("{} of the guest has to be run", command.program))
+                .hint("use --editor microvm")
+        })?;
+        runner.run(command)
     }
 
     /// What `make` makes of the tree's files, known by its type and `name`: made once, as a rule, until the tree is
