@@ -1,6 +1,5 @@
 //! What can be served.
 
-use crate::extents::runs;
 use format_core::{Disk, Error, ErrorKind, Extent, Overlay, Result};
 use std::sync::Arc;
 
@@ -103,11 +102,6 @@ pub struct OverlayExport {
     merged: Disk,
 }
 
-/// Zeros are written in pieces of this size.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-/// How many extents are looked at to find out whether a range is zeros already.
-const FAST_LOOKUPS: u32 = 256;
-
 impl OverlayExport {
     /// Serves the changed disk of `overlay`.
     #[must_use]
@@ -142,27 +136,20 @@ impl Export for OverlayExport {
         self.overlay.write_all_at(offset, bytes)
     }
 
-    /// What reads as zeros already is left alone: an overlay has no cheaper way to say zeros than to hold them.
-    fn zero_at(&self, offset: u64, len: u64, fast: bool) -> Result<()> {
+    /// What reads as zeros already is left alone, so that the list of changes says what changed. It is fast always.
+    fn zero_at(&self, offset: u64, len: u64, _fast: bool) -> Result<()> {
         let end = offset.saturating_add(len);
-        if fast {
-            let mut lookups = FAST_LOOKUPS;
-            return match runs(self, offset, end, &mut lookups).next().transpose()? {
-                Some(run) if run.is_zero && run.end == end => Ok(()),
-                None => Ok(()),
-                _ => Err(Error::unsupported("zeros are not faster than data here")),
-            };
-        }
         for run in self.merged.extents(offset, end) {
             let run = run?;
-            let mut at = run.offset;
-            while run.kind == format_core::ExtentKind::Data && at < run.end() {
-                let left = usize::try_from(run.end() - at).unwrap_or(usize::MAX);
-                let piece = ZEROS.get(..left).unwrap_or(&ZEROS);
-                self.overlay.write_all_at(at, piece)?;
-                at += piece.len() as u64;
+            if run.kind == format_core::ExtentKind::Data {
+                self.overlay.zero_at(run.offset, run.len)?;
             }
         }
         Ok(())
+    }
+
+    /// What was trimmed reads as zeros, and is not copied.
+    fn trim_at(&self, offset: u64, len: u64) -> Result<()> {
+        self.zero_at(offset, len, true)
     }
 }

@@ -1,15 +1,18 @@
 //! Copy-on-write over a disk: where fixups happen, so that the source is never written.
 
-use crate::{Disk, Error, Extent, ExtentKind, Layer, Result};
+use crate::{Disk, Error, Extent, ExtentKind, Layer, RangeSet, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 const BLOCK: usize = 4096;
+/// Longer runs of changed blocks are told in pieces: who asks for one extent shall not wait for the whole disk.
+const MAX_RUN: usize = 4096;
 
 /// A writable view of a read-only [`Disk`]. Changed 4 KiB blocks live in memory; beyond [`Overlay::MEMORY_BLOCKS`]
-/// of them, new ones spill to an unnamed temporary file.
+/// of them, new ones spill to an unnamed temporary file. Zeros take no room ([`Overlay::zero_at`]).
 ///
 /// It is itself a [`Layer`], so the changed disk is `disk.with_top(overlay)` and what changed is exactly its data.
 pub struct Overlay {
@@ -20,9 +23,13 @@ pub struct Overlay {
 #[derive(Default)]
 struct Changes {
     blocks: BTreeMap<u64, Slot>,
+    /// Blocks that became zeros, as bytes; none of them is in `blocks`.
+    zeros: RangeSet,
     in_memory: usize,
     spill: Option<File>,
     spilled: u64,
+    /// Blocks of the spill file that nobody uses any more.
+    vacant: Vec<u64>,
 }
 
 enum Slot {
@@ -87,20 +94,53 @@ impl Overlay {
         Ok(())
     }
 
+    /// Writes `len` zeros at `offset`. Whole blocks of them take no room.
+    ///
+    /// # Errors
+    /// As [`Overlay::write_all_at`].
+    pub fn zero_at(&self, offset: u64, len: u64) -> Result<()> {
+        let size = self.base.virtual_size();
+        let end =
+            offset.checked_add(len).filter(|end| *end <= size).ok_or_else(|| left(len, offset, size))?;
+        let block = BLOCK as u64;
+        let first = offset.next_multiple_of(block);
+        // The disk's last block may be short.
+        let last = if end == size { size.next_multiple_of(block) } else { end / block * block };
+        if first >= last {
+            return self.write_zeros(offset, end);
+        }
+        self.write_zeros(offset, first)?;
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        changes.clear(first / block..last / block);
+        changes.zeros.add(first, last - first);
+        drop(changes);
+        self.write_zeros(last.min(end), end)
+    }
+
+    /// Zeros of less than two blocks.
+    fn write_zeros(&self, from: u64, to: u64) -> Result<()> {
+        let zeros = [0; 2 * BLOCK];
+        let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        zeros.get(..len).map_or_else(
+            || Err(Error::contract("more zeros than two blocks")),
+            |zeros| self.write_all_at(from, zeros),
+        )
+    }
+
+    /// The ranges that were made zeros as whole blocks, ascending: (offset, length).
+    #[must_use]
+    pub fn zeroed_ranges(&self) -> Vec<(u64, u64)> {
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        changes.zeros.iter().map(|(start, len)| (start, len.min(self.base.virtual_size() - start))).collect()
+    }
+
     /// The ranges that differ from the base by being written, ascending, adjacent blocks joined: (offset, length).
     #[must_use]
     pub fn changed_ranges(&self) -> Vec<(u64, u64)> {
         let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for &block in changes.blocks.keys() {
-            let start = block * BLOCK as u64;
-            let len = (BLOCK as u64).min(self.base.virtual_size() - start);
-            match ranges.last_mut() {
-                Some((from, run)) if *from + *run == start => *run += len,
-                _ => ranges.push((start, len)),
-            }
-        }
-        ranges
+        let mut ranges = changes.zeros.clone();
+        changes.blocks.keys().for_each(|block| ranges.add(block * BLOCK as u64, BLOCK as u64));
+        ranges.iter().map(|(start, len)| (start, len.min(self.base.virtual_size() - start))).collect()
     }
 
     /// Bytes of changed blocks that are in memory.
@@ -121,6 +161,9 @@ impl Overlay {
     fn copy_changes(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset + buf.len() as u64;
         let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        for (start, len) in changes.zeros.within(offset, end) {
+            buf[(start - offset) as usize..][..len as usize].fill(0);
+        }
         let blocks = offset / BLOCK as u64..end.div_ceil(BLOCK as u64);
         for &block in changes.blocks.range(blocks).map(|(block, _)| block) {
             let Some(content) = changes.load(block)? else { continue };
@@ -138,8 +181,12 @@ impl Overlay {
         if offset.checked_add(len as u64).is_some_and(|end| end <= size) {
             return Ok(());
         }
-        Err(Error::usage(format!("{len:#x} bytes at {offset:#x} leave the disk of {size:#x} bytes")))
+        Err(left(len as u64, offset, size))
     }
+}
+
+fn left(len: u64, offset: u64, size: u64) -> Error {
+    Error::usage(format!("{len:#x} bytes at {offset:#x} leave the disk of {size:#x} bytes"))
 }
 
 impl Changes {
@@ -153,8 +200,23 @@ impl Changes {
                 Ok(Some(content))
             }
             (Some(Slot::Spilled(_)), None) => Err(Error::contract("a spilled block without a spill file")),
+            (None, _) if self.zeros.run_at(block * BLOCK as u64).0 => Ok(Some(Box::new([0; BLOCK]))),
             (None, _) => Ok(None),
         }
+    }
+
+    /// Forgets the content of `blocks`.
+    fn clear(&mut self, blocks: Range<u64>) {
+        // One range of a tree is taken out by splitting it twice.
+        let mut tail = self.blocks.split_off(&blocks.start);
+        let mut after = tail.split_off(&blocks.end);
+        for slot in tail.into_values() {
+            match slot {
+                Slot::Memory(_) => self.in_memory -= 1,
+                Slot::Spilled(number) => self.vacant.push(number),
+            }
+        }
+        self.blocks.append(&mut after);
     }
 
     fn store(&mut self, block: u64, content: Box<[u8; BLOCK]>) -> Result<()> {
@@ -167,12 +229,16 @@ impl Changes {
             None if self.in_memory < Overlay::MEMORY_BLOCKS => {
                 self.in_memory += 1;
                 self.blocks.insert(block, Slot::Memory(content));
+                self.zeros.remove(block * BLOCK as u64, BLOCK as u64);
             }
             None => {
-                let number = self.spilled;
+                let number = self.vacant.last().copied().unwrap_or(self.spilled);
                 self.write_spill(number, &content)?;
-                self.spilled += 1;
+                if self.vacant.pop().is_none() {
+                    self.spilled += 1;
+                }
                 self.blocks.insert(block, Slot::Spilled(number));
+                self.zeros.remove(block * BLOCK as u64, BLOCK as u64);
             }
         }
         Ok(())
@@ -211,17 +277,19 @@ impl Layer for Overlay {
         let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
         let first = offset / BLOCK as u64;
         let mut following = changes.blocks.range(first..).map(|(&block, _)| block);
-        let (kind, end_block) = match following.next() {
-            Some(block) if block == first => {
-                let run =
-                    following.zip(first + 1..).take_while(|(found, wanted)| found == wanted).count() as u64;
-                (ExtentKind::Data, first + 1 + run)
+        let (kind, end) = match (following.next(), changes.zeros.run_at(offset)) {
+            (Some(block), _) if block == first => {
+                let wanted = first + 1..first + MAX_RUN as u64;
+                let run = following.zip(wanted).take_while(|(found, wanted)| found == wanted).count() as u64;
+                (ExtentKind::Data, (first + 1 + run).saturating_mul(BLOCK as u64))
             }
-            Some(block) => (ExtentKind::Unallocated, block),
-            None => (ExtentKind::Unallocated, size.div_ceil(BLOCK as u64)),
+            (_, (true, len)) => (ExtentKind::Zero, len.map_or(u64::MAX, |len| offset.saturating_add(len))),
+            (next, (false, len)) => {
+                let data = next.map_or(u64::MAX, |block| block.saturating_mul(BLOCK as u64));
+                (ExtentKind::Unallocated, len.map_or(data, |len| data.min(offset.saturating_add(len))))
+            }
         };
-        let end = end_block.saturating_mul(BLOCK as u64).min(size);
-        Ok(Extent { offset, len: end - offset, kind })
+        Ok(Extent { offset, len: end.min(size) - offset, kind })
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
@@ -264,13 +332,16 @@ mod tests {
     proptest! {
         /// Random writes against a byte array.
         #[test]
-        fn behaves_like_a_byte_array(writes in prop::collection::vec((0u64..30_000, 0usize..9000, any::<u8>()), 0..20)) {
+        fn behaves_like_a_byte_array(writes in prop::collection::vec((0u64..30_000, 0usize..9000, 0u8..4), 0..20)) {
             let size = 30_011;
             let overlay = Overlay::new(Disk::new(vec![Arc::new(Ramp(size))]).unwrap());
             let mut model: Vec<u8> = (0..size).map(ramp_byte).collect();
             for (at, len, byte) in writes {
                 let len = len.min((size - at) as usize);
-                overlay.write_all_at(at, &vec![byte; len]).unwrap();
+                match byte {
+                    0 => overlay.zero_at(at, len as u64).unwrap(),
+                    _ => overlay.write_all_at(at, &vec![byte; len]).unwrap(),
+                }
                 model[at as usize..at as usize + len].fill(byte);
             }
             let mut merged = vec![0; size as usize];
@@ -280,6 +351,17 @@ mod tests {
             let mut flat = vec![0; size as usize];
             disk.read_exact_at(0, &mut flat).unwrap();
             prop_assert_eq!(&flat, &model);
+            let mut at = 0;
+            while at < size {
+                let extent = overlay.extent_at(at).unwrap();
+                let range = at as usize..extent.end() as usize;
+                match extent.kind {
+                    ExtentKind::Zero => prop_assert!(model[range].iter().all(|byte| *byte == 0)),
+                    ExtentKind::Unallocated => prop_assert!(range.clone().all(|at| model[at] == ramp_byte(at as u64))),
+                    ExtentKind::Data => {}
+                }
+                at = extent.end();
+            }
             for (at, (now, was)) in model.iter().zip((0..size).map(ramp_byte)).enumerate() {
                 let inside = overlay.changed_ranges().iter().any(|(start, len)| (*start..start + len).contains(&(at as u64)));
                 prop_assert!(*now == was || inside);
@@ -302,5 +384,16 @@ mod tests {
         assert_eq!(overlay.changed_ranges(), [(0, size)]);
         assert_eq!(overlay.memory_bytes(), 64 << 20, "the rest is in the file");
         assert!(overlay.write_all_at(size - 1, &[0; 2]).is_err());
+
+        overlay.zero_at(0, size).unwrap();
+        assert_eq!((overlay.memory_bytes(), overlay.zeroed_ranges()), (0, vec![(0, size)]));
+        overlay.read_merged_at(size - BLOCK as u64, &mut bytes).unwrap();
+        assert_eq!(bytes, [0; BLOCK]);
+        for block in 0..size / BLOCK as u64 {
+            overlay.write_all_at(block * BLOCK as u64, &[7; BLOCK]).unwrap();
+        }
+        assert!(overlay.zeroed_ranges().is_empty());
+        let changes = overlay.changes.read().unwrap();
+        assert_eq!((changes.spilled, changes.vacant.len()), (10, 0), "room in the file is used again");
     }
 }

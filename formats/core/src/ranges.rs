@@ -20,9 +20,33 @@ impl RangeSet {
         self.0.insert(start, end);
     }
 
+    /// Takes `len` bytes from `offset` out.
+    pub fn remove(&mut self, offset: u64, len: u64) {
+        let end = offset.saturating_add(len);
+        while offset < end
+            && let Some((&from, &to)) = self.0.range(..end).next_back().filter(|(_, to)| **to > offset)
+        {
+            self.0.remove(&from);
+            if to > end {
+                self.0.insert(end, to);
+            }
+            if from < offset {
+                self.0.insert(from, offset);
+            }
+        }
+    }
+
     /// Offset and length of every range, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().map(|(&start, &end)| (start, end - start))
+    }
+
+    /// The parts of its ranges that lie between two offsets: offset and length, ascending.
+    pub fn within(&self, offset: u64, end: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let before = self.0.range(..=offset).next_back().map_or(offset, |(&start, _)| start);
+        let cut = move |(&start, &stop): (&u64, &u64)| (start.max(offset), stop.min(end));
+        let parts = self.0.range(before..end.max(before)).map(cut);
+        parts.filter(|(start, stop)| start < stop).map(|(start, stop)| (start, stop - start))
     }
 
     /// Whether the byte at `offset` is in the set, and how many bytes from there are of the same kind; `None` where they
@@ -62,6 +86,9 @@ mod tests {
                 let (start, len) = ((state >> 33) % 60, (state >> 50) % 5);
                 set.add(start, len);
                 bytes[start as usize..(start + len).min(64) as usize].fill(true);
+                let (start, len) = ((state >> 21) % 60, (state >> 44) % 4);
+                set.remove(start, len);
+                bytes[start as usize..(start + len).min(64) as usize].fill(false);
             }
             for (at, &wanted) in (0u64..).zip(&bytes) {
                 let (found, run) = set.run_at(at);
@@ -70,6 +97,8 @@ mod tests {
                 assert_eq!(run.unwrap_or(64 - at), same, "{set:?} {at}");
             }
             assert_eq!(set.total(), bytes.iter().filter(|byte| **byte).count() as u64);
+            let within: Vec<_> = set.within(7, 40).flat_map(|(at, len)| at..at + len).collect();
+            assert_eq!(within, (7..40).filter(|at| bytes[*at as usize]).collect::<Vec<_>>(), "{set:?}");
             let touching = set.iter().zip(set.iter().skip(1)).any(|((a, len), (b, _))| a + len >= b);
             assert!(!touching, "{set:?}");
         }
