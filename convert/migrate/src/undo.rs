@@ -50,6 +50,10 @@ pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()
                 undo.undo = "restore";
                 undo.copy = save_copy(folder, tree, &edit.path)?;
             }
+            Action::Run { .. } => {
+                undo.copy = save_copy(folder, tree, &edit.path)?;
+                undo.undo = if undo.copy.is_some() { "restore" } else { "remove" };
+            }
             Action::RemoveLink { target } => (undo.undo, undo.target) = ("link", Some(target.as_str())),
             Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. } => {}
         }

@@ -1,8 +1,9 @@
 //! A guest tree with planned edits on top: fixups read what earlier fixups planned.
 
 use crate::planned_keys::PlannedKeys;
-use crate::{Action, Change, DirEntry, Edit, FileKind, FileMeta, GuestTree, Ownership};
+use crate::{Action, Change, DirEntry, Edit, FileKind, FileMeta, GuestCommand, GuestTree, Ownership};
 use format_core::{Error, ErrorKind, Result};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Configuration files are small; larger ones are not what they claim to be.
@@ -22,9 +23,12 @@ pub struct Draft<'a> {
     keys_before: PlannedKeys,
     notes: Vec<String>,
     outline: bool,
+    /// Whether somebody wanted to run a program and could not.
+    asked: Cell<bool>,
 }
 
 /// What the draft says about one path.
+#[derive(Clone)]
 enum Planned {
     File(Vec<u8>, Ownership),
     /// Extended by this many bytes; the content is the tree's plus what the edits add.
@@ -47,6 +51,7 @@ impl<'a> Draft<'a> {
             keys_before: PlannedKeys::default(),
             notes: Vec::new(),
             outline: false,
+            asked: Cell::new(false),
         }
     }
 
@@ -120,6 +125,31 @@ impl<'a> Draft<'a> {
     /// Adds a remark for people: what a fixup leaves as it is although it may matter.
     pub fn note(&mut self, text: String) {
         self.notes.push(text);
+    }
+
+    /// Whether programs of the guest can be run. Where not, and the fixup that asks then cannot be done, the plan says that
+    /// an editor that can would help.
+    #[must_use]
+    pub fn can_run(&self) -> bool {
+        self.asked.set(self.asked.get() || !self.tree.can_run());
+        self.tree.can_run()
+    }
+
+    /// Whether [`Draft::can_run`] had to say no since the last call.
+    pub(crate) fn take_asked(&mut self) -> bool {
+        self.asked.take()
+    }
+
+    /// Plans that a program of the guest is run, which writes the file `path`. What it will hold is not known: it is seen as
+    /// it was planned before.
+    ///
+    /// # Errors
+    /// As [`GuestTree::metadata`].
+    pub fn run(&mut self, path: &str, command: GuestCommand, reason: &str) -> Result<()> {
+        let full = self.follow(path)?;
+        self.before.push(self.planned.get(&full).cloned());
+        self.edits.push(Edit { path: full, reason: reason.to_owned(), action: Action::Run { command } });
+        Ok(())
     }
 
     /// Takes the remarks since the last call.

@@ -1,7 +1,7 @@
 //! Edits as data: printable, serialisable, undoable.
 
 use crate::registry_text::value_line;
-use crate::{Change, Ownership};
+use crate::{Change, GuestCommand, Ownership};
 use driver_registry::Value;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
@@ -91,6 +91,11 @@ pub enum Action {
         /// The key, the hive's name first.
         key: String,
     },
+    /// A program of the guest is run, which writes the edit's path.
+    Run {
+        /// The program. It failing makes applying fail.
+        command: GuestCommand,
+    },
 }
 
 impl Edit {
@@ -109,6 +114,7 @@ impl Edit {
             Action::DeleteValue { .. } => "delete-value",
             Action::CreateKey { .. } => "create-key",
             Action::DeleteKey { .. } => "delete-key",
+            Action::Run { .. } => "run",
         }
     }
 
@@ -132,6 +138,7 @@ impl Edit {
             Action::Append { bytes, .. } => Change::Append { bytes: bytes.len() as u64 },
             Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. } => Change::Create,
             Action::RemoveFile { .. } | Action::RemoveLink { .. } => Change::Remove,
+            Action::Run { .. } => Change::Create,
             // How large the hive will be is known when it is written.
             Action::SetValue { .. }
             | Action::DeleteValue { .. }
@@ -165,6 +172,7 @@ impl Edit {
             }
             Action::CreateKey { key } => format!("+[{}]", printable(key)),
             Action::DeleteKey { key } => format!("-[{}]", printable(key)),
+            Action::Run { command } => printable(&command.line()),
         }
     }
 }

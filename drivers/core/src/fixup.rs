@@ -118,4 +118,7 @@ pub struct PlannedFixup {
     pub next_step: Option<String>,
     /// How many edits it planned.
     pub edits: usize,
+    /// Whether the file system's editor is what stands in the way: another may do it.
+    #[serde(skip)]
+    pub by_editor: bool,
 }

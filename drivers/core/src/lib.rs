@@ -56,7 +56,7 @@ pub use guest::{
     BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, HybridEntry, KernelFacts, MappingFacts,
     MountFacts, OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
 };
-pub use guest_command::{CommandOutcome, GuestCommand, GuestRunner};
+pub use guest_command::{CommandOutcome, CommandRun, GuestCommand, GuestRunner};
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mapping::{Mapping, MappingArgument, MappingLine, SECTOR};
 pub use mem_fs::MemFs;

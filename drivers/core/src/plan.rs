@@ -56,6 +56,7 @@ fn plan_in(mut draft: Draft<'_>, context: &Context<'_>, fixups: &[&dyn Fixup]) -
 
 fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> Result<PlannedFixup> {
     let before = draft.planned_edits();
+    let mut refused_by_editor = false;
     let (status, reason, next_step) = match fixup.applies(context, draft)? {
         Applies::No(reason) => (Status::NotApplicable, Some(reason), None),
         Applies::Cannot { reason, next_step } => (Status::Cannot, Some(reason), Some(next_step)),
@@ -64,6 +65,7 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
             Ok(()) => match draft.refusal()? {
                 None => (Status::Planned, None, None),
                 Some(error) => {
+                    refused_by_editor = true;
                     draft.withdraw();
                     refused(fixup, &error)
                 }
@@ -75,13 +77,15 @@ fn plan_one(context: &Context<'_>, draft: &mut Draft<'_>, fixup: &dyn Fixup) -> 
         },
     };
     let edits = draft.planned_edits() - before;
+    let asked = draft.take_asked();
+    let by_editor = refused_by_editor || (asked && status == Status::Cannot);
     let notes = draft.take_notes();
     let reason = if notes.is_empty() {
         reason
     } else {
         Some(reason.into_iter().chain(notes).collect::<Vec<_>>().join("; "))
     };
-    Ok(PlannedFixup { id: fixup.id(), title: fixup.title(), status, reason, next_step, edits })
+    Ok(PlannedFixup { id: fixup.id(), title: fixup.title(), status, reason, next_step, edits, by_editor })
 }
 
 /// What becomes of a fixup of which a file system refuses an edit.
@@ -128,6 +132,14 @@ fn apply_one(tree: &mut GuestTree, edit: &Edit, now: FileTime) -> Result<()> {
         Action::CreateFolder { ownership } => tree.create_folder(path, *ownership),
         Action::CreateLink { target } => tree.create_link(path, target),
         Action::RemoveFile { .. } | Action::RemoveLink { .. } => tree.remove(path),
+        Action::Run { command } => {
+            let outcome = tree.run(command)?;
+            if outcome.succeeded() {
+                return Ok(());
+            }
+            Err(Error::needs_person(format!("{} {}", command.program, outcome.describe()))
+                .hint("see to it in the running guest, then export and migrate it again"))
+        }
         Action::SetValue { key, name, before, after } => {
             same_value(tree, key, name, before.as_ref())?;
             tree.edit_registry(key, now, |editor, key| editor.set_value(key, name, after).map(drop))

@@ -4,7 +4,8 @@ use crate::hives::GuestHive;
 use crate::memo::Memo;
 use crate::remember::Remembering;
 use crate::{
-    Change, CommandOutcome, DirEntry, FileKind, FileMeta, GuestCommand, GuestFs, GuestRunner, Ownership,
+    Change, CommandOutcome, CommandRun, DirEntry, FileKind, FileMeta, GuestCommand, GuestFs, GuestRunner,
+    Ownership,
 };
 use format_core::{Error, Result};
 use std::any::Any;
@@ -25,6 +26,7 @@ pub struct GuestTree {
     pub(crate) hives: Vec<GuestHive>,
     memo: Memo,
     runner: Option<Box<dyn GuestRunner>>,
+    commands: Vec<CommandRun>,
 }
 
 struct Mount {
@@ -76,7 +78,14 @@ impl GuestTree {
             Error::needs_person(format!("{} of the guest has to be run", command.program))
                 .hint("use --editor microvm")
         })?;
-        runner.run(command)
+        let outcome = runner.run(command)?;
+        self.commands.push(CommandRun { command: command.line(), outcome: outcome.clone() });
+        Ok(outcome)
+    }
+
+    /// Takes what was run since the last call, in order.
+    pub fn take_commands(&mut self) -> Vec<CommandRun> {
+        std::mem::take(&mut self.commands)
     }
 
     /// What `make` makes of the tree's files, known by its type and `name`: made once, as a rule, until the tree is

@@ -14,8 +14,10 @@ pub struct Wishes {
     pub network: NetworkWishes,
     /// What tells this machine from its copies.
     pub identity: IdentityWishes,
-    /// The running guest rebuilds its initramfs once with its own tool.
+    /// The guest's own tool rebuilds its initramfs: before the copy where the editor can run it, else once in the running guest.
     pub rebuild_initramfs: bool,
+    /// The guest's own tool writes the boot menu.
+    pub rebuild_menu: bool,
     /// Driver packages for a Windows guest: those that fit it.
     pub drivers: Vec<DriverPackage>,
 }
@@ -26,6 +28,7 @@ impl Wishes {
         network: NetworkWishes { adapters: Vec::new(), static_addresses: Vec::new(), keep_mtu: false },
         identity: IdentityWishes { machine_id: false, ssh_host_keys: false },
         rebuild_initramfs: false,
+        rebuild_menu: false,
         drivers: Vec::new(),
     };
 }

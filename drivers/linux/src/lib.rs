@@ -39,6 +39,7 @@ mod nic_plan;
 mod offers;
 mod old_menus;
 mod os_release;
+mod rebuild_tool;
 mod services;
 mod set_address;
 mod source_platform;

@@ -6,6 +6,7 @@
 
 use super::host_keys::makes_keys;
 use crate::config_file::exists;
+use crate::rebuild_tool::RebuildTool;
 use driver_core::{Applies, Context, Draft, Fixup, Ownership};
 use format_core::Result;
 
@@ -27,7 +28,7 @@ impl Fixup for FirstBoot {
 
     fn applies(&self, context: &Context<'_>, draft: &Draft<'_>) -> Result<Applies> {
         let keys = needs_keys(context, draft)?;
-        if !keys && !context.wishes.rebuild_initramfs {
+        if !keys && !rebuilds_later(context, draft) {
             return Ok(Applies::no("nothing is left to the running guest"));
         }
         if !can_run(draft)? {
@@ -39,7 +40,7 @@ impl Fixup for FirstBoot {
                 ),
             });
         }
-        if context.wishes.rebuild_initramfs && rebuild_command(context, draft)?.is_none() {
+        if rebuilds_later(context, draft) && RebuildTool::find(context, draft)?.is_none() {
             return Ok(Applies::cannot(
                 "neither update-initramfs nor dracut nor mkinitcpio is in the guest",
                 "migrate without the rebuild: the drivers are in the image already",
@@ -50,8 +51,8 @@ impl Fixup for FirstBoot {
 
     fn plan(&self, context: &Context<'_>, draft: &mut Draft<'_>) -> Result<()> {
         let keys = needs_keys(context, draft)?;
-        let rebuild = match context.wishes.rebuild_initramfs {
-            true => rebuild_command(context, draft)?,
+        let rebuild = match rebuilds_later(context, draft) {
+            true => RebuildTool::find(context, draft)?.map(|tool| tool.all),
             false => None,
         };
         let reason = "done once by the running guest, then removed";
@@ -71,6 +72,11 @@ fn put(draft: &mut Draft<'_>, path: &str, content: String, ownership: Ownership,
     }
 }
 
+/// Whether the initramfs shall be rebuilt, and cannot be before the guest starts (`initramfs_rebuild`).
+fn rebuilds_later(context: &Context<'_>, draft: &Draft<'_>) -> bool {
+    context.wishes.rebuild_initramfs && !draft.tree().can_run()
+}
+
 /// Whether the guest is started by systemd.
 pub(super) fn can_run(draft: &Draft<'_>) -> Result<bool> {
     Ok(exists(draft, "/usr/lib/systemd/systemd")? || exists(draft, "/lib/systemd/systemd")?)
@@ -80,25 +86,6 @@ pub(super) fn can_run(draft: &Draft<'_>) -> Result<bool> {
 fn needs_keys(context: &Context<'_>, draft: &Draft<'_>) -> Result<bool> {
     let sshd = exists(draft, "/etc/ssh/sshd_config")? || exists(draft, "/usr/sbin/sshd")?;
     Ok(context.wishes.identity.ssh_host_keys && sshd && !makes_keys(draft)?)
-}
-
-/// The guest's own tool, for all of its kernels.
-fn rebuild_command(context: &Context<'_>, draft: &Draft<'_>) -> Result<Option<&'static str>> {
-    let known = [
-        ("initramfs-tools", "/usr/sbin/update-initramfs", "update-initramfs -u -k all"),
-        ("dracut", "/usr/bin/dracut", "dracut --force --regenerate-all"),
-        ("dracut", "/usr/sbin/dracut", "dracut --force --regenerate-all"),
-        ("mkinitcpio", "/usr/bin/mkinitcpio", "mkinitcpio -P"),
-    ];
-    let maker = context.guest.kernels.first().and_then(|kernel| kernel.initramfs_kind.as_deref());
-    let mut present = Vec::new();
-    for (kind, path, command) in known {
-        if exists(draft, path)? {
-            present.push((kind, command));
-        }
-    }
-    let own = present.iter().find(|(kind, _)| Some(*kind) == maker);
-    Ok(own.or(present.first()).map(|(_, command)| *command))
 }
 
 fn unit(keys: bool) -> String {

@@ -5,7 +5,7 @@
 //! disks, those on the IDE controller too, need `hv_vmbus` and `hv_storvsc`: `ata_piix` leaves them alone
 //! (`prefer_ms_hyperv`). An image made for one host (initramfs-tools MODULES=dep, dracut hostonly) holds EC2's drivers only.
 
-use super::{built_in, lvm_filters};
+use super::{built_in, initramfs_rebuild, lvm_filters};
 use crate::kernel_config::{has, kernel_config};
 use crate::kernels::{INITRAMFS_LIMIT, listing};
 use crate::module_source::GuestModules;
@@ -76,6 +76,10 @@ impl Fixup for Initramfs {
                 continue;
             }
             if !done.insert(draft.tree().canonical(path, true)?) || facts_say_present(context, kernel) {
+                continue;
+            }
+            if initramfs_rebuild::takes(context, draft, number, path)? {
+                draft.note(format!("{path} is made anew by the guest's own tool"));
                 continue;
             }
             match plan_one(context, draft, kernel, path)? {

@@ -19,6 +19,7 @@ mod ifupdown;
 mod initramfs;
 mod initramfs_config;
 mod initramfs_fit;
+mod initramfs_rebuild;
 mod inittab;
 mod kdump;
 mod keyfiles;
@@ -26,6 +27,7 @@ mod lvm_filters;
 mod machine_id;
 mod mdadm;
 mod menu_commands;
+mod menu_rebuild;
 mod modprobe_aliases;
 mod mount_units;
 mod netplan;
@@ -94,5 +96,8 @@ pub fn fixups() -> &'static [&'static dyn Fixup] {
         &host_keys::HostKeys,
         &first_boot::FirstBoot,
         &selinux::Selinux,
+        // Last: the tools read what all others wrote.
+        &initramfs_rebuild::InitramfsRebuild,
+        &menu_rebuild::MenuRebuild,
     ]
 }

@@ -1,7 +1,7 @@
 //! SELinux: files whose label is not known are labelled by the guest before it starts for good.
 //!
 //! Facts: a new file gets the label of its folder from the editor of ext2, ext3 and ext4; XFS is only overwritten in place, and
-//! labels stay. On every other file system new files have none, and an enforcing policy forbids to use them. /.autorelabel makes
+//! labels stay. The micro-VM gives them the label of their folder, and then runs the guest's own setfiles. On every other file system new files have none, and an enforcing policy forbids to use them. /.autorelabel makes
 //! the guest label everything once, and restart (selinux(8), fixfiles(8)).
 
 use crate::config_file::{exists, read_small};
@@ -29,6 +29,9 @@ impl Fixup for Selinux {
         let mode = config.lines().filter_map(|line| line.trim().strip_prefix("SELINUX=")).next_back();
         if mode.map(str::trim) != Some("enforcing") {
             return Ok(Applies::no("SELinux does not enforce anything"));
+        }
+        if draft.can_run() {
+            return Ok(Applies::no("new files are labelled by the editor"));
         }
         let root = context.guest.mounts.iter().find(|mount| mount.point == "/");
         Ok(match root {
