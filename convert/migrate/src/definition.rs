@@ -11,6 +11,7 @@ use driver_machine::{
 use format_core::{Error, Result};
 
 /// The target's definition of the machine.
+#[derive(Clone)]
 pub(crate) struct Definition {
     /// The text.
     pub(crate) text: String,

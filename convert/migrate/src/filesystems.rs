@@ -1,6 +1,8 @@
 //! What lies in a volume, and opening it when it is a file system that can be read.
 
+use crate::block_device::BlockDevice;
 use crate::inspect::Opening;
+use crate::microvm::MicroVm;
 use crate::stack::Candidate;
 use crate::windows::with_step;
 use driver_core::{FsFacts, GuestFs, VolumeId};
@@ -16,6 +18,8 @@ pub(crate) struct Notes {
     pub(crate) replays: Vec<String>,
     /// File systems that are larger than their volumes.
     pub(crate) too_large: Vec<(VolumeId, String)>,
+    /// What only the micro-VM opens, with the reason.
+    pub(crate) for_microvm: Vec<String>,
 }
 
 impl Notes {
@@ -44,7 +48,15 @@ pub(crate) fn open_volume(
     if let Some(facts) = driver_fs_ext::probe(volume.as_ref())? {
         notes.compare(candidate, facts.kind, facts.size);
         *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
-        let fs = driver_fs_ext::open(Arc::clone(volume))?;
+        if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+            return Ok(Some(Box::new(microvm.open(device, facts.kind)?)));
+        }
+        let fs = driver_fs_ext::open(Arc::clone(volume)).inspect_err(|error| {
+            // A log or a feature that is beyond this program is not beyond a kernel.
+            if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::NeedsPerson) {
+                notes.for_microvm.push(format!("{}: {error}", facts.kind));
+            }
+        })?;
         let (opening, not_editable) = (fs.opening(), fs.editable().err().map(|error| error.to_string()));
         if opening != driver_fs_ext::Opening::default() {
             notes.replays.push(format!(
@@ -59,10 +71,18 @@ pub(crate) fn open_volume(
     }
     if let Some(facts) = driver_fs_xfs::probe(volume.as_ref())? {
         notes.compare(candidate, "xfs", facts.size);
-        return open_xfs(candidate, &facts, file_system).map(Some);
+        if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+            *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..xfs_facts(&facts) });
+            return Ok(Some(Box::new(microvm.open(device, "xfs")?)));
+        }
+        return open_xfs(candidate, &facts, file_system, notes).map(Some);
     }
     if let Some(facts) = driver_fs_fat::probe(volume.as_ref())? {
         let found = file_system.insert(fat_facts(&facts));
+        if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+            found.not_editable.clone_from(&candidate.read_only);
+            return Ok(Some(Box::new(microvm.open(device, "vfat")?)));
+        }
         let fs = driver_fs_fat::open(Arc::clone(volume))?;
         let not_editable = match fs.editable() {
             Err(error) if error.kind() != ErrorKind::NeedsPerson => return Err(error),
@@ -81,7 +101,21 @@ pub(crate) fn open_volume(
     {
         notes.compare(candidate, &found.kind, needed);
     }
+    let Some(found) = file_system.as_mut().filter(|found| found.kind == "btrfs") else { return Ok(None) };
+    if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+        found.not_editable.clone_from(&candidate.read_only);
+        return Ok(Some(Box::new(microvm.open(device, "btrfs")?)));
+    }
+    notes.for_microvm.push("btrfs is opened by the micro-VM only".into());
     Ok(None)
+}
+
+/// The micro-VM and the device that it has for this, where it opens Linux's file systems.
+fn by_microvm<'a>(
+    candidate: &'a Candidate,
+    wanted: &'a Opening,
+) -> Option<(&'a MicroVm, &'a Arc<BlockDevice>)> {
+    Some((wanted.microvm.as_deref()?, candidate.device.as_ref()?))
 }
 
 /// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
@@ -89,18 +123,17 @@ fn open_xfs(
     candidate: &Candidate,
     facts: &driver_fs_xfs::XfsFacts,
     file_system: &mut Option<FsFacts>,
+    notes: &mut Notes,
 ) -> Result<Box<dyn GuestFs>> {
-    let found = file_system.insert(FsFacts {
-        kind: "xfs".into(),
-        uuid: Some(facts.uuid.clone()),
-        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
-        ..FsFacts::default()
-    });
+    let found = file_system.insert(xfs_facts(facts));
     let fs = driver_fs_xfs::open(Arc::clone(&candidate.volume))?;
     let state = if fs.opening().dirty_log.is_some() { "log to be replayed by the guest" } else { "clean" };
     found.state = Some(state.into());
     found.not_editable = candidate.read_only.clone().or_else(|| fs.editable().err().as_ref().map(with_step));
-    fs.readable().map_err(|error| Error::needs_person(with_step(&error)))?;
+    fs.readable().map_err(|error| {
+        notes.for_microvm.push(format!("xfs: {error}"));
+        Error::needs_person(with_step(&error))
+    })?;
     Ok(Box::new(fs))
 }
 
@@ -122,6 +155,15 @@ fn open_ntfs(
     let discarded = fs.opening().hibernation;
     notes.replays.extend(discarded.map(|what| what.to_string()));
     Ok(Box::new(fs))
+}
+
+fn xfs_facts(facts: &driver_fs_xfs::XfsFacts) -> FsFacts {
+    FsFacts {
+        kind: "xfs".into(),
+        uuid: Some(facts.uuid.clone()),
+        label: Some(facts.label.clone()).filter(|label| !label.is_empty()),
+        ..FsFacts::default()
+    }
 }
 
 fn ext_facts(facts: &driver_fs_ext::ExtFacts) -> FsFacts {
@@ -184,7 +226,8 @@ mod tests {
         sector[..11].copy_from_slice(b"\xeb\x58\x90MSWIN4.1");
         sector[424..440].copy_from_slice(b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01");
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
-        let candidate = Candidate { id: (0, 1).into(), volume: Arc::new(Sector(sector)), read_only: None };
+        let volume = Arc::new(Sector(sector));
+        let candidate = Candidate { id: (0, 1).into(), volume, device: None, read_only: None };
         let mut found = None;
         let opened = open_volume(&candidate, &Opening::default(), &mut found, &mut Notes::default());
         assert!(opened.unwrap().is_none());

@@ -1,9 +1,11 @@
 //! From disks to facts: tables, arrays and volume groups, file systems, the root, the mounts, the operating system.
 
-use crate::boot;
 use crate::filesystems::{Notes, open_volume};
-use crate::{stack, windows};
+use crate::microvm::MicroVm;
+use crate::{boot, crypt, root, stack, windows};
 use driver_core::{FileKind, Guest, GuestFs, GuestTree, MountFacts, PartitionRole, VolumeId};
+use driver_linux::FstabEntry;
+use driver_luks::Passphrase;
 use driver_partitions::{has_table, read_table};
 use format_core::{Error, ErrorKind, Overlay, Result};
 use std::collections::BTreeMap;
@@ -19,6 +21,10 @@ pub struct Inspection {
     pub replays: Vec<String>,
     /// Mounted folders that fixups would have to edit and that cannot be looked into, with the reason.
     pub(crate) closed: Vec<String>,
+    /// What only the micro-VM opens, with the reason.
+    pub(crate) for_microvm: Vec<String>,
+    /// Who opened it, where that was not this program itself. Behind the tree, which is dropped before it.
+    pub(crate) microvm: Option<Arc<MicroVm>>,
 }
 
 /// File systems that were opened and not mounted yet.
@@ -47,6 +53,12 @@ pub(crate) struct Opening {
     pub(crate) names: Vec<Option<String>>,
     /// A Windows that sleeps is given up.
     pub(crate) discard_hibernation: bool,
+    /// What may open encrypted volumes.
+    pub(crate) passphrases: Vec<Passphrase>,
+    /// What the guest calls its open containers, by the UUID of each, as far as that is known.
+    pub(crate) crypt_names: BTreeMap<String, String>,
+    /// Who opens Linux's file systems instead of this program.
+    pub(crate) microvm: Option<Arc<MicroVm>>,
 }
 
 /// The same with what is known and wanted.
@@ -61,7 +73,7 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
         guest.disks.push(facts);
     }
-    for candidate in stack::stack(&mut guest, overlays)? {
+    for candidate in stack::stack(&mut guest, overlays, opening, &mut notes)? {
         let place = guest.place_name(candidate.id);
         let mut file_system = None;
         match open_volume(&candidate, opening, &mut file_system, &mut notes) {
@@ -69,6 +81,10 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
                 opened.insert(candidate.id, fs);
             }
             Ok(None) => {}
+            // A VM that ended has nothing more to say of the others.
+            Err(error) if opening.microvm.as_ref().is_some_and(|vm| !vm.is_running()) => {
+                return Err(error.context(place));
+            }
             // That is said below, and weighs more.
             Err(_) if notes.too_large.iter().any(|(id, _)| *id == candidate.id) => {}
             Err(error) => guest.obstacles.push(format!("{place}: {error}")),
@@ -88,12 +104,16 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
     tell_encrypted(&mut guest);
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
-    let tree = mount_all(&mut guest, opened, &mut closed, &mut notes).map_err(of_guest)?;
+    let mut tree = mount_all(&mut guest, opened, opening, &mut closed, &mut notes).map_err(of_guest)?;
+    if let (Some(tree), Some(microvm)) = (&mut tree, &opening.microvm) {
+        tree.set_runner(microvm.vm().runner(microvm.mounts()));
+    }
     if let Some(tree) = &tree {
         look(&mut guest, tree).map_err(of_guest)?;
     }
     replays.append(&mut notes.replays);
-    Ok(Inspection { guest, tree, replays, closed })
+    let (for_microvm, microvm) = (notes.for_microvm, opening.microvm.clone());
+    Ok(Inspection { guest, tree, replays, closed, for_microvm, microvm })
 }
 
 /// A file system that is larger than its volume lacks its end: told of the disk, for a volume of a group of its first.
@@ -164,20 +184,28 @@ fn interesting_modules() -> Vec<&'static str> {
     modules
 }
 
+/// Mounts a file system into the tree.
+type Mount<'a> = &'a dyn Fn(&mut GuestTree, &str, Box<dyn GuestFs>);
+
 /// Mounts the root and what its fstab mounts below it.
 fn mount_all(
     guest: &mut Guest,
     mut opened: Opened,
+    opening: &Opening,
     closed: &mut Vec<String>,
     notes: &mut Notes,
 ) -> Result<Option<GuestTree>> {
-    let Some((root, fs)) = take_root(guest, &mut opened)? else { return Ok(None) };
+    let Some((root, fs)) = root::take(guest, &mut opened)? else { return Ok(None) };
     if fs.kind() == "ntfs" {
         return windows::mount(guest, root, fs, &mut opened, notes);
     }
     let mut tree = GuestTree::new();
     let kind = fs.kind().to_owned();
-    tree.mount("/", fs);
+    let mount = |tree: &mut GuestTree, point: &str, fs: Box<dyn GuestFs>| {
+        opening.microvm.iter().for_each(|microvm| microvm.note_mount(point, fs.as_ref()));
+        tree.mount(point, fs);
+    };
+    mount(&mut tree, "/", fs);
     let text = read_table_of_mounts(&tree)?;
     let entries = driver_linux::read_fstab(&String::from_utf8_lossy(&text));
     let root_device = entries.iter().find(|entry| entry.point == "/").map(|entry| entry.device.clone());
@@ -189,16 +217,20 @@ fn mount_all(
             stack::name_arrays(guest, &String::from_utf8_lossy(&text));
         }
     }
+    if let Some(text) = tree.read_file("/etc/crypttab", 1 << 20)? {
+        crypt::name_containers(guest, &String::from_utf8_lossy(&text));
+    }
     let mut below: Vec<_> =
         entries.iter().filter(|entry| entry.point.starts_with('/') && entry.point != "/").collect();
     below.sort_by_key(|entry| entry.point.len());
     for entry in below {
         let found = guest.resolve_device(&entry.device);
-        match found.and_then(|id| Some((id, opened.remove(&id)?))) {
+        let fs = found.map(|id| take_for(entry, id, &mut opened)).transpose()?.flatten();
+        match found.zip(fs) {
             Some((id, fs)) => {
                 let (point, device, kind) = (entry.point.clone(), entry.device.clone(), fs.kind().to_owned());
                 guest.mounts.push(MountFacts { point, device, place: id, kind });
-                tree.mount(&entry.point, fs);
+                mount(&mut tree, &entry.point, fs);
             }
             None if ESSENTIAL.contains(&entry.point.as_str()) => {
                 let kind = found.and_then(|id| what_is_at(guest, id));
@@ -211,8 +243,19 @@ fn mount_all(
             None => {}
         }
     }
-    mount_esp(guest, &mut opened, &mut tree)?;
+    mount_esp(guest, &mut opened, &mut tree, &mount)?;
     Ok(Some(tree))
+}
+
+/// The file system that a line of fstab mounts. One with subvolumes is there for several lines.
+fn take_for(entry: &FstabEntry, id: VolumeId, opened: &mut Opened) -> Result<Option<Box<dyn GuestFs>>> {
+    let option = |name: &str| entry.options.iter().find_map(|option| option.strip_prefix(name));
+    let subvolume = option("subvol=").map(|path| path.trim_matches('/'));
+    let subvolume = subvolume.or_else(|| option("subvolid=").filter(|number| *number == "5").map(|_| ""));
+    match (subvolume, opened.get(&id)) {
+        (Some(path), Some(fs)) if fs.kind() == "btrfs" => fs.open_subvolume(path),
+        _ => Ok(opened.remove(&id)),
+    }
 }
 
 fn read_table_of_mounts(tree: &GuestTree) -> Result<Vec<u8>> {
@@ -222,7 +265,7 @@ fn read_table_of_mounts(tree: &GuestTree) -> Result<Vec<u8>> {
 
 /// An EFI system partition that fstab does not name is mounted by systemd-gpt-auto-generator(8): at /efi, or else at /boot
 /// where that is empty. Where neither is, it gets the place that installers make for it, so that its loader can be seen.
-fn mount_esp(guest: &mut Guest, opened: &mut Opened, tree: &mut GuestTree) -> Result<()> {
+fn mount_esp(guest: &mut Guest, opened: &mut Opened, tree: &mut GuestTree, mount: Mount<'_>) -> Result<()> {
     let is_esp = |id: &VolumeId| match *id {
         VolumeId::Partition { disk, partition } => {
             guest.partition((disk, partition)).is_some_and(|facts| facts.role == PartitionRole::Esp)
@@ -243,7 +286,7 @@ fn mount_esp(guest: &mut Guest, opened: &mut Opened, tree: &mut GuestTree) -> Re
         }
         let Some(fs) = opened.remove(id) else { return Ok(()) };
         let (point, kind) = (point.to_owned(), fs.kind().to_owned());
-        tree.mount(&point, fs);
+        mount(tree, &point, fs);
         guest.mounts.push(MountFacts { point, device: String::new(), place: *id, kind });
         return Ok(());
     }
@@ -257,39 +300,6 @@ fn what_is_at(guest: &Guest, id: VolumeId) -> Option<String> {
         VolumeId::Partition { .. } => None,
     };
     obstacle.or_else(|| guest.file_system(id).map(|fs| fs.kind.clone()))
-}
-
-/// The file system that is the root of an installed system.
-fn take_root(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(VolumeId, Box<dyn GuestFs>)>> {
-    let mut candidates = Vec::new();
-    for (&id, fs) in opened.iter() {
-        if looks_like_root(fs.as_ref())? {
-            candidates.push(id);
-        }
-    }
-    let [id] = candidates.as_slice() else {
-        let text = if candidates.is_empty() {
-            "no root file system that can be read was found".to_owned()
-        } else {
-            let places: Vec<_> = candidates.iter().map(|id| guest.place_name(*id)).collect();
-            format!(
-                "several installed systems were found ({}); one at a time can be migrated",
-                places.join(", ")
-            )
-        };
-        guest.obstacles.push(text);
-        return Ok(None);
-    };
-    Ok(opened.remove(id).map(|fs| (*id, fs)))
-}
-
-fn looks_like_root(fs: &dyn GuestFs) -> Result<bool> {
-    if fs.kind() == "ntfs" {
-        return driver_windows::is_system_volume(fs);
-    }
-    let has = |path: &str| fs.metadata(path).map(|meta| meta.is_some());
-    Ok((has("/etc/os-release")? || has("/usr/lib/os-release")? || has("/etc/redhat-release")?)
-        && has("/etc/fstab")?)
 }
 
 #[cfg(test)]
@@ -311,7 +321,7 @@ mod tests {
             .with_file("/boot/grub/grub.cfg", "of an earlier time");
         let opened = Opened::from([((0, 1).into(), Box::new(root) as Box<dyn GuestFs>)]);
         let mut closed = Vec::new();
-        assert!(mount_all(&mut guest, opened, &mut closed, &mut Notes::default()).unwrap().is_some());
+        assert!(mount_all(&mut guest, opened, &Opening::default(), &mut closed, &mut Notes::default()).unwrap().is_some());
         assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);
         assert_eq!(guest.obstacles.len(), 2);
     }

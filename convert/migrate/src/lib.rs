@@ -7,21 +7,30 @@
 //! [`migrate`] in `run.rs` is the sequence: read it first. Nothing is written before the plan says that the guest can
 //! be mended, and the source is never written at all.
 
+mod apply;
+mod block_device;
 mod boot;
 mod choose;
 mod copy;
+mod crypt;
 mod definition;
+mod editor;
 mod feedback;
 mod filesystems;
+mod first_report;
 mod folder;
+mod images;
 mod inspect;
 mod locate;
 mod machine;
+mod microvm;
 mod network;
 mod plan;
+mod prepare;
 mod prove;
 mod report;
 mod resize;
+mod root;
 mod run;
 mod stack;
 mod undo;
@@ -29,6 +38,8 @@ mod windows;
 mod wrap;
 
 pub use choose::{Choice, Wish};
+pub use driver_luks::{MAX_PASSPHRASE, Passphrase};
+pub use editor::{CheckReport, Editor, EditorReport, EditorWish, inspect_for};
 pub use feedback::write_feedback;
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};

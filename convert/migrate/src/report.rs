@@ -1,6 +1,7 @@
 //! The report: everything that was found, decided, done and proven.
 
 use crate::choose::Choice;
+use crate::editor::EditorReport;
 use crate::network::AdapterReport;
 use crate::wrap::Wrapping;
 use driver_core::{Edit, Guest, PlannedFixup};
@@ -21,6 +22,8 @@ pub struct MigrateReport {
     pub choice: Choice,
     /// The guest's facts.
     pub guest: Guest,
+    /// Who edited the guest, and why.
+    pub editor: EditorReport,
     /// What opening the file systems changed (journal replay), one sentence each.
     pub replays: Vec<String>,
     /// Every fixup that was considered.

@@ -1,26 +1,22 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
-use crate::choose::{Choice, Wish, choose};
+use crate::apply::{apply, rehearse};
+use crate::choose::Wish;
 use crate::copy::{DiskPair, TargetImage, copy_and_prove};
-use crate::definition::{self, Definition};
+use crate::definition::Definition;
+use crate::editor::EditorWish;
 use crate::folder::Folder;
-use crate::inspect::{Inspection, Opening, inspect_with};
-use crate::machine;
-use crate::network::{self, AdapterWishes};
-use crate::plan::{self, COPY_AGAIN, left_out_text, obstacles, plan_for};
-use crate::report::{ChainFile, DiskReport, EditReport, MigrateReport};
-use crate::wrap::{self, Wrapping};
-use crate::{undo, windows};
-use convert_engine::{Control, refuse_sources, size_in, threads_beside};
-use driver_core::{DefinitionKind, Guest, Plan, Status, Wishes};
-use format_core::{
-    Error, ErrorKind, FileTarget, Format, OpenOptions, OpenedImage, Overlay, Result, TargetStorage,
-    open_image,
-};
-use std::collections::BTreeMap;
+use crate::images::{image_options, target_format};
+use crate::network::AdapterWishes;
+use crate::plan::COPY_AGAIN;
+use crate::prepare::{Job, Prepared};
+use crate::report::MigrateReport;
+use crate::wrap;
+use convert_engine::{Control, refuse_sources, threads_beside};
+use driver_core::{Status, Wishes};
+use format_core::{Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_image};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What to migrate, and how.
 pub struct MigrateRequest {
@@ -42,6 +38,8 @@ pub struct MigrateRequest {
     pub adapters: AdapterWishes,
     /// What else is wanted changed in the guest; its list of adapters is made from the machine's.
     pub wishes: Wishes,
+    /// Who edits the guest, and with what.
+    pub editor: EditorWish,
     /// A folder or disc with driver packages for Windows.
     pub virtio_win: Option<PathBuf>,
     /// A Windows that sleeps is given up.
@@ -62,74 +60,23 @@ pub struct MigrateRequest {
 pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<MigrateReport> {
     let sources: Vec<OpenedImage> =
         request.sources.iter().map(|path| open_image(path, &request.open)).collect::<Result<_>>()?;
-    let overlays: Vec<Arc<Overlay>> =
-        sources.iter().map(|source| Overlay::new(source.disk.clone())).collect();
-
-    let mut described = machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
-    if let Some((machine, warnings)) = &mut described {
-        warnings.extend(machine::compare_names(machine, &request.sources));
+    let mut prepared = Job::new(request, &sources, control)?.prepare()?;
+    if request.dry_run && prepared.report.obstacles.is_empty() {
+        let obstacle = rehearse(&mut prepared)?;
+        prepared.report.obstacles.extend(obstacle);
     }
-    let names = described.iter().flat_map(|(machine, _)| device_names(machine)).collect();
-    control.observer.begin("inspect", 0);
-    let opening = Opening { names, discard_hibernation: request.discard_hibernation };
-    let mut inspection = inspect_with(&overlays, &opening)?;
-    control.observer.end();
-    let mut wishes = request.wishes.clone();
-    wishes.drivers =
-        windows::packages(&inspection.guest, request.wish.platform, request.virtio_win.as_deref())?;
-    let unseen = |error| with_obstacles(error, &inspection.guest);
-    let wrapping = request.wish.wrap.then(|| Wrapping::of(&inspection.guest)).transpose().map_err(unseen)?;
-    let startable =
-        |platform, buses: &[&'static str]| plan::startable(&inspection, platform, buses, &wishes.drivers);
-    let mut choice = choose(&inspection.guest, &request.wish, &startable).map_err(unseen)?;
-    choice.network_module = windows::network_module(&inspection, choice.target, &wishes.drivers)?;
-    let (mut machine, warnings) =
-        described.unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
-    machine::name_system(&mut machine, &inspection.guest);
-    machine::set_clock(&mut machine, &inspection.guest, choice.definition);
-    let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
-    wishes.network.adapters = adapters.guest;
-    let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
-    let mut sizes: Vec<u64> = sources.iter().map(|source| source.disk.virtual_size()).collect();
-    if let Some(wrapping) = &wrapping {
-        wrapping.enlarge(&mut machine, &mut sizes);
-    }
-    let unfit = unfit_sizes(&sizes, &choice)?;
-    if !unfit.is_empty() {
-        return Err(Error::needs_person(unfit.join("; ")));
-    }
-    let definition = definition::define(&machine, &choice, &adapters.choices, &sizes)?;
-
-    let mut report = first_report(request, &sources, &inspection, &choice, &plan, &definition, machine);
-    report.adapters = adapters.report;
-    // What the target cannot do comes first: a person has to act on it.
-    report.warnings.extend(warnings);
-    report.warnings.extend(windows::package_notes(&wishes.drivers));
-    let virtio_win = request.virtio_win.as_deref();
-    report.warnings.extend(windows::useless_packages(
-        &inspection.guest,
-        virtio_win,
-        &wishes.drivers,
-        choice.target,
-    ));
-    report.warnings.extend(network::far_gateways(&request.wishes.network.static_addresses));
-    if let Some(wrapping) = &wrapping {
-        wrapping.tell(&mut report);
-    }
-    if request.dry_run && report.obstacles.is_empty() {
-        report.obstacles.extend(rehearse(&mut inspection, &plan)?);
-    }
-    if !report.obstacles.is_empty() {
-        return Ok(blocked(report));
+    if !prepared.report.obstacles.is_empty() {
+        return Ok(blocked(prepared.report));
     }
     if request.dry_run {
-        return Ok(report);
+        return Ok(prepared.report);
     }
 
+    let definition = prepared.definition.clone();
     let folder = Folder::new(&request.out, &definition);
     refuse_inputs(&folder, &sources, &request.machine)?;
     let running = folder.begin(request.replace)?;
-    match apply(&folder, &mut inspection, &plan) {
+    match apply(&folder, &mut prepared, request) {
         Ok(()) => {}
         // Nothing is there yet but the copies for undoing.
         Err(error) => {
@@ -138,11 +85,12 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
                 return Err(error);
             }
             // Only now did it show that the guest has no room for the edits.
-            report.obstacles.push(error.to_string());
-            return Ok(blocked(report));
+            prepared.report.obstacles.push(error.to_string());
+            return Ok(blocked(prepared.report));
         }
     }
     // The guest's files are in the overlays now; what is left in memory leaves less for the copy.
+    let Prepared { overlays, choice, wrapping, mut report, inspection, plan, .. } = prepared;
     drop((inspection, plan));
     let held = overlays.iter().map(|overlay| overlay.memory_bytes()).sum();
     let threads = threads_beside(held, control.threads, request.max_memory);
@@ -167,18 +115,6 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     finish(&folder, &definition, &mut report)?;
     running.end()?;
     Ok(report)
-}
-
-/// What could not be looked at may be why nothing was found that starts.
-fn with_obstacles(error: Error, guest: &Guest) -> Error {
-    let is_cut = guest.cut_off().next().is_some();
-    let obstacles: Vec<String> = guest.cut_off().chain(guest.obstacles.iter().cloned()).collect();
-    if error.kind() != ErrorKind::NeedsPerson || obstacles.is_empty() {
-        return error;
-    }
-    let hint = if is_cut { Some(COPY_AGAIN) } else { error.hint_text() }.map(str::to_owned);
-    let more = Error::needs_person(format!("{error}; what could not be looked at: {}", obstacles.join("; ")));
-    hint.into_iter().fold(more, Error::hint)
 }
 
 /// What the first fixup that cannot be done asks for is the next step: it may be the command, not the guest. An image that
@@ -220,129 +156,6 @@ fn refuse_inputs(folder: &Folder<'_>, sources: &[OpenedImage], machine: &[PathBu
         }
     }
     Ok(())
-}
-
-/// What the source calls each disk, in the order of the images.
-fn device_names(machine: &driver_machine::Machine) -> Vec<Option<String>> {
-    machine.disks_in_boot_order().iter().map(|disk| disk.device_name.clone()).collect()
-}
-
-/// Edits the overlays, which a dry run drops afterwards: no other way shows that there is room for every edit.
-fn rehearse(inspection: &mut Inspection, plan: &Plan) -> Result<Option<String>> {
-    let Some(tree) = &mut inspection.tree else { return Ok(None) };
-    match driver_core::apply(tree, &plan.edits) {
-        Ok(()) => Ok(None),
-        Err(e) if e.kind() == ErrorKind::NeedsPerson => Ok(Some(e.to_string())),
-        Err(e) => Err(e),
-    }
-}
-
-fn target_format(name: &str) -> Result<&'static Format> {
-    let found = format_all::FORMATS.iter().find(|format| format.is_called(name));
-    found.copied().ok_or_else(|| Error::contract(format!("the target wants {name}, which is no format")))
-}
-
-fn image_options(kind: &DefinitionKind) -> BTreeMap<String, String> {
-    kind.image_options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
-}
-
-/// Disks whose size the target's images cannot have: growing them moves the end that a GPT's backup lies at.
-fn unfit_sizes(sizes: &[u64], choice: &Choice) -> Result<Vec<String>> {
-    let (format, options) =
-        (target_format(choice.definition.image_format)?, image_options(choice.definition));
-    let mut unfit = Vec::new();
-    for (index, size) in sizes.iter().enumerate() {
-        let (needed, _) = size_in(format, *size, &options)?;
-        if needed != *size {
-            unfit.push(format!(
-                "disk {index} has {size} bytes, which {} does not take: grow it first with 'rehome convert --size {needed}'",
-                choice.target.name
-            ));
-        }
-    }
-    Ok(unfit)
-}
-
-fn first_report(
-    request: &MigrateRequest,
-    sources: &[OpenedImage],
-    inspection: &Inspection,
-    choice: &Choice,
-    plan: &Plan,
-    definition: &Definition,
-    machine: driver_machine::Machine,
-) -> MigrateReport {
-    let disk = |(source, file): (&OpenedImage, &String)| DiskReport {
-        source: source
-            .chain
-            .iter()
-            .map(|link| ChainFile {
-                path: link.path.clone(),
-                format: link.format.name,
-                file_size: link.file_size,
-            })
-            .collect(),
-        virtual_size: source.disk.virtual_size(),
-        wrapped: None,
-        file: file.clone(),
-        format: choice.definition.image_format,
-        digest: None,
-        source_digest: None,
-        data_bytes: None,
-        file_size: None,
-        differing_blocks: None,
-        changed: Vec::new(),
-    };
-    let image_warnings = sources.iter().flat_map(|source| &source.warnings);
-    let image_warnings = image_warnings
-        .map(|warning| driver_machine::Warning { code: warning.code, message: warning.message.clone() });
-    let left_out = plan
-        .left_out()
-        .map(|fixup| driver_machine::Warning { code: "left-out", message: left_out_text(fixup) });
-    let group_warnings = inspection.guest.groups.iter().flat_map(|group| {
-        group.warnings.iter().map(|warning| driver_machine::Warning {
-            code: "volume-group",
-            message: format!("{} ({}): {warning}", group.name, group.layout),
-        })
-    });
-    // Without a tree they are what blocks.
-    let unseen = inspection
-        .guest
-        .obstacles
-        .iter()
-        .filter(|_| inspection.tree.is_some())
-        .map(|text| driver_machine::Warning { code: "not-looked-at", message: text.clone() });
-    MigrateReport {
-        tool: concat!("rehome ", env!("CARGO_PKG_VERSION")),
-        outcome: "planned",
-        obstacles: obstacles(inspection, plan),
-        choice: choice.clone(),
-        guest: inspection.guest.clone(),
-        replays: inspection.replays.clone(),
-        fixups: plan.fixups.clone(),
-        edits: plan.edits.iter().map(EditReport::of).collect(),
-        machine,
-        adapters: Vec::new(),
-        disks: sources.iter().zip(&definition.disk_files).map(disk).collect(),
-        warnings: image_warnings
-            .chain(definition.warnings.iter().cloned())
-            .chain(left_out)
-            .chain(windows::not_confirmed(&inspection.guest, choice.target))
-            .chain(group_warnings)
-            .chain(unseen)
-            .collect(),
-        files: Vec::new(),
-        out: request.out.clone(),
-        next_step: "run the same command without --dry-run".into(),
-    }
-}
-
-fn apply(folder: &Folder<'_>, inspection: &mut Inspection, plan: &Plan) -> Result<()> {
-    let Some(tree) = &mut inspection.tree else { return Ok(()) };
-    // The copies of the hives would come on top.
-    tree.release_hives();
-    undo::save(&folder.undo(), tree, &plan.edits)?;
-    driver_core::apply(tree, &plan.edits)
 }
 
 fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning {

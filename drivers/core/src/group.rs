@@ -35,12 +35,14 @@ pub enum GroupKind {
     Lvm,
     /// An array of the kernel's md driver.
     Md,
+    /// An encrypted volume of LUKS: a group of one.
+    Luks,
 }
 
-/// An array or a volume group.
+/// An array, a volume group, or an encrypted volume.
 #[derive(Clone, Debug, Serialize)]
 pub struct GroupFacts {
-    /// Which of the two.
+    /// Which of them.
     pub kind: GroupKind,
     /// The volume group's name; the array's name as its superblock has it (`host:0`).
     pub name: String,

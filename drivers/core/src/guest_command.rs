@@ -65,6 +65,8 @@ impl CommandOutcome {
 pub struct CommandRun {
     /// What was run, as it is typed.
     pub command: String,
+    /// How long it took, in seconds.
+    pub seconds: f64,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: CommandOutcome,

@@ -2,6 +2,7 @@
 
 use format_core::Result;
 use serde::Serialize;
+use std::any::Any;
 
 /// What kind of thing a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -122,6 +123,19 @@ pub trait GuestFs {
     /// `NeedsPerson` with the reason why not.
     fn allows(&self, _path: &str, _change: Change) -> Result<()> {
         Ok(())
+    }
+
+    /// The editor itself, for who has to know which it is.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
+
+    /// The same file system once more, for another mount point. `None` where it can be there once only.
+    ///
+    /// # Errors
+    /// As [`GuestFs::metadata`].
+    fn reopen(&self) -> Result<Option<Box<dyn GuestFs>>> {
+        Ok(None)
     }
 
     /// The subvolumes of a file system that has such, as paths within its top level: `@`, `@/.snapshots/1/snapshot`. Empty

@@ -2,6 +2,7 @@
 
 use crate::{Change, DirEntry, FileMeta, GuestFs, Ownership};
 use format_core::Result;
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -62,6 +63,14 @@ impl Remembering {
 impl GuestFs for Remembering {
     fn kind(&self) -> &'static str {
         self.fs.kind()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.fs.as_any()
+    }
+
+    fn reopen(&self) -> Result<Option<Box<dyn GuestFs>>> {
+        self.fs.reopen()
     }
 
     fn subvolumes(&self) -> Result<Vec<String>> {

@@ -10,6 +10,7 @@ use crate::{
 use format_core::{Error, Result};
 use std::any::Any;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// As many links as the Linux kernel follows in one path.
 const MAX_LINKS: usize = 40;
@@ -78,8 +79,10 @@ impl GuestTree {
             Error::needs_person(format!("{} of the guest has to be run", command.program))
                 .hint("use --editor microvm")
         })?;
+        let start = Instant::now();
         let outcome = runner.run(command)?;
-        self.commands.push(CommandRun { command: command.line(), outcome: outcome.clone() });
+        let seconds = start.elapsed().as_secs_f64();
+        self.commands.push(CommandRun { command: command.line(), seconds, outcome: outcome.clone() });
         Ok(outcome)
     }
 

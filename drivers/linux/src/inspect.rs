@@ -25,7 +25,7 @@ pub fn inspect(tree: &GuestTree, facts: &mut Guest, interesting_modules: &[&str]
     facts.os = Some(os);
     // By BIOS systemd-boot starts nothing.
     let by_systemd = facts.boot.bios.is_none() && loader_files::is_systemd_boot(tree)?;
-    facts.mappings = text(tree, "/etc/crypttab")?.unwrap_or_default().lines().filter_map(mapping).collect();
+    facts.mappings = read_crypttab(&text(tree, "/etc/crypttab")?.unwrap_or_default());
     if facts.boot.loader.is_none() {
         facts.boot.loader = boot_loader(tree, by_systemd, &mut facts.obstacles)?;
     }
@@ -58,7 +58,12 @@ pub(crate) fn kind_of(tree: &GuestTree, path: &str) -> Result<Option<FileKind>> 
     }
 }
 
-/// A line of crypttab(5).
+/// The lines of crypttab(5).
+#[must_use]
+pub fn read_crypttab(text: &str) -> Vec<MappingFacts> {
+    text.lines().filter_map(mapping).collect()
+}
+
 fn mapping(line: &str) -> Option<MappingFacts> {
     let mut fields = fields(line).filter_map(|place| line.get(place));
     Some(MappingFacts { name: fields.next()?.to_owned(), device: fields.next()?.to_owned() })

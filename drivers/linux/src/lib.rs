@@ -49,5 +49,5 @@ mod static_text;
 pub use disk_links::learn_disk_links;
 pub use fixups::{FallbackCopy, fixups, missing_fallback};
 pub use fstab::{FstabEntry, read_fstab};
-pub use inspect::inspect;
+pub use inspect::{inspect, read_crypttab};
 pub use mdadm_conf::{ArrayLine, read_mdadm_conf};

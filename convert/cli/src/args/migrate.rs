@@ -1,6 +1,6 @@
 //! Arguments of `rehome migrate`.
 
-use super::{OpenArgs, SpeedArgs};
+use super::{EditorArgs, OpenArgs, SpeedArgs};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -72,9 +72,18 @@ pub(crate) struct MigrateArgs {
     /// Make the guest a machine of its own: a copy that will run beside the source.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     pub(crate) regenerate: Vec<IdentityKind>,
-    /// Have the guest rebuild its initramfs once, with its own tools, at its first boot there.
+    /// Have the guest's own tools rebuild its initramfs: in the micro-VM before the copy where that edits the guest (--editor
+    /// microvm), else once at its first boot there.
     #[arg(long)]
     pub(crate) rebuild_initramfs: bool,
+    /// Have the guest's own grub-mkconfig write the boot menu, in the micro-VM. Without it the menu that is there is edited.
+    #[arg(long)]
+    pub(crate) rebuild_menu: bool,
+    /// Give free space in the guest's file systems back (fstrim, in the micro-VM), so that deleted blocks are not copied.
+    #[arg(long)]
+    pub(crate) trim: bool,
+    #[command(flatten)]
+    pub(crate) editor: EditorArgs,
     /// Drivers for a Windows guest that KVM's virtual disks and adapters need: the ISO image of the virtio-win drivers, or a
     /// folder with their contents. Those that fit the guest are put in; without them a Windows that has none gets SATA or IDE.
     #[arg(long, value_name = "ISO|DIR")]

@@ -1,5 +1,6 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod editor;
 mod images;
 mod migrate;
 mod proof;
@@ -7,6 +8,7 @@ mod rescue;
 mod serve;
 mod speed;
 
+pub(crate) use editor::*;
 pub(crate) use images::*;
 pub(crate) use migrate::*;
 pub(crate) use proof::*;
@@ -240,6 +242,8 @@ pub(crate) struct InspectArgs {
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
+    #[command(flatten)]
+    pub(crate) editor: EditorArgs,
 }
 
 #[derive(Args, Debug)]

@@ -2,12 +2,12 @@
 
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
-use convert_migrate::{COPY_AGAIN, ChainFile, Readiness, inspect_disks, readiness};
+use convert_migrate::{COPY_AGAIN, ChainFile, EditorReport, Readiness, inspect_for, readiness};
 use driver_core::{
     DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind, WindowsFacts,
 };
 use format_core::units::format_size;
-use format_core::{Error, OpenedImage, Overlay, Result, Warning, open_image};
+use format_core::{Error, OpenedImage, Result, Warning, open_image};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -19,6 +19,7 @@ struct Outcome {
     /// Those of the other disks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     further_images: Vec<Image>,
+    editor: EditorReport,
     guest: Guest,
     replays: Vec<String>,
     readiness: Vec<Readiness>,
@@ -46,14 +47,15 @@ pub(crate) fn run(args: &InspectArgs, printer: &Printer) -> Result<ExitCode> {
     let options = args.open.options()?;
     let opened: Vec<OpenedImage> =
         args.images.iter().map(|path| open_image(path, &options)).collect::<Result<_>>()?;
-    let overlays: Vec<_> = opened.iter().map(|image| Overlay::new(image.disk.clone())).collect();
-    let inspection = inspect_disks(&overlays)?;
+    let disks: Vec<_> = opened.iter().map(|image| image.disk.clone()).collect();
+    let (inspection, editor) = inspect_for(&disks, &args.editor.wish(false)?)?;
     let readiness = readiness(&inspection)?;
     let mut images = opened.iter().map(Image::of);
     let first = images.next().ok_or_else(|| Error::usage("no image was named"))?;
     let outcome = Outcome {
         first,
         further_images: images.collect(),
+        editor,
         guest: inspection.guest,
         replays: inspection.replays,
         readiness,
@@ -87,6 +89,10 @@ fn human(o: &Outcome) -> String {
     }
     for (number, group) in o.guest.groups.iter().enumerate() {
         text.push_str(&group_lines(&o.guest, number, group));
+    }
+    if let Some(microvm) = &o.editor.microvm {
+        text.push_str(&format!("\nOpened by the micro-VM ({}), because\n", safe(microvm)));
+        o.editor.reasons.iter().for_each(|reason| text.push_str(&format!("  {}\n", safe(reason))));
     }
     text.push_str(&guest_lines(&o.guest));
     if !o.guest.kernels.is_empty() {
@@ -171,6 +177,7 @@ fn group_lines(guest: &Guest, number: usize, group: &GroupFacts) -> String {
     let title = match group.kind {
         driver_core::GroupKind::Lvm => "Volume group",
         driver_core::GroupKind::Md => "Array",
+        driver_core::GroupKind::Luks => "Encrypted volume",
     };
     let mut text = format!("\n{title} {} ({})\n", safe(&group.name), safe(&group.layout));
     let mut rows = Vec::new();

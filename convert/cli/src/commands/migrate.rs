@@ -4,7 +4,7 @@ use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateAr
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
 use convert_migrate::{
-    AdapterReport, AdapterWishes, EditReport, MigrateReport, MigrateRequest, Wish, migrate, write_feedback,
+    AdapterReport, AdapterWishes, EditReport, Editor, EditorReport, MigrateReport, MigrateRequest, Wish, migrate, write_feedback,
 };
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
@@ -36,9 +36,11 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
                 ssh_host_keys: args.regenerate.contains(&IdentityKind::SshHostKeys),
             },
             rebuild_initramfs: args.rebuild_initramfs,
+            rebuild_menu: args.rebuild_menu,
             // They are chosen when the guest is known.
             drivers: Vec::new(),
         },
+        editor: args.editor.wish(args.trim)?,
         virtio_win: args.virtio_win.clone(),
         discard_hibernation: args.discard_hibernation,
         max_memory: args.speed.max_memory,
@@ -125,6 +127,7 @@ fn human(report: &MigrateReport) -> String {
         counted(machine.nics.len() as u64, "network adapter")
     ));
     report.adapters.iter().for_each(|adapter| text.push_str(&adapter_line(adapter)));
+    text.push_str(&editor_lines(&report.editor));
     report.replays.iter().for_each(|line| text.push_str(&format!("Replayed: {}\n", safe(line))));
     text.push_str(&fixup_lines(report));
     for disk in &report.disks {
@@ -145,6 +148,35 @@ fn human(report: &MigrateReport) -> String {
         report.files.iter().for_each(|file| text.push_str(&format!("  {}\n", safe(file))));
     }
     text.push_str(&format!("\nNext: {}\n", safe(&report.next_step)));
+    text
+}
+
+/// Who edited, why, and what was run for it.
+fn editor_lines(editor: &EditorReport) -> String {
+    let name = match editor.editor {
+        Editor::MicroVm => "micro-VM",
+        Editor::Auto | Editor::Native => "native",
+    };
+    let reasons: Vec<String> = editor.reasons.iter().map(|reason| safe(reason)).collect();
+    let because = if reasons.is_empty() { String::new() } else { format!(", because {}", reasons.join("; ")) };
+    let mut text = format!("Editor: {name}{because}\n");
+    if let (Some(microvm), Some(seconds)) = (&editor.microvm, editor.start_seconds) {
+        text.push_str(&format!("  {}, started in {seconds:.1} s\n", safe(microvm)));
+    }
+    for run in &editor.commands {
+        text.push_str(&format!("  ran {} ({:.0} s)\n", safe(&run.command), run.seconds));
+    }
+    for check in &editor.checks {
+        let verdict = match (&check.tool, check.clean) {
+            (Some(tool), Some(true)) => format!("clean, says {tool}"),
+            (Some(tool), _) => format!("NOT clean, says {tool}"),
+            (None, _) => "not checked: the guest has no checker for it".to_owned(),
+        };
+        text.push_str(&format!("  {} {}\n", safe(&check.point), safe(&verdict)));
+    }
+    if let Some(bytes) = editor.trimmed_bytes {
+        text.push_str(&format!("  {} of free space given back\n", format_size(bytes)));
+    }
     text
 }
 

@@ -1,0 +1,61 @@
+//! The edits, and what belongs to them: copies for undoing, the guest's own programs, the checkers.
+
+use crate::editor::CheckReport;
+use crate::folder::Folder;
+use crate::microvm::MicroVm;
+use crate::plan::plan_for;
+use crate::prepare::Prepared;
+use crate::run::MigrateRequest;
+use crate::undo;
+use driver_core::{Action, Edit, Wishes};
+use format_core::{Error, ErrorKind, Result};
+
+/// Edits the overlays.
+///
+/// # Errors
+/// `NeedsPerson` when the guest has no room, or its own program fails; `Corrupt` when a file system is damaged. The caller drops the
+/// overlays then.
+pub(crate) fn apply(folder: &Folder<'_>, prepared: &mut Prepared, request: &MigrateRequest) -> Result<()> {
+    let Some(tree) = &mut prepared.inspection.tree else { return Ok(()) };
+    // The copies of the hives would come on top.
+    tree.release_hives();
+    undo::save(&folder.undo(), tree, &prepared.plan.edits)?;
+    let applied = driver_core::apply(tree, &prepared.plan.edits);
+    prepared.report.editor.commands = tree.take_commands();
+    applied?;
+    if prepared.plan.edits.iter().any(runs) {
+        look_again(prepared, request)?;
+    }
+    let Some(microvm) = prepared.inspection.microvm.clone() else { return Ok(()) };
+    finish(&microvm, prepared, request.editor.trim)
+}
+
+/// Edits the overlays, which a dry run drops afterwards: no other way shows that there is room for every edit. Programs are not run.
+pub(crate) fn rehearse(prepared: &mut Prepared) -> Result<Option<String>> {
+    let Some(tree) = &mut prepared.inspection.tree else { return Ok(None) };
+    let edits = std::mem::take(&mut prepared.plan.edits);
+    let edits: Vec<Edit> = edits.into_iter().filter(|edit| !runs(edit)).collect();
+    match driver_core::apply(tree, &edits) {
+        Ok(()) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NeedsPerson => Ok(Some(e.to_string())),
+        Err(e) => Err(e),
+    }
+}
+
+fn runs(edit: &Edit) -> bool {
+    matches!(edit.action, Action::Run { .. })
+}
+
+/// What a program of the guest wrote is not known before. It is right when nothing is left to do.
+fn look_again(prepared: &Prepared, request: &MigrateRequest) -> Result<()> {
+    let wishes = Wishes { rebuild_initramfs: false, rebuild_menu: false, ..prepared.wishes.clone() };
+    let target = prepared.choice.target;
+    let again = plan_for(&prepared.inspection, target, &request.extra_modules, &wishes)?;
+    let left: Vec<String> =
+        again.edits.iter().map(|edit| format!("{} {}: {}", edit.verb(), edit.path, edit.reason)).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let text = format!("after the guest's own programs had run, something was left to do: {}", left.join("; "));
+    Err(Error::needs_person(text).hint("migrate without --rebuild-initramfs and --rebuild-menu"))
+}
