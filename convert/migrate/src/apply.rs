@@ -56,6 +56,7 @@ fn look_again(prepared: &Prepared, request: &MigrateRequest) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    let text = format!("after the guest's own programs had run, something was left to do: {}", left.join("; "));
+    let text =
+        format!("after the guest's own programs had run, something was left to do: {}", left.join("; "));
     Err(Error::needs_person(text).hint("migrate without --rebuild-initramfs and --rebuild-menu"))
 }

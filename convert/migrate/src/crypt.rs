@@ -21,7 +21,8 @@ pub(crate) fn unlock(
     for (header, candidate) in containers {
         mark(guest, candidate.id, member("crypto_LUKS", Some(header.uuid().to_owned())));
         let place = guest.place_name(candidate.id);
-        let unlocked = match driver_luks::unlock(&header, Arc::clone(&candidate.volume), &opening.passphrases) {
+        let unlocked = match driver_luks::unlock(&header, Arc::clone(&candidate.volume), &opening.passphrases)
+        {
             Ok(Some(unlocked)) => Ok(unlocked),
             Ok(None) => Err(locked(opening)),
             Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Contract) => return Err(error),
@@ -29,7 +30,9 @@ pub(crate) fn unlock(
         };
         let name = name_of(&header, opening);
         let obstacle = unlocked.as_ref().err().cloned();
-        guest.obstacles.extend(obstacle.as_ref().map(|reason| format!("{place}: {}: {reason}", header.describe())));
+        guest
+            .obstacles
+            .extend(obstacle.as_ref().map(|reason| format!("{place}: {}: {reason}", header.describe())));
         let state = if unlocked.is_ok() { format!("open as {name}") } else { "locked".to_owned() };
         let part = GroupPart { place: Some(candidate.id), uuid: Some(header.uuid().to_owned()), state };
         tell_state(guest, &part);
@@ -69,7 +72,9 @@ pub(crate) fn unlock(
 fn locked(opening: &Opening) -> String {
     match opening.passphrases.is_empty() {
         true => "it is encrypted; name a file with its key or passphrase with --key-file".into(),
-        false => "no key that was given opens it; name a file with its key or passphrase with --key-file".into(),
+        false => {
+            "no key that was given opens it; name a file with its key or passphrase with --key-file".into()
+        }
     }
 }
 

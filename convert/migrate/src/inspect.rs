@@ -321,7 +321,11 @@ mod tests {
             .with_file("/boot/grub/grub.cfg", "of an earlier time");
         let opened = Opened::from([((0, 1).into(), Box::new(root) as Box<dyn GuestFs>)]);
         let mut closed = Vec::new();
-        assert!(mount_all(&mut guest, opened, &Opening::default(), &mut closed, &mut Notes::default()).unwrap().is_some());
+        assert!(
+            mount_all(&mut guest, opened, &Opening::default(), &mut closed, &mut Notes::default())
+                .unwrap()
+                .is_some()
+        );
         assert_eq!(closed, ["/boot is on UUID=b (xfs), which cannot be opened"]);
         assert_eq!(guest.obstacles.len(), 2);
     }

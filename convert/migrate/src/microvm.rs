@@ -64,12 +64,7 @@ impl MicroVm {
             .map_err(|e| Error::io("cannot start a thread", e))?;
         let serving = Serving { stop, thread: Some(thread), _folder: folder };
         let vm = Vm::start(host, &disks)?;
-        Ok(Arc::new(Self {
-            vm,
-            devices: Mutex::default(),
-            mounts: Mutex::default(),
-            _serving: serving,
-        }))
+        Ok(Arc::new(Self { vm, devices: Mutex::default(), mounts: Mutex::default(), _serving: serving }))
     }
 
     pub(crate) fn vm(&self) -> &Vm {

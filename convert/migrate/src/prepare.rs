@@ -54,8 +54,7 @@ impl<'a> Job<'a> {
         sources: &'a [OpenedImage],
         control: Control<'a>,
     ) -> Result<Self> {
-        let mut described =
-            machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
+        let mut described = machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
         if let Some((machine, warnings)) = &mut described {
             warnings.extend(machine::compare_names(machine, &request.sources));
         }
@@ -126,7 +125,12 @@ impl<'a> Job<'a> {
         inspection
     }
 
-    fn in_microvm(&self, host: &Host, names: BTreeMap<String, String>, reasons: Vec<String>) -> Result<Prepared> {
+    fn in_microvm(
+        &self,
+        host: &Host,
+        names: BTreeMap<String, String>,
+        reasons: Vec<String>,
+    ) -> Result<Prepared> {
         let mut overlays = self.overlays();
         let mut inspection = self.inspect(&overlays, Some((host, &names)))?;
         // Only there was the guest's own list of its encrypted volumes seen: its tools look for those names.
@@ -160,14 +164,11 @@ impl<'a> Job<'a> {
             |platform, buses: &[&'static str]| plan::startable(&inspection, platform, buses, &wishes.drivers);
         let mut choice = choose(&inspection.guest, &request.wish, &startable).map_err(unseen)?;
         choice.network_module = windows::network_module(&inspection, choice.target, &wishes.drivers)?;
-        let (mut machine, warnings) = self
-            .described
-            .clone()
-            .unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
+        let (mut machine, warnings) =
+            self.described.clone().unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
         machine::name_system(&mut machine, &inspection.guest);
         machine::set_clock(&mut machine, &inspection.guest, choice.definition);
-        let adapters =
-            network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
+        let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;
         wishes.network.adapters = adapters.guest;
         let plan = plan_for(&inspection, choice.target, &request.extra_modules, &wishes)?;
         let mut sizes: Vec<u64> = self.sources.iter().map(|source| source.disk.virtual_size()).collect();

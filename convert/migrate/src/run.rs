@@ -14,7 +14,9 @@ use crate::report::MigrateReport;
 use crate::wrap;
 use convert_engine::{Control, refuse_sources, threads_beside};
 use driver_core::{Status, Wishes};
-use format_core::{Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_image};
+use format_core::{
+    Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_image,
+};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,8 @@ use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateAr
 use crate::output::{Printer, counted, safe};
 use convert_engine::Control;
 use convert_migrate::{
-    AdapterReport, AdapterWishes, EditReport, Editor, EditorReport, MigrateReport, MigrateRequest, Wish, migrate, write_feedback,
+    AdapterReport, AdapterWishes, EditReport, Editor, EditorReport, MigrateReport, MigrateRequest, Wish,
+    migrate, write_feedback,
 };
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
@@ -158,7 +159,8 @@ fn editor_lines(editor: &EditorReport) -> String {
         Editor::Auto | Editor::Native => "native",
     };
     let reasons: Vec<String> = editor.reasons.iter().map(|reason| safe(reason)).collect();
-    let because = if reasons.is_empty() { String::new() } else { format!(", because {}", reasons.join("; ")) };
+    let because =
+        if reasons.is_empty() { String::new() } else { format!(", because {}", reasons.join("; ")) };
     let mut text = format!("Editor: {name}{because}\n");
     if let (Some(microvm), Some(seconds)) = (&editor.microvm, editor.start_seconds) {
         text.push_str(&format!("  {}, started in {seconds:.1} s\n", safe(microvm)));

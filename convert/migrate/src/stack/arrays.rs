@@ -30,7 +30,8 @@ pub(super) fn arrays(
         let name = array.name.clone();
         let device = devices.map(|members| Arc::new(BlockDevice::Array { name, members }));
         let read_only = array.read_only.or_else(|| read_only(own.into_iter()));
-        let content = by_kernel(array.content, device.as_ref(), &format!("md array {}", array.name), opening, notes)?;
+        let content =
+            by_kernel(array.content, device.as_ref(), &format!("md array {}", array.name), opening, notes)?;
         let parts = array.members.iter().map(|m| GroupPart {
             place: m.member.and_then(|index| Some(members.get(index)?.1.id)),
             uuid: m.uuid.clone(),

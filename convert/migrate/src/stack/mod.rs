@@ -3,11 +3,11 @@
 //! What belongs to a group is never looked into by itself: a mirror's half looks like a file system and would be changed
 //! without the other half.
 
-use crate::windows;
 use crate::block_device::BlockDevice;
 use crate::crypt;
 use crate::filesystems::Notes;
 use crate::inspect::Opening;
+use crate::windows;
 use driver_core::{FsFacts, GroupPart, Guest, PartitionFacts, TableKind, Volume, VolumeId};
 use driver_partitions::Window;
 use format_core::{Overlay, Result};
@@ -16,8 +16,8 @@ use std::sync::Arc;
 mod arrays;
 mod groups;
 
-pub(crate) use arrays::name_arrays;
 use arrays::arrays;
+pub(crate) use arrays::name_arrays;
 use groups::groups;
 
 /// Members of groups of one kind at most: a machine has fewer, and each can be made to take its time.
