@@ -1,7 +1,8 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other. `convert/nbd` sees `formats/core` alone. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry. A guest's tree has
+//! other. `convert/nbd` sees `formats/core` alone. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
+//! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
 //! for the tests of a migration, which need whole guests.
 
@@ -111,6 +112,12 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("drivers", "windows") => {
                 a_core || seen == "drivers/registry" || (only_tests && seen == "drivers/targets")
             }
+            ("drivers", "microvm") => {
+                a_core
+                    || matches!(seen, "drivers/initramfs" | "drivers/microvm_init")
+                    || (only_tests && seen == "convert/nbd")
+            }
+            ("drivers", "microvm_init") => false,
             ("drivers", _) => a_core,
             ("convert", "nbd") => seen == "formats/core",
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
