@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
 all_targets=(
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd
 )
 targets=("${@:-}")
@@ -47,7 +47,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -108,6 +108,7 @@ make_bases() {
     printf 'WithoutFreeSpace' | cat - <(tail -c +17 "$base/parallels/cluster_size=4k") >"$base/parallels/first"
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 
+    make_luks "$base/luks"
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
     echo "$recipe" >"$base/done"
@@ -121,6 +122,16 @@ make_difference() { # FROM TO
         printf '\4' | dd of="$2" bs=1 seek="$at" conv=notrunc status=none
     done
     printf '\0p' | dd of="$2" bs=1 seek=$((512 + 64)) conv=notrunc status=none
+}
+
+# A volume of each version with the passphrase "fuzz".
+make_luks() { # FOLDER
+    truncate -s 1088K "$1/luks2"
+    truncate -s 2112K "$1/luks1"
+    local options=(-q --key-file - --uuid 11111111-2222-3333-4444-555555555555 --pbkdf-force-iterations)
+    printf fuzz | cryptsetup luksFormat "${options[@]}" 4 --type luks2 --pbkdf argon2id --pbkdf-memory 32 --sector-size 512 \
+        --luks2-metadata-size 16k --luks2-keyslots-size 512k --offset 2048 "$1/luks2"
+    printf fuzz | cryptsetup luksFormat "${options[@]}" 1000 --type luks1 "$1/luks1"
 }
 
 make_tables() { # FOLDER
@@ -189,7 +200,7 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux | windows | probe | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
+    manifest | linux | windows | probe | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
     initramfs)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         for name in plain module; do
