@@ -7,8 +7,12 @@ use crate::plan::plan_for;
 use crate::prepare::Prepared;
 use crate::run::MigrateRequest;
 use crate::undo;
-use driver_core::{Action, Edit, Wishes};
+use driver_core::{Action, Edit, GuestFs, Wishes};
+use driver_machine::Warning;
+use driver_microvm::{Check, Device, VmFs};
 use format_core::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Edits the overlays.
 ///
@@ -59,4 +63,75 @@ fn look_again(prepared: &Prepared, request: &MigrateRequest) -> Result<()> {
     let text =
         format!("after the guest's own programs had run, something was left to do: {}", left.join("; "));
     Err(Error::needs_person(text).hint("migrate without --rebuild-initramfs and --rebuild-menu"))
+}
+
+/// After the last edit in the micro-VM: labels, free space, the checkers over what is unmounted, the end.
+fn finish(microvm: &Arc<MicroVm>, prepared: &mut Prepared, trim: bool) -> Result<()> {
+    let vm = microvm.vm();
+    let mounts = microvm.mounts();
+    let made: Vec<String> =
+        prepared.plan.edits.iter().filter(|edit| creates(edit)).map(|edit| edit.path.clone()).collect();
+    if !made.is_empty() && vm.relabel(mounts.clone(), &made)? {
+        prepared.report.editor.relabelled = made.len();
+    }
+    // A file system that is mounted twice is one.
+    let mut distinct: Vec<&(String, VmFs)> = Vec::new();
+    for mount in &mounts {
+        if distinct.iter().all(|(_, fs)| fs.device() != mount.1.device()) {
+            distinct.push(mount);
+        }
+    }
+    if trim {
+        let mut bytes = 0_u64;
+        for (point, fs) in distinct.iter().filter(|(_, fs)| !fs.device().read_only) {
+            match vm.trim(fs) {
+                Ok(trimmed) => bytes = bytes.saturating_add(trimmed),
+                Err(error) if vm.is_running() => {
+                    let message = format!("free space of {point} was not given back: {error}");
+                    prepared.report.warnings.push(Warning { code: "not-trimmed", message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        prepared.report.editor.trimmed_bytes = Some(bytes);
+    }
+    let mut checkers = BTreeMap::new();
+    for (_, fs) in &distinct {
+        let kind = fs.kind();
+        if !checkers.contains_key(kind) {
+            checkers.insert(kind, vm.prepare_checker(&mounts, kind)?);
+        }
+    }
+    let devices: Vec<(String, &str, Device)> =
+        distinct.iter().map(|(point, fs)| (point.clone(), fs.kind(), fs.device().clone())).collect();
+    // What still reads the file systems goes first: the tree, and the guest's programs.
+    prepared.inspection.tree = None;
+    vm.unmount_all()?;
+    for (point, kind, device) in devices {
+        let Some(checker) = checkers.get(kind) else { continue };
+        let check = checker.as_ref().map(|checker| checker.run(&device)).transpose()?;
+        judge(&point, check.as_ref())?;
+        let (tool, clean) = check.map(|check| (check.tool, check.clean)).unzip();
+        prepared.report.editor.checks.push(CheckReport {
+            point,
+            kind: kind.to_owned(),
+            tool,
+            clean: clean.flatten(),
+        });
+    }
+    drop(checkers);
+    vm.stop()
+}
+
+fn creates(edit: &Edit) -> bool {
+    matches!(edit.action, Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. })
+}
+
+/// A file system with faults is not copied, whoever made them.
+fn judge(point: &str, check: Option<&Check>) -> Result<()> {
+    let Some(check) = check.filter(|check| check.clean == Some(false)) else { return Ok(()) };
+    let lines: Vec<&str> = check.log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let said = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join(" / ");
+    Err(Error::corrupt(format!("{} finds the file system of {point} damaged after the edits: {said}", check.tool))
+        .hint("check it in the running guest, or boot its rescue system and repair it, then export and migrate it again"))
 }

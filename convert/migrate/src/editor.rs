@@ -58,6 +58,9 @@ pub struct EditorReport {
     /// The file systems' own checkers, after all edits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckReport>,
+    /// New paths that the guest's own setfiles labelled for SELinux.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub relabelled: usize,
     /// Bytes of free space that were given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trimmed_bytes: Option<u64>,
@@ -68,10 +71,17 @@ pub struct EditorReport {
 pub struct CheckReport {
     /// Where it is mounted in the guest.
     pub point: String,
-    /// The checker, of the guest's own; `None` where the guest has none.
+    /// Its kind.
+    pub kind: String,
+    /// The checker, which is the guest's own; `None` where the guest has none.
     pub tool: Option<String>,
     /// Whether it found nothing; `None` where there is no checker.
     pub clean: Option<bool>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl EditorReport {
@@ -83,6 +93,7 @@ impl EditorReport {
             start_seconds: None,
             commands: Vec::new(),
             checks: Vec::new(),
+            relabelled: 0,
             trimmed_bytes: None,
         }
     }

@@ -84,7 +84,8 @@ impl<'a> Job<'a> {
         let report = EditorReport::native(reasons.into_iter().collect());
         let native = match self.plan(overlays, inspection, report) {
             Ok(native) => native,
-            Err(error) => return Err(lack.map_or(error, |lack| lack.with_source(error))),
+            // The lack is why.
+            Err(error) => return Err(lack.unwrap_or(error)),
         };
         let reasons = editor::needed_to_edit(&native.inspection, &native.plan, wish);
         if wish.editor == Editor::Auto && lack.is_none() && !reasons.is_empty() {

@@ -61,7 +61,7 @@ impl Process {
                 let _ = (&mut stderr).take(MAX_SAID).read_to_end(&mut said);
                 let _ = std::io::copy(&mut stderr, &mut std::io::sink());
             }
-            let status = child.wait().map_or_else(|error| error.to_string(), |status| describe(status));
+            let status = child.wait().map_or_else(|error| error.to_string(), describe);
             own.set(End { status, said: String::from_utf8_lossy(&said).trim().to_owned() });
         });
         thread.map_err(|error| Error::io("start a thread for the micro-VM", error))?;

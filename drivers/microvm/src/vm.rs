@@ -117,6 +117,28 @@ impl Vm {
         self.0.process.pid
     }
 
+    /// Whether it can be asked: it neither failed nor was stopped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        lock(&self.0.dead).is_none()
+    }
+
+    /// Writes out and unmounts all file systems; devices stay. File systems of this VM cannot be used afterwards.
+    ///
+    /// # Errors
+    /// `Io` when one could not be written out or is in use; as all calls.
+    pub fn unmount_all(&self) -> Result<()> {
+        self.changed();
+        match self.ask_slow("unmount everything", &Request::UnmountAll)? {
+            Reply::Stopped(errors) if errors.is_empty() => Ok(()),
+            Reply::Stopped(errors) => {
+                let text = format!("the micro-VM could not unmount all: {}", errors.join("; "));
+                Err(Error::new(ErrorKind::Io, text))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Writes out and unmounts everything, takes mappings and arrays apart, and ends the VM. What stands in the way does not keep the rest
     /// from being done. File systems of this VM cannot be used afterwards.
     ///

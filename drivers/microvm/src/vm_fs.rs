@@ -7,6 +7,7 @@ use driver_core::guest_path::{components, split_last};
 use driver_core::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 use format_core::{Error, Result};
 use microvm_init::{How, Kind, Meta, Owner, Reply, Request};
+use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -171,6 +172,14 @@ impl GuestFs for VmFs {
 
     fn allows(&self, _path: &str, _change: Change) -> Result<()> {
         self.editable()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+
+    fn reopen(&self) -> Result<Option<Box<dyn GuestFs>>> {
+        Ok(Some(Box::new(self.clone())))
     }
 
     fn subvolumes(&self) -> Result<Vec<String>> {

@@ -203,6 +203,8 @@ pub enum Request {
         /// Which tree.
         tree: u32,
     },
+    /// Unmounts all. → [`Reply::Stopped`]
+    UnmountAll,
     /// Unmounts all, takes mappings and arrays apart. → [`Reply::Stopped`]
     Stop,
     /// Ends the VM. No answer.

@@ -156,6 +156,7 @@ fn plain(state: &mut State, request: Request) -> Result<Reply> {
             Reply::Program(programs::extract(&mut state.trees, tree, &programs)?)
         }
         Request::Dissolve { tree } => state.trees.dissolve(tree).map(done)?,
+        Request::UnmountAll => Reply::Stopped(unmount_all(state)),
         Request::Stop => Reply::Stopped(stop(state)),
         other => return Err(Failure::usage(format!("{other:?} is out of place"))),
     })
@@ -202,13 +203,22 @@ fn write(
 }
 
 /// Takes all apart in the reverse order; returns what could not be.
+/// Notes what went wrong.
+fn noted(errors: &mut Vec<String>, done: Result<()>) {
+    errors.extend(done.err().map(|failure| failure_text(&failure)));
+}
+
+/// Checkers stay: their trees are in memory.
+fn unmount_all(state: &mut State) -> Vec<String> {
+    let mut errors = Vec::new();
+    run::kill_all();
+    state.mounts.unmount_all(&mut |done| noted(&mut errors, done));
+    errors
+}
+
 fn stop(state: &mut State) -> Vec<String> {
     let mut errors = Vec::new();
-    let mut note = |done: Result<()>| {
-        if let Err(failure) = done {
-            errors.push(failure_text(&failure));
-        }
-    };
+    let mut note = |done: Result<()>| noted(&mut errors, done);
     run::kill_all();
     state.trees.dissolve_all(&mut note);
     state.mounts.unmount_all(&mut note);

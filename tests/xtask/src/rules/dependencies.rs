@@ -122,7 +122,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("convert", "nbd") => seen == "formats/core",
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
-                matches!(seen, "formats/core" | "formats/all" | "convert/engine")
+                matches!(seen, "formats/core" | "formats/all" | "convert/engine" | "convert/nbd")
                     || seen_role == "drivers"
                     || (only_tests && seen == "tests/windows_guests")
             }
