@@ -73,6 +73,17 @@ impl Vm {
         checker.map(|checker| checker.run(device)).transpose()
     }
 
+    /// Tells the disk about all room that a file system does not use (`FITRIM`); bytes.
+    ///
+    /// # Errors
+    /// `Unsupported` where disk or file system cannot; as all calls.
+    pub fn trim(&self, fs: &VmFs) -> Result<u64> {
+        match self.ask_slow(&format!("trim {}", fs.device().path), &Request::Trim { fs: fs.number() })? {
+            Reply::Number(bytes) => Ok(bytes),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Writes a file system out and unmounts it. Its clones cannot be used afterwards; other mounts of the same device stay.
     ///
     /// # Errors

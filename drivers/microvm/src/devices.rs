@@ -18,7 +18,8 @@ fn device(made: Made, read_only: bool) -> Device {
 }
 
 impl Vm {
-    /// The device of `size` bytes from `start` of a disk: the partition that has this range, the whole disk, or else a mapping.
+    /// The device of `size` bytes from `start` of a disk: the whole disk, the partition that has this range, or one that the kernel is told
+    /// of. A range that overlaps a partition of the table is a mapping over the whole disk, which no partition of it can be used beside.
     ///
     /// # Errors
     /// `Usage` for a range that is none of the disk's, or not in whole sectors; as all calls.
@@ -35,11 +36,6 @@ impl Vm {
         };
         if let Some(exact) = exact {
             return Ok(device(exact, read_only));
-        }
-        let fits = start.checked_add(size).is_some_and(|end| end <= whole.size) && size > 0;
-        if !fits || !start.is_multiple_of(SECTOR) || !size.is_multiple_of(SECTOR) {
-            let text = format!("{size:#x} bytes at {start:#x} are no range of disk {disk}");
-            return Err(Error::usage(text));
         }
         let text = format!("{} {}", whole.path, start / SECTOR);
         let line = driver_core::MappingLine {

@@ -1,6 +1,7 @@
 //! Disks, and devices for ranges of them.
 
 use crate::failing::{Result, While};
+use crate::ioctl::add_partition;
 use crate::serve::{Channel, Outcome};
 use microvm_init::{Failure, Made, Reply, SERIAL};
 use std::fs::{self, File};
@@ -11,6 +12,10 @@ use std::path::Path;
 const SECTOR: u64 = 512;
 /// What is read at once.
 const PIECE: u64 = 256 << 10;
+
+/// Numbers of partitions that no table has.
+const FIRST_ADDED: i32 = 129;
+const LAST_ADDED: i32 = 256;
 
 /// The disk with this place in the list, as the kernel calls it.
 fn find(place: u32) -> Option<String> {
@@ -48,12 +53,29 @@ pub(crate) fn part(place: u32, start: u64, size: u64) -> Result<Reply> {
     if start == 0 && size == disk.size {
         return Ok(Reply::Part { exact: Some(disk.clone()), disk });
     }
-    let entries = fs::read_dir(&folder).during("list partitions")?.flatten();
-    let exact = entries.filter(|entry| entry.path().join("partition").exists()).find_map(|entry| {
+    let fits = start.checked_add(size).is_some_and(|end| size > 0 && end <= disk.size);
+    if !fits || !start.is_multiple_of(SECTOR) || !size.is_multiple_of(SECTOR) {
+        return Err(Failure::usage(format!("{size:#x} bytes at {start:#x} are no range of disk {place}")));
+    }
+    let mut exact = partition(&folder, start, size)?;
+    if exact.is_none() {
+        // Whoever uses a whole disk keeps all others from its partitions, so this is a partition, too, unless it overlaps one.
+        let device = File::open(&disk.path).during(&disk.path)?;
+        let added = (FIRST_ADDED..LAST_ADDED).any(|number| add_partition(&device, start, size, number).is_ok());
+        if added {
+            exact = partition(&folder, start, size)?;
+        }
+    }
+    Ok(Reply::Part { exact, disk })
+}
+
+/// The partition that has this range.
+fn partition(disk: &Path, start: u64, size: u64) -> Result<Option<Made>> {
+    let entries = fs::read_dir(disk).during("list partitions")?.flatten();
+    Ok(entries.filter(|entry| entry.path().join("partition").exists()).find_map(|entry| {
         let begins = number(entry.path().join("start"))?.checked_mul(SECTOR)?;
         made(&entry.path()).filter(|made| begins == start && made.size == size)
-    });
-    Ok(Reply::Part { exact, disk })
+    }))
 }
 
 /// Sends bytes of a device.

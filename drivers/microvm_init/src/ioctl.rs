@@ -1,4 +1,4 @@
-//! Calls of the kernel that no crate has: those of the device mapper, FITRIM, and the search in a btrfs's trees.
+//! Calls of the kernel that no crate has: those of the device mapper, BLKPG, FITRIM, and the search in a btrfs's trees.
 //!
 //! All unsafe code of this crate is here. Each call hands the kernel one buffer that this module made, at least as long as the kernel
 //! reads or writes for that call, and that lives until the call returns.
@@ -69,6 +69,37 @@ pub(crate) fn device_mapper(control: impl AsFd, command: DmCommand, buffer: &mut
         }
     }
     in_place(control, opcode::read_write::<[u8; DM_HEADER]>(0xfd, command as u8), buffer)
+}
+
+/// `struct blkpg_ioctl_arg` (`linux/blkpg.h`).
+#[repr(C)]
+struct BlkpgArg {
+    op: i32,
+    flags: i32,
+    length: i32,
+    data: *mut BlkpgPartition,
+}
+
+/// `struct blkpg_partition`; offsets and lengths are bytes.
+#[repr(C)]
+struct BlkpgPartition {
+    start: i64,
+    length: i64,
+    number: i32,
+    names: [u8; 128],
+}
+
+/// Tells the kernel of a partition that is in no table it reads.
+pub(crate) fn add_partition(disk: impl AsFd, start: u64, length: u64, number: i32) -> Result<()> {
+    const BLKPG: Opcode = opcode::none(0x12, 105);
+    const ADD: i32 = 1;
+    let start = i64::try_from(start).map_err(|_| Errno::INVAL)?;
+    let length = i64::try_from(length).map_err(|_| Errno::INVAL)?;
+    let mut partition = BlkpgPartition { start, length, number, names: [0; 128] };
+    let size = size_of::<BlkpgPartition>() as i32;
+    let mut argument = BlkpgArg { op: ADD, flags: 0, length: size, data: &raw mut partition };
+    // SAFETY: BLKPG reads a `blkpg_ioctl_arg`, and the `blkpg_partition` that it points to; both live until the call returns.
+    unsafe { rustix::ioctl::ioctl(disk, rustix::ioctl::Updater::<BLKPG, BlkpgArg>::new(&mut argument)) }
 }
 
 /// FITRIM over the whole file system; bytes that were trimmed.

@@ -16,7 +16,8 @@ pub(crate) struct Mounted {
     /// The device it is on.
     pub(crate) device: String,
     kind: String,
-    target: String,
+    /// Where it is mounted.
+    pub(crate) target: String,
 }
 
 impl Mounted {

@@ -97,24 +97,17 @@ fn name_of(place: &OwnedFd) -> String {
 
 fn fill(root: &str, mounts: &Mounts, wanted: &[(String, u32)]) -> Result<()> {
     for (place, number) in wanted {
-        let source = name_of(&open_source(mounts, *number)?);
-        let source = fs::read_link(source).during("find a mounted file system")?;
+        let source = mounts.get(*number)?.target.as_str();
         if place == "/" {
-            mount_bind(source.as_path(), root).during("put the tree together")?;
+            mount_bind(source, root).during("put the tree together")?;
             continue;
         }
         let target = open_inside(open_root(root)?, place, OFlags::PATH | OFlags::DIRECTORY)?;
         let missing = || Failure::usage(format!("there is no folder {place} to mount on"));
-        mount_bind(source.as_path(), name_of(&target.ok_or_else(missing)?))
+        mount_bind(source, name_of(&target.ok_or_else(missing)?))
             .during(format_args!("mount on {place}"))?;
     }
     add_kernel(root)
-}
-
-fn open_source(mounts: &Mounts, number: u32) -> Result<OwnedFd> {
-    let mounted = mounts.get(number)?;
-    rustix::fs::openat(&mounted.root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .during("a file system")
 }
 
 /// Devices, processes, and room for what is not kept.

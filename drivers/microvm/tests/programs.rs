@@ -1,0 +1,220 @@
+//! Programs of a guest, mappings, arrays and subvolumes, in one VM. Needs root, qemu and a kernel.
+
+mod support;
+
+use driver_core::{GuestCommand, GuestFs, Mapping, MappingArgument, MappingLine, Ownership};
+use driver_microvm::{Device, Vm};
+use format_core::ErrorKind;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::{host, image, mounted, run, serve, start, text};
+
+/// A small guest made of this machine's own programs.
+fn guest(root: &Path) {
+    for folder in ["dev", "proc", "sys", "run", "tmp", "etc", "usr/bin", "usr/sbin", "boot"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for (link, target) in [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    let programs = ["/bin/dash", "/bin/cat", "/bin/ls", "/bin/sleep", "/bin/readlink", "/bin/stat"];
+    let checkers = ["/sbin/e2fsck", "/sbin/xfs_repair", "/bin/btrfs"];
+    for program in programs.iter().chain(&checkers) {
+        copy(root, program);
+        for word in run("ldd", &[program]).split_whitespace().filter(|word| word.starts_with('/')) {
+            copy(root, word);
+        }
+    }
+    fs::write(root.join("etc/hostname"), "guest\n").unwrap();
+}
+
+fn copy(root: &Path, path: &str) {
+    let inside = path.trim_start_matches('/');
+    let inside = if inside.starts_with("usr/") { inside.to_owned() } else { format!("usr/{inside}") };
+    let target = root.join(inside);
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    fs::copy(path, target).unwrap();
+}
+
+fn linear(name: &str, uuid: &str, lines: Vec<(u64, u64, MappingArgument)>) -> Mapping {
+    let mut start = 0;
+    let lines = lines.into_iter().map(|(sectors, from, device)| {
+        let arguments = vec![device, MappingArgument::Text(from.to_string())];
+        let line = MappingLine { start, sectors, target: "linear".into(), arguments };
+        start += sectors;
+        line
+    });
+    Mapping { name: name.into(), uuid: uuid.into(), lines: lines.collect(), read_only: false }
+}
+
+fn shell(script: &str, limit: u64) -> GuestCommand {
+    GuestCommand {
+        program: "/bin/dash".into(),
+        arguments: vec!["-c".into(), script.into()],
+        limit: Duration::from_secs(limit),
+    }
+}
+
+/// A disk with a partition table: a small ext4, and the rest.
+fn partitioned(folder: &Path) -> std::path::PathBuf {
+    let disk = image(folder, "parts", 96);
+    let script = folder.join("table");
+    fs::write(&script, "label: gpt\nstart=2048, size=65536\nstart=67584, size=65536\n").unwrap();
+    run("sh", &["-c", &format!("sfdisk -q {} < {}", text(&disk), text(&script))]);
+    disk
+}
+
+#[test]
+fn programs_of_the_guest_run_over_its_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = image(folder.path(), "root", 200);
+    run("mkfs.ext4", &["-q", "-L", "the root", "-U", "11111111-2222-3333-4444-555555555555", text(&root)]);
+    mounted(&root, "rw", guest);
+    let boot = image(folder.path(), "boot", 320);
+    run("mkfs.xfs", &["-q", text(&boot)]);
+    let served = serve(folder.path(), "s", &[&root, &boot]);
+    let vm = start(&host(), &served);
+    let root_device = vm.part(0, 0, 200 << 20).unwrap();
+    let boot_device = vm.part(1, 0, 320 << 20).unwrap();
+    let root_fs = vm.mount(&root_device, "ext4", "").unwrap();
+    let boot_fs = vm.mount(&boot_device, "xfs", "").unwrap();
+    let tree = vec![("/".to_owned(), root_fs.clone()), ("/boot".to_owned(), boot_fs.clone())];
+    let before = boot_fs.read_dir("/").unwrap().len();
+    let runner = vm.runner(tree.clone());
+
+    let outcome = runner.run(&shell("echo out; echo err >&2; cat /etc/hostname; echo made > /boot/by-guest; exit 7", 60));
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.status, outcome.timed_out), (Some(7), false), "{}", outcome.log);
+    assert_eq!(outcome.log, "out\nerr\nguest\n");
+    assert_eq!(boot_fs.read_dir("/").unwrap().len(), before + 1, "what was known is forgotten");
+    assert_eq!(boot_fs.read_file("/by-guest", 99).unwrap(), b"made\n");
+
+    let script = "ls /dev/disk/by-uuid /dev/disk/by-label; readlink /dev/disk/by-uuid/1111*; stat -f -c %T /tmp; \
+                  cat /proc/self/mounts | cat >/dev/null && echo procs; echo > /dev/null && cat < /dev/fd/0";
+    let outcome = runner.run(&shell(script, 60)).unwrap();
+    let has = |part: &str| outcome.log.contains(part);
+    assert!(has("11111111-2222-3333-4444-555555555555") && has("the\\x20root") && has("../../vda"), "{}", outcome.log);
+    assert!(has("tmpfs") && has("procs"), "{}", outcome.log);
+
+    let began = Instant::now();
+    let outcome = runner.run(&shell("echo begun; sleep 100 & sleep 100", 2)).unwrap();
+    assert_eq!((outcome.status, outcome.timed_out), (None, true));
+    assert!(outcome.log.contains("begun") && began.elapsed() < Duration::from_secs(20));
+    // What goes to the background does not outlive the program, and keeps nobody waiting.
+    let began = Instant::now();
+    let outcome = runner.run(&shell("sleep 100 & echo done", 60)).unwrap();
+    assert_eq!(outcome.status, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    let outcome = runner.run(&shell("cat /dev/zero | cat | (i=0; while [ $i -lt 9000 ]; do echo 0123456789012345678901234567890123456789$i; i=$((i+1)); done)", 60));
+    let outcome = outcome.unwrap();
+    assert!(outcome.log.ends_with("8999\n") && outcome.log.len() <= 256 << 10, "{}", outcome.log.len());
+    let missing = GuestCommand { program: "/bin/none".into(), arguments: vec![], limit: Duration::from_secs(5) };
+    assert!(runner.run(&missing).is_err());
+    drop(runner);
+
+    check_all(&vm, &tree, &[(&root_device, "ext4"), (&boot_device, "xfs")]);
+    vm.unmount(&boot_fs).unwrap();
+    let damaged = |error: format_core::Error| assert_eq!(error.kind(), ErrorKind::Usage);
+    damaged(boot_fs.read_file("/by-guest", 99).unwrap_err());
+    vm.stop().unwrap();
+    drop(served);
+    run("xfs_repair", &["-n", text(&boot)]);
+    run("e2fsck", &["-fn", text(&root)]);
+    mounted(&boot, "nouuid", |root| assert_eq!(fs::read_to_string(root.join("by-guest")).unwrap(), "made\n"));
+}
+
+/// The guest's checkers, over what is unmounted.
+fn check_all(vm: &Vm, tree: &[(String, driver_microvm::VmFs)], devices: &[(&Device, &str)]) {
+    let checkers: Vec<_> =
+        devices.iter().map(|(_, kind)| vm.prepare_checker(tree, kind).unwrap().unwrap()).collect();
+    for (_, fs) in tree.iter().rev() {
+        vm.unmount(fs).unwrap();
+    }
+    for (checker, (device, kind)) in checkers.iter().zip(devices) {
+        let began = Instant::now();
+        let check = checker.run(device).unwrap();
+        eprintln!("{} in {:?}", check.tool, began.elapsed());
+        assert_eq!(check.clean, Some(true), "{kind}: {}", check.log);
+    }
+    // Mounted again, so that the rest of the test goes on as before.
+    let error = checkers[0].run(&Device { path: "/dev/none".into(), size: 0, read_only: true }).unwrap();
+    assert_eq!(error.clean, None, "{}", error.log);
+}
+
+#[test]
+fn volumes_arrays_and_subvolumes_come_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = partitioned(folder.path());
+    let btrfs = image(folder.path(), "btrfs", 300);
+    run("mkfs.btrfs", &["-q", text(&btrfs)]);
+    mounted(&btrfs, "rw", |root| {
+        for path in ["@", "@/snapshots", "home"] {
+            run("btrfs", &["subvolume", "create", text(&root.join(path))]);
+        }
+        fs::create_dir(root.join("@/snapshots/1")).unwrap();
+        run("btrfs", &["subvolume", "create", text(&root.join("@/snapshots/1/snapshot"))]);
+        fs::write(root.join("@/in-root"), "@").unwrap();
+    });
+    let served = serve(folder.path(), "s", &[&parts, &btrfs]);
+    let vm = start(&host(), &served);
+    volumes(&vm);
+    subvolumes(&vm);
+    vm.stop().unwrap();
+    drop(served);
+    run("btrfs", &["check", "--readonly", text(&btrfs)]);
+    mounted(&btrfs, "subvol=@/snapshots/1/snapshot", |root| {
+        assert_eq!(fs::read_to_string(root.join("new")).unwrap(), "deep");
+    });
+}
+
+/// A partition, a range that is none, and a volume over both.
+fn volumes(vm: &Vm) {
+    let first = vm.part(0, 2048 * 512, 65536 * 512).unwrap();
+    assert_eq!((first.path.as_str(), first.size), ("/dev/vda1", 65536 * 512));
+    assert_eq!(vm.part(0, 0, 96 << 20).unwrap().path, "/dev/vda");
+    let range = vm.part(0, 150000 * 512, 1000 * 512).unwrap();
+    assert!(range.path == "/dev/vda129" && range.size == 1000 * 512, "{range:?}");
+    assert_eq!(vm.part(0, 150000 * 512, 1000 * 512).unwrap(), range, "made once");
+    assert_eq!(vm.part(0, 1, 512).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(vm.part(0, 96 << 20, 512).unwrap_err().kind(), ErrorKind::Usage);
+    let second = vm.part(0, 67584 * 512, 65536 * 512).unwrap();
+
+    let uuid = format!("LVM-{}", "a".repeat(64));
+    let below = linear("below", "", vec![(30000, 2048, MappingArgument::Member(1))]);
+    let lines = vec![
+        (20000, 2048, MappingArgument::Member(0)),
+        (20000, 0, MappingArgument::Mapped(Arc::new(below))),
+    ];
+    let volume = linear("my--vg-root", &uuid, lines);
+    let device = vm.map(&volume, &[first.clone(), second.clone()]).unwrap();
+    assert_eq!(device.size, 40000 * 512);
+    assert_eq!(vm.map(&volume, &[first.clone(), second]).unwrap(), device);
+    let other = linear("my--vg-root", &uuid, vec![(8, 0, MappingArgument::Member(0))]);
+    assert_eq!(vm.map(&other, &[first.clone()]).unwrap_err().kind(), ErrorKind::Usage);
+    let mut unknown = linear("unknown", "", vec![(8, 0, MappingArgument::Member(0))]);
+    unknown.lines[0].target = "none".into();
+    assert!(vm.map(&unknown, &[first]).is_err());
+    let bytes = vm.volume(&device);
+    let mut sector = [1; 512];
+    bytes.read_exact_at(19999 * 512, &mut sector).unwrap();
+    assert_eq!(sector, [0; 512]);
+    assert_eq!(bytes.write_all_at(0, &sector).unwrap_err().kind(), ErrorKind::Contract);
+    assert_eq!(bytes.read_exact_at(40000 * 512, &mut sector).unwrap_err().kind(), ErrorKind::Usage);
+}
+
+fn subvolumes(vm: &Vm) {
+    let device = vm.part(1, 0, 300 << 20).unwrap();
+    let top = vm.mount(&device, "btrfs", "").unwrap();
+    let mut found = top.subvolumes().unwrap();
+    found.sort();
+    assert_eq!(found, ["@", "@/snapshots", "@/snapshots/1/snapshot", "home"]);
+    let root = top.open_subvolume("@").unwrap().unwrap();
+    assert_eq!(root.read_file("/in-root", 9).unwrap(), b"@");
+    assert!(top.open_subvolume("none").unwrap().is_none());
+    assert!(top.open_subvolume("").unwrap().unwrap().metadata("/@/in-root").unwrap().is_some());
+    let mut deep = top.open_subvolume("@/snapshots/1/snapshot").unwrap().unwrap();
+    deep.create_file("/new", b"deep", Ownership::ROOT_FILE).unwrap();
+    eprintln!("trimmed {} bytes", vm.trim(&top).unwrap());
+}
