@@ -19,7 +19,6 @@ pub(crate) fn first_report(
     plan: &Plan,
     definition: &Definition,
     machine: driver_machine::Machine,
-    editor: EditorReport,
 ) -> MigrateReport {
     let disk = |(source, file): (&OpenedImage, &String)| DiskReport {
         source: source
@@ -67,7 +66,7 @@ pub(crate) fn first_report(
         obstacles: obstacles(inspection, plan),
         choice: choice.clone(),
         guest: inspection.guest.clone(),
-        editor,
+        editor: EditorReport::native(Vec::new()),
         replays: inspection.replays.clone(),
         fixups: plan.fixups.clone(),
         edits: plan.edits.iter().map(EditReport::of).collect(),

@@ -4,7 +4,7 @@ use crate::block_device::BlockDevice;
 use convert_nbd::{Address, Exports, Limits, Listener, OverlayExport, Server};
 use driver_core::{GuestFs, Volume};
 use driver_microvm::{Device, DiskAddress, Host, Vm, VmFs};
-use format_core::{Error, ErrorKind, Overlay, Result};
+use format_core::{Error, Overlay, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -127,9 +127,4 @@ impl MicroVm {
     pub(crate) fn is_running(&self) -> bool {
         self.vm.is_running()
     }
-}
-
-/// Where `error` comes from a VM that ended, it ends the run as well, whatever it is about.
-pub(crate) fn pass_on(error: &Error, microvm: Option<&Arc<MicroVm>>) -> bool {
-    microvm.is_some_and(|microvm| !microvm.is_running()) || error.kind() == ErrorKind::Contract
 }

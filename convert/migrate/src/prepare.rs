@@ -182,7 +182,8 @@ impl<'a> Job<'a> {
         }
         let definition = definition::define(&machine, &choice, &adapters.choices, &sizes)?;
         let mut report =
-            first_report(request, self.sources, &inspection, &choice, &plan, &definition, machine, editor);
+            first_report(request, self.sources, &inspection, &choice, &plan, &definition, machine);
+        report.editor = editor;
         report.adapters = adapters.report;
         // What the target cannot do comes first: a person has to act on it.
         report.warnings.extend(warnings);

@@ -16,7 +16,9 @@ fn guest(root: &Path) {
     for folder in ["dev", "proc", "sys", "run", "tmp", "etc", "usr/bin", "usr/sbin", "boot"] {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
-    for (link, target) in [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+    for (link, target) in
+        [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")]
+    {
         std::os::unix::fs::symlink(target, root.join(link)).unwrap();
     }
     let programs = ["/bin/dash", "/bin/cat", "/bin/ls", "/bin/sleep", "/bin/readlink", "/bin/stat"];
@@ -84,7 +86,8 @@ fn programs_of_the_guest_run_over_its_tree() {
     let before = boot_fs.read_dir("/").unwrap().len();
     let runner = vm.runner(tree.clone());
 
-    let outcome = runner.run(&shell("echo out; echo err >&2; cat /etc/hostname; echo made > /boot/by-guest; exit 7", 60));
+    let outcome = runner
+        .run(&shell("echo out; echo err >&2; cat /etc/hostname; echo made > /boot/by-guest; exit 7", 60));
     let outcome = outcome.unwrap();
     assert_eq!((outcome.status, outcome.timed_out), (Some(7), false), "{}", outcome.log);
     assert_eq!(outcome.log, "out\nerr\nguest\n");
@@ -95,7 +98,11 @@ fn programs_of_the_guest_run_over_its_tree() {
                   cat /proc/self/mounts | cat >/dev/null && echo procs; echo > /dev/null && cat < /dev/fd/0";
     let outcome = runner.run(&shell(script, 60)).unwrap();
     let has = |part: &str| outcome.log.contains(part);
-    assert!(has("11111111-2222-3333-4444-555555555555") && has("the\\x20root") && has("../../vda"), "{}", outcome.log);
+    assert!(
+        has("11111111-2222-3333-4444-555555555555") && has("the\\x20root") && has("../../vda"),
+        "{}",
+        outcome.log
+    );
     assert!(has("tmpfs") && has("procs"), "{}", outcome.log);
 
     let began = Instant::now();
@@ -110,7 +117,8 @@ fn programs_of_the_guest_run_over_its_tree() {
     let outcome = runner.run(&shell("cat /dev/zero | cat | (i=0; while [ $i -lt 9000 ]; do echo 0123456789012345678901234567890123456789$i; i=$((i+1)); done)", 60));
     let outcome = outcome.unwrap();
     assert!(outcome.log.ends_with("8999\n") && outcome.log.len() <= 256 << 10, "{}", outcome.log.len());
-    let missing = GuestCommand { program: "/bin/none".into(), arguments: vec![], limit: Duration::from_secs(5) };
+    let missing =
+        GuestCommand { program: "/bin/none".into(), arguments: vec![], limit: Duration::from_secs(5) };
     assert!(runner.run(&missing).is_err());
     drop(runner);
 
@@ -183,10 +191,8 @@ fn volumes(vm: &Vm) {
 
     let uuid = format!("LVM-{}", "a".repeat(64));
     let below = linear("below", "", vec![(30000, 2048, MappingArgument::Member(1))]);
-    let lines = vec![
-        (20000, 2048, MappingArgument::Member(0)),
-        (20000, 0, MappingArgument::Mapped(Arc::new(below))),
-    ];
+    let lines =
+        vec![(20000, 2048, MappingArgument::Member(0)), (20000, 0, MappingArgument::Mapped(Arc::new(below)))];
     let volume = linear("my--vg-root", &uuid, lines);
     let device = vm.map(&volume, &[first.clone(), second.clone()]).unwrap();
     assert_eq!(device.size, 40000 * 512);
