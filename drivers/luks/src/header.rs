@@ -12,8 +12,8 @@ pub(crate) const MAGIC: [u8; 6] = *b"LUKS\xba\xbe";
 /// What the tool for re-encryption of old leaves in place of the last two bytes, so that nobody opens the volume meanwhile.
 const UNUSABLE: [u8; 6] = *b"LUKS\xde\xad";
 /// What is said of a header without content.
-pub(crate) const DETACHED: &str = "it is a detached LUKS header: what it encrypts is elsewhere, which is not put together here; make a \
-     backup of the content, or attach the header with cryptsetup in the guest before exporting";
+pub(crate) const DETACHED: &str = "it is a detached LUKS header, and what it encrypts is elsewhere, which is not put together here; copy \
+     the content to a plain LUKS volume in the guest before exporting";
 /// Bytes at the start that are looked at.
 pub(crate) const START: usize = 4096;
 

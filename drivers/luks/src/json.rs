@@ -262,7 +262,8 @@ fn requirement(mandatory: &[String]) -> Option<String> {
         REENCRYPTION.into()
     } else {
         format!(
-            "it requires {first:?}, which is not supported here; copy its content to a plain LUKS volume in the guest before exporting"
+            "it requires {first:?}, which is not supported here; copy its content to a plain LUKS volume in the guest before \
+             exporting"
         )
     })
 }

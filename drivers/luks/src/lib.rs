@@ -1,9 +1,10 @@
 //! LUKS versions 1 and 2: from a header and a passphrase to the encrypted content as a volume, without a device mapper.
 //!
 //! ```text
-//!  Volume ─probe─▶ Header ─unlock, passphrases─▶ keyslot ─KDF─▶ its key ─▶ stripes ─merge─▶ volume key ─digest─▶ right?
-//!                                                                                             │
-//!                                              Volume (plain text) ◀── Unlocked ──▶ Mapping (target `crypt`)
+//!  Volume ─probe─▶ Header ─unlock, passphrases─▶ keyslot ─KDF─▶ its key ─▶ stripes ─merge─▶ volume key
+//!                                                                                           │ digest
+//!                                           Volume (plain text) ◀── Unlocked ◀──────────────┘
+//!                                    Mapping (target `crypt`) ◀────────┘
 //! ```
 //!
 //! The header and the keyslots are never written. What is written to the content is encrypted on its way to the volume

@@ -5,7 +5,9 @@ use crate::layouts;
 use crate::load::PhysicalVolume;
 use crate::map::{Mapped, Segment, Stripe};
 use crate::metadata::{GroupText, LogicalText, PhysicalText, SegmentKind, SegmentText};
-use driver_core::Volume;
+use crate::snapshots::Snapshots;
+use crate::tables::{Places, Tables};
+use driver_core::{Mapping, Volume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,8 +49,19 @@ pub struct LogicalVolume {
     pub layout: String,
     /// Its content, or why it cannot be used and the next step.
     pub content: Result<Arc<dyn Volume>, String>,
-    /// Why it must not be written, and the next step. Writes are refused with the same words.
+    /// Why it must not be written, and the next step. Writes are refused with the same words. The device of
+    /// [`mapping`](Self::mapping) can be written all the same, unless it says otherwise: it keeps snapshots right.
     pub read_only: Option<String>,
+    /// The device that `lvchange -ay` makes for it, in a kernel that has these targets, or why there is none here and the next
+    /// step. Members are places among those that were given. Devices that several volumes lie on have the same name, and are
+    /// the same: each is made once.
+    ///
+    /// What opening it writes, beside what its user writes, is what the guest's own kernel writes at every start: thin pools
+    /// and caches a transaction of their metadata, RAID the superblocks and bitmaps of its metadata devices; and copies that
+    /// were not alike when the machine stopped are made alike, of a mirror with its log in memory all of them.
+    pub mapping: Result<Arc<Mapping>, String>,
+    /// Devices that have to be made as well before that device is written: its snapshots, which would be damaged otherwise.
+    pub beside: Vec<Arc<Mapping>>,
 }
 
 type Member = (PhysicalVolume, Arc<dyn Volume>);
@@ -121,33 +134,11 @@ struct Assembly<'a> {
     snapshots: Snapshots<'a>,
 }
 
-/// The snapshots of a group, from either side.
-#[derive(Default)]
-struct Snapshots<'a> {
-    /// A snapshot's store, and whether it is merging.
-    by_origin: BTreeMap<&'a str, (&'a str, bool)>,
-    by_store: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Snapshots<'a> {
-    fn of(text: &'a GroupText) -> Self {
-        let mut found = Self::default();
-        for segment in text.logical.iter().flat_map(|logical| &logical.segments) {
-            if let SegmentKind::Snapshot { origin, store, is_merging } = &segment.kind {
-                let seen = found.by_origin.entry(origin).or_insert((store, *is_merging));
-                seen.1 |= is_merging;
-                found.by_store.insert(store, origin);
-            }
-        }
-        found
-    }
-}
-
-impl Assembly<'_> {
+impl<'a> Assembly<'a> {
     fn build(&self, contradiction: Option<String>) -> Group {
         let text = self.text;
         let mut parts = Vec::new();
-        let mut volumes = BTreeMap::new();
+        let (mut volumes, mut places) = (BTreeMap::new(), Places::new());
         let (mut obstacle, mut warnings) = (contradiction, Vec::new());
         for (name, physical) in &text.physical {
             let members: Vec<usize> = (0..self.members.len())
@@ -172,13 +163,20 @@ impl Assembly<'_> {
                 )),
             };
             match found {
-                Ok(volume) => drop(volumes.insert(name.as_str(), (physical, volume))),
+                Ok(volume) => {
+                    volumes.insert(name.as_str(), (physical, volume));
+                    places.extend(members.first().map(|&member| (name.as_str(), (member, physical))));
+                }
                 Err(reason) => drop(obstacle.get_or_insert(reason)),
             }
         }
         let obstacle = obstacle.or_else(|| self.unusable()).or_else(|| overlap(text));
-        let visible = text.logical.iter().filter(|logical| logical.has("VISIBLE"));
-        let volumes = visible.map(|logical| self.logical(logical, &volumes, obstacle.as_ref())).collect();
+        let mut tables = Tables::new(text, &places, &self.snapshots, obstacle.clone());
+        let visible = text.logical.iter().filter_map(|logical| visible(logical, &tables)).collect::<Vec<_>>();
+        let volumes = visible
+            .into_iter()
+            .map(|logical| self.logical(logical, &volumes, obstacle.as_ref(), &mut tables))
+            .collect();
         Group {
             name: text.name.clone(),
             uuid: printed(&text.id),
@@ -254,16 +252,24 @@ impl Assembly<'_> {
 
     fn logical(
         &self,
-        logical: &LogicalText,
+        logical: &'a LogicalText,
         volumes: &Parts<'_>,
         obstacle: Option<&String>,
+        tables: &mut Tables<'a>,
     ) -> LogicalVolume {
         let read_only = self.read_only(logical);
         let mapped = match obstacle {
             Some(reason) => Err(reason.clone()),
             None => self.segments(logical, volumes),
         };
-        let size = logical.count.saturating_mul(self.text.extent_size);
+        let (mapping, beside) =
+            match tables.volume(logical).and_then(|mapping| Ok((mapping, tables.beside(logical)?))) {
+                Ok((mapping, beside)) => (Ok(mapping), beside),
+                Err(reason) => (Err(reason), Vec::new()),
+            };
+        let origin = self.snapshots.by_store.get(logical.name.as_str());
+        let origin = origin.and_then(|name| tables.find(name).ok());
+        let size = origin.unwrap_or(logical).count.saturating_mul(self.text.extent_size);
         let content = mapped.map(|segments| {
             Arc::new(Mapped { segments, size, read_only: read_only.clone() }) as Arc<dyn Volume>
         });
@@ -274,6 +280,8 @@ impl Assembly<'_> {
             layout: self.layout(logical),
             content,
             read_only,
+            mapping,
+            beside,
         }
     }
 
@@ -287,7 +295,7 @@ impl Assembly<'_> {
                 SegmentKind::Striped { stripes, .. } if stripes.len() > 1 => layout = "striped",
                 SegmentKind::Striped { .. } => {}
                 SegmentKind::Snapshot { .. } => return "snapshot".into(),
-                SegmentKind::Other(kind) => return kind.clone(),
+                SegmentKind::Other(kind, _) => return kind.clone(),
             }
         }
         layout.into()
@@ -296,7 +304,7 @@ impl Assembly<'_> {
     /// A write past the snapshot driver would change the snapshots, too.
     fn read_only(&self, logical: &LogicalText) -> Option<String> {
         let path = format!("{}/{}", self.text.name, logical.name);
-        if let Some((snapshot, _)) = self.snapshots.by_origin.get(logical.name.as_str()) {
+        if let Some(snapshot) = self.snapshots.stores(&logical.name).first() {
             return Some(format!(
                 "logical volume {path} has a snapshot, {snapshot}, which a change from outside would damage; remove it with \
                  lvremove in the guest before exporting"
@@ -314,7 +322,7 @@ impl Assembly<'_> {
         if let Some(origin) = self.snapshots.by_store.get(logical.name.as_str()) {
             return Err(format!("it is a snapshot of {origin}, which is not mapped here"));
         }
-        if self.snapshots.by_origin.get(logical.name.as_str()).is_some_and(|(_, merging)| *merging) {
+        if self.snapshots.is_merging(&logical.name) {
             return Err(
                 "a snapshot is being merged into it; let that end in the guest before exporting".into()
             );
@@ -328,7 +336,7 @@ impl Assembly<'_> {
     fn segment(&self, segment: &SegmentText, volumes: &Parts<'_>) -> Result<Segment, String> {
         let (stripe_size, list) = match &segment.kind {
             SegmentKind::Striped { stripe_size, stripes } => (*stripe_size, stripes),
-            SegmentKind::Other(kind) => return Err(layouts::obstacle(kind)),
+            SegmentKind::Other(kind, _) => return Err(layouts::obstacle(kind)),
             SegmentKind::Snapshot { .. } => return Err(layouts::obstacle("snapshot")),
         };
         // The end of every physical volume was checked: no product of an extent on it overflows.
@@ -355,6 +363,21 @@ impl Assembly<'_> {
         }
         let stripe_size = if list.len() == 1 { len } else { stripe_size };
         Ok(Segment { start: end - len, len, stripe_size, stripes })
+    }
+}
+
+/// The volume that people see in place of this one, if any: a snapshot has an entry of its own, and is known by the name of
+/// its store.
+fn visible<'a>(logical: &'a LogicalText, tables: &Tables<'a>) -> Option<&'a LogicalText> {
+    if !logical.has("VISIBLE") {
+        return None;
+    }
+    let [SegmentText { kind: SegmentKind::Snapshot { store, .. }, .. }] = logical.segments.as_slice() else {
+        return Some(logical);
+    };
+    match tables.find(store) {
+        Ok(store) => (!store.has("VISIBLE")).then_some(store),
+        Err(_) => Some(logical),
     }
 }
 

@@ -6,8 +6,11 @@
 //!  all PhysicalVolumes ─assemble─▶ newest text of each group ─▶ Group: parts, logical volumes as Volumes
 //! ```
 //!
-//! Segments of type `striped` (linear is one stripe) are mapped; everything else is named, with the next step. What is
-//! written to a logical volume reaches the volumes below; LVM's own structures are never written.
+//! Segments of type `striped` (linear is one stripe) are volumes in process; everything else is named, with the next step. What
+//! is written to a logical volume reaches the volumes below; LVM's own structures are never written.
+//!
+//! For those and for thin, RAID, mirrored, cached volumes and snapshots there is also what LVM would tell a kernel's device
+//! mapper ([`LogicalVolume::mapping`]).
 
 mod assemble;
 mod label;
@@ -15,6 +18,10 @@ mod layouts;
 mod load;
 mod map;
 mod metadata;
+mod names;
+mod snapshots;
+mod tables;
+mod targets;
 mod text;
 
 pub use assemble::{Group, LogicalVolume, Part, assemble};

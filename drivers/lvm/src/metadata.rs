@@ -8,7 +8,7 @@ use crate::text::{Node, Section, parse};
 use format_core::{Error, Result};
 use std::collections::BTreeMap;
 
-const SECTOR: u64 = 512;
+pub(crate) const SECTOR: u64 = 512;
 /// lvm(8), "VALID NAMES".
 const MAX_NAME: usize = 127;
 
@@ -43,6 +43,8 @@ pub(crate) struct LogicalText {
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) status: Vec<String>,
+    /// Those that older versions of LVM do not know.
+    pub(crate) flags: Vec<String>,
     /// Extents.
     pub(crate) count: u64,
     /// Contiguous from extent 0.
@@ -51,7 +53,7 @@ pub(crate) struct LogicalText {
 
 impl LogicalText {
     pub(crate) fn has(&self, flag: &str) -> bool {
-        self.status.iter().any(|set| set == flag)
+        self.status.iter().chain(&self.flags).any(|set| set == flag)
     }
 }
 
@@ -72,9 +74,15 @@ pub(crate) enum SegmentKind {
         stripes: Vec<(String, u64)>,
     },
     /// `origin` as it was when the snapshot was taken; `store` holds what changed since.
-    Snapshot { origin: String, store: String, is_merging: bool },
-    /// A type that is not mapped.
-    Other(String),
+    Snapshot {
+        origin: String,
+        store: String,
+        is_merging: bool,
+        /// Sectors.
+        chunk_size: Option<u64>,
+    },
+    /// A type whose content is not mapped natively, with its fields as they are written.
+    Other(String, Section),
 }
 
 /// Parses the text of a metadata area.
@@ -184,7 +192,8 @@ fn read_logical(name: &str, section: &Section) -> Result<LogicalText> {
         count += segment.count;
     }
     let id = id(section.text("id")?.as_bytes())?;
-    Ok(LogicalText { name: name.into(), id, status: section.texts("status")?, count, segments })
+    let (status, flags) = (section.texts("status")?, section.texts("flags")?);
+    Ok(LogicalText { name: name.into(), id, status, flags, count, segments })
 }
 
 fn read_segment(segment: &Section) -> Result<SegmentText> {
@@ -201,9 +210,10 @@ fn read_segment(segment: &Section) -> Result<SegmentText> {
                 origin: segment.text("origin")?.into(),
                 store: store.into(),
                 is_merging: merging.is_ok(),
+                chunk_size: segment.number("chunk_size").ok(),
             }
         }
-        other => SegmentKind::Other(other.into()),
+        other => SegmentKind::Other(other.into(), segment.clone()),
     };
     Ok(SegmentText { start, count, kind })
 }
@@ -262,7 +272,7 @@ mod tests {
         assert_eq!(*kind, SegmentKind::Striped { stripe_size: 0, stripes: vec![("pv0".into(), 1)] });
         let thin = "start_extent = 0 extent_count = 2 type = \"thin\"";
         let group = parse_group(text("lock_type = \"sanlock\"", thin).as_bytes()).unwrap();
-        assert_eq!(group.logical[0].segments[0].kind, SegmentKind::Other("thin".into()));
+        assert!(matches!(&group.logical[0].segments[0].kind, SegmentKind::Other(kind, _) if kind == "thin"));
         assert_eq!(group.lock_type, "sanlock");
     }
 

@@ -23,6 +23,14 @@ pub(crate) enum Node {
     List(Vec<Node>),
 }
 
+impl Node {
+    /// The texts of a value or a list.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let list = if let Self::List(list) = self { list.as_slice() } else { std::slice::from_ref(self) };
+        list.iter().filter_map(|node| if let Self::Text(text) = node { Some(text.as_str()) } else { None })
+    }
+}
+
 /// A section's entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Section(BTreeMap<String, Node>);
@@ -37,6 +45,10 @@ impl Section {
             Node::Section(section) => Some((name, section)),
             _ => None,
         })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {

@@ -34,6 +34,9 @@ pub struct Array {
     pub content: Result<Arc<dyn Volume>, String>,
     /// Why it must not be written, and the next step. Writes are refused with the same words.
     pub read_only: Option<String>,
+    /// Nothing but its level (4, 5 or 6) keeps its content from being read here: a kernel starts it from its `members` that
+    /// are in use or being rebuilt.
+    pub needs_kernel: bool,
 }
 
 /// A member of an array.
@@ -182,6 +185,7 @@ impl<'a> Assembly<'a> {
     fn build(mut self) -> Array {
         let fresh = self.fresh;
         let read_only = self.read_only();
+        let needs_kernel = self.obstacle.is_none() && self.starts_in_a_kernel();
         let content = match self.obstacle.take() {
             Some(reason) => Err(reason),
             None => self.map(read_only.clone()),
@@ -198,7 +202,24 @@ impl<'a> Assembly<'a> {
             warnings: self.warnings,
             content: content.map(|mapped| Arc::new(mapped) as Arc<dyn Volume>),
             read_only,
+            needs_kernel,
         }
+    }
+
+    /// Whether an array with parity has enough members, and may be started: one that is both degraded and not cleanly stopped may
+    /// have lost data, and the kernel does not start it by itself (kernel documentation, "RAID arrays").
+    fn starts_in_a_kernel(&self) -> bool {
+        let parity = match self.fresh.level {
+            4 | 5 => 1,
+            6 => 2,
+            _ => return false,
+        };
+        let is_whole = |role: &Option<usize>| {
+            role.and_then(|index| self.given.get(index)).is_some_and(|(own, _)| !own.is_recovering)
+        };
+        let lacking = self.roles.iter().filter(|role| !is_whole(role)).count();
+        let may_start = lacking == 0 || lacking <= parity && self.fresh.is_clean;
+        may_start && self.roles.len() > parity && self.fresh.size > 0 && self.used().is_ok()
     }
 
     /// With a bitmap, a member that comes back is brought up to date only where the bitmap says so, and it would not know of

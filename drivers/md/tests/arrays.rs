@@ -353,3 +353,36 @@ fn two_superblocks_and_those_of_another_device_are_noticed() {
     disk.extend_from_slice(&at_end.device(&[]).bytes());
     assert!(probe(Memory::new(disk).as_ref()).unwrap().is_none());
 }
+
+#[test]
+fn an_array_with_parity_names_its_members_and_what_it_needs() {
+    let members = |level: i32, disks: u32, change: &dyn Fn(&mut Spec)| -> Vec<_> {
+        let device = |number| {
+            let mut spec = Spec::new("1.2", level, disks, 1024, number);
+            (spec.chunk, spec.layout) = (128, 2);
+            change(&mut spec);
+            spec.device(&[])
+        };
+        (0..disks).map(device).collect()
+    };
+    for (level, disks, spared) in [(4, 3, 1), (5, 3, 1), (5, 4, 1), (6, 4, 2), (6, 5, 2)] {
+        let mut devices = members(level, disks, &|_| {});
+        for missing in 0..=spared + 1 {
+            let array = assembled(&devices);
+            assert!(array.content.as_ref().err().unwrap().contains(&format!("raid{level}")));
+            assert_eq!(array.needs_kernel, missing <= spared, "{level} {disks} {missing}");
+            let there = array.members.iter().filter(|member| member.member.is_some());
+            assert!(there.clone().all(|member| member.state == MemberState::InSync));
+            assert_eq!(there.count(), (disks - missing) as usize);
+            assert_eq!(array.members.len(), disks as usize);
+            devices.pop();
+        }
+    }
+    // Both degraded and not cleanly stopped; another obstacle than the level; another level.
+    let mut unclean = members(5, 3, &|spec| spec.resync_offset = 0);
+    assert!(assembled(&unclean).needs_kernel);
+    unclean.pop();
+    assert!(!assembled(&unclean).needs_kernel);
+    assert!(!assembled(&members(5, 3, &|spec| spec.features = 32)).needs_kernel);
+    assert!(!assembled(&members(1, 3, &|_| {})).needs_kernel);
+}
