@@ -119,7 +119,7 @@ fn compare(fs: &NtfsFs, image: &Image, what: &str) -> usize {
                     assert_eq!(meta.size, theirs.len(), "{what}: {path}");
                     let content = fs.read_file(&path, 1 << 30).unwrap();
                     assert!(content == std::fs::read(&there).unwrap(), "{what}: {path} differs");
-                    assert!(content == in_pieces(&fs, &path), "{what}: {path} differs by pieces");
+                    assert!(content == in_pieces(fs, &path), "{what}: {path} differs by pieces");
                 }
                 // How ntfs-3g shows links depends on where it is mounted.
                 FileKind::Link => assert!(theirs.file_type().is_symlink(), "{what}: {path}"),
