@@ -165,7 +165,7 @@ fn interesting_modules() -> Vec<&'static str> {
 }
 
 /// Mounts the root and what its fstab mounts below it.
-fn mount_all(
+pub(crate) fn mount_all(
     guest: &mut Guest,
     mut opened: Opened,
     closed: &mut Vec<String>,

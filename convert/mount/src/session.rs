@@ -54,8 +54,7 @@ pub fn mount(contents: &Contents, options: &Options<'_>, ready: impl FnOnce() ->
     let front = Front { jobs: sender, volumes, report: Arc::clone(&options.report) };
     let session = Session::new(front, &folder, &config(options.allow_other)).and_then(Session::spawn);
     let session = session.map_err(|error| cannot_mount(&folder, options.allow_other, error))?;
-    let owner =
-        Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
     let mut server = Server::new(contents, owner, Arc::clone(&options.report));
     let told = ready();
     if told.is_ok() && serve(&mut server, &jobs, || options.interrupted.load(Ordering::Relaxed)) {

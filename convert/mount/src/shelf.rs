@@ -1,8 +1,8 @@
 //! What is mounted, and the folders of the mount itself.
 
-use crate::names::is_name;
+use crate::names::{is_name, shown};
 use driver_core::{DirEntry, FileKind, FileMeta, GuestTree, Volume};
-use format_core::{Error, Result};
+use format_core::Result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,49 +67,59 @@ impl Default for Contents {
 }
 
 impl Contents {
-    /// Shows the bytes of `volume` as a file at `path`, such as `partitions/1.raw`.
-    ///
-    /// # Errors
-    /// `Usage` when there is something already, or the path has a component that is no name.
-    pub fn add_volume(&mut self, path: &str, volume: Arc<dyn Volume>) -> Result<()> {
-        self.add(path, Item::Volume(self.volumes.len()))?;
+    /// Shows the bytes of `volume` as a file at `path`, such as `partitions/1.raw`, and gives the path where it stands: another, when
+    /// names of guests collide or are none.
+    pub fn add_volume(&mut self, path: &str, volume: Arc<dyn Volume>) -> String {
         self.volumes.push(volume);
-        Ok(())
+        self.add(path, Item::Volume(self.volumes.len() - 1))
     }
 
-    /// Shows `tree` as a folder at `path`, such as `fs/1`.
-    ///
-    /// # Errors
-    /// As [`Contents::add_volume`].
-    pub fn add_tree(&mut self, path: &str, tree: Tree) -> Result<()> {
-        self.add(path, Item::Tree(self.trees.len()))?;
+    /// Shows `tree` as a folder at `path`, such as `fs/1`, and gives the path where it stands.
+    pub fn add_tree(&mut self, path: &str, tree: Tree) -> String {
         self.trees.push(tree);
-        Ok(())
+        self.add(path, Item::Tree(self.trees.len() - 1))
     }
 
-    fn add(&mut self, path: &str, item: Item) -> Result<()> {
-        let refused = || Error::usage(format!("{path:?} cannot be a place in a mount"));
-        let names: Vec<&str> = path.split('/').collect();
-        if names.iter().any(|name| !is_name(name)) {
-            return Err(refused());
+    fn add(&mut self, path: &str, item: Item) -> String {
+        let mut names: Vec<String> = path.split('/').map(shown).collect();
+        if !self.is_free(&names) {
+            // A volume group can be called like a partition, and two can have one name.
+            let (first, rest) = names.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
+            let candidate = |number: u32| match rest {
+                [] => vec![format!("{first}~{number}")],
+                _ => vec![first.to_owned(), format!("{}~{number}", rest.join("~"))],
+            };
+            names = (2..).map(candidate).find(|names| self.is_free(names)).unwrap_or_default();
         }
+        self.put(&names, item);
+        names.join("/")
+    }
+
+    fn is_free(&self, names: &[String]) -> bool {
+        let mut at = 0;
+        for name in names {
+            match self.items.get(at) {
+                Some(Item::Folder(folder)) => match folder.get(name) {
+                    Some(next) => at = *next,
+                    None => return true,
+                },
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    fn put(&mut self, names: &[String], item: Item) {
         let (mut at, mut item) = (0, Some(item));
         for (depth, name) in names.iter().enumerate() {
             let next = self.items.len();
-            let is_last = depth + 1 == names.len();
-            let Some(Item::Folder(folder)) = self.items.get_mut(at) else { return Err(refused()) };
-            match folder.get(*name) {
-                Some(_) if is_last => return Err(refused()),
-                Some(found) => at = *found,
-                None => {
-                    folder.insert((*name).to_owned(), next);
-                    let new = if is_last { item.take() } else { None };
-                    self.items.push(new.unwrap_or_else(|| Item::Folder(BTreeMap::new())));
-                    at = next;
-                }
+            let Some(Item::Folder(folder)) = self.items.get_mut(at) else { return };
+            at = *folder.entry(name.clone()).or_insert(next);
+            if at == next {
+                let new = if depth + 1 == names.len() { item.take() } else { None };
+                self.items.push(new.unwrap_or_else(|| Item::Folder(BTreeMap::new())));
             }
         }
-        Ok(())
     }
 
     pub(crate) fn volumes(&self) -> &[Arc<dyn Volume>] {
@@ -153,17 +163,25 @@ mod tests {
     }
 
     #[test]
-    fn places_are_taken_once_and_have_names() {
+    fn every_place_is_one_of_its_own() {
         let mut contents = Contents::default();
-        contents.add_tree("fs/1", tree()).unwrap();
-        contents.add_tree("fs/vg/root", tree()).unwrap();
-        for taken in ["fs/1", "fs", "fs/1/below", "", "/", "a//b", "../x", "a/.."] {
-            assert!(contents.add_tree(taken, tree()).is_err(), "{taken}");
+        for (wanted, given) in [
+            ("fs/1", "fs/1"),
+            ("fs/vg/root", "fs/vg/root"),
+            ("fs/vg/root", "fs/vg~root~2"),
+            ("fs/vg/root", "fs/vg~root~3"),
+            ("fs/1/below", "fs/1~below~2"),
+            ("fs/vg", "fs/vg~2"),
+            ("fs/../etc", "fs/..\u{fffd}/etc"),
+            ("fs//x", "fs/\u{fffd}/x"),
+            ("guest", "guest"),
+            ("guest", "guest~2"),
+        ] {
+            assert_eq!(contents.add_tree(wanted, tree()), given);
         }
         let Some(Item::Folder(root)) = contents.item(1) else { unreachable!() };
-        assert_eq!(root.len(), 1);
-        assert_eq!((contents.trees.len(), contents.first_free_inode()), (2, 6));
-        assert!(contents.item(0).is_none() && contents.item(6).is_none());
+        assert_eq!(root.keys().collect::<Vec<_>>(), ["fs", "guest", "guest~2"]);
+        assert!(contents.item(0).is_none() && contents.item(contents.first_free_inode()).is_none());
     }
 
     #[test]
