@@ -133,12 +133,18 @@ impl<'a> Extraction<'a> {
                 "the folder lies in itself, in two places, or too deep",
             )));
         }
+        let mut names = HashSet::new();
         for entry in self.tree.read_dir(path).map_err(Failure::Guest)? {
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err(Failure::Host(Error::new(ErrorKind::Temporary, "interrupted")));
             }
             let inner = format!("{}/{}", path.trim_end_matches('/'), entry.name);
-            match self.entry(folder.as_fd(), &entry.name, &inner, depth + 1) {
+            let done = if names.insert(entry.name.clone()) {
+                self.entry(folder.as_fd(), &entry.name, &inner, depth + 1)
+            } else {
+                Err(Failure::Guest(Error::corrupt("two entries of the folder have this name")))
+            };
+            match done {
                 Err(Failure::Guest(error)) => {
                     self.copied.incomplete += 1;
                     self.warn("not-copied", format!("{inner}: {error}"));

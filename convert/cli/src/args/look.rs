@@ -57,12 +57,11 @@ pub(crate) struct CpOutArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct MountArgs {
-    /// The images of the machine's disks, the boot disk first; they are opened read-only.
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<PathBuf>,
-    /// The folder to mount on: it exists and is empty.
-    #[arg(required = true, value_name = "DIR")]
-    pub(crate) dir: PathBuf,
+    /// The images of the machine's disks, the boot disk first, which are opened read-only; then the folder to mount on, which exists and
+    /// is empty.
+    // One list: options may stand between the images and the folder.
+    #[arg(required = true, value_name = "IMAGE... DIR")]
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
     /// Let other users look, as far as the guest's own permissions let their numbers; disks and volumes stay yours alone. Needs root, or

@@ -241,7 +241,7 @@ pub(crate) enum Command {
     #[command(after_help = AFTER_SERVE)]
     Serve(ServeArgs),
     /// Mount a machine's disks, their partitions and volumes, and the guest's files as a folder (FUSE), read-only.
-    #[command(after_help = AFTER_MOUNT)]
+    #[command(after_help = AFTER_MOUNT, override_usage = "rehome mount [OPTIONS] <IMAGE>... <DIR>")]
     Mount(MountArgs),
     /// List a folder of the guest.
     #[command(after_help = AFTER_LS)]

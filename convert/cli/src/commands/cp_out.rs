@@ -69,7 +69,7 @@ fn human(outcome: &Outcome) -> String {
     let mut parts =
         vec![counted(copied.files, "file"), counted(copied.folders, "folder"), counted(copied.links, "link")];
     if copied.skipped > 0 {
-        parts.push(format!("{} of devices or sockets skipped", counted(copied.skipped, "node")));
+        parts.push(format!("{} of devices, pipes or sockets left out", counted(copied.skipped, "node")));
     }
     let destination = safe(&outcome.destination.display().to_string());
     format!("{destination}: {}, {}\n", parts.join(", "), format_size(copied.bytes))

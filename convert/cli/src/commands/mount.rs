@@ -38,9 +38,13 @@ struct Place {
 }
 
 pub(crate) fn run(args: &MountArgs, printer: &Printer, interrupted: &AtomicBool) -> Result<ExitCode> {
+    let (images, dir) = match args.paths.split_last() {
+        Some((dir, images)) if !images.is_empty() => (images, dir),
+        _ => return Err(Error::usage("an image and a folder to mount it on have to be named")),
+    };
     let options = args.open.options()?;
     let (mut disks, mut warnings) = (Vec::new(), Vec::new());
-    for image in &args.images {
+    for image in images {
         let opened = open_image(image, &options)?;
         warnings.extend(opened.warnings);
         disks.push(opened.disk);
@@ -49,7 +53,7 @@ pub(crate) fn run(args: &MountArgs, printer: &Printer, interrupted: &AtomicBool)
     let mut shown = Shown::default();
     shown.bytes(&disks, &look)?;
     let (obstacles, replays) = shown.file_systems(look)?;
-    let outcome = Outcome { folder: args.dir.clone(), places: shown.places, obstacles, replays, warnings };
+    let outcome = Outcome { folder: dir.clone(), places: shown.places, obstacles, replays, warnings };
     printer.warnings(&outcome.warnings);
     let lines = AtomicU32::new(0);
     let report = move |error: &Error| {
@@ -61,7 +65,7 @@ pub(crate) fn run(args: &MountArgs, printer: &Printer, interrupted: &AtomicBool)
         }
     };
     let options =
-        Options { folder: &args.dir, allow_other: args.allow_other, interrupted, report: Arc::new(report) };
+        Options { folder: dir, allow_other: args.allow_other, interrupted, report: Arc::new(report) };
     convert_mount::mount(&shown.contents, &options, || printer.result(&outcome, human))?;
     Ok(ExitCode::SUCCESS)
 }
