@@ -5,6 +5,7 @@
 mod archive;
 mod args;
 mod commands;
+mod extract;
 mod output;
 mod progress;
 mod rescue;
@@ -72,6 +73,10 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
         Command::Diff(args) => commands::diff::run(&args, printer, control),
         Command::Digest(args) => commands::digest::run(&args, printer, control),
         Command::Serve(args) => commands::serve::run(&args, printer, &interrupted),
+        Command::Mount(args) => commands::mount::run(&args, printer, &interrupted),
+        Command::Ls(args) => commands::ls::run(&args, printer),
+        Command::Cat(args) => commands::cat::run(&args, printer),
+        Command::CpOut(args) => commands::cp_out::run(&args, printer, &interrupted),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

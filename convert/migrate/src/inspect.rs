@@ -188,7 +188,7 @@ fn interesting_modules() -> Vec<&'static str> {
 type Mount<'a> = &'a dyn Fn(&mut GuestTree, &str, Box<dyn GuestFs>);
 
 /// Mounts the root and what its fstab mounts below it.
-fn mount_all(
+pub(crate) fn mount_all(
     guest: &mut Guest,
     mut opened: Opened,
     opening: &Opening,

@@ -1,5 +1,6 @@
 //! A file system inside the guest, whoever does the work.
 
+use crate::guest_file::{GuestFile, MAX_WHOLE, WholeFile};
 use format_core::Result;
 use serde::Serialize;
 use std::any::Any;
@@ -109,6 +110,15 @@ pub trait GuestFs {
     /// # Errors
     /// `Usage` when it is no regular file, `Limit` when it is larger than `limit` bytes.
     fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>>;
+
+    /// Opens the regular file `path` to be read piece by piece, in memory that does not depend on its size. A file system that
+    /// does not say how reads it as a whole, up to 64 MiB.
+    ///
+    /// # Errors
+    /// As [`GuestFs::read_file`].
+    fn open_file<'fs>(&'fs self, path: &str) -> Result<Box<dyn GuestFile + 'fs>> {
+        Ok(Box::new(WholeFile(self.read_file(path, MAX_WHOLE)?)))
+    }
 
     /// Where the symbolic link `path` points.
     ///

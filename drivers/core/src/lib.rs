@@ -22,6 +22,7 @@ mod fixup;
 mod group;
 mod guest;
 mod guest_command;
+mod guest_file;
 mod guest_fs;
 pub mod guest_path;
 mod hives;
@@ -33,6 +34,7 @@ mod mem_fs;
 mod memo;
 mod plan;
 mod planned_keys;
+mod read_only;
 mod registry_text;
 mod remember;
 mod source;
@@ -57,10 +59,12 @@ pub use guest::{
     MountFacts, OsFacts, PartitionFacts, PartitionId, PartitionRole, TableKind,
 };
 pub use guest_command::{CommandOutcome, CommandRun, GuestCommand, GuestRunner};
+pub use guest_file::{GuestFile, check_range};
 pub use guest_fs::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership};
 pub use mapping::{Mapping, MappingArgument, MappingLine, SECTOR};
 pub use mem_fs::MemFs;
 pub use plan::{Plan, apply, make_plan, outline};
+pub use read_only::ReadOnlyFs;
 pub use registry_text::value_text;
 pub use source::{PlatformSign, SourceFacts, Strength};
 pub use target::{Addresses, Clock, DefinitionKind, Firmware, Platform, Target};

@@ -1,6 +1,6 @@
 //! A file system that remembers what was read of it: every fixup, for every target, looks at the same few folders.
 
-use crate::{Change, DirEntry, FileMeta, GuestFs, Ownership};
+use crate::{Change, DirEntry, FileMeta, GuestFile, GuestFs, Ownership};
 use format_core::Result;
 use std::any::Any;
 use std::cell::RefCell;
@@ -118,6 +118,10 @@ impl GuestFs for Remembering {
             seen.files.insert(path.to_owned(), content.clone());
         }
         Ok(content)
+    }
+
+    fn open_file<'fs>(&'fs self, path: &str) -> Result<Box<dyn GuestFile + 'fs>> {
+        self.fs.open_file(path)
     }
 
     fn read_link(&self, path: &str) -> Result<String> {

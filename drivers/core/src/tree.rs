@@ -4,8 +4,8 @@ use crate::hives::GuestHive;
 use crate::memo::Memo;
 use crate::remember::Remembering;
 use crate::{
-    Change, CommandOutcome, CommandRun, DirEntry, FileKind, FileMeta, GuestCommand, GuestFs, GuestRunner,
-    Ownership,
+    Change, CommandOutcome, CommandRun, DirEntry, FileKind, FileMeta, GuestCommand, GuestFile, GuestFs,
+    GuestRunner, Ownership,
 };
 use format_core::{Error, Result};
 use std::any::Any;
@@ -182,6 +182,15 @@ impl GuestTree {
             Some(meta) if meta.kind == FileKind::File => fs.read_file(&place.inner, limit).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// Opens the regular file that `path` leads to, to be read piece by piece.
+    ///
+    /// # Errors
+    /// As [`GuestFs::open_file`].
+    pub fn open_file(&self, path: &str) -> Result<Box<dyn GuestFile + '_>> {
+        let place = self.place(path, true)?;
+        self.fs(place.mount)?.open_file(&place.inner)
     }
 
     /// Whether `change` of `path` itself is one that its file system can be given.

@@ -1,12 +1,13 @@
 //! An open file system, and reading from it.
 
 use crate::error::{ExtError, Obstacle};
+use crate::file::ExtFile;
 use crate::journal::Journal;
 use crate::layout::{EXT4_ENCRYPT_FL, ROOT_INODE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::probe::{ExtFacts, readable_superblock};
 use crate::superblock::Superblock;
 use driver_core::guest_path::components;
-use driver_core::{CachedVolume, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use driver_core::{CachedVolume, DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume};
 use ext2fs_sys::{BlockIo, Entry, Filesystem, Inode, IoFailed};
 use format_core::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -241,9 +242,7 @@ impl ExtFs {
     }
 
     pub(crate) fn content(&self, ino: u32, inode: &Inode, limit: u64) -> Result<Vec<u8>> {
-        if inode.flags & EXT4_ENCRYPT_FL != 0 {
-            return Err(Error::needs_person("the file is encrypted by the guest (fscrypt)").in_format("ext4"));
-        }
+        not_encrypted(inode)?;
         let size = match usize::try_from(inode.size) {
             Ok(size) if inode.size <= limit => size,
             _ => {
@@ -251,14 +250,29 @@ impl ExtFs {
                 return Err(Error::new(ErrorKind::Limit, message));
             }
         };
-        self.io.grant(MAX_READS + inode.size / 256);
         let mut content = vec![0; size];
-        let got = self.check(self.fs.read(ino, 0, &mut content))?;
-        if got != size {
-            return Err(Error::corrupt(format!("{got:#x} of {size:#x} bytes of a file could be read")));
-        }
+        self.read_piece(ino, 0, &mut content)?;
         Ok(content)
     }
+
+    /// Fills `buf` from `offset` of the regular file `ino`.
+    pub(crate) fn read_piece(&self, ino: u32, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.io.grant(MAX_READS + buf.len() as u64 / 256);
+        let wanted = buf.len();
+        let got = self.check(self.fs.read(ino, offset, buf))?;
+        if got != wanted {
+            return Err(Error::corrupt(format!("{got:#x} of {wanted:#x} bytes of a file could be read")));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a file whose content the guest has encrypted.
+fn not_encrypted(inode: &Inode) -> Result<()> {
+    if inode.flags & EXT4_ENCRYPT_FL != 0 {
+        return Err(Error::needs_person("the file is encrypted by the guest (fscrypt)").in_format("ext4"));
+    }
+    Ok(())
 }
 
 fn kind(mode: u32) -> FileKind {
@@ -311,6 +325,12 @@ impl GuestFs for ExtFs {
     fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
         let (ino, inode) = self.find_kind(path, S_IFREG)?;
         self.content(ino, &inode, limit).map_err(|error| error.context(format!("read {path}")))
+    }
+
+    fn open_file<'fs>(&'fs self, path: &str) -> Result<Box<dyn GuestFile + 'fs>> {
+        let (ino, inode) = self.find_kind(path, S_IFREG)?;
+        not_encrypted(&inode).map_err(|error| error.context(format!("read {path}")))?;
+        Ok(Box::new(ExtFile { fs: self, ino, size: inode.size }))
     }
 
     fn read_link(&self, path: &str) -> Result<String> {

@@ -17,6 +17,7 @@
 mod checksum;
 mod edit;
 mod error;
+mod file;
 mod fs;
 mod journal;
 mod layout;

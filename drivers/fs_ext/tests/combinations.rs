@@ -11,6 +11,17 @@ use images::{Image, assert_same, dump};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+/// A file read by pieces that fit no block, from its end to its start.
+fn in_pieces(fs: &dyn GuestFs, path: &str) -> Vec<u8> {
+    let file = fs.open_file(path).unwrap();
+    assert!(file.read_at(file.size(), &mut [0]).is_err(), "{path}");
+    let mut content = vec![1; file.size() as usize];
+    for (number, piece) in content.chunks_mut(7919).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        file.read_at(number as u64 * 7919, piece).unwrap();
+    }
+    content
+}
+
 const COMBINATIONS: [(&str, &[&str]); 18] = [
     ("ext4 4k", &["-t", "ext4", "-b", "4096"]),
     ("ext4 1k", &["-t", "ext4", "-b", "1024"]),
@@ -73,6 +84,7 @@ fn every_combination_reads_as_debugfs_reads_it() {
             // debugfs dumps the unused rest of inline data too.
             let size = fs.metadata(file).unwrap().unwrap().size as usize;
             assert_same(&fs.read_file(file, 4 << 20).unwrap(), &dump(&image.path, file)[..size], what);
+            assert_same(&in_pieces(&fs, file), &dump(&image.path, file)[..size], what);
         }
         assert_eq!(fs.read_link("/etc/fast").unwrap(), "fstab", "{what}");
         assert_eq!(fs.read_link("/etc/slow").unwrap(), format!("/{}", "x".repeat(200)), "{what}");

@@ -4,12 +4,13 @@ use crate::boot_sector::{FatFacts, Geometry, Root, load};
 use crate::check::check;
 use crate::entry::{Entry, Stamp};
 use crate::error::{FatError, Obstacle};
+use crate::file::FatFile;
 use crate::folder::Folder;
 use crate::fs_info::FsInfo;
 use crate::stamp::stamp_of;
 use crate::table::{MAX_EDITED, Table};
 use driver_core::guest_path::components;
-use driver_core::{DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use driver_core::{DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume};
 use format_core::{Error, ErrorKind, Result};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -169,38 +170,8 @@ impl FatFs {
         file.ok_or_else(|| Error::usage(format!("{path:?} is no regular file")))
     }
 
-    fn content(&self, entry: &Entry, path: &str) -> Result<Vec<u8>> {
-        let (size, cluster) = (u64::from(entry.size), self.geometry.cluster);
-        let needed = size.div_ceil(cluster);
-        let what = format!("{path:?}");
-        let short = |clusters| FatError::FileLength { what: what.clone(), size, clusters, cluster };
-        if needed > self.geometry.clusters.into() {
-            return Err(short(self.geometry.clusters.into()).into());
-        }
-        let chain = self.clusters_of(entry, needed, &what)?;
-        if (chain.len() as u64) < needed {
-            return Err(short(chain.len() as u64).into());
-        }
-        let mut sorted = chain.clone();
-        sorted.sort_unstable();
-        if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Err(FatError::Circle { what, size }.into());
-        }
-        let mut content = vec![0; entry.size as usize];
-        let mut rest = content.as_mut_slice();
-        // Clusters in a row are read at once.
-        for run in chain.chunk_by(|a, b| a + 1 == *b) {
-            let len = rest.len().min(run.len() * cluster as usize);
-            let (part, behind) = rest.split_at_mut(len);
-            let first = run.first().copied().unwrap_or(2);
-            self.volume.read_exact_at(self.geometry.offset_of(first), part)?;
-            rest = behind;
-        }
-        Ok(content)
-    }
-
     /// At most `most` clusters of a file.
-    fn clusters_of(&self, entry: &Entry, most: u64, what: &str) -> Result<Vec<u32>> {
+    pub(crate) fn clusters_of(&self, entry: &Entry, most: u64, what: &str) -> Result<Vec<u32>> {
         let (mut chain, mut number) = (Vec::new(), entry.first);
         while (chain.len() as u64) < most {
             if !self.geometry.is_cluster(number) {
@@ -250,7 +221,15 @@ impl GuestFs for FatFs {
             let message = format!("the file has {size:#x} bytes, the limit is {limit:#x}");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        self.content(&found.entry, path)
+        let file = FatFile::open(self, &found.entry, path)?;
+        let mut content = vec![0; size as usize];
+        file.read_at(0, &mut content)?;
+        Ok(content)
+    }
+
+    fn open_file<'fs>(&'fs self, path: &str) -> Result<Box<dyn GuestFile + 'fs>> {
+        let found = self.find_file(path)?;
+        Ok(Box::new(FatFile::open(self, &found.entry, path)?))
     }
 
     fn read_link(&self, path: &str) -> Result<String> {

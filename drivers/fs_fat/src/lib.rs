@@ -22,6 +22,7 @@ mod check;
 mod edit;
 mod entry;
 mod error;
+mod file;
 mod folder;
 mod fs;
 mod fs_info;

@@ -9,6 +9,17 @@ use driver_fs_fat::{FatState, open, probe};
 use format_core::ErrorKind;
 use images::{Image, KINDS, MemoryVolume, pattern};
 
+/// A file read by pieces that fit no block, from its end to its start.
+fn in_pieces(fs: &dyn GuestFs, path: &str) -> Vec<u8> {
+    let file = fs.open_file(path).unwrap();
+    assert!(file.read_at(file.size(), &mut [0]).is_err(), "{path}");
+    let mut content = vec![1; file.size() as usize];
+    for (number, piece) in content.chunks_mut(7919).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        file.read_at(number as u64 * 7919, piece).unwrap();
+    }
+    content
+}
+
 #[test]
 fn every_width_reads_as_it_was_written() {
     for kind in KINDS {
@@ -28,6 +39,10 @@ fn every_width_reads_as_it_was_written() {
         assert!(fs.read_file(long, 1 << 20).unwrap() == pattern(200_000));
         assert!(fs.read_file("/EFI/DEBIAN/AQUITE~1.EFI", 1 << 20).unwrap() == pattern(200_000), "by alias");
         assert!(fs.read_file("/EFI/debian/grub.cfg", 1 << 20).unwrap() == pattern(77_777));
+        assert!(
+            in_pieces(&fs, long) == pattern(200_000)
+                && in_pieces(&fs, "/EFI/debian/grub.cfg") == pattern(77_777)
+        );
         assert_eq!(fs.read_file(long, 100).unwrap_err().kind(), ErrorKind::Limit);
         assert_eq!(fs.read_file("/EFI", 100).unwrap_err().kind(), ErrorKind::Usage);
         let meta = fs.metadata(long).unwrap().unwrap();

@@ -4,7 +4,7 @@ use crate::error::{NtfsError, Obstacle, as_obstacle};
 use crate::folder::{self, Name};
 use crate::hibernation::{Opening, Options, Sleeper};
 use crate::inode::Inode;
-use crate::layout::{ENCRYPTED, ROOT, number_of, units};
+use crate::layout::{ROOT, number_of, units};
 use crate::library::Library;
 use crate::mft::Reader;
 use crate::name::{lookup, shown};
@@ -14,7 +14,9 @@ use crate::reparse::{self, Reparse};
 use crate::state::{self, VolumeInfo};
 use crate::wof;
 use driver_core::guest_path::components;
-use driver_core::{CachedVolume, Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use driver_core::{
+    CachedVolume, Change, DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume,
+};
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -164,20 +166,12 @@ impl NtfsFs {
 
     /// The content of a file.
     pub(crate) fn content(&self, found: &Found, limit: u64) -> Result<Vec<u8>> {
-        let Some(data) = found.inode.data() else { return Ok(Vec::new()) };
-        if data.flags & ENCRYPTED != 0 {
-            return Err(NtfsError::Encrypted("the file".into()).into());
-        }
-        let size = data.size();
+        let file = self.open_found(found)?;
+        let size = file.size();
         let len = usize::try_from(size).ok().filter(|_| size <= limit);
-        let len = len.ok_or(NtfsError::FileLimit { size, limit })?;
-        match &found.reparse {
-            None => self.reader.whole(data, limit),
-            Some(reparse) if reparse.tag == reparse::WOF => {
-                wof::read(&self.reader, &found.inode, reparse, len)
-            }
-            Some(reparse) => Err(elsewhere("the file", reparse.tag)),
-        }
+        let mut content = vec![0; len.ok_or(NtfsError::FileLimit { size, limit })?];
+        file.read_at(0, &mut content)?;
+        Ok(content)
     }
 
     fn entry_kind(&self, name: &Name) -> Result<FileKind> {
@@ -236,6 +230,11 @@ impl GuestFs for NtfsFs {
     fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
         let found = self.find_kind(path, FileKind::File)?;
         self.content(&found, limit).map_err(|error| error.context(format!("read {path}")))
+    }
+
+    fn open_file<'fs>(&'fs self, path: &str) -> Result<Box<dyn GuestFile + 'fs>> {
+        let found = self.find_kind(path, FileKind::File)?;
+        self.open_found(&found).map_err(|error| error.context(format!("read {path}")))
     }
 
     fn read_link(&self, path: &str) -> Result<String> {

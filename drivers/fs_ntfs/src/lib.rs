@@ -17,6 +17,7 @@ mod bytes;
 mod descriptor;
 mod edit;
 mod error;
+mod file;
 mod folder;
 mod fs;
 mod hibernation;

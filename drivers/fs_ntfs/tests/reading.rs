@@ -11,6 +11,17 @@ use images::{Image, foreign, link_data, must, noise, pattern, set_attributes, se
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// A file read by pieces that fit no block, from its end to its start.
+fn in_pieces(fs: &dyn GuestFs, path: &str) -> Vec<u8> {
+    let file = fs.open_file(path).unwrap();
+    assert!(file.read_at(file.size(), &mut [0]).is_err(), "{path}");
+    let mut content = vec![1; file.size() as usize];
+    for (number, piece) in content.chunks_mut(7919).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        file.read_at(number as u64 * 7919, piece).unwrap();
+    }
+    content
+}
+
 const GEOMETRIES: [(&str, &[&str], u64); 9] = [
     ("512", &["-c", "512"], 40 << 20),
     ("1K", &["-c", "1024"], 40 << 20),
@@ -108,6 +119,7 @@ fn compare(fs: &NtfsFs, image: &Image, what: &str) -> usize {
                     assert_eq!(meta.size, theirs.len(), "{what}: {path}");
                     let content = fs.read_file(&path, 1 << 30).unwrap();
                     assert!(content == std::fs::read(&there).unwrap(), "{what}: {path} differs");
+                    assert!(content == in_pieces(fs, &path), "{what}: {path} differs by pieces");
                 }
                 // How ntfs-3g shows links depends on where it is mounted.
                 FileKind::Link => assert!(theirs.file_type().is_symlink(), "{what}: {path}"),

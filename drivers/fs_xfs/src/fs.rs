@@ -2,7 +2,7 @@
 
 use crate::dir::{self, Names, Target};
 use crate::error::XfsError;
-use crate::extents;
+use crate::extents::{self, Extent};
 use crate::inode::Inode;
 use crate::layout::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::log;
@@ -11,7 +11,7 @@ use crate::superblock::Superblock;
 use crate::symlink;
 use crate::volume::{CachedVolume, Medium};
 use driver_core::guest_path::components;
-use driver_core::{Change, DirEntry, FileKind, FileMeta, GuestFs, Ownership, Volume};
+use driver_core::{Change, DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume, check_range};
 use format_core::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -167,9 +167,6 @@ impl XfsFs {
     }
 
     fn content(&self, inode: &Inode, path: &str, limit: u64) -> Result<Vec<u8>> {
-        if inode.is_realtime() {
-            return Err(XfsError::Realtime(path.to_owned()).into());
-        }
         let size = match usize::try_from(inode.size) {
             Ok(size) if inode.size <= limit => size,
             _ => {
@@ -177,10 +174,37 @@ impl XfsFs {
                 return Err(Error::new(ErrorKind::Limit, message));
             }
         };
-        let extents = extents::load(&self.medium, inode)?;
+        let file = self.open(inode, path)?;
         let mut content = vec![0; size];
-        extents::read(&self.medium, &extents, 0, &mut content)?;
+        file.read_at(0, &mut content)?;
         Ok(content)
+    }
+
+    fn open(&self, inode: &Inode, path: &str) -> Result<XfsFile<'_>> {
+        if inode.is_realtime() {
+            return Err(XfsError::Realtime(path.to_owned()).into());
+        }
+        let extents = extents::load(&self.medium, inode)?;
+        Ok(XfsFile { medium: &self.medium, extents, size: inode.size })
+    }
+}
+
+/// An open regular file.
+struct XfsFile<'fs> {
+    medium: &'fs Medium,
+    extents: Vec<Extent>,
+    size: u64,
+}
+
+impl GuestFile for XfsFile<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(self.size, offset, buf.len())?;
+        buf.fill(0);
+        extents::read(self.medium, &self.extents, offset, buf)
     }
 }
 
@@ -231,6 +255,12 @@ impl GuestFs for XfsFs {
     fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
         let inode = self.find_kind(path, S_IFREG)?;
         self.content(&inode, path, limit).map_err(|error| error.context(format!("read {path}")))
+    }
+
+    fn open_file<'fs>(&'fs self, path: &str) -> Result<Box<dyn GuestFile + 'fs>> {
+        let inode = self.find_kind(path, S_IFREG)?;
+        let file = self.open(&inode, path).map_err(|error| error.context(format!("read {path}")))?;
+        Ok(Box::new(file))
     }
 
     fn read_link(&self, path: &str) -> Result<String> {

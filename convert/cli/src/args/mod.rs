@@ -2,6 +2,7 @@
 
 mod editor;
 mod images;
+mod look;
 mod migrate;
 mod proof;
 mod rescue;
@@ -10,6 +11,7 @@ mod speed;
 
 pub(crate) use editor::*;
 pub(crate) use images::*;
+pub(crate) use look::*;
 pub(crate) use migrate::*;
 pub(crate) use proof::*;
 pub(crate) use rescue::*;
@@ -150,6 +152,52 @@ With what is printed as URI:
   qemu-system-x86_64 -drive file=URI,format=raw         with --overlay: a guest that leaves no trace
   mkdir m; nbdfuse -r m/disk.raw URI                    a file that losetup, mount and fsck can read";
 
+const AFTER_MOUNT: &str = "\
+In DIR, until Ctrl-C, SIGTERM, umount DIR or fusermount3 -u DIR:
+  disk.raw                  the disk as the image holds it; disk0.raw, disk1.raw where several are named
+  partitions/1.raw          its partitions; partitions/0-1.raw where there are several disks, the first 0
+  volumes/VG/LV.raw         logical volumes, and arrays: volumes/md0.raw
+  fs/1, fs/VG/LV            the files in them, where rehome reads the file system
+  guest                     the files as the installed system sees them, with what its fstab mounts
+Nothing can be written and the image is not touched. Journals are replayed in memory: that is seen below fs and guest; disks,
+partitions and volumes are what the image holds. Links are shown as they are: one to /etc leads to the /etc of this host.
+Files have no times (1970), each hard link counts as a file, and devices are shown as sockets, which nobody can open.
+
+Examples:
+  mkdir m; rehome mount server.vmdk m
+  rehome mount root.vhdx data.vhdx m                    a machine with several disks
+  diff -r m/guest/etc /etc
+  mount -o ro,loop,noload m/partitions/1.raw /mnt       file systems that rehome does not read, too";
+
+const AFTER_LS: &str = "\
+The path is one of the guest's own tree: its root file system with what its fstab mounts. Without an installed system the only file
+system is taken; where there are several, name one with --partition or --volume. Windows: /Windows/System32, in any case.
+
+Examples:
+  rehome ls server.vmdk /etc
+  rehome ls data.qcow2 --partition 2
+  rehome ls root.vmdk --disk data.vmdk /srv             a machine with several disks
+  rehome ls data.qcow2 --volume vg0/srv /www --output json";
+
+const AFTER_CAT: &str = "\
+The path is one of the guest's own tree, as for 'rehome ls'.
+
+Examples:
+  rehome cat server.vmdk /etc/fstab
+  rehome cat server.vmdk /var/log/messages | grep error
+  rehome cat data.qcow2 --partition 2 /backup.tar | tar -t";
+
+const AFTER_CP_OUT: &str = "\
+The path is one of the guest's own tree, as for 'rehome ls'. A file has the name NAME.partial until it is complete, and so has the
+folder that is copied. Links are copied as links and never followed, permissions are kept without set-uid and set-gid, files get no
+times of the guest, devices are left out with a warning. The exit code is 1 when something of the guest could not be read.
+
+Examples:
+  rehome cp-out server.vmdk /etc etc-of-server
+  rehome cp-out server.vmdk /boot/vmlinuz-6.1.0-28-amd64 .
+  rehome cp-out windows.vhdx /Windows/System32/config hives
+  sudo rehome cp-out data.qcow2 --volume vg0/srv / srv --preserve";
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Show what is in a machine's disks: chain, partitions, guest, drivers, and how ready it is for each target.
@@ -194,6 +242,18 @@ pub(crate) enum Command {
     /// Serve images as block devices to other programs (NBD), with all their parents; read-only, or on an overlay.
     #[command(after_help = AFTER_SERVE)]
     Serve(ServeArgs),
+    /// Mount a machine's disks, their partitions and volumes, and the guest's files as a folder (FUSE), read-only.
+    #[command(after_help = AFTER_MOUNT, override_usage = "rehome mount [OPTIONS] <IMAGE>... <DIR>")]
+    Mount(MountArgs),
+    /// List a folder of the guest.
+    #[command(after_help = AFTER_LS)]
+    Ls(LsArgs),
+    /// Print a file of the guest.
+    #[command(after_help = AFTER_CAT)]
+    Cat(CatArgs),
+    /// Copy files and folders out of the guest.
+    #[command(after_help = AFTER_CP_OUT)]
+    CpOut(CpOutArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

@@ -1,10 +1,12 @@
 //! One file per command: arguments in, a request to the libraries, the outcome out.
 
+pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod convert_several;
+pub(crate) mod cp_out;
 pub(crate) mod create;
 pub(crate) mod delta;
 pub(crate) mod diff;
@@ -12,9 +14,12 @@ pub(crate) mod digest;
 pub(crate) mod formats;
 pub(crate) mod info;
 pub(crate) mod inspect;
+mod look;
+pub(crate) mod ls;
 pub(crate) mod map;
 pub(crate) mod measure;
 pub(crate) mod migrate;
+pub(crate) mod mount;
 pub(crate) mod serve;
 pub(crate) mod sync;
 pub(crate) mod verify;

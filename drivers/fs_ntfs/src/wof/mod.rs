@@ -10,8 +10,11 @@ use crate::error::NtfsError;
 use crate::inode::Inode;
 use crate::layout::DATA;
 use crate::mft::Reader;
+use crate::record::Attribute;
 use crate::reparse::Reparse;
+use driver_core::{GuestFile, check_range};
 use format_core::{Error, Result};
+use std::cell::RefCell;
 
 /// The stream with the packed content.
 pub(crate) const STREAM: &str = "WofCompressedData";
@@ -70,35 +73,79 @@ impl Packing {
     }
 }
 
-/// The content of a packed file, which has `size` bytes.
-///
-/// # Errors
-/// `Corrupt` when the stream does not hold so many; `Unsupported` for content in a WIM image.
-pub(crate) fn read(reader: &Reader, inode: &Inode, reparse: &Reparse, size: usize) -> Result<Vec<u8>> {
-    let packing = Packing::of(reparse)?;
-    let mut content = vec![0; size];
-    if size == 0 {
-        return Ok(content);
+/// A packed file that is read piece by piece.
+pub(crate) struct Packed<'fs> {
+    reader: &'fs Reader,
+    stream: Attribute,
+    packing: Packing,
+    /// The start of the first chunk in the stream and the end of each.
+    ends: Vec<u64>,
+    size: u64,
+    /// The chunk that was unpacked last, by its number: pieces are smaller than chunks, as a rule, and ascend.
+    last: RefCell<Option<(u64, Vec<u8>)>>,
+}
+
+impl<'fs> Packed<'fs> {
+    /// Opens a file of `size` bytes, of which there is at least one.
+    ///
+    /// # Errors
+    /// `Corrupt` when the stream cannot hold so many; `Unsupported` for content in a WIM image.
+    pub(crate) fn open(reader: &'fs Reader, inode: &Inode, reparse: &Reparse, size: u64) -> Result<Self> {
+        let packing = Packing::of(reparse)?;
+        let stream = inode.stream(DATA, &crate::layout::units(STREAM)).cloned();
+        let stream = stream.ok_or_else(|| Reader::broken(format!("a packed file has no stream {STREAM}")))?;
+        let ends = ends(reader, &stream, size, packing)?;
+        Ok(Self { reader, stream, packing, ends, size, last: RefCell::default() })
     }
-    let name = crate::layout::units(STREAM);
-    let stream = inode.stream(DATA, &name);
-    let stream = stream.ok_or_else(|| Reader::broken(format!("a packed file has no stream {STREAM}")))?;
-    let ends = ends(reader, stream, size as u64, packing)?;
-    let mut start = ends.first().copied().unwrap_or_default();
-    for (number, (out, end)) in content.chunks_mut(packing.chunk()).zip(ends.iter().skip(1)).enumerate() {
+
+    /// Unpacks the chunk `number` into `out`, which has its size.
+    fn unpack(&self, number: u64, out: &mut [u8]) -> Result<()> {
         let broken = |what: &str| Reader::broken(format!("chunk {number:#x} of a packed file: {what}"));
+        let at = |number: u64| self.ends.get(number as usize).copied().unwrap_or_default();
+        let (start, end) = (at(number), at(number + 1));
         let len = end.checked_sub(start).filter(|len| *len > 0 && *len <= out.len() as u64);
         let len = len.ok_or_else(|| broken(&format!("its packed bytes lie from {start:#x} to {end:#x}")))?;
         let mut packed = vec![0; len as usize];
-        reader.read(stream, start, &mut packed)?;
-        packing.unpack(&packed, out).map_err(|what| broken(&what))?;
-        start = *end;
+        self.reader.read(&self.stream, start, &mut packed)?;
+        self.packing.unpack(&packed, out).map_err(|what| broken(&what))
     }
-    Ok(content)
+}
+
+impl GuestFile for Packed<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(self.size, offset, buf.len())?;
+        let chunk = self.packing.chunk() as u64;
+        let (mut rest, mut offset) = (buf, offset);
+        while !rest.is_empty() {
+            let (number, inside) = (offset / chunk, (offset % chunk) as usize);
+            let len = chunk.min(self.size - number * chunk) as usize;
+            let now = (len - inside).min(rest.len());
+            let (part, behind) = rest.split_at_mut(now);
+            if now == len {
+                self.unpack(number, part)?;
+            } else {
+                let mut last = self.last.borrow_mut();
+                if last.as_ref().is_none_or(|(unpacked, _)| *unpacked != number) {
+                    let mut content = vec![0; len];
+                    self.unpack(number, &mut content)?;
+                    *last = Some((number, content));
+                }
+                let content = last.as_ref().and_then(|(_, content)| content.get(inside..inside + now));
+                part.copy_from_slice(content.unwrap_or_default());
+            }
+            rest = behind;
+            offset += now as u64;
+        }
+        Ok(())
+    }
 }
 
 /// The start of the first chunk and the end of each, in the stream.
-fn ends(reader: &Reader, stream: &crate::record::Attribute, size: u64, packing: Packing) -> Result<Vec<u64>> {
+fn ends(reader: &Reader, stream: &Attribute, size: u64, packing: Packing) -> Result<Vec<u64>> {
     let chunks = size.div_ceil(packing.chunk() as u64);
     if chunks > MAX_CHUNKS {
         return Err(NtfsError::Limit { what: "a packed file", limit: MAX_CHUNKS, of: "chunks" }.into());

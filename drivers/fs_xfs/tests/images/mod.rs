@@ -194,6 +194,17 @@ fn collect_kernel(host: &Path, guest: &str, found: &mut BTreeMap<String, Entry>)
     }
 }
 
+/// A file read by pieces that fit no block, from its end to its start.
+fn in_pieces(fs: &dyn GuestFs, path: &str) -> Vec<u8> {
+    let file = fs.open_file(path).unwrap();
+    assert!(file.read_at(file.size(), &mut [0]).is_err(), "{path}");
+    let mut content = vec![1; file.size() as usize];
+    for (number, piece) in content.chunks_mut(7919).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        file.read_at(number as u64 * 7919, piece).unwrap();
+    }
+    content
+}
+
 /// All that the room finds.
 pub fn own_view(fs: &dyn GuestFs) -> BTreeMap<String, Entry> {
     let mut found = BTreeMap::new();
@@ -205,7 +216,11 @@ pub fn own_view(fs: &dyn GuestFs) -> BTreeMap<String, Entry> {
             let meta = fs.metadata(&path).unwrap().unwrap();
             assert_eq!(meta.kind, entry.kind, "{path}");
             let content = match meta.kind {
-                FileKind::File => fs.read_file(&path, 1 << 30).unwrap(),
+                FileKind::File => {
+                    let content = fs.read_file(&path, 1 << 30).unwrap();
+                    assert!(content == in_pieces(fs, &path), "{path} differs by pieces");
+                    content
+                }
                 FileKind::Link => fs.read_link(&path).unwrap().into_bytes(),
                 FileKind::Folder => {
                     folders.push(path.clone());

@@ -14,6 +14,7 @@ mod hostile;
 mod images;
 mod interrupted;
 mod layouts;
+mod look;
 mod migrate;
 mod operator;
 mod output;

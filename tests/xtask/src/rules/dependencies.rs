@@ -1,7 +1,7 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other. `convert/nbd` sees `formats/core` alone. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
+//! other. `convert/nbd` sees `formats/core` alone, `convert/mount` the two cores. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
 //! for the tests of a migration, which need whole guests.
@@ -120,6 +120,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("drivers", "microvm_init") => false,
             ("drivers", _) => a_core,
             ("convert", "nbd") => seen == "formats/core",
+            ("convert", "mount") => a_core,
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
                 matches!(seen, "formats/core" | "formats/all" | "convert/engine" | "convert/nbd")
@@ -164,6 +165,7 @@ mod tests {
             ("convert/cli", "convert/migrate"),
             ("convert/cli", "convert/nbd"),
             ("convert/nbd", "formats/core"),
+            ("convert/mount", "drivers/core"),
             ("drivers/linux", "drivers/initramfs"),
             ("drivers/core", "drivers/registry"),
             ("drivers/fs_new", "drivers/core"),
@@ -181,6 +183,7 @@ mod tests {
             ("convert/engine", "drivers/core"),
             ("convert/nbd", "formats/all"),
             ("convert/nbd", "convert/engine"),
+            ("convert/mount", "convert/migrate"),
             ("convert/cli", "formats/vhdx"),
             ("convert/cli", "tests/conformance"),
         ] {
