@@ -61,7 +61,8 @@ pub(crate) fn part(place: u32, start: u64, size: u64) -> Result<Reply> {
     if exact.is_none() {
         // Whoever uses a whole disk keeps all others from its partitions, so this is a partition, too, unless it overlaps one.
         let device = File::open(&disk.path).during(&disk.path)?;
-        let added = (FIRST_ADDED..LAST_ADDED).any(|number| add_partition(&device, start, size, number).is_ok());
+        let added =
+            (FIRST_ADDED..LAST_ADDED).any(|number| add_partition(&device, start, size, number).is_ok());
         if added {
             exact = partition(&folder, start, size)?;
         }

@@ -104,8 +104,7 @@ fn fill(root: &str, mounts: &Mounts, wanted: &[(String, u32)]) -> Result<()> {
         }
         let target = open_inside(open_root(root)?, place, OFlags::PATH | OFlags::DIRECTORY)?;
         let missing = || Failure::usage(format!("there is no folder {place} to mount on"));
-        mount_bind(source, name_of(&target.ok_or_else(missing)?))
-            .during(format_args!("mount on {place}"))?;
+        mount_bind(source, name_of(&target.ok_or_else(missing)?)).during(format_args!("mount on {place}"))?;
     }
     add_kernel(root)
 }
