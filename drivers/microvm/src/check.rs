@@ -59,25 +59,12 @@ impl Vm {
         Ok(program.map(|(tree, program)| Checker { vm: self.clone(), tree, program, kind }))
     }
 
-    /// Prepares a checker with the tools of `tools_from`, unmounts `fs`, checks its device, and mounts it again with the same options
-    /// when `again`. The clones of `fs` cannot be used afterwards; the new one is in the answer.
-    ///
-    /// # Errors
-    /// As [`Vm::prepare_checker`], [`Vm::unmount`] and [`Vm::mount`].
-    pub fn check(&self, tools_from: &VmFs, device: &Device, kind: &str) -> Result<Option<Check>> {
-        let tree = [("/".to_owned(), tools_from.clone())];
-        let checker = self.prepare_checker(&tree, kind)?;
-        if tools_from.device() == device {
-            self.unmount(tools_from)?;
-        }
-        checker.map(|checker| checker.run(device)).transpose()
-    }
-
     /// Tells the disk about all room that a file system does not use (`FITRIM`); bytes.
     ///
     /// # Errors
-    /// `Unsupported` where disk or file system cannot; as all calls.
+    /// `Unsupported` where disk or file system cannot, `NeedsPerson` where it is mounted for reading only; as all calls.
     pub fn trim(&self, fs: &VmFs) -> Result<u64> {
+        fs.editable()?;
         match self.ask_slow(&format!("trim {}", fs.device().path), &Request::Trim { fs: fs.number() })? {
             Reply::Number(bytes) => Ok(bytes),
             _ => Err(unexpected()),

@@ -13,14 +13,13 @@ const MAX_LINE: usize = 400;
 const MAX_DAMAGE: usize = 32;
 
 /// What the kernel says when it ends.
-const PANICS: [&str; 8] = [
+const PANICS: [&str; 7] = [
     "Kernel panic",
     "BUG:",
     "Oops",
     "kernel BUG at",
     "general protection fault",
     "Unable to handle",
-    "Out of memory: Killed process",
     "rehome: ",
 ];
 

@@ -185,6 +185,8 @@ fn all_options(kind: &str, wanted: &[&str]) -> String {
     let added: &[&str] = match kind {
         "ext2" | "ext3" | "ext4" => &["errors=remount-ro"],
         "xfs" => &["nouuid"],
+        // A balance that was interrupted is the guest's to go on with.
+        "btrfs" => &["skip_balance"],
         "vfat" => &["utf8"],
         _ => &[],
     };
@@ -206,6 +208,6 @@ mod tests {
         assert_eq!(all_options("ext4", &[]), "errors=remount-ro");
         assert_eq!(all_options("ext4", &["errors=panic", "noload"]), "errors=panic,noload");
         assert_eq!(all_options("xfs", &["uquota"]), "nouuid,uquota");
-        assert_eq!(all_options("btrfs", &["subvolid=5"]), "subvolid=5");
+        assert_eq!(all_options("btrfs", &["subvolid=5"]), "skip_balance,subvolid=5");
     }
 }

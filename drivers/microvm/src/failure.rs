@@ -46,6 +46,7 @@ pub(crate) fn told(failure: &Failure, doing: Doing<'_>, console: &Console) -> Er
     // What the request itself says is enough where nothing failed.
     match error.kind() {
         ErrorKind::Usage | ErrorKind::Limit => error,
+        _ if failure.text.starts_with(doing.what) => error.context("micro-VM"),
         _ => error.context(format!("micro-VM: {}", doing.what)),
     }
 }

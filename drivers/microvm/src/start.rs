@@ -155,6 +155,10 @@ fn attempt(
     let Reply::Hello { version: VERSION, release, disks: found } = reply else {
         return Err(crate::vm::unexpected().into());
     };
+    if !is_new_enough(&release) {
+        let text = format!("the kernel {release} is too old for the micro-VM, which needs 5.6");
+        return Err(Error::needs_person(text).hint("name a newer kernel").into());
+    }
     if found as usize != disks.len() {
         let text = format!("the micro-VM sees {found} of {} disks", disks.len());
         return Err(Error::new(ErrorKind::Io, text).into());
@@ -166,6 +170,12 @@ fn attempt(
     let description = format!("kernel {release}, {how}");
     let loaded = files.loaded.clone();
     Ok(Started { channel, console, process, loaded, started_in: began.elapsed(), description })
+}
+
+/// `openat2` is there since 5.6.
+fn is_new_enough(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0_u32)) >= (5_u32, 6)
 }
 
 fn listen(path: &Path) -> Result<UnixListener> {
@@ -222,4 +232,15 @@ fn silent(why: &channel::NoAnswer, process: &Process, console: &Console, limit: 
         console.hear_all();
     }
     gone(why, doing, limit, console, end.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_kernels_are_told() {
+        assert!(is_new_enough("5.6") && is_new_enough("6.1.0-57-amd64") && is_new_enough("5.14.0-570.el9"));
+        assert!(!is_new_enough("4.18.0-553.el8") && !is_new_enough("5.5.19") && !is_new_enough("x"));
+    }
 }

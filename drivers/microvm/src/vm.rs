@@ -9,10 +9,11 @@ use crate::modules::Modules;
 use crate::process::Process;
 use crate::start;
 use format_core::{Error, ErrorKind, Result};
-use microvm_init::{Reply, Request};
+use microvm_init::{FailureKind, Reply, Request};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
 use std::time::Duration;
 
 /// How long a request that touches a few blocks may take.
@@ -21,6 +22,9 @@ pub(crate) const QUICK: Duration = Duration::from_secs(60);
 const END_LIMIT: Duration = Duration::from_secs(10);
 /// How long a qemu that is killed may take.
 const KILL_LIMIT: Duration = Duration::from_secs(3);
+
+/// How much later than an answer the console may be heard.
+const CONSOLE_DELAY: Duration = Duration::from_millis(30);
 
 /// A running VM. Clones are the same one; calls from several threads wait for each other. It is killed when the last clone, and all that
 /// was mounted through it, is dropped without [`Vm::stop`]; what was not written out then is lost.
@@ -185,7 +189,13 @@ impl Vm {
         let doing = Doing { mark: self.0.console.mark(), ..doing };
         match channel.ask(request, content, most, limit) {
             Ok(answered) => Ok(answered),
-            Err(NoAnswer::Failed(failure)) => Err(failure::told(&failure, doing, &self.0.console)),
+            Err(NoAnswer::Failed(failure)) => {
+                if matches!(failure.kind, FailureKind::Os(_)) {
+                    // What the kernel said of it comes another way, and is what a person wants to read.
+                    sleep(CONSOLE_DELAY);
+                }
+                Err(failure::told(&failure, doing, &self.0.console))
+            }
             Err(why) => {
                 let error = self.0.post_mortem(&why, doing, limit);
                 self.0.bury(&error);

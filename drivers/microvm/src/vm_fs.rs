@@ -50,7 +50,7 @@ impl VmFs {
         Arc::ptr_eq(&self.vm.0, &vm.0)
     }
 
-    fn editable(&self) -> Result<()> {
+    pub(crate) fn editable(&self) -> Result<()> {
         if self.read_only {
             let text = format!("{} is mounted for reading only", self.device.path);
             return Err(Error::needs_person(text).in_format(self.kind));

@@ -3,7 +3,7 @@
 mod support;
 
 use driver_core::{FileKind, GuestFs, Ownership};
-use driver_microvm::VmFs;
+use driver_microvm::{Vm, VmFs};
 use format_core::ErrorKind;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -101,6 +101,24 @@ fn judge(root: &Path) {
     }
 }
 
+fn firmware(vm: &Vm) {
+    let device = vm.part(3, 0, 40 << 20).unwrap();
+    let mut vfat = vm.mount(&device, "vfat", "").unwrap();
+    vfat.create_folder("/EFI", Ownership::ROOT_FOLDER).unwrap();
+    vfat.create_file("/EFI/Ä long name.conf", b"x", Ownership::ROOT_FILE).unwrap();
+    vfat.replace_file("/EFI/Ä long name.conf", b"firmware").unwrap();
+    assert_eq!(vfat.read_dir("/EFI").unwrap()[0].name, "Ä long name.conf");
+}
+
+fn locked_disk(vm: &Vm) {
+    let device = vm.part(4, 0, 8 << 20).unwrap();
+    let mut locked = vm.mount(&device, "ext2", "").unwrap();
+    assert_eq!(locked.read_dir("/").unwrap()[0].name, "lost+found");
+    let error = locked.create_folder("/new", Ownership::ROOT_FOLDER).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
+    assert!(vm.trim(&locked).is_err());
+}
+
 #[test]
 fn each_file_system_is_edited_as_the_kernel_does() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +132,13 @@ fn each_file_system_is_edited_as_the_kernel_does() {
     for (image, _, options) in &images {
         mounted(image, options, populate);
     }
-    let served = serve(folder.path(), "s", &[&xfs, &btrfs, &ext4]);
+    let vfat = image(folder.path(), "vfat", 40);
+    run("mkfs.vfat", &[text(&vfat)]);
+    let locked = image(folder.path(), "locked", 8);
+    run("mkfs.ext2", &["-q", text(&locked)]);
+    let before = fs::read(&locked).unwrap();
+    let mut served = serve(folder.path(), "s", &[&xfs, &btrfs, &ext4, &vfat, &locked]);
+    served.disks[4].read_only = true;
     let began = Instant::now();
     let vm = start(&host(), &served);
     for (number, (image, kind, _)) in images.iter().enumerate() {
@@ -125,11 +149,16 @@ fn each_file_system_is_edited_as_the_kernel_does() {
         eprintln!("{kind}: mounted in {:?}", before.elapsed());
         edit(&mut vm_fs);
     }
-    let before = Instant::now();
+    firmware(&vm);
+    locked_disk(&vm);
+    let began_stop = Instant::now();
     vm.stop().unwrap();
-    eprintln!("stopped in {:?}, all in {:?}", before.elapsed(), began.elapsed());
+    eprintln!("stopped in {:?}, all in {:?}", began_stop.elapsed(), began.elapsed());
     assert_eq!(vm.part(0, 0, 1).unwrap_err().kind(), ErrorKind::Usage);
     drop(served);
+    assert!(fs::read(&locked).unwrap() == before, "a disk for reading was written");
+    run("fsck.vfat", &["-n", text(&vfat)]);
+    assert_eq!(run("mtype", &["-i", text(&vfat), "::EFI/Ä long name.conf"]), "firmware");
     run("xfs_repair", &["-n", text(&xfs)]);
     run("btrfs", &["check", "--readonly", text(&btrfs)]);
     run("e2fsck", &["-fn", text(&ext4)]);

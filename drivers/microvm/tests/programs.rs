@@ -2,43 +2,14 @@
 
 mod support;
 
-use driver_core::{GuestCommand, GuestFs, Mapping, MappingArgument, MappingLine, Ownership};
+use driver_core::{GuestCommand, GuestFs, GuestRunner, Mapping, MappingArgument, MappingLine, Ownership};
 use driver_microvm::{Device, Vm};
 use format_core::ErrorKind;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{host, image, mounted, run, serve, start, text};
-
-/// A small guest made of this machine's own programs.
-fn guest(root: &Path) {
-    for folder in ["dev", "proc", "sys", "run", "tmp", "etc", "usr/bin", "usr/sbin", "boot"] {
-        fs::create_dir_all(root.join(folder)).unwrap();
-    }
-    for (link, target) in
-        [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")]
-    {
-        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
-    }
-    let programs = ["/bin/dash", "/bin/cat", "/bin/ls", "/bin/sleep", "/bin/readlink", "/bin/stat"];
-    let checkers = ["/sbin/e2fsck", "/sbin/xfs_repair", "/bin/btrfs"];
-    for program in programs.iter().chain(&checkers) {
-        copy(root, program);
-        for word in run("ldd", &[program]).split_whitespace().filter(|word| word.starts_with('/')) {
-            copy(root, word);
-        }
-    }
-    fs::write(root.join("etc/hostname"), "guest\n").unwrap();
-}
-
-fn copy(root: &Path, path: &str) {
-    let inside = path.trim_start_matches('/');
-    let inside = if inside.starts_with("usr/") { inside.to_owned() } else { format!("usr/{inside}") };
-    let target = root.join(inside);
-    fs::create_dir_all(target.parent().unwrap()).unwrap();
-    fs::copy(path, target).unwrap();
-}
+use support::{guest, host, image, mounted, run, serve, start, text};
 
 fn linear(name: &str, uuid: &str, lines: Vec<(u64, u64, MappingArgument)>) -> Mapping {
     let mut start = 0;
@@ -76,7 +47,8 @@ fn programs_of_the_guest_run_over_its_tree() {
     mounted(&root, "rw", guest);
     let boot = image(folder.path(), "boot", 320);
     run("mkfs.xfs", &["-q", text(&boot)]);
-    let served = serve(folder.path(), "s", &[&root, &boot]);
+    let crypt = image(folder.path(), "crypt", 16);
+    let served = serve(folder.path(), "s", &[&root, &boot, &crypt]);
     let vm = start(&host(), &served);
     let root_device = vm.part(0, 0, 200 << 20).unwrap();
     let boot_device = vm.part(1, 0, 320 << 20).unwrap();
@@ -122,15 +94,46 @@ fn programs_of_the_guest_run_over_its_tree() {
     assert!(runner.run(&missing).is_err());
     drop(runner);
 
+    secret(&vm, &*vm.runner(tree.clone()));
     check_all(&vm, &tree, &[(&root_device, "ext4"), (&boot_device, "xfs")]);
-    vm.unmount(&boot_fs).unwrap();
-    let damaged = |error: format_core::Error| assert_eq!(error.kind(), ErrorKind::Usage);
-    damaged(boot_fs.read_file("/by-guest", 99).unwrap_err());
+    // What was unmounted is not there any more, and what is mounted again is as it was left.
+    assert_eq!(boot_fs.read_file("/by-guest", 99).unwrap_err().kind(), ErrorKind::Usage);
+    let again = vm.mount(&boot_device, "xfs", "ro").unwrap();
+    assert_eq!(again.read_file("/by-guest", 99).unwrap(), b"made\n");
+    let mut read_only = again.clone();
+    assert_eq!(read_only.remove("/by-guest").unwrap_err().kind(), ErrorKind::NeedsPerson);
     vm.stop().unwrap();
     drop(served);
     run("xfs_repair", &["-n", text(&boot)]);
     run("e2fsck", &["-fn", text(&root)]);
+    let cipher = fs::read(&crypt).unwrap();
+    assert!(cipher.iter().any(|byte| *byte != 0) && !cipher.windows(16).any(|window| window == [b's'; 16]));
     mounted(&boot, "nouuid", |root| assert_eq!(fs::read_to_string(root.join("by-guest")).unwrap(), "made\n"));
+}
+
+/// An encrypted device, on which the guest's own program makes a file system.
+fn secret(vm: &Vm, runner: &dyn GuestRunner) {
+    let disk = vm.part(2, 0, 16 << 20).unwrap();
+    let arguments = vec![
+        MappingArgument::Text("aes-xts-plain64".into()),
+        MappingArgument::Secret("0123456789abcdef".repeat(8)),
+        MappingArgument::Text("0".into()),
+        MappingArgument::Member(0),
+        MappingArgument::Text("4096".into()),
+    ];
+    let line = MappingLine { start: 0, sectors: (16 << 11) - 4096, target: "crypt".into(), arguments };
+    let uuid = "CRYPT-LUKS2-0-secret".into();
+    let mapping = Mapping { name: "secret".into(), uuid, lines: vec![line], read_only: false };
+    let device = vm.map(&mapping, &[disk]).unwrap();
+    let arguments = vec!["-q".into(), "/dev/mapper/secret".into()];
+    let command = GuestCommand { program: "/sbin/mke2fs".into(), arguments, limit: Duration::from_secs(60) };
+    let outcome = runner.run(&command).unwrap();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.log);
+    let mut fs = vm.mount(&device, "ext2", "").unwrap();
+    fs.create_file("/s", &[b's'; 100_000], Ownership::ROOT_FILE).unwrap();
+    vm.unmount(&fs).unwrap();
+    let fs = vm.mount(&device, "ext2", "ro").unwrap();
+    assert_eq!(fs.read_file("/s", 1 << 20).unwrap(), [b's'; 100_000]);
 }
 
 /// The guest's checkers, over what is unmounted.
@@ -146,7 +149,6 @@ fn check_all(vm: &Vm, tree: &[(String, driver_microvm::VmFs)], devices: &[(&Devi
         eprintln!("{} in {:?}", check.tool, began.elapsed());
         assert_eq!(check.clean, Some(true), "{kind}: {}", check.log);
     }
-    // Mounted again, so that the rest of the test goes on as before.
     let error = checkers[0].run(&Device { path: "/dev/none".into(), size: 0, read_only: true }).unwrap();
     assert_eq!(error.clean, None, "{}", error.log);
 }

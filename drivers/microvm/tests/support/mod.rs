@@ -1,5 +1,7 @@
 //! Images as files, served over NBD, and judged by other tools.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use convert_nbd::{Address, Export, Exports, Limits, Listener, Server};
 use driver_microvm::{Acceleration, DiskAddress, Host, Vm, Wanted};
 use format_core::{Error, Extent, ExtentKind, Result};
@@ -10,11 +12,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A file as an export that can be written.
 struct FileExport {
     file: File,
     size: u64,
+    stall: Arc<AtomicBool>,
 }
 
 impl Export for FileExport {
@@ -27,6 +31,12 @@ impl Export for FileExport {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        // A server that does not answer, for a while.
+        for _ in 0..300 {
+            if self.stall.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
         self.file.read_exact_at(buf, offset).map_err(|error| Error::io("read", error))
     }
 
@@ -53,6 +63,8 @@ impl Export for FileExport {
 /// A server of files, until it is dropped.
 pub struct Served {
     pub disks: Vec<DiskAddress>,
+    /// Whether reading takes 15 s.
+    pub stall: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,10 +73,13 @@ pub fn serve(folder: &Path, name: &str, files: &[&Path]) -> Served {
     let mut exports = Exports::default();
     let socket = folder.join(format!("{name}.sock"));
     let mut disks = Vec::new();
+    let stall = Arc::new(AtomicBool::new(false));
     for (number, path) in files.iter().enumerate() {
         let file = File::options().read(true).write(true).open(path).unwrap();
         let size = file.metadata().unwrap().len();
-        exports.add(&format!("d{number}"), "", Arc::new(FileExport { file, size })).unwrap();
+        exports
+            .add(&format!("d{number}"), "", Arc::new(FileExport { file, size, stall: Arc::clone(&stall) }))
+            .unwrap();
         disks.push(DiskAddress { socket: socket.clone(), export: format!("d{number}"), read_only: false });
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -74,11 +89,12 @@ pub fn serve(folder: &Path, name: &str, files: &[&Path]) -> Served {
         let server = Server::new(exports, Limits::default(), |error| eprintln!("nbd: {error}"));
         server.run(&listener, &stops, false).unwrap();
     });
-    Served { disks, stop, thread: Some(thread) }
+    Served { disks, stall, stop, thread: Some(thread) }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
+        self.stall.store(false, Ordering::Relaxed);
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
@@ -127,4 +143,33 @@ pub fn mounted<T>(image: &Path, options: &str, look: impl FnOnce(&Path) -> T) ->
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(folder.path())));
     run("umount", &[text(folder.path())]);
     found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// A small guest made of this machine's own programs.
+pub fn guest(root: &Path) {
+    for folder in ["dev", "proc", "sys", "run", "tmp", "etc", "usr/bin", "usr/sbin", "boot"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for (link, target) in
+        [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")]
+    {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    let programs = ["/bin/dash", "/bin/cat", "/bin/ls", "/bin/sleep", "/bin/readlink", "/bin/stat"];
+    let tools = ["/sbin/e2fsck", "/sbin/xfs_repair", "/bin/btrfs", "/sbin/mke2fs"];
+    for program in programs.iter().chain(&tools) {
+        copy(root, program);
+        for word in run("ldd", &[program]).split_whitespace().filter(|word| word.starts_with('/')) {
+            copy(root, word);
+        }
+    }
+    std::fs::write(root.join("etc/hostname"), "guest\n").unwrap();
+}
+
+fn copy(root: &Path, path: &str) {
+    let inside = path.trim_start_matches('/');
+    let inside = if inside.starts_with("usr/") { inside.to_owned() } else { format!("usr/{inside}") };
+    let target = root.join(inside);
+    std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+    std::fs::copy(path, target).unwrap();
 }
