@@ -14,6 +14,8 @@ suite=bookworm
 # dbus, libpam-systemd, polkitd: what NetworkManager needs, and debootstrap does not find by itself.
 include=(dbus dracut-core e2fsprogs grub2-common ifupdown initramfs-tools iproute2 kmod libpam-systemd linux-image-amd64 lvm2 nano netbase
     netplan.io network-manager polkitd systemd-sysv udev xfsprogs zstd)
+# Further, for guests whose layers of storage this machine's kernel may not know: those are assembled in a machine (vm.sh).
+layers=(btrfs-progs cryptsetup-initramfs dosfstools grub-efi-amd64-bin grub-pc-bin mdadm)
 
 disk_bytes=$((2 << 30))
 mib=1048576
@@ -28,6 +30,8 @@ gateway=10.0.2.2
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${REHOME_GUESTS:-$here/../../target/guests}
+# shellcheck source=vm.sh
+source "$here/vm.sh"
 
 # The archive this machine itself installs from; none: debootstrap's own choice.
 archive_of_this_machine() {
@@ -38,7 +42,9 @@ archive_of_this_machine() {
 # The bare system with kernel, without initramfs: made once, kept as an archive named by what it was made from.
 bootstrap() {
     local key archive tree
-    key=$(echo "3 $suite ${include[*]}" | sha256sum | cut -c 1-12)
+    local layered=''
+    if [[ " ${include[*]} " == *" ${layers[0]} "* ]]; then layered=$(declare -f trim); fi
+    key=$(echo "3 $suite ${include[*]}${layered:+ $layered}" | sha256sum | cut -c 1-12)
     bootstrap_archive=$cache/debian-$suite-$key.tar.zst
     exec 9>"$cache/bootstrap.lock"
     flock 9
@@ -51,11 +57,29 @@ bootstrap() {
             "$suite" "$tree" ${archive:+"$archive"} >"$cache/bootstrap.log" 2>&1 ||
             { tail -n 20 "$cache/bootstrap.log" >&2; exit 1; }
         rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,locale,man}/*
+        if [[ -n $layered ]]; then trim "$tree"; fi
         tar -C "$tree" --xattrs -I 'zstd -1 -T0' -cf "$bootstrap_archive.partial" .
         mv "$bootstrap_archive.partial" "$bootstrap_archive"
         rm -rf "$tree"
     fi
     exec 9>&-
+}
+
+# Drivers that no machine of these tests has: unpacking is slow where it is emulated.
+trim() { # TREE
+    local modules folder kernel
+    modules=$(echo "$1"/lib/modules/*)
+    kernel=${modules##*/}
+    for folder in sound drivers/{accel,bluetooth,gpu,hwmon,iio,infiniband,isdn,leds,media,mfd,mmc,mtd,platform,staging,usb} \
+        drivers/{soundwire,thunderbolt,w1,net/wireless,net/can,net/usb,comedi,gnss,power,regulator,video} \
+        net/{bluetooth,wireless,mac80211,ceph,tipc,batman-adv,can} \
+        fs/{ocfs2,ceph,smb,cifs,nfs,nfsd,f2fs,gfs2,jfs,reiserfs,ubifs,orangefs,coda,afs,nilfs2}; do
+        rm -rf "${modules:?}/kernel/$folder"
+    done
+    # Of adapters, those of EC2 and of the hypervisors.
+    find "$modules/kernel/drivers/net/ethernet" -mindepth 1 -maxdepth 1 ! -name amazon ! -name intel ! -name dec ! -name microsoft \
+        -exec rm -rf {} +
+    chroot "$1" depmod "$kernel"
 }
 
 put() { # PATH: writes standard input to that file of the guest
@@ -139,26 +163,32 @@ initramfs_tools() { # MODULE...
 
 # What dracut makes on an EC2 instance with hostonly="yes". A chroot has no such host: its drivers, and only those, its
 # file system and its root, which dracut writes into the image (etc/cmdline.d), are said here.
-dracut_hostonly() {
-    chroot "$root" dpkg --remove --force-depends initramfs-tools initramfs-tools-core >"$work/initramfs.log" 2>&1
+dracut_hostonly() { # FILE_SYSTEM KERNEL_LINE [DRACUT_MODULE DRIVER...]
+    local kind=$1 line=$2 module=${3:-}
+    shift $(($# > 3 ? 3 : $#))
+    chroot "$root" dpkg --remove --force-depends cryptsetup-initramfs initramfs-tools initramfs-tools-core >"$work/initramfs.log" 2>&1
     rm -rf "$root/etc/initramfs-tools"
-    printf 'hostonly="yes"\nfilesystems+=" xfs "\n' | put /etc/dracut.conf.d/ec2.conf
-    chroot "$root" dracut --kernel-cmdline "root=$kernel_root rootfstype=xfs" --drivers 'nvme xen-blkfront ena xfs' --omit 'plymouth network qemu' \
+    printf 'hostonly="yes"\nfilesystems+=" %s "\n' "$kind" | put /etc/dracut.conf.d/ec2.conf
+    chroot "$root" dracut --kernel-cmdline "$line" --drivers "nvme xen-blkfront ena $kind $*" --omit 'plymouth network qemu' ${module:+--add "$module"} \
         "/boot/initrd.img-$(kernel_version)" "$(kernel_version)" >>"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; exit 1; }
 }
 
-# Debian's own grub-mkconfig writes grub.cfg. What it would ask the disk, which is not there yet, is answered here.
-grub_cfg() { # GRUB_FILE_SYSTEM PARTITION_TABLE
+grub_default() { # KERNEL_ARGUMENT...
     put /etc/default/grub <<-END
 	GRUB_DEFAULT=0
 	GRUB_TIMEOUT=0
 	GRUB_DISTRIBUTOR=\`lsb_release -i -s 2> /dev/null || echo Debian\`
 	GRUB_CMDLINE_LINUX_DEFAULT="quiet"
-	GRUB_CMDLINE_LINUX="root=$kernel_root console=tty0 console=ttyS0,115200n8 nvme_core.io_timeout=4294967295"
+	GRUB_CMDLINE_LINUX="$* console=tty0 console=ttyS0,115200n8 nvme_core.io_timeout=4294967295"
 	GRUB_TERMINAL="console serial"
 	GRUB_SERIAL_COMMAND="serial --speed=115200"
 	GRUB_DISABLE_OS_PROBER=true
 	END
+}
+
+# Debian's own grub-mkconfig writes grub.cfg. What it would ask the disk, which is not there yet, is answered here.
+grub_cfg() { # GRUB_FILE_SYSTEM PARTITION_TABLE
+    grub_default "root=$kernel_root"
     mv "$root/usr/sbin/grub-probe" "$work/grub-probe"
     put /usr/sbin/grub-probe <<-END
 	#!/bin/sh
@@ -222,6 +252,21 @@ make_ext4() { # FOLDER UUID FILE OFFSET BYTES: ext4 as Debian 12 makes it, fille
     mkfs.ext4 -q -F -U "$2" -O '^metadata_csum_seed,^orphan_file' -d "$1" -E "offset=$4" "$3" "$(($5 / 1024))k" >/dev/null
 }
 
+# What the recipe's `in_vm` does with the disks and the tree, in a machine with the tools of the guest.
+assemble_in_vm() { # NAME=FILE...: the disks
+    vm_make "$bootstrap_archive"
+    tar -C "$root" --xattrs -cf "$work/tree" .
+    cat "$here/in-vm.sh" "$recipe" - <<<in_vm >"$work/script"
+    vm_run "$work/vm.log" 300 "$work/script" "tree=$work/tree" "$@"
+    rm "$work/tree"
+}
+
+# The kernel's name for the disk that boot.py makes with this number.
+nvme_wwid() { # NUMBER
+    printf 'nvme.1b36-%s-%s-00000001' "$(printf 'vol0123456789abcde%d' "$1" | od -An -v -tx1 | tr -d ' \n')" \
+        "$(printf 'QEMU NVMe Ctrl' | od -An -v -tx1 | tr -d ' \n')"
+}
+
 # What EC2 would say of the machine, in rehome's own words.
 describe() { # DISK...
     local disk disks=()
@@ -254,6 +299,9 @@ main() {
     export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
     umask 022
     mkdir -p "$cache"
+    cache=$(cd "$cache" && pwd)
+    # shellcheck source=/dev/null
+    source "$recipe"
     bootstrap
 
     work=$(mktemp -d "$cache/guest-$1.XXXXXX")
@@ -264,8 +312,6 @@ main() {
     tar -C "$root" --xattrs -xf "$bootstrap_archive"
     # The archive holds the mode of the temporary folder it was made in.
     chmod 755 "$root"
-    # shellcheck source=/dev/null
-    source "$recipe"
     name_it
     make_it_quick_to_boot
     configure
