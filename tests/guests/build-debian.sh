@@ -3,10 +3,12 @@
 # address bound to EC2's adapter, and an initramfs that holds EC2's storage drivers only. Needs root (debootstrap,
 # chroot; loop devices for some recipes). The output is sparse.
 #
-#   build-debian.sh RECIPE OUT.raw      RECIPE: a file of the folder recipes; one with two disks also makes OUT-data.raw;
-#                                       OUT.json describes the machine
+#   build-debian.sh RECIPE[-dirty] OUT.raw      RECIPE: a file of the folder recipes; one with two disks also makes
+#                                               OUT-data.raw; OUT.json describes the machine. -dirty: as a power cut
+#                                               leaves it while it writes; OUT.rounds says what must not be lost then
 #
-# The bootstrapped system is kept in $REHOME_GUESTS (default: target/guests) and shared by all.
+# The bootstrapped system is kept in $REHOME_GUESTS (default: target/guests) and shared by all; built guests are kept
+# there, too, until what they are made by changes.
 # shellcheck disable=SC2154  # recipes say firmware and kernel_root
 set -euo pipefail
 
@@ -290,22 +292,13 @@ clean_up() {
     rm -rf "${scratch[@]}"
 }
 
-main() {
-    local recipe=$here/recipes/${1:-}.sh recipe_name=${1:-} disks=("${2:-}")
-    [[ $# -eq 2 && -f $recipe ]] || { echo "usage: ${0##*/} RECIPE OUT.raw; recipes: $(cd "$here/recipes" && echo *.sh)" >&2; exit 2; }
-    [[ $EUID -eq 0 ]] || { echo "${0##*/}: needs root for debootstrap and chroot" >&2; exit 77; }
-    scratch=() mounts=() attached=()
-    trap clean_up EXIT
-    export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
-    umask 022
-    mkdir -p "$cache"
-    cache=$(cd "$cache" && pwd)
-    # shellcheck source=/dev/null
-    source "$recipe"
-    bootstrap
+# Whatever a guest is made from: what this is of stays valid.
+key_of() { # RECIPE
+    cat "$here"/{build-debian.sh,vm.sh,in-vm.sh,boot.py} "$here/recipes/$1.sh" | sha256sum | cut -c 1-12
+}
 
-    work=$(mktemp -d "$cache/guest-$1.XXXXXX")
-    scratch+=("$work")
+build() { # leaves its disks in `work`
+    bootstrap
     root=$work/root
     image=$work/disk.raw
     mkdir "$root"
@@ -317,12 +310,58 @@ main() {
     configure
     truncate -s "$disk_bytes" "$image"
     assemble
-    if [[ -e $work/disk-data.raw ]]; then
-        disks+=("${2%.raw}-data.raw")
-        mv -f "$work/disk-data.raw" "${disks[1]}"
+}
+
+# The guest as a power cut leaves it: it runs on EC2's controller, writes, and is ended.
+build_dirty() { # RECIPE: leaves its disks in `work`, and how many rounds of writing were durable
+    local images=("$work/disk.raw")
+    "$here/build-debian.sh" "$1" "$work/disk.raw"
+    if [[ -e $work/disk-data.raw ]]; then images+=("$work/disk-data.raw"); fi
+    "$here/boot.py" "${images[@]}" --format raw --controller nvme --firmware "$firmware" ${passphrase:+--passphrase "$passphrase"} \
+        --power-cut --mac "$mac" --log "$work/boot.log" >"$work/boot" || { cat "$work/boot" >&2; return 1; }
+    sed -n 's/^rounds //p' "$work/boot" >"$work/disk.rounds"
+}
+
+copy() { # FROM TO
+    cp --reflink=auto --sparse=always "$1" "$2.partial"
+    mv -f "$2.partial" "$2"
+}
+
+main() {
+    local recipe_name=${1:-} guest=${1%-dirty} out recipe kept disks=("${2:-}")
+    recipe=$here/recipes/$guest.sh
+    [[ $# -eq 2 && -f $recipe ]] ||
+        { echo "usage: ${0##*/} RECIPE[-dirty] OUT.raw; recipes: $(cd "$here/recipes" && echo *.sh)" >&2; exit 2; }
+    out=${2%.raw}
+    [[ $EUID -eq 0 ]] || { echo "${0##*/}: needs root for debootstrap and chroot" >&2; exit 77; }
+    scratch=() mounts=() attached=()
+    trap clean_up EXIT
+    export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    umask 022
+    mkdir -p "$cache/built"
+    cache=$(cd "$cache" && pwd)
+    # shellcheck source=/dev/null
+    source "$recipe"
+
+    kept=$cache/built/$1-$(key_of "$guest")
+    exec 7>"$cache/built/$1.lock"
+    flock 7
+    if [[ ! -e $kept ]]; then
+        rm -rf "$cache/built/$1"-????????????
+        work=$(mktemp -d "$cache/guest-$1.XXXXXX")
+        scratch+=("$work")
+        if [[ $1 == "$guest" ]]; then build; else build_dirty "$guest"; fi
+        mkdir "$work/kept"
+        mv "$work"/disk*.r* "$work/kept/"
+        mv "$work/kept" "$kept"
     fi
-    describe "${disks[@]}" >"${2%.raw}.json"
-    mv -f "$image" "$2"
+    copy "$kept/disk.raw" "$2"
+    if [[ -e $kept/disk-data.raw ]]; then
+        disks+=("$out-data.raw")
+        copy "$kept/disk-data.raw" "${disks[1]}"
+    fi
+    if [[ -e $kept/disk.rounds ]]; then copy "$kept/disk.rounds" "$out.rounds"; fi
+    describe "${disks[@]}" >"$out.json"
 }
 
 main "$@"

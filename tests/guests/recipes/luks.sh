@@ -73,3 +73,10 @@ in_vm() {
 unlock() {
     printf %s "$passphrase" | cryptsetup open --allow-discards --key-file - /dev/mapper/debian-locked unlocked
 }
+
+layers() {
+    vgchange -q -ay debian >&2
+    unlock
+    echo "ext4 /dev/mapper/unlocked"
+    echo "ext4 $(part disk 1)"
+}

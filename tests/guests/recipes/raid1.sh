@@ -56,9 +56,9 @@ in_vm() {
     local name
     modprobe -a md_mod raid1
     # Both sides are zeros, so they are the same.
-    mdadm --create /dev/md1 --run --assume-clean --level 1 --raid-devices 2 --metadata 1.2 --bitmap internal \
+    mdadm --create /dev/md1 --run --assume-clean --level 1 --raid-devices 2 --metadata 1.2 --bitmap internal --data-offset 1M \
         --homehost ip-10-0-1-23 --name 1 --uuid "$boot_array" "$(part disk 1)" "$(part data 1)"
-    mdadm --create /dev/md0 --run --assume-clean --level 1 --raid-devices 2 --metadata 1.2 --bitmap internal \
+    mdadm --create /dev/md0 --run --assume-clean --level 1 --raid-devices 2 --metadata 1.2 --bitmap internal --data-offset 1M \
         --homehost ip-10-0-1-23 --name 0 --uuid "$root_array" "$(part disk 2)" "$(part data 2)"
     mkfs.ext4 -q -U "$boot_uuid" /dev/md1
     mkfs.xfs -q -m "uuid=$root_uuid" /dev/md0
@@ -70,4 +70,13 @@ in_vm() {
     in_target grub-mkconfig -o /boot/grub/grub.cfg
     umount -R /target
     mdadm --stop /dev/md0 /dev/md1
+}
+
+layers() {
+    modprobe -a md_mod raid1
+    mdadm --examine "$(part disk 2)" "$(part data 2)" | grep -E 'State :|Events' >&2
+    mdadm --assemble /dev/md0 "$(part disk 2)" "$(part data 2)" >&2
+    mdadm --assemble /dev/md1 "$(part disk 1)" "$(part data 1)" >&2
+    echo "xfs /dev/md0"
+    echo "ext4 /dev/md1"
 }

@@ -8,6 +8,7 @@ root_uuid=1d9a7c44-3c55-4be0-8d6f-90a1c02be511
 boot_uuid=2e8b8d55-4d66-4cf1-9e70-a1b2d13cf622
 kernel_root=/dev/mapper/rhel-root
 kernel_words='resume=/dev/mapper/rhel-swap rd.lvm.lv=rhel/root rd.lvm.lv=rhel/swap rd.retry=20'
+boot_offset=$((64 << 20))
 pv_uuid=Rh1111-bbbb-cccc-dddd-eeee-ffff-gggg01
 include+=("${layers[@]}")
 
@@ -97,4 +98,11 @@ in_vm() {
     in_target grub-mkconfig -o /boot/grub/grub.cfg
     umount -R /target
     vgchange -q -an rhel
+}
+
+layers() {
+    vgchange -q -ay rhel >&2
+    echo "xfs /dev/mapper/rhel-root"
+    echo "xfs $(part disk 2)"
+    echo "fat $(part disk 1)"
 }

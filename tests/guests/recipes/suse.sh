@@ -68,3 +68,7 @@ in_vm() {
     btrfs -q subvolume snapshot -r /target /target/.snapshots/1/snapshot
     umount /target
 }
+
+layers() {
+    echo "btrfs $(part disk 2)"
+}
