@@ -20,13 +20,13 @@ done
 # shellcheck source=vm.sh
 source "$here/vm.sh"
 
-in_vm_of() { # LOG GUEST WHAT IMAGE...: a function of in-vm.sh on the layers of that guest, whose images stay as they are
+in_vm_of() { # LOG GUEST WHAT IMAGE...: a function of in-vm-checks.sh on the layers of that guest, whose images stay as they are
     local script=$work/$RANDOM.script names=(disk data) disks=() image
     for image in "${@:4}"; do
         disks+=("${names[0]}=$image,snapshot=on")
         names=("${names[@]:1}")
     done
-    cat "$here/in-vm.sh" "$here/recipes/${2%-dirty}.sh" - <<<"$3" >"$script"
+    cat "$here/in-vm.sh" "$here/recipes/${2%-dirty}.sh" "$here/in-vm-checks.sh" - <<<"$3" >"$script"
     vm_run "$logs/$1" 300 "$script" "${disks[@]}"
     rm "$script"
 }
