@@ -175,13 +175,15 @@ dracut_hostonly() { # FILE_SYSTEM KERNEL_LINE [DRACUT_MODULE DRIVER...]
         "/boot/initrd.img-$(kernel_version)" "$(kernel_version)" >>"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; exit 1; }
 }
 
+# no_timer_check, as in many images for clouds: under emulation on a busy machine the kernel may take its timer for a broken
+# one, and gives up.
 grub_default() { # KERNEL_ARGUMENT...
     put /etc/default/grub <<-END
 	GRUB_DEFAULT=0
 	GRUB_TIMEOUT=0
 	GRUB_DISTRIBUTOR=\`lsb_release -i -s 2> /dev/null || echo Debian\`
 	GRUB_CMDLINE_LINUX_DEFAULT="quiet"
-	GRUB_CMDLINE_LINUX="$* console=tty0 console=ttyS0,115200n8 nvme_core.io_timeout=4294967295"
+	GRUB_CMDLINE_LINUX="$* console=tty0 console=ttyS0,115200n8 no_timer_check nvme_core.io_timeout=4294967295"
 	GRUB_TERMINAL="console serial"
 	GRUB_SERIAL_COMMAND="serial --speed=115200"
 	GRUB_DISABLE_OS_PROBER=true

@@ -30,7 +30,7 @@ show_dirt() {
     for side in /dev/vd?[0-9]; do
         if mdadm --examine "$side" >/tmp/said 2>/dev/null; then
             # What looks like a partition table is no failure of mdadm's, but has no state.
-            grep -E ' State : ' /tmp/said >/tmp/state || continue
+            grep '^ *State : ' /tmp/said >/tmp/state || continue
             echo "== side of an array: $side"
             grep active /tmp/state
         fi
