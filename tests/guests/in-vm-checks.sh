@@ -9,7 +9,10 @@ check_file_systems() {
     while read -r kind device <&3; do
         echo "== $kind on $device"
         case $kind in
-        btrfs) btrfs check --readonly "$device" ;;
+        btrfs)
+            btrfs check --readonly "$device"
+            check_subvolumes "$device"
+            ;;
         ext4) e2fsck -fn "$device" ;;
         fat) fsck.fat -n "$device" ;;
         xfs)
@@ -19,6 +22,15 @@ check_file_systems() {
             ;;
         esac
     done 3</tmp/layers
+}
+
+# The root is still the default, and what a snapshot holds is as it was when it was made.
+check_subvolumes() { # DEVICE
+    mount -o ro "$1" /target
+    btrfs subvolume get-default /target | grep ' path @$'
+    btrfs property get /target/.snapshots/1/snapshot ro | grep 'ro=true'
+    grep '^/dev/nvme0n1p2 / btrfs ' /target/.snapshots/1/snapshot/etc/fstab
+    umount /target
 }
 
 dirty_xfs='valuable metadata changes in a log'

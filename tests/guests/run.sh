@@ -165,7 +165,7 @@ migrate() { # NAME COMMAND...: and says its images in `disks`
     local name=$1 out=$work/$1
     shift
     "$@" --out "$out" >"$logs/$name.report" 2>"$logs/$name-migrate.log" ||
-        { tail -n 40 "$logs/$name.report" "$logs/$name-migrate.log" >&2; fail "migrate of $name: exit $?"; }
+        { local status=$? && tail -n 40 "$logs/$name.report" "$logs/$name-migrate.log" >&2; fail "migrate of $name: exit $status"; }
     mapfile -t disks < <(jq -r --arg out "$out" '.disks[].file | "\($out)/\(.)"' "$out"/*.report.json)
 }
 
