@@ -52,7 +52,11 @@ show_dirt() {
         echo "== $kind on $device"
         case $kind in
         btrfs) btrfs inspect-internal dump-super "$device" | grep -E '^log_root[[:space:]]+[1-9]' ;;
-        ext4) dumpe2fs -h "$device" 2>/dev/null | grep -w needs_recovery ;;
+        ext4)
+            dumpe2fs -h "$device" >/tmp/said 2>/dev/null
+            grep -w needs_recovery /tmp/said
+            grep '^Journal start: *[1-9]' /tmp/said
+            ;;
         xfs)
             xfs_repair -n "$device" >/tmp/said 2>&1 || true
             grep "$dirty_xfs" /tmp/said

@@ -48,7 +48,7 @@ check_sides() { # NAME DISK DATA
 check_dirt() { # GUEST
     sources_of "$1"
     in_vm_of "$1-dirt.log" "$1" show_dirt "${sources[@]}" || fail "$1 is not dirty"
-    grep -E '^(==|log_root|.*needs_recovery|.*valuable metadata|[[:space:]]*State :)' "$logs/$1-dirt.log" | sed "s/^/boot test:            /"
+    grep -E '^(==|log_root|Journal start|.*needs_recovery|.*valuable metadata|[[:space:]]*State :)' "$logs/$1-dirt.log" | sed "s/^/boot test:            /"
 }
 
 passphrase_of() { # GUEST: fills `typed` and `keyed`
