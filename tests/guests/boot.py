@@ -2,7 +2,8 @@
 """Starts a guest from images, which stay as they are, and says whether it is well.
 
 The login prompt on the serial console is not enough: with --root the guest is logged into there, and asked for its root
-file system, its mounts, its failed units and its addresses.
+file system, its mounts, its failed units and its addresses. With --power-cut it is logged into, too, made to write files,
+and then loses its power; the images are changed.
 
 Exit 0: well. Exit 1: it failed, or the time passed; the reason and the log's last lines are printed. Exit 2: wrong usage.
 Emulation only (tcg): it works where there is no nested virtualisation, and always the same.
@@ -33,6 +34,7 @@ CONTROLLERS = {
 
 # The first of these on the serial console decides.
 LOGIN = re.compile(rb"^\S+ login: *$", re.M)
+PASSPHRASE = re.compile(rb"Please unlock disk \S+: *$")
 FAILURE = re.compile(
     rb"ALERT! .* does not exist|Kernel panic - not syncing.*|You are in (?:emergency|rescue) mode"
     rb"|Give root password for maintenance|Entering emergency mode|dracut:/#|\(initramfs\)|grub rescue>"
@@ -46,11 +48,22 @@ REPORT = """ stty -echo cols 500; PS1=; echo RE"PORT"-BEGIN; \
 echo "state $(timeout 200 systemctl is-system-running --wait)"; \
 systemctl --failed --plain --no-legend | sed 's/^/failed /'; \
 echo "root $(findmnt -no UUID /)"; echo "kernel $(uname -r)"; \
+echo "rounds $(cat /root/rounds /dev/null 2>/dev/null | wc -l) $(cat /boot/rounds /dev/null 2>/dev/null | wc -l)"; \
 findmnt -snlo TARGET,FSTYPE | while read -r at kind; do [ "$kind" = swap ] || mountpoint -q "$at" || echo "unmounted $at"; done; \
 (echo >/dev/udp/10.0.2.2/9) 2>/dev/null; sleep 2; \
 ip -o -4 addr show scope global | sed 's/^/address /'; ip -4 route show default | sed 's/^/route /'; \
 ip neigh show 10.0.2.2 | sed 's/^/gateway /'; echo RE"PORT"-END
 """
+
+# Two loops, on / and on /boot. A round makes, renames and removes files, and makes a line durable before its number is said.
+WRITERS = """ stty -echo; PS1=; rounds() { n=0; mkdir -p $1/dirty; while :; do n=$((n + 1)); \
+dd if=/dev/urandom of=$1/dirty/new bs=4k count=$((n % 5 + 1)) status=none; mkdir -p $1/dirty/$((n % 7)); \
+mv $1/dirty/new $1/dirty/$((n % 7))/$((n % 20)); rm -rf $1/dirty/$(((n + 3) % 7)); \
+echo $n | dd of=$1/rounds oflag=append conv=notrunc,fsync status=none; echo "DUR""ABLE $1 $n."; done; }; \
+sync; rounds /boot & rounds /root
+"""
+DURABLE = re.compile(rb"DURABLE (/root|/boot) (\d+)\.")
+LEAST_ROUNDS = 30
 
 
 class Failed(Exception):
@@ -107,11 +120,12 @@ def firmware_options():
 
 def command_line(args):
     machine, disk, before, nic = CONTROLLERS[args.controller]
-    # -snapshot: whatever the guest writes, also to the firmware's variables, goes to a temporary file.
+    # -snapshot, but for a power cut: whatever the guest writes, also to the firmware's variables, goes to a temporary file.
     # The time limit is a second guard, for when this program itself is killed.
     line = ["timeout", "--kill-after=5", str(args.seconds + 30), "qemu-system-x86_64"]
     line += ["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-machine", machine, "-nodefaults"]
-    line += ["-display", "none", "-no-reboot", "-snapshot", "-serial", "stdio"]
+    line += ["-display", "none", "-no-reboot", "-serial", "stdio"]
+    line += [] if args.power_cut else ["-snapshot"]
     line += firmware_options() if args.firmware == "uefi" else []
     if args.kernel:
         line += ["-kernel", args.kernel, "-initrd", args.initrd, "-append", args.append]
@@ -126,11 +140,34 @@ def command_line(args):
     return line
 
 
+def wait_for_login(console, passphrase):
+    """Unlocks what must be unlocked on the way."""
+    while console.wait(re.compile(LOGIN.pattern + b"|" + PASSPHRASE.pattern, re.M)).group().startswith(b"Please"):
+        if passphrase is None:
+            raise Failed("a passphrase is asked for")
+        console.send(passphrase + "\n")
+
+
 def log_in(console):
     console.send("root\n")
     console.wait(re.compile(rb"Password: *$"))
     console.send("rehome\n")
     console.wait(re.compile(rb"# *$"))
+
+
+def cut_power(console, qemu):
+    """Ends the machine while it writes; returns the rounds that were durable before."""
+    console.send(WRITERS)
+    rounds = {b"/root": 0, b"/boot": 0}
+    while min(rounds.values()) < LEAST_ROUNDS:
+        place, number = console.wait(DURABLE).groups()
+        rounds[place] = int(number)
+    # `timeout` leads a group of its own, with qemu in it.
+    os.killpg(qemu.pid, signal.SIGKILL)
+    return [rounds[b"/root"], rounds[b"/boot"]]
+
+
+def report(console):
     console.send(REPORT)
     console.wait(re.compile(rb"REPORT-BEGIN"), refuse_failures=False)
     text = b""
@@ -158,6 +195,11 @@ def judge(args, facts):
     if "unmounted" in facts:
         raise Failed(f"not mounted: {facts['unmounted']}")
     said.append("all of fstab mounted")
+    if args.rounds:
+        kept = [int(number) for number in facts["rounds"][0].split()]
+        if len(kept) != 2 or any(has < had for has, had in zip(kept, args.rounds)):
+            raise Failed(f"of {args.rounds} rounds that were durable, {kept} are there")
+        said.append("all that was durable is there")
     if args.address:
         address = " ".join(facts.get("address", []))
         if not re.search(rf"\b{re.escape(args.interface)}\s+inet {re.escape(args.address)} ", address):
@@ -181,6 +223,9 @@ def arguments():
     parser.add_argument("--append", help="with --kernel: its arguments")
     parser.add_argument("--mac", default="52:54:00:12:34:56", help="hardware address of the adapter")
     parser.add_argument("--root", help="UUID that the root file system must have; without it only the prompt counts")
+    parser.add_argument("--passphrase", help="what is typed when a disk must be unlocked")
+    parser.add_argument("--power-cut", action="store_true", help="make it write, and end it; prints the durable rounds")
+    parser.add_argument("--rounds", type=int, nargs=2, help="those that --power-cut printed and that must be there")
     parser.add_argument("--interface", default="ens5", help="interface that must have --address")
     parser.add_argument("--address", help="address that it must have, with its length")
     parser.add_argument("--seconds", type=int, default=420, help="time limit")
@@ -199,10 +244,14 @@ def main():
         qemu = subprocess.Popen(command_line(args), stdin=pipe, stdout=pipe, stderr=pipe)
         console = Console(qemu, log, begin + args.seconds)
         try:
-            console.wait(LOGIN)
+            wait_for_login(console, args.passphrase)
             print(f"boot: {args.controller}: login prompt after {seconds()} s")
-            if args.root:
-                print(f"boot: {args.controller}: {judge(args, log_in(console))}; after {seconds()} s")
+            if args.power_cut:
+                log_in(console)
+                print("rounds", *cut_power(console, qemu))
+            elif args.root:
+                log_in(console)
+                print(f"boot: {args.controller}: {judge(args, report(console))}; after {seconds()} s")
         except Failed as reason:
             print(f"boot: {args.controller}: failed after {seconds()} s: {reason}")
             log.flush()

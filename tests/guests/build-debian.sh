@@ -3,10 +3,12 @@
 # address bound to EC2's adapter, and an initramfs that holds EC2's storage drivers only. Needs root (debootstrap,
 # chroot; loop devices for some recipes). The output is sparse.
 #
-#   build-debian.sh RECIPE OUT.raw      RECIPE: a file of the folder recipes; one with two disks also makes OUT-data.raw;
-#                                       OUT.json describes the machine
+#   build-debian.sh RECIPE[-dirty] OUT.raw      RECIPE: a file of the folder recipes; one with two disks also makes
+#                                               OUT-data.raw; OUT.json describes the machine. -dirty: as a power cut
+#                                               leaves it while it writes; OUT.rounds says what must not be lost then
 #
-# The bootstrapped system is kept in $REHOME_GUESTS (default: target/guests) and shared by all.
+# The bootstrapped system is kept in $REHOME_GUESTS (default: target/guests) and shared by all; built guests are kept
+# there, too, until what they are made by changes.
 # shellcheck disable=SC2154  # recipes say firmware and kernel_root
 set -euo pipefail
 
@@ -14,6 +16,8 @@ suite=bookworm
 # dbus, libpam-systemd, polkitd: what NetworkManager needs, and debootstrap does not find by itself.
 include=(dbus dracut-core e2fsprogs grub2-common ifupdown initramfs-tools iproute2 kmod libpam-systemd linux-image-amd64 lvm2 nano netbase
     netplan.io network-manager polkitd systemd-sysv udev xfsprogs zstd)
+# Further, for guests whose layers of storage this machine's kernel may not know: those are assembled in a machine (vm.sh).
+layers=(btrfs-progs cryptsetup-initramfs dosfstools grub-efi-amd64-bin grub-pc-bin mdadm)
 
 disk_bytes=$((2 << 30))
 mib=1048576
@@ -28,6 +32,8 @@ gateway=10.0.2.2
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${REHOME_GUESTS:-$here/../../target/guests}
+# shellcheck source=vm.sh
+source "$here/vm.sh"
 
 # The archive this machine itself installs from; none: debootstrap's own choice.
 archive_of_this_machine() {
@@ -38,7 +44,9 @@ archive_of_this_machine() {
 # The bare system with kernel, without initramfs: made once, kept as an archive named by what it was made from.
 bootstrap() {
     local key archive tree
-    key=$(echo "3 $suite ${include[*]}" | sha256sum | cut -c 1-12)
+    local layered=''
+    if [[ " ${include[*]} " == *" ${layers[0]} "* ]]; then layered=$(declare -f trim); fi
+    key=$(echo "3 $suite ${include[*]}${layered:+ $layered}" | sha256sum | cut -c 1-12)
     bootstrap_archive=$cache/debian-$suite-$key.tar.zst
     exec 9>"$cache/bootstrap.lock"
     flock 9
@@ -51,11 +59,29 @@ bootstrap() {
             "$suite" "$tree" ${archive:+"$archive"} >"$cache/bootstrap.log" 2>&1 ||
             { tail -n 20 "$cache/bootstrap.log" >&2; exit 1; }
         rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,locale,man}/*
+        if [[ -n $layered ]]; then trim "$tree"; fi
         tar -C "$tree" --xattrs -I 'zstd -1 -T0' -cf "$bootstrap_archive.partial" .
         mv "$bootstrap_archive.partial" "$bootstrap_archive"
         rm -rf "$tree"
     fi
     exec 9>&-
+}
+
+# Drivers that no machine of these tests has: unpacking is slow where it is emulated.
+trim() { # TREE
+    local modules folder kernel
+    modules=$(echo "$1"/lib/modules/*)
+    kernel=${modules##*/}
+    for folder in sound drivers/{accel,bluetooth,gpu,hwmon,iio,infiniband,isdn,leds,media,mfd,mmc,mtd,platform,staging,usb} \
+        drivers/{soundwire,thunderbolt,w1,net/wireless,net/can,net/usb,comedi,gnss,power,regulator,video} \
+        net/{bluetooth,wireless,mac80211,ceph,tipc,batman-adv,can} \
+        fs/{ocfs2,ceph,smb,cifs,nfs,nfsd,f2fs,gfs2,jfs,reiserfs,ubifs,orangefs,coda,afs,nilfs2}; do
+        rm -rf "${modules:?}/kernel/$folder"
+    done
+    # Of adapters, those of EC2 and of the hypervisors.
+    find "$modules/kernel/drivers/net/ethernet" -mindepth 1 -maxdepth 1 ! -name amazon ! -name intel ! -name dec ! -name microsoft \
+        -exec rm -rf {} +
+    chroot "$1" depmod "$kernel"
 }
 
 put() { # PATH: writes standard input to that file of the guest
@@ -139,26 +165,34 @@ initramfs_tools() { # MODULE...
 
 # What dracut makes on an EC2 instance with hostonly="yes". A chroot has no such host: its drivers, and only those, its
 # file system and its root, which dracut writes into the image (etc/cmdline.d), are said here.
-dracut_hostonly() {
-    chroot "$root" dpkg --remove --force-depends initramfs-tools initramfs-tools-core >"$work/initramfs.log" 2>&1
+dracut_hostonly() { # FILE_SYSTEM KERNEL_LINE [DRACUT_MODULE DRIVER...]
+    local kind=$1 line=$2 module=${3:-}
+    shift $(($# > 3 ? 3 : $#))
+    chroot "$root" dpkg --remove --force-depends cryptsetup-initramfs initramfs-tools initramfs-tools-core >"$work/initramfs.log" 2>&1
     rm -rf "$root/etc/initramfs-tools"
-    printf 'hostonly="yes"\nfilesystems+=" xfs "\n' | put /etc/dracut.conf.d/ec2.conf
-    chroot "$root" dracut --kernel-cmdline "root=$kernel_root rootfstype=xfs" --drivers 'nvme xen-blkfront ena xfs' --omit 'plymouth network qemu' \
+    printf 'hostonly="yes"\nfilesystems+=" %s "\n' "$kind" | put /etc/dracut.conf.d/ec2.conf
+    chroot "$root" dracut --kernel-cmdline "$line" --drivers "nvme xen-blkfront ena $kind $*" --omit 'plymouth network qemu' ${module:+--add "$module"} \
         "/boot/initrd.img-$(kernel_version)" "$(kernel_version)" >>"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; exit 1; }
 }
 
-# Debian's own grub-mkconfig writes grub.cfg. What it would ask the disk, which is not there yet, is answered here.
-grub_cfg() { # GRUB_FILE_SYSTEM PARTITION_TABLE
+# no_timer_check, as in many images for clouds: under emulation on a busy machine the kernel may take its timer for a broken
+# one, and gives up.
+grub_default() { # KERNEL_ARGUMENT...
     put /etc/default/grub <<-END
 	GRUB_DEFAULT=0
 	GRUB_TIMEOUT=0
 	GRUB_DISTRIBUTOR=\`lsb_release -i -s 2> /dev/null || echo Debian\`
 	GRUB_CMDLINE_LINUX_DEFAULT="quiet"
-	GRUB_CMDLINE_LINUX="root=$kernel_root console=tty0 console=ttyS0,115200n8 nvme_core.io_timeout=4294967295"
+	GRUB_CMDLINE_LINUX="$* console=tty0 console=ttyS0,115200n8 no_timer_check nvme_core.io_timeout=4294967295"
 	GRUB_TERMINAL="console serial"
 	GRUB_SERIAL_COMMAND="serial --speed=115200"
 	GRUB_DISABLE_OS_PROBER=true
 	END
+}
+
+# Debian's own grub-mkconfig writes grub.cfg. What it would ask the disk, which is not there yet, is answered here.
+grub_cfg() { # GRUB_FILE_SYSTEM PARTITION_TABLE
+    grub_default "root=$kernel_root"
     mv "$root/usr/sbin/grub-probe" "$work/grub-probe"
     put /usr/sbin/grub-probe <<-END
 	#!/bin/sh
@@ -222,6 +256,21 @@ make_ext4() { # FOLDER UUID FILE OFFSET BYTES: ext4 as Debian 12 makes it, fille
     mkfs.ext4 -q -F -U "$2" -O '^metadata_csum_seed,^orphan_file' -d "$1" -E "offset=$4" "$3" "$(($5 / 1024))k" >/dev/null
 }
 
+# What the recipe's `in_vm` does with the disks and the tree, in a machine with the tools of the guest.
+assemble_in_vm() { # NAME=FILE...: the disks
+    vm_make "$bootstrap_archive"
+    tar -C "$root" --xattrs -cf "$work/tree" .
+    cat "$here/in-vm.sh" "$recipe" - <<<in_vm >"$work/script"
+    vm_run "$work/vm.log" 300 "$work/script" "tree=$work/tree" "$@"
+    rm "$work/tree"
+}
+
+# The kernel's name for the disk that boot.py makes with this number.
+nvme_wwid() { # NUMBER
+    printf 'nvme.1b36-%s-%s-00000001' "$(printf 'vol0123456789abcde%d' "$1" | od -An -v -tx1 | tr -d ' \n')" \
+        "$(printf 'QEMU NVMe Ctrl' | od -An -v -tx1 | tr -d ' \n')"
+}
+
 # What EC2 would say of the machine, in rehome's own words.
 describe() { # DISK...
     local disk disks=()
@@ -245,38 +294,76 @@ clean_up() {
     rm -rf "${scratch[@]}"
 }
 
-main() {
-    local recipe=$here/recipes/${1:-}.sh recipe_name=${1:-} disks=("${2:-}")
-    [[ $# -eq 2 && -f $recipe ]] || { echo "usage: ${0##*/} RECIPE OUT.raw; recipes: $(cd "$here/recipes" && echo *.sh)" >&2; exit 2; }
-    [[ $EUID -eq 0 ]] || { echo "${0##*/}: needs root for debootstrap and chroot" >&2; exit 77; }
-    scratch=() mounts=() attached=()
-    trap clean_up EXIT
-    export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
-    umask 022
-    mkdir -p "$cache"
-    bootstrap
+# Whatever a guest is made from: what this is of stays valid.
+key_of() { # RECIPE
+    cat "$here"/{build-debian.sh,vm.sh,in-vm.sh,boot.py} "$here/recipes/$1.sh" | sha256sum | cut -c 1-12
+}
 
-    work=$(mktemp -d "$cache/guest-$1.XXXXXX")
-    scratch+=("$work")
+build() { # leaves its disks in `work`
+    bootstrap
     root=$work/root
     image=$work/disk.raw
     mkdir "$root"
     tar -C "$root" --xattrs -xf "$bootstrap_archive"
     # The archive holds the mode of the temporary folder it was made in.
     chmod 755 "$root"
-    # shellcheck source=/dev/null
-    source "$recipe"
     name_it
     make_it_quick_to_boot
     configure
     truncate -s "$disk_bytes" "$image"
     assemble
-    if [[ -e $work/disk-data.raw ]]; then
-        disks+=("${2%.raw}-data.raw")
-        mv -f "$work/disk-data.raw" "${disks[1]}"
+}
+
+# The guest as a power cut leaves it: it runs on EC2's controller, writes, and is ended.
+build_dirty() { # RECIPE: leaves its disks in `work`, and how many rounds of writing were durable
+    local images=("$work/disk.raw")
+    "$here/build-debian.sh" "$1" "$work/disk.raw"
+    if [[ -e $work/disk-data.raw ]]; then images+=("$work/disk-data.raw"); fi
+    "$here/boot.py" "${images[@]}" --format raw --controller nvme --firmware "$firmware" ${passphrase:+--passphrase "$passphrase"} \
+        --power-cut --mac "$mac" --log "$work/boot.log" >"$work/boot" || { cat "$work/boot" >&2; return 1; }
+    sed -n 's/^rounds //p' "$work/boot" >"$work/disk.rounds"
+}
+
+copy() { # FROM TO
+    cp --reflink=auto --sparse=always "$1" "$2.partial"
+    mv -f "$2.partial" "$2"
+}
+
+main() {
+    local recipe_name=${1:-} guest=${1%-dirty} out recipe kept disks=("${2:-}")
+    recipe=$here/recipes/$guest.sh
+    [[ $# -eq 2 && -f $recipe ]] ||
+        { echo "usage: ${0##*/} RECIPE[-dirty] OUT.raw; recipes: $(cd "$here/recipes" && echo *.sh)" >&2; exit 2; }
+    out=${2%.raw}
+    [[ $EUID -eq 0 ]] || { echo "${0##*/}: needs root for debootstrap and chroot" >&2; exit 77; }
+    scratch=() mounts=() attached=()
+    trap clean_up EXIT
+    export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    umask 022
+    mkdir -p "$cache/built"
+    cache=$(cd "$cache" && pwd)
+    # shellcheck source=/dev/null
+    source "$recipe"
+
+    kept=$cache/built/$1-$(key_of "$guest")
+    exec 7>"$cache/built/$1.lock"
+    flock 7
+    if [[ ! -e $kept ]]; then
+        rm -rf "$cache/built/$1"-????????????
+        work=$(mktemp -d "$cache/guest-$1.XXXXXX")
+        scratch+=("$work")
+        if [[ $1 == "$guest" ]]; then build; else build_dirty "$guest"; fi
+        mkdir "$work/kept"
+        mv "$work"/disk*.r* "$work/kept/"
+        mv "$work/kept" "$kept"
     fi
-    describe "${disks[@]}" >"${2%.raw}.json"
-    mv -f "$image" "$2"
+    copy "$kept/disk.raw" "$2"
+    if [[ -e $kept/disk-data.raw ]]; then
+        disks+=("$out-data.raw")
+        copy "$kept/disk-data.raw" "${disks[1]}"
+    fi
+    if [[ -e $kept/disk.rounds ]]; then copy "$kept/disk.rounds" "$out.rounds"; fi
+    describe "${disks[@]}" >"$out.json"
 }
 
 main "$@"

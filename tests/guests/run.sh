@@ -3,10 +3,10 @@
 # root, all their mounts, no failed unit and their static address.
 # Prints each stage with its seconds; ends at the first thing that is not as it must be.
 #
-#   run.sh [REHOME] [--all] [--only PATTERN]     default: target/release/rehome
+#   run.sh [REHOME] [--group plain|microvm] [--all] [--only PATTERN]     default: target/release/rehome, both groups
 #
-# --all: every guest on its source and on every controller; --only: of those just the ones whose name fits, such as
-# 'lvm-kvm-*', and nothing else.
+# --group: only the guests that are edited directly, or those that need a machine for it (microvm.sh); --all: every guest
+# on its source and on every controller; --only: of those just the ones whose name fits, such as 'lvm-kvm-*', and nothing else.
 #
 # Serial logs stay in target/guests/logs ($REHOME_GUESTS/logs), the times of all boots in boots.txt there.
 set -euo pipefail
@@ -41,6 +41,8 @@ done
 
 # shellcheck source=content.sh
 source "$here/content.sh"
+# shellcheck source=microvm.sh
+source "$here/microvm.sh"
 
 fail() {
     printf 'boot test: FAILED: %s\n' "$*" >&2
@@ -63,9 +65,9 @@ sources_of() { # GUEST: fills `sources`
     mapfile -t sources < <(jq -r --arg folder "$work" '.disks[].source.file | "\($folder)/\(.)"' "$work/$1.json")
 }
 
-build_guests() {
+build_guests() { # GUEST...
     local guest pids=()
-    for guest in "${guests[@]}"; do
+    for guest in "$@"; do
         "$here/build-debian.sh" "$guest" "$work/$guest.raw" &
         pids+=($!)
         # Two cores.
@@ -125,7 +127,7 @@ expect_well() { # NAME
 # It must fail for the reason that the migration is about, not for any other.
 expect_no_root() { # NAME
     if wait "${boots[$1]}"; then fail "$1 booted, the test proves nothing"; fi
-    grep -q 'ALERT! .*does not exist' "$logs/$1.boot" || { cat "$logs/$1.boot" >&2; fail "$1 failed for another reason"; }
+    grep -q -e 'ALERT! .*does not exist' -e 'dracut-initqueue.*Could not boot' "$logs/$1.boot" || { cat "$logs/$1.boot" >&2; fail "$1 failed for another reason"; }
     sed -n "1s/^boot: /boot test:            $1: as expected: /p" "$logs/$1.boot"
 }
 
@@ -163,7 +165,7 @@ migrate() { # NAME COMMAND...: and says its images in `disks`
     local name=$1 out=$work/$1
     shift
     "$@" --out "$out" >"$logs/$name.report" 2>"$logs/$name-migrate.log" ||
-        { tail -n 40 "$logs/$name.report" "$logs/$name-migrate.log" >&2; fail "migrate of $name: exit $?"; }
+        { local status=$? && tail -n 40 "$logs/$name.report" "$logs/$name-migrate.log" >&2; fail "migrate of $name: exit $status"; }
     mapfile -t disks < <(jq -r --arg out "$out" '.disks[].file | "\($out)/\(.)"' "$out"/*.report.json)
 }
 
@@ -240,18 +242,24 @@ from_source() { # GUEST
     start_whole_boot "$1-source-nvme" "$1" raw nvme "$mac"
 }
 
-keep_only() { # PATTERN: of `further`, and of the guests that it needs
-    local line words fitting=()
-    guests=()
+keep_only() { # PATTERN: of `further` and `layered_further`
+    local line words fitting=() layered=()
     for line in "${further[@]}"; do
         read -ra words <<<"$line"
         # shellcheck disable=SC2053  # a pattern is wanted
-        [[ ${words[0]}-${words[1]}-${words[2]} == $1 ]] || continue
-        fitting+=("$line")
-        if [[ " ${guests[*]} " != *" ${words[0]} "* ]]; then guests+=("${words[0]}"); fi
+        if [[ ${words[0]}-${words[1]}-${words[2]} == $1 ]]; then fitting+=("$line"); fi
     done
-    further=("${fitting[@]}")
-    ((${#further[@]})) || fail "no boot is called $1"
+    for line in "${layered_further[@]}"; do
+        read -ra words <<<"$line"
+        # shellcheck disable=SC2053
+        if [[ ${words[0]}-${words[1]}-${words[2]} == $1 ]]; then layered+=("$line"); fi
+    done
+    further=("${fitting[@]}") layered_further=("${layered[@]}")
+    ((${#further[@]} + ${#layered_further[@]})) || fail "no boot is called $1"
+}
+
+guests_of() { # LINE...: the first word of each, once
+    printf '%s\n' "$@" | awk 'NF && !seen[$1]++ { print $1 }'
 }
 
 clean_up() {
@@ -270,29 +278,8 @@ before_boots() {
     for guest in bios uefi; do stage "before: $guest does not boot on Hyper-V's controller" expect_no_root "$guest-before"; done
 }
 
-main() {
-    local guest only='' before=(bios)
-    rehome=$here/../../target/release/rehome
-    while (($#)); do
-        case $1 in
-        --all) before=("${guests[@]}") further=("${all_further[@]}") ;;
-        --only) only=$2 further=("${all_further[@]}") && shift ;;
-        *) rehome=$1 ;;
-        esac
-        shift
-    done
-    if [[ -n $only ]]; then keep_only "$only"; fi
-    [[ -x $rehome ]] || fail "no program $rehome: cargo build --release -p rehome"
-    [[ $EUID -eq 0 ]] || fail "needs root to bootstrap the guests"
-    mkdir -p "$cache/logs"
-    cache=$(cd "$cache" && pwd)
-    logs=$cache/logs
-    : >"$logs/boots.txt"
-    work=$(mktemp -d "$cache/run.XXXXXX")
-    trap clean_up EXIT
-
-    stage 'all guests built' build_guests
-    stage 'sources: checksums taken' checksum_sources before.b3
+plain_test() {
+    local guest
     for guest in "${guests[@]}"; do
         sources_of "$guest"
         stage "before: $guest: file systems clean" check_file_systems "$guest-before" "$guest" "${sources[@]}"
@@ -303,6 +290,45 @@ main() {
         two_at_a_time to_hyperv bios uefi
     fi
     two_at_a_time to_further "${further[@]}"
+}
+
+arguments() { # ARGUMENT...: fills what main declares
+    while (($#)); do
+        case $1 in
+        --all) all=all before=("${guests[@]}") further=("${all_further[@]}") layered_further=("${all_layered_further[@]}") ;;
+        --group) group=$2 && shift ;;
+        --only) only=$2 further=("${all_further[@]}") layered_further=("${all_layered_further[@]}") && shift ;;
+        *) rehome=$1 ;;
+        esac
+        shift
+    done
+    case $group in
+    plain) layered_further=() ;;
+    microvm) further=() ;;
+    *) [[ -z $group ]] || fail "no group $group" ;;
+    esac
+    if [[ -n $only ]]; then keep_only "$only"; fi
+    if [[ -n $only || $group == microvm ]]; then mapfile -t guests < <(guests_of "${further[@]}"); fi
+    mapfile -t layered < <(guests_of "${layered_further[@]}")
+}
+
+main() {
+    local only='' group='' all='' before=(bios) layered
+    rehome=$here/../../target/release/rehome
+    arguments "$@"
+    [[ -x $rehome ]] || fail "no program $rehome: cargo build --release -p rehome"
+    [[ $EUID -eq 0 ]] || fail "needs root to bootstrap the guests"
+    mkdir -p "$cache/logs"
+    cache=$(cd "$cache" && pwd)
+    logs=$cache/logs
+    : >"$logs/boots.txt"
+    work=$(mktemp -d "$cache/run.XXXXXX")
+    trap clean_up EXIT
+
+    stage 'all guests built' build_guests "${guests[@]}" "${layered[@]}"
+    stage 'sources: checksums taken' checksum_sources before.b3
+    if ((${#guests[@]})); then plain_test; fi
+    if ((${#layered[@]})); then layered_test; fi
     stage 'sources: unchanged' sources_unchanged
     printf 'boot test: passed in %d s\n' "$SECONDS"
 }

@@ -59,12 +59,6 @@ configure() {
 
 pv_uuids=(Aa1111-bbbb-cccc-dddd-eeee-ffff-gggg01 Aa1111-bbbb-cccc-dddd-eeee-ffff-gggg02)
 
-# The kernel's name for the disk that boot.py makes with this number.
-nvme_wwid() { # NUMBER
-    printf 'nvme.1b36-%s-%s-00000001' "$(printf 'vol0123456789abcde%d' "$1" | od -An -v -tx1 | tr -d ' \n')" \
-        "$(printf 'QEMU NVMe Ctrl' | od -An -v -tx1 | tr -d ' \n')"
-}
-
 lvm_tool() { # COMMAND ARGUMENT...: on the two loop devices only, without a device mapper
     local name=$1
     shift

@@ -29,7 +29,7 @@ configure() {
 	/dev/nvme0n1p15 /boot/efi vfat umask=0077 0 2
 	END
     mkdir -p "$root/boot/efi"
-    dracut_hostonly
+    dracut_hostonly xfs "root=$kernel_root rootfstype=xfs"
     grub_cfg xfs gpt
 }
 
