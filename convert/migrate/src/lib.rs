@@ -32,6 +32,7 @@ pub use choose::{Choice, Wish};
 pub use feedback::write_feedback;
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
+pub use machine::described;
 pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};
 pub use plan::{COPY_AGAIN, Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, EditReport, MigrateReport};

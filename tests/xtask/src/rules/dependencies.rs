@@ -1,7 +1,7 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other. `convert/nbd` sees `formats/core` alone. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry. A guest's tree has
+//! other. `convert/nbd` sees `formats/core` alone, `convert/boot_test` that, the server and the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
 //! for the tests of a migration, which need whole guests.
 
@@ -113,6 +113,10 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             }
             ("drivers", _) => a_core,
             ("convert", "nbd") => seen == "formats/core",
+            ("convert", "boot_test") => {
+                matches!(seen, "formats/core" | "convert/nbd" | "drivers/core" | "drivers/machine")
+                    || (only_tests && seen == "drivers/targets")
+            }
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
                 matches!(seen, "formats/core" | "formats/all" | "convert/engine")
@@ -157,6 +161,8 @@ mod tests {
             ("convert/cli", "convert/migrate"),
             ("convert/cli", "convert/nbd"),
             ("convert/nbd", "formats/core"),
+            ("convert/boot_test", "convert/nbd"),
+            ("convert/cli", "convert/boot_test"),
             ("drivers/linux", "drivers/initramfs"),
             ("drivers/core", "drivers/registry"),
             ("drivers/fs_new", "drivers/core"),
@@ -172,6 +178,7 @@ mod tests {
             ("drivers/initramfs", "drivers/linux"),
             ("drivers/partitions", "convert/engine"),
             ("convert/engine", "drivers/core"),
+            ("convert/boot_test", "convert/engine"),
             ("convert/nbd", "formats/all"),
             ("convert/nbd", "convert/engine"),
             ("convert/cli", "formats/vhdx"),
