@@ -41,6 +41,8 @@ done
 
 # shellcheck source=content.sh
 source "$here/content.sh"
+# shellcheck source=boot-test.sh
+source "$here/boot-test.sh"
 
 fail() {
     printf 'boot test: FAILED: %s\n' "$*" >&2
@@ -303,6 +305,7 @@ main() {
         two_at_a_time to_hyperv bios uefi
     fi
     two_at_a_time to_further "${further[@]}"
+    if [[ -z $only ]]; then stage 'rehome boot-test: tells apart what starts and what does not' check_boot_test; fi
     stage 'sources: unchanged' sources_unchanged
     printf 'boot test: passed in %d s\n' "$SECONDS"
 }
