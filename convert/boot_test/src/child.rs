@@ -141,9 +141,8 @@ mod tests {
     #[test]
     fn a_program_is_read_ends_with_its_value_and_its_last_words_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let run = |line: &str| {
-            Running::start(Path::new("sh"), &["-c".into(), line.into()], folder.path()).unwrap()
-        };
+        let run =
+            |line: &str| Running::start(Path::new("sh"), &["-c".into(), line.into()], folder.path()).unwrap();
         let mut running = run("echo hello; echo one >&2; echo last words >&2; exit 3");
         assert_eq!(running.serial(Duration::from_secs(10)).unwrap(), b"hello\n");
         let status = running.ends_within(Duration::from_secs(10)).unwrap().unwrap();

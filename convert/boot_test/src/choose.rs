@@ -110,9 +110,8 @@ fn starts_with(guest: &Guest, modules: &[&str], services: &[&str]) -> bool {
     kernels.any(|kernel| {
         modules.iter().all(|module| {
             let mut drivers = kernel.drivers.iter();
-            drivers.any(|own| {
-                own.module == *module && (own.state == DriverState::BuiltIn || own.in_initramfs)
-            })
+            drivers
+                .any(|own| own.module == *module && (own.state == DriverState::BuiltIn || own.in_initramfs))
         })
     })
 }
@@ -180,7 +179,8 @@ mod tests {
 
     #[test]
     fn windows_is_asked_for_its_services() {
-        let windows = driver_core::WindowsFacts { boot_drivers: vec!["StorVSC".into()], ..Default::default() };
+        let windows =
+            driver_core::WindowsFacts { boot_drivers: vec!["StorVSC".into()], ..Default::default() };
         let mut guest = Guest { windows: Some(windows), ..Guest::default() };
         assert!(chosen("hyperv-gen2", Some(&guest)).unwrap_err().starts_with("NeedsPerson"));
         guest.windows.as_mut().unwrap().boot_drivers.push("storahci".into());

@@ -22,8 +22,11 @@ impl Console {
     /// # Errors
     /// `Contract` when the pattern of control sequences is none.
     pub(crate) fn new() -> Result<Self> {
-        let control = Regex::new(r"(?-u)\x1b\[[0-9;?=]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>78cDEHM]|[\r\x00\x07\x0e\x0f]");
-        let control = control.map_err(|e| Error::contract("the pattern of control sequences").with_source(e))?;
+        let control = Regex::new(
+            r"(?-u)\x1b\[[0-9;?=]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[=>78cDEHM]|[\r\x00\x07\x0e\x0f]",
+        );
+        let control =
+            control.map_err(|e| Error::contract("the pattern of control sequences").with_source(e))?;
         Ok(Self { log: Vec::new(), is_cut: false, control, text: Vec::new() })
     }
 
@@ -96,7 +99,8 @@ mod tests {
         let finder = Finder::new().unwrap();
         for size in 1..whole.len() {
             let mut console = Console::new().unwrap();
-            let found: Vec<Found> = whole.chunks(size).flat_map(|piece| console.take(piece, &finder)).collect();
+            let found: Vec<Found> =
+                whole.chunks(size).flat_map(|piece| console.take(piece, &finder)).collect();
             assert_eq!(found.first().map(|found| found.rule.id), Some("login-prompt"), "{size}");
             assert_eq!(console.log(), whole);
             assert_eq!(console.tail(5), ["Booting", "ip-10-0-1-23 login:"]);
@@ -114,7 +118,11 @@ mod tests {
         assert_eq!(console.log().len(), LOG_LIMIT);
         assert!(console.is_cut() && console.text.len() <= WINDOW && console.text.capacity() < 4 << 20);
         assert_eq!(console.take(b"\nweb login: ", &finder).len(), 1, "it is read all the same");
-        let failed = console.take(b"\nerror: no such device: x.\nEntering rescue mode\ngrub rescue> ", &finder);
-        assert_eq!(failed.iter().map(|found| found.rule.id).collect::<Vec<_>>(), ["grub-error", "grub-rescue"]);
+        let failed =
+            console.take(b"\nerror: no such device: x.\nEntering rescue mode\ngrub rescue> ", &finder);
+        assert_eq!(
+            failed.iter().map(|found| found.rule.id).collect::<Vec<_>>(),
+            ["grub-error", "grub-rescue"]
+        );
     }
 }

@@ -128,7 +128,8 @@ pub(crate) struct Stage {
 
 const ANY: [&Controller; 5] = [&SATA, &VIRTIO_SCSI, &NVME, &VIRTIO_BLK, &IDE];
 const HYPERV: &[Platform] = &[Platform::HyperV, Platform::Azure];
-const VMBUS: &str = "VMBus, its disks and its network adapter cannot be emulated: Hyper-V's own drivers were not exercised";
+const VMBUS: &str =
+    "VMBus, its disks and its network adapter cannot be emulated: Hyper-V's own drivers were not exercised";
 
 const EXACT: Stage = Stage {
     platforms: &[Platform::Kvm, Platform::Proxmox, Platform::KubeVirt, Platform::Gcp],
@@ -269,7 +270,11 @@ mod tests {
             assert!(all.any(|controller| usable(&controller)), "{}", target.id);
             // Where something stands in, it has to be known what the real thing needs.
             let needs_stand_in = stage.own.is_none_or(|own| !usable(&own));
-            assert!(!needs_stand_in || !stage.modules.is_empty() && !stage.services.is_empty(), "{}", target.id);
+            assert!(
+                !needs_stand_in || !stage.modules.is_empty() && !stage.services.is_empty(),
+                "{}",
+                target.id
+            );
         }
         let own = |id: &str| {
             let target = driver_targets::targets().find(|target| target.id == id).unwrap();

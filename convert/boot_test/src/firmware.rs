@@ -35,7 +35,8 @@ impl Uefi {
     }
 
     fn files() -> Result<&'static (&'static str, &'static str)> {
-        let is_there = |(code, store): &&(&str, &str)| Path::new(code).is_file() && Path::new(store).is_file();
+        let is_there =
+            |(code, store): &&(&str, &str)| Path::new(code).is_file() && Path::new(store).is_file();
         FILES.iter().find(is_there).ok_or_else(|| {
             Error::needs_person("no UEFI firmware for QEMU was found on this host").hint(
                 "install it: the package is called ovmf (Debian, Ubuntu), edk2-ovmf (Fedora, RHEL, Arch), \

@@ -126,7 +126,9 @@ pub(crate) mod tests {
         for end in 0..bytes.len() {
             assert!(Frame::parse(&bytes[..end]).is_err(), "{end}");
         }
-        for text in ["P6\n0 0\n255\n", "P6\n4294967295 4294967295\n255\n", "P6\n1 1\n65535\nxxx", "P5\n1 1\n255\nx"] {
+        for text in
+            ["P6\n0 0\n255\n", "P6\n4294967295 4294967295\n255\n", "P6\n1 1\n65535\nxxx", "P5\n1 1\n255\nx"]
+        {
             assert!(Frame::parse(text.as_bytes()).is_err(), "{text}");
         }
         let mut reader = png::Decoder::new(std::io::Cursor::new(frame.png().unwrap())).read_info().unwrap();

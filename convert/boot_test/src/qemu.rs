@@ -61,7 +61,12 @@ impl Qemu {
             qemu.try_out(folder, PATIENT_LIMIT)?;
         }
         if Path::new("/dev/kvm").exists() {
-            let with_kvm = Self { accelerator: Accelerator::Kvm, program: qemu.program.clone(), version: qemu.version.clone(), ..qemu };
+            let with_kvm = Self {
+                accelerator: Accelerator::Kvm,
+                program: qemu.program.clone(),
+                version: qemu.version.clone(),
+                ..qemu
+            };
             if with_kvm.try_out(folder, PROBE_LIMIT).is_ok() {
                 return Ok(with_kvm);
             }
@@ -82,16 +87,20 @@ impl Qemu {
     /// Starts a machine whose firmware does nothing but ask QEMU to end with a certain exit code.
     fn try_out(&self, folder: &Path, limit: Duration) -> Result<()> {
         let rom = folder.join("probe");
-        std::fs::write(&rom, probe_rom()).map_err(|e| Error::io(format!("cannot write {}", rom.display()), e))?;
+        std::fs::write(&rom, probe_rom())
+            .map_err(|e| Error::io(format!("cannot write {}", rom.display()), e))?;
         let mut arguments = self.arguments();
-        let machine = ["-machine", "pc", "-m", "16", "-bios", "probe", "-device", "isa-debug-exit,iobase=0x501"];
+        let machine =
+            ["-machine", "pc", "-m", "16", "-bios", "probe", "-device", "isa-debug-exit,iobase=0x501"];
         arguments.extend(machine.iter().map(|word| (*word).to_owned()));
         let mut running = Running::start(&self.program, &arguments, folder)?;
         match running.ends_within(limit)? {
             // The device makes `value << 1 | 1` of what is written to it.
             Some(status) if status.code() == Some(i32::from(PROBE_VALUE) << 1 | 1) => Ok(()),
             Some(status) => Err(running.failure(status)),
-            None => Err(Error::new(ErrorKind::Io, format!("a machine of QEMU does not run within {limit:?}"))),
+            None => {
+                Err(Error::new(ErrorKind::Io, format!("a machine of QEMU does not run within {limit:?}")))
+            }
         }
     }
 }

@@ -28,7 +28,8 @@ impl Qmp {
     /// `Io` when QEMU does not speak the protocol.
     pub(crate) fn connect(path: &Path) -> Result<Option<Self>> {
         let Ok(stream) = UnixStream::connect(path) else { return Ok(None) };
-        let ready = stream.set_read_timeout(Some(TICK)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        let ready =
+            stream.set_read_timeout(Some(TICK)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         ready.map_err(|e| Error::io("cannot use QEMU's control socket", e))?;
         let mut qmp = Self { stream, buffer: Vec::new(), events: Vec::new() };
         let end = Instant::now() + PATIENCE;
@@ -100,14 +101,19 @@ impl Qmp {
             match self.stream.read(&mut piece) {
                 Ok(0) => return Err(lost("an event", std::io::ErrorKind::UnexpectedEof.into())),
                 Ok(len) => self.buffer.extend(piece.iter().take(len)),
-                Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                Err(e)
+                    if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+                {
                     return Ok(None);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(lost("an event", e)),
             }
             if self.buffer.len() > LONGEST {
-                return Err(Error::new(ErrorKind::Limit, "QEMU's control socket says a line of more than 1 MiB"));
+                return Err(Error::new(
+                    ErrorKind::Limit,
+                    "QEMU's control socket says a line of more than 1 MiB",
+                ));
             }
         }
     }
@@ -147,8 +153,10 @@ mod tests {
 
     #[test]
     fn answers_and_events_are_told_apart() {
-        const ANSWERS: &[&str] =
-            &["{\"event\": \"RESET\", \"data\": {\"guest\": true}}\n{\"return\": 7}\n", "{\"error\": {\"desc\": \"no\"}}\n"];
+        const ANSWERS: &[&str] = &[
+            "{\"event\": \"RESET\", \"data\": {\"guest\": true}}\n{\"return\": 7}\n",
+            "{\"error\": {\"desc\": \"no\"}}\n",
+        ];
         with_answers(ANSWERS, |qmp| {
             assert_eq!(qmp.run("one", &json!({})).unwrap(), 7);
             assert!(qmp.run("two", &json!({})).unwrap_err().to_string().contains("refuses two: no"));
@@ -161,7 +169,10 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error() {
         for answer in [&["]\n"][..], &[""][..]] {
-            assert_eq!(with_answers(answer, |qmp| qmp.run("x", &json!({}))).unwrap_err().kind(), ErrorKind::Io);
+            assert_eq!(
+                with_answers(answer, |qmp| qmp.run("x", &json!({}))).unwrap_err().kind(),
+                ErrorKind::Io
+            );
         }
     }
 }

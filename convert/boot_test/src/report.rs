@@ -105,8 +105,8 @@ impl Outcome {
     /// # Errors
     /// `Destination` when it holds something.
     pub fn check_folder(folder: &Path, replace: bool) -> Result<()> {
-        let taken = [REPORT, SERIAL, SCREEN].iter().map(|name| folder.join(name));
-        match taken.filter(|path| path.symlink_metadata().is_ok()).next() {
+        let mut taken = [REPORT, SERIAL, SCREEN].iter().map(|name| folder.join(name));
+        match taken.find(|path| path.symlink_metadata().is_ok()) {
             Some(path) if !replace => {
                 let text = format!("{} already exists", path.display());
                 Err(Error::new(ErrorKind::Destination, text)
@@ -130,7 +130,8 @@ impl Outcome {
         }
         let mut files: Vec<(&str, &[u8])> = vec![(SERIAL, &self.serial)];
         files.extend(self.screen.as_deref().map(|screen| (SCREEN, screen)));
-        self.report.files = files.iter().map(|(name, _)| (*name).to_owned()).chain([REPORT.to_owned()]).collect();
+        self.report.files =
+            files.iter().map(|(name, _)| (*name).to_owned()).chain([REPORT.to_owned()]).collect();
         for (name, content) in &files {
             write(&folder.join(name), content)?;
         }

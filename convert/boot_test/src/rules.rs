@@ -21,8 +21,8 @@ const PASSED: Rule = Rule {
     verdict: Verdict::Passed,
     is_final: true,
     about: "the guest asks for a login",
-    // A message of the kernel may follow on the same line.
-    pattern: r"(?m)^[\w.-]+ login: *(?:\[ *\d+\.\d+\].*)?$",
+    // A message of the kernel may follow on the same line; a letter of a screen may not have been read.
+    pattern: r"(?m)^[\w.\u{fffd}-]+ login: *(?:\[ *\d+\.\d+\].*)?$",
 };
 
 const FAILED: Rule = Rule { verdict: Verdict::Failed, ..PASSED };
@@ -80,7 +80,12 @@ pub(crate) static RULES: [Rule; 26] = [
         pattern: r"You are in (?:emergency|rescue) mode.*|Welcome to emergency mode.*|Give root password for maintenance.*|Cannot open access to console, the root account is locked.*|Reached target .*(?:Emergency Mode|emergency\.target).*",
         ..FAILED
     },
-    Rule { id: "grub-rescue", about: "GRUB did not find its own files", pattern: r"grub rescue> *", ..FAILED },
+    Rule {
+        id: "grub-rescue",
+        about: "GRUB did not find its own files",
+        pattern: r"grub rescue> *",
+        ..FAILED
+    },
     Rule {
         id: "grub-prompt",
         about: "GRUB has no menu and waits for commands",
@@ -160,12 +165,7 @@ pub(crate) static RULES: [Rule; 26] = [
         pattern: "",
         ..MAYBE
     },
-    Rule {
-        id: "reboot-loop",
-        about: "the guest starts over again and again",
-        pattern: "",
-        ..FAILED
-    },
+    Rule { id: "reboot-loop", about: "the guest starts over again and again", pattern: "", ..FAILED },
     Rule { id: "shut-down", about: "the guest switched itself off", pattern: "", ..FAILED },
     Rule {
         id: "no-driver",
@@ -230,25 +230,47 @@ mod tests {
         for (text, id) in [
             ("\nDebian GNU/Linux 12 ip-10-0-1-23 ttyS0\n\nip-10-0-1-23 login: ", "login-prompt"),
             ("web01.example.org login:", "login-prompt"),
+            ("Debian GNU/Linux 12 web tty1\n\nip-1\u{fffd} login:\n\n", "login-prompt"),
             ("ip-10-0-1-23 login: [   40.123456] random: crng init done\n", "login-prompt"),
             ("[\u{1b}OK  ] Reached target Multi-User System.\n", "multi-user"),
             ("[  OK  ] Reached target multi-user.target - Multi-User System.\n", "multi-user"),
-            ("[    3.8] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100", "kernel-panic"),
-            ("[    2.1] VFS: Cannot open root device \"xvda1\" or unknown-block(0,0): error -6\n[    2.2] Kernel panic - not syncing: VFS: Unable to mount root fs", "no-root-device"),
-            ("ALERT!  UUID=5f1c0c1e-6d3a-4b0e-9b57-2f6c5d0c7a11 does not exist.  Dropping to a shell!\n(initramfs) ", "initramfs-no-root"),
+            (
+                "[    3.8] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+                "kernel-panic",
+            ),
+            (
+                "[    2.1] VFS: Cannot open root device \"xvda1\" or unknown-block(0,0): error -6\n[    2.2] Kernel panic - not syncing: VFS: Unable to mount root fs",
+                "no-root-device",
+            ),
+            (
+                "ALERT!  UUID=5f1c0c1e-6d3a-4b0e-9b57-2f6c5d0c7a11 does not exist.  Dropping to a shell!\n(initramfs) ",
+                "initramfs-no-root",
+            ),
             ("\n(initramfs) ", "initramfs-shell"),
             ("[  190.1] dracut-initqueue[337]: Warning: Could not boot.\n", "dracut-shell"),
-            ("Warning: /dev/mapper/rl-root does not exist\n\nGenerating \"/run/initramfs/rdsosreport.txt\"", "dracut-shell"),
+            (
+                "Warning: /dev/mapper/rl-root does not exist\n\nGenerating \"/run/initramfs/rdsosreport.txt\"",
+                "dracut-shell",
+            ),
             ("You are in emergency mode. After logging in, type \"journalctl -xb\"", "emergency-mode"),
             ("error: no such device: 5f1c0c1e-6d3a.\nEntering rescue mode...\ngrub rescue> ", "grub-error"),
             ("Entering rescue mode...\ngrub rescue> ", "grub-rescue"),
-            ("GNU GRUB  version 2.06\n\n   Minimal BASH-like line editing is supported. For the first word,", "grub-prompt"),
-            ("Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nNo bootable device.\n", "not-bootable"),
+            (
+                "GNU GRUB  version 2.06\n\n   Minimal BASH-like line editing is supported. For the first word,",
+                "grub-prompt",
+            ),
+            (
+                "Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nNo bootable device.\n",
+                "not-bootable",
+            ),
             ("No bootable device.", "no-bootable-device"),
             ("Booting from Hard Disk...\nBOOTMGR is missing\nPress Ctrl+Alt+Del to restart", "boot-code"),
             ("BdsDxe: No bootable option or device was found.", "uefi-no-option"),
             ("UEFI Interactive Shell v2.2\nEDK II", "uefi-shell"),
-            ("BdsDxe: failed to load Boot0001 \"UEFI QEMU NVMe Ctrl\" from PciRoot(0x0): Not Found", "uefi-failed"),
+            (
+                "BdsDxe: failed to load Boot0001 \"UEFI QEMU NVMe Ctrl\" from PciRoot(0x0): Not Found",
+                "uefi-failed",
+            ),
             ("*** STOP: 0x0000007B (0xFFFFF880009A98E8,0xFFFFFFFFC0000034)", "inaccessible-boot-device"),
             ("*** STOP: 0x00000050 (0xFFFFF880009A98E8,0xFFFFFFFFC0000034)", "windows-stop"),
             ("Windows failed to start. A recent hardware or software change", "windows-boot-manager"),
@@ -282,7 +304,8 @@ mod tests {
         assert_eq!(ids.len(), RULES.len());
         assert!(RULES.iter().all(|rule| rule.verdict != Verdict::Undecided));
         // Only what a login or the system itself says is success.
-        let passed: Vec<_> = RULES.iter().filter(|rule| rule.verdict == Verdict::Passed).map(|r| r.id).collect();
+        let passed: Vec<_> =
+            RULES.iter().filter(|rule| rule.verdict == Verdict::Passed).map(|r| r.id).collect();
         assert_eq!(passed, ["login-prompt", "multi-user", "windows-sac"]);
     }
 }

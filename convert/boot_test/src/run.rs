@@ -159,7 +159,8 @@ impl BootTest {
 
     /// A failure that needs no start.
     fn not_started(&self, line: String) -> Outcome {
-        let decision = rules::named("no-driver").map(|rule| crate::watch::Decision { rule, place: "guest", line });
+        let decision =
+            rules::named("no-driver").map(|rule| crate::watch::Decision { rule, place: "guest", line });
         let seen = Seen { decision, ..Seen::default() };
         Outcome { report: self.report(seen, Vec::new(), Duration::ZERO), serial: Vec::new(), screen: None }
     }

@@ -45,20 +45,28 @@ type Glyph = [u8; 16];
 /// The letters of the font that VGA has in its ROM, with which Linux also writes on graphical consoles (lib/fonts/font_8x16.c).
 pub(crate) struct Font(HashMap<Glyph, char>);
 
+/// The two letters that Linux draws in another way than the BIOS, as they were met on a screen.
+const OF_LINUX: [(Glyph, char); 2] = [
+    ([0, 0, 0x38, 0x6c, 0xc6, 0xc6, 0xd6, 0xd6, 0xc6, 0xc6, 0x6c, 0x38, 0, 0, 0, 0], '0'),
+    ([0, 0, 0, 0, 0, 0xc6, 0x6c, 0x38, 0x38, 0x38, 0x6c, 0xc6, 0, 0, 0, 0], 'x'),
+];
+
 /// How many pixels of a letter may differ: fonts of the same family differ in serifs.
 const TOLERANCE: u32 = 3;
 
 impl Font {
     /// Looks for the font in a VGA BIOS: 256 glyphs of 16 bytes. `A` and `l` tell where it is.
     pub(crate) fn find(rom: &[u8]) -> Option<Self> {
-        const LETTER_A: Glyph = [0, 0, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6, 0, 0, 0, 0];
-        const LETTER_L: Glyph = [0, 0, 0x38, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x3c, 0, 0, 0, 0];
+        const LETTER_A: Glyph =
+            [0, 0, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6, 0, 0, 0, 0];
+        const LETTER_L: Glyph =
+            [0, 0, 0x38, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x3c, 0, 0, 0, 0];
         let glyph = |base: usize, letter: u8| rom.get(base + usize::from(letter) * 16..)?.first_chunk::<16>();
         let starts = rom.windows(16).enumerate().filter(|(_, window)| *window == LETTER_A).map(|(at, _)| at);
         let mut bases = starts.filter_map(|at| at.checked_sub(usize::from(b'A') * 16));
         let base = bases.find(|base| glyph(*base, b'l') == Some(&LETTER_L))?;
         let letters = (b'!'..=b'~').filter_map(|letter| Some((*glyph(base, letter)?, char::from(letter))));
-        Some(Self(letters.collect()))
+        Some(Self(letters.chain(OF_LINUX).collect()))
     }
 
     /// What is written on a graphical console with cells of 8×16 pixels; empty where it is no such console.
@@ -81,7 +89,8 @@ impl Font {
                         }
                     })
                     .collect();
-                text.trim_end().to_owned()
+                // A cursor at the end is no letter.
+                text.trim_end_matches([' ', '\u{fffd}']).to_owned()
             })
             .collect();
         // Pictures have a few cells that look like letters.
@@ -111,7 +120,8 @@ impl Font {
         if let Some(letter) = self.0.get(&glyph) {
             return Cell::Letter(*letter);
         }
-        let distance = |other: &Glyph| -> u32 { glyph.iter().zip(other).map(|(a, b)| (a ^ b).count_ones()).sum() };
+        let distance =
+            |other: &Glyph| -> u32 { glyph.iter().zip(other).map(|(a, b)| (a ^ b).count_ones()).sum() };
         let nearest = self.0.iter().map(|(other, letter)| (distance(other), *letter)).min();
         match nearest {
             Some((distance, letter)) if distance <= TOLERANCE => Cell::Letter(letter),
@@ -163,13 +173,19 @@ mod tests {
     fn what_is_drawn_is_read() {
         let font = font_of_host().expect("no VGA BIOS: install seabios");
         let glyphs: HashMap<char, Glyph> = font.0.iter().map(|(glyph, letter)| (*letter, *glyph)).collect();
-        let text = "ip-10-0-1-23 login: Kernel panic - not syncing: VFS (0,0) [ 1.5]";
+        let text = "ip-10-0-1-23 Linux login: Kernel panic - not syncing: VFS (0,0) [ 1.5]";
+        let linux: HashMap<char, Glyph> = OF_LINUX.iter().map(|(glyph, letter)| (*letter, *glyph)).collect();
         let draw = |damage: bool| {
             ppm(800, 64, |x, y| {
                 let letter = text.chars().nth((x / 8) as usize).filter(|_| (16..32).contains(&y));
-                let glyph = letter.and_then(|letter| glyphs.get(&letter)).copied().unwrap_or_default();
+                let glyph = letter
+                    .and_then(|letter| linux.get(&letter).or(glyphs.get(&letter)))
+                    .copied()
+                    .unwrap_or_default();
                 let line = (y % 16) as usize;
-                let is_ink = glyph[line] & (0x80 >> (x % 8)) != 0 && !(damage && line == 11 && x % 8 == 1);
+                let is_cursor = x / 8 == 80 && y >= 30 && y < 32;
+                let is_ink = is_cursor
+                    || glyph[line] & (0x80 >> (x % 8)) != 0 && !(damage && line == 11 && x % 8 == 1);
                 if is_ink { [0xaa; 3] } else { [0, 0, 0x55] }
             })
         };

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long one wait for the serial console lasts.
 const TICK: Duration = Duration::from_millis(100);
+/// How many pieces of up to 4 KiB are read from it in one turn.
+const MOST_PIECES: u32 = 32;
 /// How often the screen is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// A loader that complained has to stay silent for so long until it counts: GRUB waits ten seconds for a key.
@@ -83,7 +85,12 @@ impl Watch {
     ///
     /// # Errors
     /// What starting a program reports.
-    pub(crate) fn start(program: &Path, arguments: &[String], folder: &Path, limit: Duration) -> Result<Self> {
+    pub(crate) fn start(
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        limit: Duration,
+    ) -> Result<Self> {
         let now = Instant::now();
         Ok(Self {
             finder: Finder::new()?,
@@ -138,9 +145,11 @@ impl Watch {
         while decision.is_some() && Instant::now() < end {
             self.listen();
         }
-        // The last screen is the evidence, whatever it says.
-        self.look()?;
-        trouble_of(trouble)?;
+        // The last screen is the evidence, whatever it says; where all is decided, it can be missing.
+        match self.connect().and_then(|()| self.look()) {
+            Err(error) if decision.is_none() => return Err(self.ended_or(error)),
+            _ => trouble_of(trouble)?,
+        }
         let observations = if decision.is_none() { self.observations() } else { Vec::new() };
         Ok(Seen {
             decision,
@@ -199,17 +208,15 @@ impl Watch {
     /// Takes what came on the serial console.
     fn listen(&mut self) -> Option<Decision> {
         let mut wait = TICK;
-        while let Some(data) = self.running.serial(wait) {
+        // A guest that never stops writing keeps nothing else from its turn.
+        for _ in 0..MOST_PIECES {
+            let Some(data) = self.running.serial(wait) else { break };
             self.last_serial = Instant::now();
             for found in self.console.take(&data, &self.finder) {
                 let decision = Decision { rule: found.rule, place: "serial", line: found.line };
                 if let Some(decision) = self.consider(decision) {
                     return Some(decision);
                 }
-            }
-            // A guest that never stops writing does not stop the clock.
-            if wait.is_zero() && self.last_serial.duration_since(self.started) > self.limit {
-                break;
             }
             wait = Duration::ZERO;
         }
@@ -234,7 +241,8 @@ impl Watch {
     /// The complaint after which nothing came any more.
     fn settled(&mut self) -> Option<Decision> {
         let last = self.last_serial.max(self.last_change).max(self.last_io);
-        let suspicion = self.suspicion.take_if(|suspicion| last <= suspicion.at + SLACK && last.elapsed() >= SILENCE);
+        let suspicion =
+            self.suspicion.take_if(|suspicion| last <= suspicion.at + SLACK && last.elapsed() >= SILENCE);
         suspicion.map(|suspicion| suspicion.decision)
     }
 
@@ -284,7 +292,8 @@ impl Watch {
         qmp.run("screendump", &json!({ "filename": PICTURE }))?;
         let frame = Frame::parse(&read(&self.folder.join(PICTURE), frame::MOST_BYTES)?)?;
         let text = if text_mode::is_text_mode(&frame) {
-            let place = json!({ "val": text_mode::CELLS_AT, "size": text_mode::CELLS_LEN, "filename": CELLS });
+            let place =
+                json!({ "val": text_mode::CELLS_AT, "size": text_mode::CELLS_LEN, "filename": CELLS });
             qmp.run("pmemsave", &place)?;
             text_mode::rows_of_cells(&read(&self.folder.join(CELLS), text_mode::CELLS_LEN)?)
         } else {

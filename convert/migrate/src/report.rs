@@ -54,8 +54,8 @@ impl MigrateReport {
     /// What the names of the machine's files begin with, once they are written.
     #[must_use]
     pub fn file_stem(&self) -> &str {
-        let stems = self.files.iter().filter_map(|file| file.strip_suffix(REPORT_SUFFIX));
-        stems.last().unwrap_or(&self.machine.name)
+        let mut stems = self.files.iter().filter_map(|file| file.strip_suffix(REPORT_SUFFIX));
+        stems.next_back().unwrap_or(&self.machine.name)
     }
 
     /// Writes the report again, when something was added after the migration.
@@ -63,8 +63,8 @@ impl MigrateReport {
     /// # Errors
     /// What writing a file reports.
     pub fn save(&self) -> Result<()> {
-        let mut json =
-            serde_json::to_vec_pretty(self).map_err(|e| Error::contract("the report as JSON").with_source(e))?;
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
         json.push(b'\n');
         let path = self.out.join(format!("{}{REPORT_SUFFIX}", self.file_stem()));
         let file = Box::new(FileTarget::create(&path, true)?);

@@ -14,7 +14,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// What a guest's memory may be: enough for a kernel, and no more than a large server has.
 pub(super) fn memory(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|mib| (64..=1 << 20).contains(mib)).ok_or_else(|| "MiB, from 64 to 1048576".into())
+    text.parse()
+        .ok()
+        .filter(|mib| (64..=1 << 20).contains(mib))
+        .ok_or_else(|| "MiB, from 64 to 1048576".into())
 }
 
 #[derive(Args, Debug)]

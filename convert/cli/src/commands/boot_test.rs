@@ -33,7 +33,8 @@ pub(crate) fn run(
     let opened: Vec<OpenedImage> =
         args.images.iter().map(|path| open_image(path, &options)).collect::<Result<_>>()?;
     let machine = described(&args.machine, args.instance.as_deref(), opened.len())?;
-    let (machine, warnings) = machine.map_or((None, Vec::new()), |(machine, warnings)| (Some(machine), warnings));
+    let (machine, warnings) =
+        machine.map_or((None, Vec::new()), |(machine, warnings)| (Some(machine), warnings));
     opened.iter().for_each(|image| printer.warnings(&image.warnings));
     warnings.iter().for_each(|warning| printer.warning(&warning.message, warning.code));
     let disks: Vec<Disk> = opened.into_iter().map(|image| image.disk).collect();
@@ -154,7 +155,11 @@ fn evidence_of(image: &Path) -> PathBuf {
     name.into()
 }
 
-fn target_of(args: &BootTestArgs, machine: Option<&Machine>, guest: Option<&Guest>) -> Result<&'static Target> {
+fn target_of(
+    args: &BootTestArgs,
+    machine: Option<&Machine>,
+    guest: Option<&Guest>,
+) -> Result<&'static Target> {
     let wanted = args.target.to_ascii_lowercase();
     if let Some(target) = driver_targets::targets().find(|target| target.id == wanted) {
         let firmware = asked_for(args);
@@ -173,14 +178,16 @@ fn target_of(args: &BootTestArgs, machine: Option<&Machine>, guest: Option<&Gues
     };
     let platform = Platform::from_str(platform, true).map_err(|_| {
         let known: Vec<&str> = driver_targets::targets().map(|target| target.id).collect();
-        Error::usage(format!("'{wanted}' is no target")).hint(format!("known are the platforms of migrate --to, and {}", known.join(", ")))
+        Error::usage(format!("'{wanted}' is no target"))
+            .hint(format!("known are the platforms of migrate --to, and {}", known.join(", ")))
     })?;
     let firmware = by_name.or(asked_for(args)).or(of_machine(machine)).unwrap_or_else(|| of_guest(guest));
     let platform = super::migrate::platform_of(platform);
     driver_targets::target(platform, firmware, args.disk_bus.as_deref()).ok_or_else(|| {
         let there = driver_targets::targets().filter(|target| target.platform == platform);
         let there: Vec<&str> = there.map(|target| target.id).collect();
-        Error::usage(format!("{} has no such machine", platform.name())).hint(format!("known are {}", there.join(", ")))
+        Error::usage(format!("{} has no such machine", platform.name()))
+            .hint(format!("known are {}", there.join(", ")))
     })
 }
 
@@ -193,17 +200,18 @@ fn asked_for(args: &BootTestArgs) -> Option<Firmware> {
 }
 
 fn of_machine(machine: Option<&Machine>) -> Option<Firmware> {
-    match machine?.firmware.kind {
-        MachineFirmware::Bios => Some(Firmware::Bios),
-        MachineFirmware::Uefi => Some(Firmware::Uefi),
-        _ => None,
-    }
+    Some(match machine?.firmware.kind {
+        MachineFirmware::Bios => Firmware::Bios,
+        MachineFirmware::Uefi => Firmware::Uefi,
+    })
 }
 
 /// What the guest starts by as it is, UEFI first; a BIOS says clearest that there is nothing to start.
 fn of_guest(guest: Option<&Guest>) -> Firmware {
     match guest.map(|guest| &guest.boot) {
-        Some(boot) if boot.uefi.is_some() && (boot.uefi_copy.is_none() || boot.bios.is_none()) => Firmware::Uefi,
+        Some(boot) if boot.uefi.is_some() && (boot.uefi_copy.is_none() || boot.bios.is_none()) => {
+            Firmware::Uefi
+        }
         _ => Firmware::Bios,
     }
 }
@@ -228,14 +236,21 @@ fn human(report: &Report, folder: &Path) -> String {
         let adapter = machine.adapter.unwrap_or("no adapter");
         text.push_str(&format!(
             "Started on: QEMU {} ({by}), board {}, disks on {}, {adapter}, {} MiB of memory\n",
-            safe(&machine.qemu), machine.board, machine.controller, report.memory_mib
+            safe(&machine.qemu),
+            machine.board,
+            machine.controller,
+            report.memory_mib
         ));
     }
     report.differences.iter().for_each(|line| text.push_str(&format!("Not tried: {line}\n")));
     if report.reboots > 0 {
         text.push_str(&format!("It started over {} times\n", report.reboots));
     }
-    let lines = if report.place == Some("screen") || report.console.is_empty() { &report.screen } else { &report.console };
+    let lines = if report.place == Some("screen") || report.console.is_empty() {
+        &report.screen
+    } else {
+        &report.console
+    };
     if report.verdict != Verdict::Passed && !lines.is_empty() {
         text.push_str("\nIts last lines\n");
         let skipped = lines.len().saturating_sub(12);
@@ -248,11 +263,13 @@ fn human(report: &Report, folder: &Path) -> String {
 
 /// What a report of a migration says about it, for people.
 pub(crate) fn line_of(value: &serde_json::Value) -> String {
-    let word = |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let word =
+        |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let verdict = word("verdict");
     let what = if verdict == "not-run" { word("reason") } else { word("about") };
     let seconds = value.get("seconds").and_then(serde_json::Value::as_f64);
-    let after = seconds.map(|seconds| format!(" after {} s", Duration::from_secs_f64(seconds.max(0.0)).as_secs()));
+    let after =
+        seconds.map(|seconds| format!(" after {} s", Duration::from_secs_f64(seconds.max(0.0)).as_secs()));
     let line = Some(word("line")).filter(|line| !line.is_empty()).map(|line| format!(": {line}"));
     safe(&format!("{verdict}{}: {what}{}", after.unwrap_or_default(), line.unwrap_or_default()))
 }
