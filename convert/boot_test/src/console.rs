@@ -30,7 +30,8 @@ impl Console {
         Ok(Self { log: Vec::new(), is_cut: false, control, text: Vec::new() })
     }
 
-    /// Takes what came, and says which rule fits first in what was not decided on before.
+    /// Takes what came, and says which rules fit in what was not decided on before. When nothing came for a while, the line that is there
+    /// is taken for whole.
     pub(crate) fn take(&mut self, data: &[u8], finder: &Finder) -> Vec<Found> {
         let room = LOG_LIMIT.saturating_sub(self.log.len());
         self.is_cut |= data.len() > room;
@@ -43,7 +44,7 @@ impl Console {
         let mut found = Vec::new();
         let text = String::from_utf8_lossy(&self.text).into_owned();
         let mut rest = text.as_str();
-        while let Some(hit) = finder.first(rest) {
+        while let Some(hit) = finder.first(rest, data.is_empty()) {
             rest = rest.get(hit.end.max(1)..).unwrap_or_default();
             let is_final = hit.rule.is_final;
             found.push(hit);
@@ -105,6 +106,18 @@ mod tests {
             assert_eq!(console.log(), whole);
             assert_eq!(console.tail(5), ["Booting", "ip-10-0-1-23 login:"]);
         }
+    }
+
+    #[test]
+    fn a_line_waits_for_its_end() {
+        let finder = Finder::new().unwrap();
+        let mut console = Console::new().unwrap();
+        let mut take = |text: &str| console.take(text.as_bytes(), &finder).first().map(|found| found.rule.id);
+        assert_eq!(take("Kernel panic - not syncing: IO-"), None);
+        assert_eq!(take("APIC + timer doesn't work!"), None);
+        assert_eq!(take("\r\n"), Some("emulated-timer"));
+        assert_eq!(take("Kernel panic - not syncing: no init"), None);
+        assert_eq!(take(""), Some("kernel-panic"));
     }
 
     #[test]

@@ -28,9 +28,12 @@ const PASSED: Rule = Rule {
 const FAILED: Rule = Rule { verdict: Verdict::Failed, ..PASSED };
 const MAYBE: Rule = Rule { is_final: false, ..FAILED };
 
+/// The name of the rule that says nothing of the guest.
+pub(crate) const EMULATED_TIMER: &str = "emulated-timer";
+
 /// Sources of the texts: Linux (init/do_mounts.c, kernel/panic.c), initramfs-tools, dracut, mkinitcpio, Alpine's mkinitfs, systemd, GRUB 2,
 /// SeaBIOS (boot.c), edk2 (BdsDxe, Shell), and Microsoft's documentation of boot manager, stop codes and Emergency Management Services.
-pub(crate) static RULES: [Rule; 26] = [
+pub(crate) static RULES: [Rule; 27] = [
     PASSED,
     Rule {
         id: "multi-user",
@@ -48,6 +51,15 @@ pub(crate) static RULES: [Rule; 26] = [
         id: "no-root-device",
         about: "the kernel found no root file system",
         pattern: r"VFS: (?:Cannot open root device|Unable to mount root fs).*",
+        ..FAILED
+    },
+    // Ahead of panics: Linux' check of the timer counts ticks in real time (arch/x86/kernel/apic/io_apic.c), in which a loaded host
+    // emulates too few.
+    Rule {
+        id: EMULATED_TIMER,
+        verdict: Verdict::Undecided,
+        about: "the host was too busy to emulate the machine's timer; test again when it has less to do",
+        pattern: r"Kernel panic - not syncing: IO-APIC \+ timer doesn't work.*",
         ..FAILED
     },
     Rule {
@@ -206,9 +218,12 @@ impl Finder {
         Ok(Self(ready.collect::<Result<_>>()?))
     }
 
-    /// The first place in `text` where a rule fits.
-    pub(crate) fn first(&self, text: &str) -> Option<Found> {
+    /// The first place in `text` where a rule fits. Where more may come, a rule that is about the rest of a line waits for its end: it
+    /// could be another's.
+    pub(crate) fn first(&self, text: &str, is_whole: bool) -> Option<Found> {
         let hits = self.0.iter().filter_map(|(rule, pattern)| Some((*rule, pattern.find(text)?)));
+        let hits =
+            hits.filter(|(rule, hit)| is_whole || hit.end() < text.len() || !rule.pattern.ends_with(".*"));
         let (rule, hit) = hits.min_by_key(|(_, hit)| hit.start())?;
         let line: String = hit.as_str().trim().chars().take(LONGEST_LINE).collect();
         Some(Found { rule, line, end: hit.end() })
@@ -221,7 +236,7 @@ mod tests {
 
     #[track_caller]
     fn says(text: &str, id: Option<&str>) {
-        let found = Finder::new().unwrap().first(text);
+        let found = Finder::new().unwrap().first(text, true);
         assert_eq!(found.map(|found| found.rule.id), id, "{text}");
     }
 
@@ -234,6 +249,10 @@ mod tests {
             ("ip-10-0-1-23 login: [   40.123456] random: crng init done\n", "login-prompt"),
             ("[\u{1b}OK  ] Reached target Multi-User System.\n", "multi-user"),
             ("[  OK  ] Reached target multi-user.target - Multi-User System.\n", "multi-user"),
+            (
+                "[    1.7] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug",
+                "emulated-timer",
+            ),
             (
                 "[    3.8] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
                 "kernel-panic",
@@ -302,7 +321,8 @@ mod tests {
     fn every_rule_has_a_name_of_its_own() {
         let ids: std::collections::BTreeSet<_> = RULES.iter().map(|rule| rule.id).collect();
         assert_eq!(ids.len(), RULES.len());
-        assert!(RULES.iter().all(|rule| rule.verdict != Verdict::Undecided));
+        let open = RULES.iter().filter(|rule| rule.verdict == Verdict::Undecided);
+        assert_eq!(open.map(|rule| rule.id).collect::<Vec<_>>(), [EMULATED_TIMER]);
         // Only what a login or the system itself says is success.
         let passed: Vec<_> =
             RULES.iter().filter(|rule| rule.verdict == Verdict::Passed).map(|r| r.id).collect();

@@ -183,7 +183,7 @@ mod tests {
                     .copied()
                     .unwrap_or_default();
                 let line = (y % 16) as usize;
-                let is_cursor = x / 8 == 80 && y >= 30 && y < 32;
+                let is_cursor = x / 8 == 80 && (30..32).contains(&y);
                 let is_ink = is_cursor
                     || glyph[line] & (0x80 >> (x % 8)) != 0 && !(damage && line == 11 && x % 8 == 1);
                 if is_ink { [0xaa; 3] } else { [0, 0, 0x55] }

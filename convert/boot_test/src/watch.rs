@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long one wait for the serial console lasts.
 const TICK: Duration = Duration::from_millis(100);
+/// A line without an end is whole when nothing came for so long.
+const QUIET: Duration = Duration::from_secs(2);
 /// How many pieces of up to 4 KiB are read from it in one turn.
 const MOST_PIECES: u32 = 32;
 /// How often the screen is looked at.
@@ -74,6 +76,8 @@ pub(crate) struct Watch {
     limit: Duration,
     looked: Option<Instant>,
     last_serial: Instant,
+    /// What came last was looked at as a whole.
+    is_quiet: bool,
     last_change: Instant,
     last_io: Instant,
     disk_operations: u64,
@@ -106,6 +110,7 @@ impl Watch {
             limit,
             looked: None,
             last_serial: now,
+            is_quiet: true,
             last_change: now,
             last_io: now,
             disk_operations: 0,
@@ -210,8 +215,15 @@ impl Watch {
         let mut wait = TICK;
         // A guest that never stops writing keeps nothing else from its turn.
         for _ in 0..MOST_PIECES {
-            let Some(data) = self.running.serial(wait) else { break };
-            self.last_serial = Instant::now();
+            let data = match self.running.serial(wait) {
+                Some(data) => data,
+                None if self.last_serial.elapsed() >= QUIET && !self.is_quiet => Vec::new(),
+                None => break,
+            };
+            self.is_quiet = data.is_empty();
+            if !self.is_quiet {
+                self.last_serial = Instant::now();
+            }
             for found in self.console.take(&data, &self.finder) {
                 let decision = Decision { rule: found.rule, place: "serial", line: found.line };
                 if let Some(decision) = self.consider(decision) {
@@ -320,7 +332,7 @@ impl Watch {
         let text = std::mem::take(&mut self.screen_text);
         let mut rest = text.as_str();
         let mut decision = None;
-        while let Some(found) = self.finder.first(rest).filter(|_| decision.is_none()) {
+        while let Some(found) = self.finder.first(rest, true).filter(|_| decision.is_none()) {
             rest = rest.get(found.end.max(1)..).unwrap_or_default();
             decision = self.consider(Decision { rule: found.rule, place: "screen", line: found.line });
         }
