@@ -43,6 +43,8 @@ done
 source "$here/content.sh"
 # shellcheck source=microvm.sh
 source "$here/microvm.sh"
+# shellcheck source=boot-test.sh
+source "$here/boot-test.sh"
 
 fail() {
     printf 'boot test: FAILED: %s\n' "$*" >&2
@@ -329,6 +331,7 @@ main() {
     stage 'sources: checksums taken' checksum_sources before.b3
     if ((${#guests[@]})); then plain_test; fi
     if ((${#layered[@]})); then layered_test; fi
+    if [[ -z $only && $group != microvm ]]; then stage 'rehome boot-test: tells apart what starts and what does not' check_boot_test; fi
     stage 'sources: unchanged' sources_unchanged
     printf 'boot test: passed in %d s\n' "$SECONDS"
 }

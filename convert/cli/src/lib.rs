@@ -60,7 +60,8 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     match cli.command {
         Command::Inspect(args) => commands::inspect::run(&args, printer),
         Command::Convert(args) => commands::convert::run(&args, printer, control, &interrupted),
-        Command::Migrate(args) => commands::migrate::run(&args, printer, control),
+        Command::Migrate(args) => commands::migrate::run(&args, printer, control, &progress),
+        Command::BootTest(args) => commands::boot_test::run(&args, printer, &progress, &interrupted),
         Command::Flatten(args) => commands::convert::run(&args, printer, control, &interrupted),
         Command::Delta(args) => commands::delta::run(&args, printer, control),
         Command::Create(args) => commands::create::run(&args, printer),

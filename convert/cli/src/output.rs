@@ -54,6 +54,13 @@ impl Printer {
         }
     }
 
+    /// Tells people about one warning, as [`Printer::warnings`] does.
+    pub(crate) fn warning(&self, message: &str, code: &str) {
+        if self.kind == OutputKind::Human {
+            to_stderr(&format!("warning: {} [{code}]", safe(message)));
+        }
+    }
+
     /// Tells people about an error on stderr, and gives the next step where one is known.
     pub(crate) fn say<'e>(&self, error: &'e Error) -> Option<&'e str> {
         to_stderr(&format!("error: {}", safe(&error.to_string())));

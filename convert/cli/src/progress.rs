@@ -63,6 +63,45 @@ fn new_bar(stage: &'static str, total: u64) -> ProgressBar {
     bar
 }
 
+impl Progress {
+    /// Shows how long something is watched already, and what it said last. Called about every second.
+    pub(crate) fn watch(&self, stage: &'static str, elapsed: Duration, limit: Duration, line: &str) {
+        match self {
+            Self::Bar(bar) => {
+                let mut bar = locked(bar);
+                let bar = bar.get_or_insert_with(|| new_watch(stage));
+                let line: String = line.chars().take(90).collect();
+                bar.set_message(format!("{} of {} s  {line}", elapsed.as_secs(), limit.as_secs()));
+            }
+            Self::Json(_) => {
+                let line = serde_json::json!({
+                    "event": "watch", "stage": stage, "seconds": elapsed.as_secs_f64(), "limit": limit.as_secs(), "line": line,
+                });
+                to_stderr(&line.to_string());
+            }
+            Self::None => {}
+        }
+    }
+
+    /// What was watched came to its end.
+    pub(crate) fn watched(&self) {
+        if let Self::Bar(bar) = self
+            && let Some(bar) = locked(bar).take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn new_watch(stage: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+    if let Ok(style) = ProgressStyle::with_template("{prefix:14} {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(stage);
+    bar
+}
+
 /// Several runs that are shown as one. The stage begins with the first of them, and grows with the others.
 pub(crate) struct Together<'a> {
     observer: &'a dyn Observer,

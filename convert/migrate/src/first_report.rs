@@ -82,6 +82,7 @@ pub(crate) fn first_report(
             .collect(),
         files: Vec::new(),
         out: request.out.clone(),
+        boot_test: None,
         next_step: "run the same command without --dry-run".into(),
     }
 }

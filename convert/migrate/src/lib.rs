@@ -45,6 +45,7 @@ pub use feedback::write_feedback;
 pub use inspect::{Inspection, inspect_disks};
 pub use locate::{Located, Place, locate};
 pub use look::{Look, look_into, volumes};
+pub use machine::described;
 pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};
 pub use plan::{COPY_AGAIN, Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, EditReport, MigrateReport};

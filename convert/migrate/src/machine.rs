@@ -19,7 +19,7 @@ const MAX_DESCRIPTION: usize = 200;
 /// # Errors
 /// `Corrupt` or `Unsupported` for what the files say; `SourceMissing` when one is missing; `Usage` when the machine
 /// does not have as many disks as images were given.
-pub(crate) fn described(
+pub fn described(
     files: &[std::path::PathBuf],
     instance: Option<&str>,
     images: usize,

@@ -6,6 +6,7 @@ use crate::network::AdapterReport;
 use crate::wrap::Wrapping;
 use driver_core::{Edit, Guest, PlannedFixup};
 use driver_machine::{Machine, Warning};
+use format_core::{Error, FileTarget, Result, TargetStorage};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -42,8 +43,37 @@ pub struct MigrateReport {
     pub files: Vec<String>,
     /// Where they are.
     pub out: PathBuf,
+    /// What was seen when the written images were booted, where that was asked for: the boot test's own report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_test: Option<serde_json::Value>,
     /// What to do next.
     pub next_step: String,
+}
+
+/// What the name of a saved report ends with.
+const REPORT_SUFFIX: &str = ".report.json";
+
+impl MigrateReport {
+    /// What the names of the machine's files begin with, once they are written.
+    #[must_use]
+    pub fn file_stem(&self) -> &str {
+        let mut stems = self.files.iter().filter_map(|file| file.strip_suffix(REPORT_SUFFIX));
+        stems.next_back().unwrap_or(&self.machine.name)
+    }
+
+    /// Writes the report again, when something was added after the migration.
+    ///
+    /// # Errors
+    /// What writing a file reports.
+    pub fn save(&self) -> Result<()> {
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
+        json.push(b'\n');
+        let path = self.out.join(format!("{}{REPORT_SUFFIX}", self.file_stem()));
+        let file = Box::new(FileTarget::create(&path, true)?);
+        file.write_all_at(0, &json)?;
+        file.commit()
+    }
 }
 
 /// One edit, without the contents that it carries: an initramfs before and after is more than the report needs.

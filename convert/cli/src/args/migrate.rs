@@ -1,6 +1,6 @@
 //! Arguments of `rehome migrate`.
 
-use super::{EditorArgs, OpenArgs, SpeedArgs};
+use super::{BootTestWish, EditorArgs, OpenArgs, SpeedArgs};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -102,6 +102,8 @@ pub(crate) struct MigrateArgs {
     /// Replace files of an earlier run.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) boot: BootTestWish,
     #[command(flatten)]
     pub(crate) speed: SpeedArgs,
 }

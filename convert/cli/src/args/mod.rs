@@ -1,5 +1,6 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod boot_test;
 mod editor;
 mod images;
 mod look;
@@ -9,6 +10,7 @@ mod rescue;
 mod serve;
 mod speed;
 
+pub(crate) use boot_test::*;
 pub(crate) use editor::*;
 pub(crate) use images::*;
 pub(crate) use look::*;
@@ -44,6 +46,7 @@ Examples:
   rehome inspect root.vmdk data.vmdk                    a machine with several disks, the boot disk first
   rehome migrate server.vmdk --to hyperv --dry-run --out vm
   rehome migrate server.vmdk --to hyperv --machine ec2.json --out vm
+  rehome boot-test vm/server.vhdx --target hyperv       does it start: booted in QEMU, unchanged
   rehome convert disk.vmdk disk.qcow2                   copy only, no changes to the guest
   rehome info disk.vmdk                                 format, sizes, parents
   rehome check disk.qcow2                               is its structure whole
@@ -68,6 +71,7 @@ What happens:
                               own: web.xml for libvirt, web.ovf for VMware, a script for Proxmox, VirtualBox, clouds
     web.report.json           what was found, planned, done and proven
     web.undo                  the originals of all files that were changed in the guest
+    web.boot-test             with --boot-test: what was seen when the images were booted in QEMU
   While it runs, or when it was interrupted, DIR also holds web.unfinished: the same command starts again.
 
 Examples:
@@ -197,6 +201,25 @@ Examples:
   rehome cp-out server.vmdk /boot/vmlinuz-6.1.0-28-amd64 .
   rehome cp-out windows.vhdx /Windows/System32/config hives
   sudo rehome cp-out data.qcow2 --volume vg0/srv / srv --preserve";
+const AFTER_BOOT_TEST: &str = "\
+What happens:
+  The images are served to QEMU on an overlay, so they stay as they are and may have any format, with all their parents.
+  The devices are those of QEMU that come nearest to the target's; the report says how they differ. Hyper-V's VMBus and
+  Xen's own devices cannot be emulated: there a controller stands in that the guest has a driver for.
+  KVM is used where it works, else everything is emulated, which takes minutes. The guest reaches no network.
+  Serial console and screen are watched for what decides: a login prompt or systemd's target (passed); a panic, a missing
+  root, a prompt of GRUB, an initramfs or the firmware, a stop of Windows, restart after restart (failed).
+  A graphical screen that nobody can read is never a success: the verdict is 'undecided', look at screen.png.
+  DIR gets boot-test.json, serial.log and screen.png.
+
+Exit codes: 0 passed, 1 failed, 78 undecided, or QEMU or its firmware is missing.
+
+Examples:
+  rehome boot-test vm/web.vhdx --target hyperv-gen1
+  rehome boot-test vm/web.qcow2 --target kvm --firmware uefi --timeout 900
+  rehome boot-test root.vmdk data.vmdk --target vmware --machine web.vmx --memory 2048 --out evidence
+  rehome boot-test export.raw --target aws              does the source's image start at all
+  rehome migrate web.vmdk --to kvm --out vm --boot-test";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -208,6 +231,10 @@ pub(crate) enum Command {
     /// Move a machine to another hypervisor: fix the guest on an overlay, copy, prove, define the machine.
     #[command(after_help = AFTER_MIGRATE)]
     Migrate(MigrateArgs),
+    /// Boot a machine's disks in QEMU, unchanged, and tell whether the guest comes up. Exit 0: it did, 1: it did not, 78: nobody
+    /// can tell.
+    #[command(after_help = AFTER_BOOT_TEST)]
+    BootTest(BootTestArgs),
     /// Put an image and all its parents together into one image.
     ///
     /// The same as convert, under the name that says what it is for.

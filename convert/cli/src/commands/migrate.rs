@@ -1,7 +1,9 @@
 //! `rehome migrate`
 
 use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateArgs, Platform, XenKind};
+use crate::commands::boot_test;
 use crate::output::{Printer, counted, safe};
+use crate::progress::Progress;
 use convert_engine::Control;
 use convert_migrate::{
     AdapterReport, AdapterWishes, EditReport, Editor, EditorReport, MigrateReport, MigrateRequest, Wish,
@@ -12,7 +14,12 @@ use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
 use std::process::ExitCode;
 
-pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
+pub(crate) fn run(
+    args: &MigrateArgs,
+    printer: &Printer,
+    control: Control<'_>,
+    progress: &Progress,
+) -> Result<ExitCode> {
     if args.open.chain.ignore_parent {
         return Err(Error::usage("a disk without its parent is no machine to migrate")
             .hint("name the parent with --parent"));
@@ -53,12 +60,19 @@ pub(crate) fn run(args: &MigrateArgs, printer: &Printer, control: Control<'_>) -
         let text = format!("{} is there already", path.display());
         return Err(Error::new(ErrorKind::Destination, text).hint("name a new file with --collect-feedback"));
     }
-    let report = migrate(&request, control)?;
+    boot_test::check(&args.boot, request.wish.firmware)?;
+    let mut report = migrate(&request, control)?;
     if let Some(path) = &args.collect_feedback {
         write_feedback(path, &report)?;
     }
+    let code = match report.outcome {
+        "blocked" => ErrorKind::NeedsPerson.exit_code(),
+        "done" if args.boot.boot_test => {
+            boot_test::after_migration(&args.boot, &mut report, printer, progress, control.interrupted)?
+        }
+        _ => 0,
+    };
     printer.result(&report, human)?;
-    let code = if report.outcome == "blocked" { ErrorKind::NeedsPerson.exit_code() } else { 0 };
     Ok(ExitCode::from(code))
 }
 
@@ -75,8 +89,9 @@ fn adapters(args: &MigrateArgs) -> Result<AdapterWishes> {
     Ok(AdapterWishes { new_macs, macs, networks: args.network_map.clone() })
 }
 
-fn wish(args: &MigrateArgs) -> Result<Wish> {
-    let platform = match args.to {
+/// The platform by its name on the command line.
+pub(crate) fn platform_of(name: Platform) -> driver_core::Platform {
+    match name {
         Platform::Hyperv => driver_core::Platform::HyperV,
         Platform::Kvm => driver_core::Platform::Kvm,
         Platform::Proxmox => driver_core::Platform::Proxmox,
@@ -87,7 +102,11 @@ fn wish(args: &MigrateArgs) -> Result<Wish> {
         Platform::Azure => driver_core::Platform::Azure,
         Platform::Gcp => driver_core::Platform::Gcp,
         Platform::Aws => driver_core::Platform::Aws,
-    };
+    }
+}
+
+fn wish(args: &MigrateArgs) -> Result<Wish> {
+    let platform = platform_of(args.to);
     let firmware = match (args.firmware, args.generation) {
         (FirmwareKind::Bios, _) | (_, Some(GenerationKind::One)) => Some(Firmware::Bios),
         (FirmwareKind::Uefi, _) | (_, Some(GenerationKind::Two)) => Some(Firmware::Uefi),
@@ -147,6 +166,9 @@ fn human(report: &MigrateReport) -> String {
     if !report.files.is_empty() {
         text.push_str(&format!("\nWritten to {}\n", safe(&report.out.display().to_string())));
         report.files.iter().for_each(|file| text.push_str(&format!("  {}\n", safe(file))));
+    }
+    if let Some(found) = &report.boot_test {
+        text.push_str(&format!("\nBoot test: {}\n", boot_test::line_of(found)));
     }
     text.push_str(&format!("\nNext: {}\n", safe(&report.next_step)));
     text

@@ -3,6 +3,7 @@
 
 mod archive;
 mod bench;
+mod boot_test;
 mod compare;
 mod convert;
 mod diff;

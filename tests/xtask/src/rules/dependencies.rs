@@ -1,7 +1,8 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other. `convert/nbd` sees `formats/core` alone, `convert/mount` the two cores. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
+//! other. `convert/nbd` sees `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
+//! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
 //! for the tests of a migration, which need whole guests.
@@ -121,6 +122,10 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("drivers", _) => a_core,
             ("convert", "nbd") => seen == "formats/core",
             ("convert", "mount") => a_core,
+            ("convert", "boot_test") => {
+                matches!(seen, "formats/core" | "convert/nbd" | "drivers/core" | "drivers/machine")
+                    || (only_tests && seen == "drivers/targets")
+            }
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
                 matches!(seen, "formats/core" | "formats/all" | "convert/engine" | "convert/nbd")
@@ -166,6 +171,8 @@ mod tests {
             ("convert/cli", "convert/nbd"),
             ("convert/nbd", "formats/core"),
             ("convert/mount", "drivers/core"),
+            ("convert/boot_test", "convert/nbd"),
+            ("convert/cli", "convert/boot_test"),
             ("drivers/linux", "drivers/initramfs"),
             ("drivers/core", "drivers/registry"),
             ("drivers/fs_new", "drivers/core"),
@@ -181,6 +188,7 @@ mod tests {
             ("drivers/initramfs", "drivers/linux"),
             ("drivers/partitions", "convert/engine"),
             ("convert/engine", "drivers/core"),
+            ("convert/boot_test", "convert/engine"),
             ("convert/nbd", "formats/all"),
             ("convert/nbd", "convert/engine"),
             ("convert/mount", "convert/migrate"),
