@@ -4,6 +4,7 @@ use crate::filesystems::{Notes, open_volume};
 use crate::inspect::{Opened, Opening, mount_all, of_guest};
 use crate::stack;
 use driver_core::{GroupKind, Guest, GuestFs, GuestTree, ReadOnlyFs, TableKind, Volume, VolumeId};
+use driver_luks::Passphrase;
 use driver_partitions::{Window, read_table};
 use format_core::{Error, Overlay, Result};
 use std::sync::Arc;
@@ -20,16 +21,17 @@ pub struct Look {
     pub replays: Vec<String>,
 }
 
-/// Opens everything that can be opened on these disks, in this order. Journals are replayed into the overlays.
+/// Opens everything that can be opened on these disks, in this order, encrypted volumes by `passphrases`. Journals are replayed into the overlays.
 ///
 /// # Errors
 /// What the disks report. A file system that cannot be opened is part of the answer.
-pub fn look_into(overlays: &[Arc<Overlay>]) -> Result<Look> {
+pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Result<Look> {
     let mut guest = tables(overlays)?;
     let (mut notes, mut replays, mut file_systems) = (Notes::default(), Vec::new(), Vec::new());
-    for candidate in stack::stack(&mut guest, overlays)? {
+    let opening = Opening { passphrases: passphrases.to_vec(), ..Opening::default() };
+    for candidate in stack::stack(&mut guest, overlays, &opening, &mut notes)? {
         let mut facts = None;
-        let opened = open_volume(&candidate, &Opening::default(), &mut facts, &mut notes);
+        let opened = open_volume(&candidate, &opening, &mut facts, &mut notes);
         let place = guest.place_name(candidate.id);
         replays.extend(notes.replays.drain(..).map(|text| format!("{place}: {text}")));
         match opened {
@@ -43,7 +45,7 @@ pub fn look_into(overlays: &[Arc<Overlay>]) -> Result<Look> {
     }
     let readable = file_systems.iter().filter_map(|(id, fs)| Some((*id, fs.as_ref().ok()?.clone())));
     let opened: Opened = readable.map(|(id, fs)| (id, Box::new(fs) as Box<dyn GuestFs>)).collect();
-    let tree = match mount_all(&mut guest, opened, &mut Vec::new(), &mut notes).map_err(of_guest) {
+    let tree = match mount_all(&mut guest, opened, &opening, &mut Vec::new(), &mut notes).map_err(of_guest) {
         Ok(tree) => tree,
         // The file systems can be looked into all the same.
         Err(error) => {
@@ -60,7 +62,10 @@ pub fn look_into(overlays: &[Arc<Overlay>]) -> Result<Look> {
 ///
 /// # Errors
 /// What the disks report.
-pub fn volumes(overlays: &[Arc<Overlay>]) -> Result<Vec<(VolumeId, Arc<dyn Volume>)>> {
+pub fn volumes(
+    overlays: &[Arc<Overlay>],
+    passphrases: &[Passphrase],
+) -> Result<Vec<(VolumeId, Arc<dyn Volume>)>> {
     let mut guest = tables(overlays)?;
     let mut found: Vec<(VolumeId, Arc<dyn Volume>)> = Vec::new();
     for (disk, (overlay, facts)) in overlays.iter().zip(&guest.disks).enumerate() {
@@ -71,7 +76,8 @@ pub fn volumes(overlays: &[Arc<Overlay>]) -> Result<Vec<(VolumeId, Arc<dyn Volum
             }
         }
     }
-    let mapped = stack::stack(&mut guest, overlays)?.into_iter();
+    let opening = Opening { passphrases: passphrases.to_vec(), ..Opening::default() };
+    let mapped = stack::stack(&mut guest, overlays, &opening, &mut Notes::default())?.into_iter();
     let mapped = mapped.filter(|candidate| matches!(candidate.id, VolumeId::Mapped { .. }));
     found.extend(mapped.map(|candidate| (candidate.id, candidate.volume)));
     Ok(found)
@@ -89,7 +95,7 @@ fn tables(overlays: &[Arc<Overlay>]) -> Result<Guest> {
 
 impl Look {
     /// The short name of a volume: `2` for a partition of the only disk, `0-2` where there are several disks, `VG/LV` for a logical
-    /// volume, `md0` or `md/NAME` for an array.
+    /// volume, `md0` or `md/NAME` for an array, `luks-UUID` or the name in the guest's crypttab for an encrypted volume.
     #[must_use]
     pub fn name(&self, id: VolumeId) -> String {
         match id {
@@ -110,6 +116,7 @@ impl Look {
         let mut names = facts.devices.iter().filter_map(short);
         match group.kind {
             GroupKind::Md => names.next(),
+            GroupKind::Luks => names.next().and_then(|name| name.strip_prefix("mapper/").map(str::to_owned)),
             // Its first name is the device mapper's.
             GroupKind::Lvm => {
                 let prefix = format!("{}/", group.name);

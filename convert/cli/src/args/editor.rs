@@ -14,16 +14,22 @@ pub(crate) struct EditorArgs {
     /// qemu-system-x86_64 and a Linux kernel on this host, no root and no network.
     #[arg(long, value_enum, default_value_t = EditorKind::Auto)]
     pub(crate) editor: EditorKind,
-    /// A file with the key or the passphrase of an encrypted volume (LUKS), as cryptsetup takes it; a line break at its end is left
-    /// out where it does not fit with it. The volume stays encrypted with the same keys. Repeatable.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key_file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
     /// The kernel of the micro-VM, when it shall not be the newest in /boot (x86-64 with virtio drivers, as modules or built in).
     #[arg(long, value_name = "FILE")]
     pub(crate) kernel: Option<PathBuf>,
     /// The folder with the modules of that kernel, when it is not /lib/modules/VERSION.
     #[arg(long, value_name = "DIR")]
     pub(crate) kernel_modules: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyArgs {
+    /// A file with the key or the passphrase of an encrypted volume (LUKS), as cryptsetup takes it; a line break at its end is left
+    /// out where it does not fit with it. The volume stays encrypted with the same keys. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,6 +50,15 @@ impl EditorArgs {
             EditorKind::Native => Editor::Native,
             EditorKind::Microvm => Editor::MicroVm,
         };
+        let passphrases = self.keys.read()?;
+        let (kernel, modules) = (self.kernel.clone(), self.kernel_modules.clone());
+        Ok(EditorWish { editor, kernel, modules, trim, passphrases })
+    }
+}
+
+impl KeyArgs {
+    /// Reads the files: each as a key, and as a passphrase when it ends a line.
+    pub(crate) fn read(&self) -> Result<Vec<Passphrase>> {
         let mut passphrases = Vec::new();
         for path in &self.key_file {
             let key = read_key(path)?;
@@ -51,8 +66,7 @@ impl EditorArgs {
             passphrases.push(Passphrase::from_key_file(key.clone())?);
             passphrases.extend(ends_a_line.then(|| Passphrase::from_text(key)).transpose()?);
         }
-        let (kernel, modules) = (self.kernel.clone(), self.kernel_modules.clone());
-        Ok(EditorWish { editor, kernel, modules, trim, passphrases })
+        Ok(passphrases)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::args::MountArgs;
 use crate::output::{Printer, safe, table, to_stderr};
-use convert_migrate::{Look, look_into, volumes};
+use convert_migrate::{Look, Passphrase, look_into, volumes};
 use convert_mount::{Contents, Options, Tree};
 use driver_core::{GuestFs, GuestTree, Volume, VolumeId};
 use driver_partitions::Window;
@@ -49,9 +49,10 @@ pub(crate) fn run(args: &MountArgs, printer: &Printer, interrupted: &AtomicBool)
         warnings.extend(opened.warnings);
         disks.push(opened.disk);
     }
-    let look = look_into(&overlays(&disks))?;
+    let keys = args.keys.read()?;
+    let look = look_into(&overlays(&disks), &keys)?;
     let mut shown = Shown::default();
-    shown.bytes(&disks, &look)?;
+    shown.bytes(&disks, &look, &keys)?;
     let (obstacles, replays) = shown.file_systems(look)?;
     let outcome = Outcome { folder: dir.clone(), places: shown.places, obstacles, replays, warnings };
     printer.warnings(&outcome.warnings);
@@ -82,7 +83,7 @@ struct Shown {
 
 impl Shown {
     /// Disks, partitions and volumes as they lie in the images: the replays are in overlays of their own.
-    fn bytes(&mut self, disks: &[Disk], look: &Look) -> Result<()> {
+    fn bytes(&mut self, disks: &[Disk], look: &Look, keys: &[Passphrase]) -> Result<()> {
         let untouched = overlays(disks);
         for (number, overlay) in untouched.iter().enumerate() {
             let size = overlay.base().virtual_size();
@@ -90,7 +91,7 @@ impl Shown {
             let path = if disks.len() == 1 { "disk.raw".into() } else { format!("disk{number}.raw") };
             self.volume(path, "disk", Arc::new(Window::of_partition(overlay, &whole)?));
         }
-        for (id, volume) in volumes(&untouched)? {
+        for (id, volume) in volumes(&untouched, keys)? {
             let (folder, kind) = match id {
                 VolumeId::Partition { .. } => ("partitions", "partition"),
                 VolumeId::Mapped { .. } => ("volumes", "volume"),
