@@ -1,7 +1,7 @@
 //! LVM2 metadata: whatever a text says, volumes stay inside of the extents, and LVM's own bytes are never written.
 #![no_main]
 
-use driver_core::Volume;
+use driver_core::{Mapping, MappingArgument, Volume};
 use driver_lvm::{assemble, probe};
 use fuzz::{Device, write_seeds};
 use libfuzzer_sys::fuzz_target;
@@ -22,6 +22,56 @@ const TEXT: &str = "vg {\nid = \"VVVVVV-ghij-klmn-opqr-stuv-wxyz-012345\"\nseqno
     id = \"oldoef-ghij-klmn-opqr-stuv-wxyz-012345\"\nstatus = [\"READ\", \"VISIBLE\"]\nsegment_count = 1\nsegment1 {\n\
     start_extent = 0\nextent_count = 3\ntype = \"snapshot\"\norigin = \"root\"\ncow_store = \"x\"\n}\n}\n}\n}\n\
     contents = \"Text Format Volume Group\"\nversion = 1\n";
+
+/// Hidden volumes, and those of each kind that the device mapper makes of them.
+fn layered() -> String {
+    let mut volumes = String::new();
+    let mut volume = |name: &str, status: &str, segment: String| {
+        volumes += &format!(
+            "{name} {{\nid = \"{:x<6}-ghij-klmn-opqr-stuv-wxyz-012345\"\nstatus = [\"READ\", \"WRITE\"{status}]\nsegment_count = 1\n\
+             segment1 {{\nstart_extent = 0\nextent_count = 2\n{segment}\n}}\n}}\n",
+            name.replace('_', "")
+        );
+    };
+    for (at, name) in ["meta", "data", "rm0", "ri0", "rm1", "ri1", "mi0", "mi1", "orig", "cvol", "cow"].iter().enumerate() {
+        volume(name, "", format!("type = \"striped\"\nstripe_count = 1\nstripes = [\n\"pv1\", {}\n]", at * 2));
+    }
+    let shown = ", \"VISIBLE\"";
+    volume("pool", shown, "type = \"thin-pool\"\nmetadata = \"meta\"\npool = \"data\"\nchunk_size = 128\ndiscards = \"ignore\"".into());
+    volume("thin", shown, "type = \"thin\"\nthin_pool = \"pool\"\ndevice_id = 1\nexternal_origin = \"raid\"".into());
+    let raids = "raids = [\n\"rm0\", \"ri0\",\n\"rm1\", \"ri1\"\n]";
+    volume("raid", shown, format!("type = \"raid1\"\ndevice_count = 2\nregion_size = 64\nwritebehind = 9\n{raids}"));
+    volume("mir", shown, "type = \"mirror\"\nmirror_count = 2\nregion_size = 64\nmirrors = [\n\"mi0\", 0,\n\"mi1\", 0\n]".into());
+    volume(
+        "fast",
+        shown,
+        "type = \"cache+CACHE_USES_CACHEVOL\"\ncache_pool = \"cvol\"\norigin = \"orig\"\nmetadata_format = 2\nchunk_size = 64\n\
+         cache_mode = \"writeback\"\nmetadata_start = 0\nmetadata_len = 8\ndata_start = 8\ndata_len = 16"
+            .into(),
+    );
+    volume("snap0", shown, "type = \"snapshot\"\nchunk_size = 8\norigin = \"thin\"\ncow_store = \"cow\"".into());
+    let (start, rest) = TEXT.split_once("root {\n").expect("a volume");
+    let (_, end) = rest.split_once("cow_store = \"x\"\n}\n}\n").expect("the last one");
+    format!("{start}{volumes}{end}")
+}
+
+/// Walks a device and all below it: tables have no gaps, and name members that are there.
+fn walk_mapping(mapping: &Mapping, depth: usize) {
+    assert!(depth < 40, "{} lies on itself", mapping.name);
+    let mut end = 0;
+    for line in &mapping.lines {
+        assert_eq!(line.start, end, "{}", mapping.name);
+        end = line.start + line.sectors;
+        for argument in &line.arguments {
+            match argument {
+                MappingArgument::Mapped(below) => walk_mapping(below, depth + 1),
+                MappingArgument::Member(place) => assert!(*place < IDS.len()),
+                MappingArgument::Text(text) => assert!(!text.is_empty() && !text.contains(['\n', '\0'])),
+                MappingArgument::Secret(_) => panic!("LVM has no secrets"),
+            }
+        }
+    }
+}
 
 /// LVM's checksum: CRC-32 with another beginning and without the final inversion.
 fn crc(bytes: &[u8]) -> [u8; 4] {
@@ -62,7 +112,7 @@ fn device(id: &str, text: &[u8], split: usize) -> Vec<u8> {
 fuzz_target!(
     init: write_seeds(|| {
         let two = format!("{TEXT}\u{1}{}", TEXT.replace("seqno = 2", "seqno = 3"));
-        vec![("one".into(), TEXT.as_bytes().to_vec()), ("two".into(), two.into_bytes())]
+        vec![("layered".into(), layered().into_bytes()), ("one".into(), TEXT.as_bytes().to_vec()), ("two".into(), two.into_bytes())]
     }),
     |input: &[u8]| {
         if input.len() > 60_000 {
@@ -80,6 +130,7 @@ fuzz_target!(
             .collect();
         let (groups, _) = assemble(&members);
         for volume in groups.iter().flat_map(|group| &group.volumes) {
+            volume.mapping.iter().chain(&volume.beside).for_each(|mapping| walk_mapping(mapping, 0));
             if let Ok(content) = &volume.content {
                 fuzz::walk_volume(content.as_ref(), volume.size, volume.read_only.is_some());
             }
