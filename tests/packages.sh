@@ -16,8 +16,8 @@ test_packages=(
     libhivex-bin libnbd-bin libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf perl procps
     # wine runs what is left to the first start of Windows guests, xorriso makes discs of drivers.
     python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools wine wine64 xfsprogs xorriso
-    # The micro-VM's kernel, and what makes thin pools for it.
-    linux-image-amd64 thin-provisioning-tools
+    # The micro-VM's kernel, what makes thin pools for it, and what labels a guest's files.
+    linux-image-amd64 policycoreutils thin-provisioning-tools
     xz-utils zstd
 )
 
