@@ -16,6 +16,8 @@ test_packages=(
     libhivex-bin libnbd-bin libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf perl procps
     # wine runs what is left to the first start of Windows guests, xorriso makes discs of drivers.
     python3-cryptography python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools wine wine64 xfsprogs xorriso
+    # The micro-VM's kernel, what makes thin pools for it, and what labels a guest's files.
+    linux-image-amd64 policycoreutils thin-provisioning-tools
     xz-utils zstd
 )
 
@@ -59,7 +61,8 @@ add_backports() { # SUITE
 }
 
 install() { # APT_OPTION... PACKAGE...
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    # The kernel is for VMs: nobody starts this machine with it, so it needs no initramfs.
+    INITRD=No DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" >&2
 }
 

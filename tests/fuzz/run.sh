@@ -15,7 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    manifest machine dialects linux windows nbd
+    manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")

@@ -4,7 +4,7 @@ use crate::channel::NoAnswer;
 use crate::console::Console;
 use crate::process::End;
 use format_core::{Error, ErrorKind, Result};
-use microvm_init::{Failure, FailureKind};
+use microvm_init::{Failure, FailureKind, WireError};
 use rustix::io::Errno;
 use std::time::Duration;
 
@@ -95,6 +95,11 @@ pub(crate) fn gone(
             Error::new(kind, text).context(what).hint(hint_for(kind))
         }
         NoAnswer::Failed(failure) => told(failure, doing, console),
+        NoAnswer::Ended(WireError::Broken(broken)) => {
+            Error::corrupt(format!("the micro-VM does not keep to its protocol: {broken}"))
+                .context(what)
+                .hint(hint_for(ErrorKind::Corrupt))
+        }
         NoAnswer::Ended(error) => {
             let how = match end {
                 Some(End { status, said }) if said.is_empty() => status.clone(),

@@ -4,7 +4,7 @@ use format_core::{Error, ErrorKind, Result};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -61,7 +61,7 @@ impl Process {
                 let _ = (&mut stderr).take(MAX_SAID).read_to_end(&mut said);
                 let _ = std::io::copy(&mut stderr, &mut std::io::sink());
             }
-            let status = child.wait().map_or_else(|error| error.to_string(), describe);
+            let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
             own.set(End { status, said: String::from_utf8_lossy(&said).trim().to_owned() });
         });
         thread.map_err(|error| Error::io("start a thread for the micro-VM", error))?;
@@ -100,8 +100,4 @@ impl Ended {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         self.changed.notify_all();
     }
-}
-
-fn describe(status: ExitStatus) -> String {
-    status.to_string()
 }

@@ -84,7 +84,8 @@ impl Vm {
     /// Starts a VM that has `disks`, in this order.
     ///
     /// # Errors
-    /// `NeedsPerson` when KVM is wanted and does not work, or the kernel cannot be used; `Temporary` when qemu ends or nobody answers; `Limit` for more than 184 disks.
+    /// `NeedsPerson` when KVM is wanted and not there, or the kernel is too old; `Temporary` when qemu ends or nobody answers in time; `Limit` for
+    /// more than 184 disks; `Io` when qemu cannot be started.
     pub fn start(host: &Host, disks: &[DiskAddress]) -> Result<Self> {
         let started = start::start(host, disks)?;
         Ok(Self(Arc::new(Running {

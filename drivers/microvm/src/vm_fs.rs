@@ -14,6 +14,8 @@ use std::time::Duration;
 /// What writing or reading takes at worst: under emulation, over a slow source.
 const SLOWEST_BYTES_PER_SECOND: u64 = 1 << 20;
 
+/// A file that may be larger than this gets no more time to be read.
+const LARGEST_FOR_TIME: u64 = 1 << 30;
 /// Whether content of this size fits is asked before it is sent.
 const LARGE: usize = 1 << 20;
 
@@ -156,8 +158,8 @@ impl GuestFs for VmFs {
         let what = format!("read {path}");
         let doing = Doing::guest(&what);
         let request = Request::ReadFile { fs: self.number, path: path.to_owned(), limit };
-        // How large it is shows only in the answer; the VM is asked for no more than is there.
-        let time = limit_for(limit.min(self.device.size));
+        // How large it is shows only in the answer.
+        let time = limit_for(limit.min(self.device.size).min(LARGEST_FOR_TIME));
         Ok(self.vm.ask(doing, &request, &[], limit, time)?.content)
     }
 

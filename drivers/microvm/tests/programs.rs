@@ -1,12 +1,14 @@
 //! Programs of a guest, mappings, arrays and subvolumes, in one VM. Needs root, qemu and a kernel.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
 
 use driver_core::{GuestCommand, GuestFs, GuestRunner, Mapping, MappingArgument, MappingLine, Ownership};
 use driver_microvm::{Device, Vm};
 use format_core::ErrorKind;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{guest, host, image, mounted, run, serve, start, text};
@@ -94,6 +96,7 @@ fn programs_of_the_guest_run_over_its_tree() {
     assert!(runner.run(&missing).is_err());
     drop(runner);
 
+    assert!(vm.relabel(tree.clone(), &["/etc/hostname".into()]).unwrap());
     secret(&vm, &*vm.runner(tree.clone()));
     check_all(&vm, &tree, &[(&root_device, "ext4"), (&boot_device, "xfs")]);
     // What was unmounted is not there any more, and what is mounted again is as it was left.
@@ -108,6 +111,11 @@ fn programs_of_the_guest_run_over_its_tree() {
     run("e2fsck", &["-fn", text(&root)]);
     let cipher = fs::read(&crypt).unwrap();
     assert!(cipher.iter().any(|byte| *byte != 0) && !cipher.windows(16).any(|window| window == [b's'; 16]));
+    mounted(&root, "ro", |root| {
+        let file = root.join("etc/hostname");
+        let label = run("getfattr", &["--only-values", "-n", "security.selinux", text(&file)]);
+        assert!(label.starts_with("system_u:object_r:hostname_etc_t:s0"), "{label}");
+    });
     mounted(&boot, "nouuid", |root| assert_eq!(fs::read_to_string(root.join("by-guest")).unwrap(), "made\n"));
 }
 
@@ -167,8 +175,17 @@ fn volumes_arrays_and_subvolumes_come_to_be() {
         run("btrfs", &["subvolume", "create", text(&root.join("@/snapshots/1/snapshot"))]);
         fs::write(root.join("@/in-root"), "@").unwrap();
     });
-    let served = serve(folder.path(), "s", &[&parts, &btrfs]);
+    // More disks than one slot of the bus takes.
+    let small: Vec<_> =
+        (0..10).map(|number| image(folder.path(), &format!("small{number}"), number + 1)).collect();
+    let mut images = vec![parts.as_path(), btrfs.as_path()];
+    images.extend(small.iter().map(PathBuf::as_path));
+    let served = serve(folder.path(), "s", &images);
     let vm = start(&host(), &served);
+    for number in 0..10_u64 {
+        let device = vm.part(2 + number as usize, 0, (number + 1) << 20).unwrap();
+        assert_eq!(device.size, (number + 1) << 20);
+    }
     volumes(&vm);
     subvolumes(&vm);
     vm.stop().unwrap();
@@ -200,7 +217,7 @@ fn volumes(vm: &Vm) {
     assert_eq!(device.size, 40000 * 512);
     assert_eq!(vm.map(&volume, &[first.clone(), second]).unwrap(), device);
     let other = linear("my--vg-root", &uuid, vec![(8, 0, MappingArgument::Member(0))]);
-    assert_eq!(vm.map(&other, &[first.clone()]).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(vm.map(&other, std::slice::from_ref(&first)).unwrap_err().kind(), ErrorKind::Usage);
     let mut unknown = linear("unknown", "", vec![(8, 0, MappingArgument::Member(0))]);
     unknown.lines[0].target = "none".into();
     assert!(vm.map(&unknown, &[first]).is_err());

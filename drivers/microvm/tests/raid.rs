@@ -2,6 +2,8 @@
 //!
 //! This machine has no md driver: the members are made here, and mdadm and e2fsck judge what comes of them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
 
 use driver_core::{GuestFs, Ownership};
@@ -82,7 +84,7 @@ fn make_members(folder: &Path, content: &[u8]) -> Vec<PathBuf> {
 #[test]
 fn an_array_with_parity_is_written_and_not_synchronised() {
     let folder = tempfile::tempdir().unwrap();
-    let plain = image(folder.path(), "plain", ((MEMBERS - 1) * STRIPES * CHUNK) as u64 >> 20);
+    let plain = image(folder.path(), "plain", (((MEMBERS - 1) * STRIPES * CHUNK) as u64) >> 20);
     run("mkfs.ext4", &["-q", text(&plain)]);
     let content = fs::read(&plain).unwrap();
     let members = make_members(folder.path(), &content);
@@ -103,7 +105,7 @@ fn an_array_with_parity_is_written_and_not_synchronised() {
     let array = vm.assemble("data", &devices).unwrap();
     assert_eq!(array.size, content.len() as u64);
     let mut fs = vm.mount(&array, "ext4", "").unwrap();
-    let file: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let file: Vec<u8> = (0..3_000_000_u32).map(|n| ((n * 7) >> 3) as u8).collect();
     fs.create_file("/new", &file, Ownership::ROOT_FILE).unwrap();
     vm.stop().unwrap();
     drop(served);

@@ -158,8 +158,12 @@ fn take_apart(root: &str) -> Result<()> {
         }
         // A tree in memory: only what is in it is mounted.
         Err(Errno::INVAL) => {
-            for place in ["tmp", "run", "sys", "proc", "dev"] {
-                let _ = unmount(format!("{root}/{place}"), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+            for place in ["tmp", "sys", "proc", "dev"] {
+                match unmount(format!("{root}/{place}"), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+                    Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+                    // Nothing is removed while something else may still be seen through it.
+                    Err(errno) => return Err(os(format!("take {root} apart"), errno)),
+                }
             }
             fs::remove_dir_all(root).during(format_args!("remove {root}"))
         }

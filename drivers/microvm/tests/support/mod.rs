@@ -156,13 +156,19 @@ pub fn guest(root: &Path) {
         std::os::unix::fs::symlink(target, root.join(link)).unwrap();
     }
     let programs = ["/bin/dash", "/bin/cat", "/bin/ls", "/bin/sleep", "/bin/readlink", "/bin/stat"];
-    let tools = ["/sbin/e2fsck", "/sbin/xfs_repair", "/bin/btrfs", "/sbin/mke2fs"];
+    let tools = ["/sbin/e2fsck", "/sbin/xfs_repair", "/bin/btrfs", "/sbin/mke2fs", "/sbin/setfiles"];
     for program in programs.iter().chain(&tools) {
         copy(root, program);
         for word in run("ldd", &[program]).split_whitespace().filter(|word| word.starts_with('/')) {
             copy(root, word);
         }
     }
+    let contexts = root.join("etc/selinux/test/contexts/files");
+    std::fs::create_dir_all(&contexts).unwrap();
+    std::fs::write(root.join("etc/selinux/config"), "SELINUX=enforcing\nSELINUXTYPE=test\n").unwrap();
+    let text =
+        "/.*\tsystem_u:object_r:default_t:s0\n/etc/hostname\t--\tsystem_u:object_r:hostname_etc_t:s0\n";
+    std::fs::write(contexts.join("file_contexts"), text).unwrap();
     std::fs::write(root.join("etc/hostname"), "guest\n").unwrap();
 }
 
