@@ -3,7 +3,7 @@
 # `layers` makes the file systems reachable and says kind and device of each.
 
 # By their own checkers, which change nothing.
-check_file_systems() {
+check_file_systems() { # [after-power-cut]
     local kind device
     layers >/tmp/layers
     while read -r kind device <&3; do
@@ -14,7 +14,10 @@ check_file_systems() {
             check_subvolumes "$device"
             ;;
         ext4) e2fsck -fn "$device" ;;
-        fat) fsck.fat -n "$device" ;;
+        fat)
+            if [[ ${1:-} == after-power-cut ]]; then forget_mounted "$device"; fi
+            fsck.fat -n "$device"
+            ;;
         xfs)
             xfs_repair -n "$device" >/tmp/said 2>&1 || { cat /tmp/said && return 1; }
             cat /tmp/said
@@ -22,6 +25,12 @@ check_file_systems() {
             ;;
         esac
     done 3</tmp/layers
+}
+
+# FAT has no log: the mark that it was mounted when the power went stays until a person looks. Nothing else is forgiven.
+# (Microsoft's FAT specification, BS_Reserved1 of FAT32; bit 0 as Linux uses it.)
+forget_mounted() { # DEVICE
+    printf '\0' | dd of="$1" bs=1 seek=65 conv=notrunc status=none
 }
 
 # The root is still the default, and what a snapshot holds is as it was when it was made.

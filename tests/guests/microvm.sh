@@ -27,12 +27,15 @@ in_vm_of() { # LOG GUEST WHAT IMAGE...: a function of in-vm-checks.sh on the lay
         names=("${names[@]:1}")
     done
     cat "$here/in-vm.sh" "$here/recipes/${2%-dirty}.sh" "$here/in-vm-checks.sh" - <<<"$3" >"$script"
-    vm_run "$logs/$1" 300 "$script" "${disks[@]}"
+    # No `set -e` here: the callers look at the status.
+    vm_run "$logs/$1" 300 "$script" "${disks[@]}" || { rm "$script" && return 1; }
     rm "$script"
 }
 
 check_layers() { # NAME GUEST IMAGE...
-    in_vm_of "$1-check.log" "$2" check_file_systems "${@:3}" || fail "$1: a file system is not clean"
+    local what=check_file_systems
+    if [[ $2 == *-dirty ]]; then what+=' after-power-cut'; fi
+    in_vm_of "$1-check.log" "$2" "$what" "${@:3}" || fail "$1: a file system is not clean"
     if [[ $2 == raid1 ]]; then check_sides "$1" "${@:3}"; fi
 }
 
