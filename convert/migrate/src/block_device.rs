@@ -21,12 +21,14 @@ pub(crate) enum BlockDevice {
         mapping: Arc<Mapping>,
         /// What its members are, in the order of the table's numbers.
         members: Arc<[Arc<BlockDevice>]>,
+        /// What has to be there before it is written: its snapshots.
+        beside: Vec<Arc<Mapping>>,
     },
     /// An array of the md driver.
     Array {
         /// Its name for people.
         name: String,
-        /// Its members that are there.
+        /// Its members that are in use.
         members: Vec<Arc<BlockDevice>>,
     },
 }

@@ -57,7 +57,11 @@ pub(crate) fn unlock(
         });
         let Ok(unlocked) = unlocked else { continue };
         let mapping = Arc::new(unlocked.mapping(&name));
-        let device = candidate.device.map(|device| BlockDevice::Mapped { mapping, members: [device].into() });
+        let device = candidate.device.map(|device| BlockDevice::Mapped {
+            mapping,
+            members: [device].into(),
+            beside: Vec::new(),
+        });
         free.push(Candidate {
             id: VolumeId::Mapped { volume },
             volume: unlocked.volume(),

@@ -84,7 +84,12 @@ impl MicroVm {
         };
         let made = match device.as_ref() {
             BlockDevice::Part { disk, start, size } => self.vm.part(*disk, *start, *size)?,
-            BlockDevice::Mapped { mapping, members } => self.vm.map(mapping, &all(members)?)?,
+            BlockDevice::Mapped { mapping, members, beside } => {
+                let members = all(members)?;
+                let made = self.vm.map(mapping, &members)?;
+                beside.iter().try_for_each(|mapping| self.vm.map(mapping, &members).map(drop))?;
+                made
+            }
             BlockDevice::Array { name, members } => self.vm.assemble(name, &all(members)?)?,
         };
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);

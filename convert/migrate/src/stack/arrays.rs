@@ -5,6 +5,7 @@ use crate::block_device::BlockDevice;
 use crate::filesystems::Notes;
 use crate::inspect::Opening;
 use driver_core::{FsFacts, GroupFacts, GroupKind, GroupPart, Guest, VolumeFacts, VolumeId};
+use driver_md::MemberState;
 use format_core::Result;
 use std::sync::Arc;
 
@@ -26,7 +27,12 @@ pub(super) fn arrays(
         members.iter().map(|(sb, candidate)| (sb.clone(), Arc::clone(&candidate.volume))).collect();
     for array in driver_md::assemble(&given) {
         let own: Vec<_> = array.members.iter().filter_map(|m| Some(&members.get(m.member?)?.1)).collect();
-        let devices: Option<Vec<_>> = own.iter().map(|member| member.device.clone()).collect();
+        // Spares and what was left behind would be taken for members by a kernel, too.
+        let in_use =
+            |m: &&driver_md::Member| matches!(m.state, MemberState::InSync | MemberState::Recovering);
+        let devices = array.members.iter().filter(in_use).map(|m| members.get(m.member?)?.1.device.clone());
+        let devices: Option<Vec<_>> = devices.collect();
+        let devices = devices.filter(|_| array.content.is_ok() || array.needs_kernel);
         let name = array.name.clone();
         let device = devices.map(|members| Arc::new(BlockDevice::Array { name, members }));
         let read_only = array.read_only.or_else(|| read_only(own.into_iter()));
@@ -56,7 +62,7 @@ pub(super) fn arrays(
         guest.volumes.push(VolumeFacts {
             group,
             devices: array.devices,
-            size: array.size,
+            size: content.as_ref().map_or(array.size, |content| content.size()),
             layout: array.level,
             file_system: None,
             obstacle,

@@ -48,7 +48,10 @@ pub(super) fn groups(
             let id = VolumeId::Mapped { volume: guest.volumes.len() };
             let mapping = volume.mapping.clone().ok().filter(|_| group.obstacle.is_none());
             let device = mapping.zip(devices.clone());
-            let device = device.map(|(mapping, members)| Arc::new(BlockDevice::Mapped { mapping, members }));
+            let locked = device.as_ref().is_some_and(|(mapping, _)| mapping.read_only);
+            let beside = volume.beside.clone();
+            let device =
+                device.map(|(mapping, members)| Arc::new(BlockDevice::Mapped { mapping, members, beside }));
             let names = device_names(&group.name, &group.uuid, &volume);
             let name = format!("logical volume {}/{}", group.name, volume.name);
             let content = by_kernel(volume.content, device.as_ref(), &name, opening, notes)?;
@@ -64,7 +67,12 @@ pub(super) fn groups(
                 file_system: None,
                 obstacle,
             });
-            let read_only = volume.read_only.or_else(|| read_only.clone());
+            // A kernel can write more than is written here, such as the origin of a snapshot.
+            let own = match (&device, &opening.microvm) {
+                (Some(_), Some(_)) => locked.then(|| "it is read-only in its volume group".to_owned()),
+                _ => volume.read_only,
+            };
+            let read_only = own.or_else(|| read_only.clone());
             free.extend(content.ok().map(|content| Candidate { id, volume: content, device, read_only }));
         }
         guest.groups.push(GroupFacts {
