@@ -39,7 +39,7 @@ mod windows;
 mod wrap;
 
 pub use choose::{Choice, Wish};
-pub use driver_luks::{MAX_PASSPHRASE, Passphrase};
+pub use driver_luks::Passphrase;
 pub use editor::{CheckReport, Editor, EditorReport, EditorWish, inspect_for};
 pub use feedback::write_feedback;
 pub use inspect::{Inspection, inspect_disks};

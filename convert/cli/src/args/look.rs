@@ -1,6 +1,6 @@
 //! Arguments of the commands that look into disks.
 
-use super::{KeyArgs, OpenArgs};
+use super::OpenArgs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -20,8 +20,6 @@ pub(crate) struct WhereArgs {
     pub(crate) volume: Option<String>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-    #[command(flatten)]
-    pub(crate) keys: KeyArgs,
 }
 
 #[derive(Args, Debug)]
@@ -66,8 +64,6 @@ pub(crate) struct MountArgs {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-    #[command(flatten)]
-    pub(crate) keys: KeyArgs,
     /// Let other users look, as far as the guest's own permissions let their numbers; disks and volumes stay yours alone. Needs root, or
     /// user_allow_other in /etc/fuse.conf.
     #[arg(long)]

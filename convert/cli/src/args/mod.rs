@@ -314,9 +314,11 @@ pub(crate) struct ChainArgs {
     /// parent is lost; the result is not the guest's disk.
     #[arg(long, conflicts_with = "parent")]
     pub(crate) ignore_parent: bool,
-    /// The file with the passphrase of an encrypted image, every byte of it: no newline at its end.
+    /// The file with the passphrase of an encrypted image, every byte of it: no newline at its end; or with the key or passphrase of
+    /// an encrypted volume (LUKS) in the guest, where a newline at its end is left out when it does not fit with it. Repeatable: an
+    /// image takes the first, volumes any.
     #[arg(long, value_name = "FILE")]
-    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) key_file: Vec<PathBuf>,
     /// Read an image although the checksum of a header is wrong.
     #[arg(long)]
     pub(crate) ignore_checksum: bool,

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &InspectArgs, printer: &Printer) -> Result<ExitCode> {
     let opened: Vec<OpenedImage> =
         args.images.iter().map(|path| open_image(path, &options)).collect::<Result<_>>()?;
     let disks: Vec<_> = opened.iter().map(|image| image.disk.clone()).collect();
-    let (inspection, editor) = inspect_for(&disks, &args.editor.wish(false)?)?;
+    let (inspection, editor) = inspect_for(&disks, &args.editor.wish(false, args.open.passphrases()?))?;
     let readiness = readiness(&inspection)?;
     let mut images = opened.iter().map(Image::of);
     let first = images.next().ok_or_else(|| Error::usage("no image was named"))?;

@@ -20,7 +20,7 @@ pub(crate) fn tree(args: &WhereArgs, printer: &Printer) -> Result<(GuestTree, Ve
         overlays.push(Overlay::new(opened.disk));
     }
     printer.warnings(&warnings);
-    let look = look_into(&overlays, &args.keys.read()?)?;
+    let look = look_into(&overlays, &args.open.passphrases()?)?;
     let tree = match (&args.partition, &args.volume) {
         (Some(partition), _) => look.tree_of(true, partition)?,
         (None, Some(volume)) => look.tree_of(false, volume.trim_start_matches("/dev/"))?,

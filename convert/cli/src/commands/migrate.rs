@@ -48,7 +48,7 @@ pub(crate) fn run(
             // They are chosen when the guest is known.
             drivers: Vec::new(),
         },
-        editor: args.editor.wish(args.trim)?,
+        editor: args.editor.wish(args.trim, args.open.passphrases()?),
         virtio_win: args.virtio_win.clone(),
         discard_hibernation: args.discard_hibernation,
         max_memory: args.speed.max_memory,

@@ -26,6 +26,7 @@ pub(crate) mod sync;
 pub(crate) mod verify;
 
 use crate::args::{ChainArgs, OpenArgs, PairArgs};
+use convert_migrate::Passphrase;
 use format_all::FORMATS;
 use format_core::{Access, Error, Format, Key, OpenOptions, Result};
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ impl PairArgs {
 impl ChainArgs {
     fn options(&self, format: Option<&str>) -> Result<OpenOptions> {
         let format = format.map(format_named).transpose()?;
-        let key = self.key_file.as_deref().map(key_of).transpose()?;
+        let key = self.key_file.first().map(|path| key_of(path)).transpose()?;
         Ok(OpenOptions {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
@@ -80,15 +81,33 @@ impl ChainArgs {
     }
 }
 
+impl OpenArgs {
+    /// What may open encrypted volumes: each file as a key, and as a passphrase when it ends a line.
+    fn passphrases(&self) -> Result<Vec<Passphrase>> {
+        let mut found = Vec::new();
+        for path in &self.chain.key_file {
+            let key = read_key(path)?;
+            let ends_a_line = key.ends_with(b"\n");
+            found.push(Passphrase::from_key_file(key.clone())?);
+            found.extend(ends_a_line.then(|| Passphrase::from_text(key)).transpose()?);
+        }
+        Ok(found)
+    }
+}
+
 /// The content of a key file. Read whole: a newline can belong to a passphrase.
 fn key_of(path: &Path) -> Result<Key> {
+    read_key(path).map(Key::new)
+}
+
+fn read_key(path: &Path) -> Result<Vec<u8>> {
     let failed = |e| Error::io(format!("cannot read the key file {}", path.display()), e);
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(failed)?.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_KEY {
         return Err(Error::usage(format!("{} is too long for a key file", path.display())));
     }
-    Ok(Key::new(bytes))
+    Ok(bytes)
 }
 
 /// `-o` pairs; a key alone switches something on, as in qemu-img.

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &MountArgs, printer: &Printer, interrupted: &AtomicBool)
         warnings.extend(opened.warnings);
         disks.push(opened.disk);
     }
-    let keys = args.keys.read()?;
+    let keys = args.open.passphrases()?;
     let look = look_into(&overlays(&disks), &keys)?;
     let mut shown = Shown::default();
     shown.bytes(&disks, &look, &keys)?;
