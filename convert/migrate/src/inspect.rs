@@ -349,7 +349,9 @@ mod tests {
             let opened =
                 Opened::from([((0, 1).into(), root), ((0, 2).into(), Box::new(esp) as Box<dyn GuestFs>)]);
             let tree =
-                mount_all(&mut guest, opened, &mut Vec::new(), &mut Notes::default()).unwrap().unwrap();
+                mount_all(&mut guest, opened, &Opening::default(), &mut Vec::new(), &mut Notes::default())
+                    .unwrap()
+                    .unwrap();
             assert_eq!(guest.mounts.get(1).map(|mount| mount.point.as_str()), point);
             boot::fallback_facts(&mut guest, &tree).unwrap();
             assert_eq!(guest.boot.uefi.is_some(), point.is_some());
