@@ -120,7 +120,9 @@ fn finish(microvm: &Arc<MicroVm>, prepared: &mut Prepared, trim: bool) -> Result
         });
     }
     drop(checkers);
-    vm.stop()
+    vm.stop()?;
+    prepared.report.editor.total_seconds = Some(microvm.age().as_secs_f64());
+    Ok(())
 }
 
 fn creates(edit: &Edit) -> bool {

@@ -52,6 +52,9 @@ pub struct EditorReport {
     /// Seconds that the micro-VM took to start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_seconds: Option<f64>,
+    /// Seconds from its start to its end, with all that was done in between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<f64>,
     /// Programs of the guest that were run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandRun>,
@@ -91,6 +94,7 @@ impl EditorReport {
             reasons,
             microvm: None,
             start_seconds: None,
+            total_seconds: None,
             commands: Vec::new(),
             checks: Vec::new(),
             relabelled: 0,

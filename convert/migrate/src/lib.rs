@@ -47,7 +47,7 @@ pub use locate::{Located, Place, locate};
 pub use look::{Look, look_into, volumes};
 pub use machine::described;
 pub use network::{AdapterReport, AdapterWishes, MacPair, NetworkPair, NetworkSource};
-pub use plan::{COPY_AGAIN, Readiness, plan_for, readiness};
+pub use plan::{BY_MICROVM, COPY_AGAIN, Readiness, plan_for, readiness};
 pub use report::{ChainFile, DiskReport, EditReport, MigrateReport};
 pub use resize::resize_disk;
 pub use run::{MigrateRequest, migrate};

@@ -8,10 +8,12 @@ use format_core::{Error, Overlay, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A running micro-VM with what it has opened.
 pub(crate) struct MicroVm {
     vm: Vm,
+    started: Instant,
     /// What was made already, known by the description's address: one description is one device.
     devices: Mutex<Vec<(Arc<BlockDevice>, Device)>>,
     /// The mounts of the guest's tree.
@@ -63,8 +65,20 @@ impl MicroVm {
             .spawn(move || drop(server.run(&listener, &stopped, false)))
             .map_err(|e| Error::io("cannot start a thread", e))?;
         let serving = Serving { stop, thread: Some(thread), _folder: folder };
+        let started = Instant::now();
         let vm = Vm::start(host, &disks)?;
-        Ok(Arc::new(Self { vm, devices: Mutex::default(), mounts: Mutex::default(), _serving: serving }))
+        Ok(Arc::new(Self {
+            vm,
+            started,
+            devices: Mutex::default(),
+            mounts: Mutex::default(),
+            _serving: serving,
+        }))
+    }
+
+    /// How long ago it was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     pub(crate) fn vm(&self) -> &Vm {

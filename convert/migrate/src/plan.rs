@@ -80,6 +80,9 @@ pub fn readiness(inspection: &Inspection) -> Result<Vec<Readiness>> {
         .collect()
 }
 
+/// How a reason begins that says what the micro-VM would do.
+pub const BY_MICROVM: &str = "by the micro-VM: ";
+
 fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> {
     let boot = &inspection.guest.boot;
     let starts = match target.firmware {
@@ -95,6 +98,9 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
         }
         _ => Plan::default(),
     };
+    // What only this program's own editor cannot do is no obstacle: the micro-VM can.
+    let (for_microvm, own): (Vec<_>, Vec<_>) = plan.fixups.into_iter().partition(|fixup| fixup.by_editor);
+    let plan = Plan { fixups: own, edits: plan.edits };
     let mut blocks = obstacles(inspection, &plan);
     if !starts {
         let firmware = match target.firmware {
@@ -108,11 +114,12 @@ fn readiness_for(inspection: &Inspection, target: &Target) -> Result<Readiness> 
     }
     blocks.extend(unsupported(&inspection.guest, target));
     let planned = plan.fixups.iter().filter(|fixup| fixup.status == Status::Planned);
-    let left_out = plan.left_out().map(left_out_text);
-    let (verdict, reasons) = match (blocks.is_empty(), plan.edits.is_empty()) {
+    let titles = for_microvm.iter().map(|fixup| fixup.title).collect::<Vec<_>>().join("; ");
+    let by_microvm = (!titles.is_empty()).then(|| format!("{BY_MICROVM}{titles}"));
+    let (verdict, reasons) = match (blocks.is_empty(), plan.edits.is_empty() && for_microvm.is_empty()) {
         (false, _) => ("blocked", blocks),
-        (true, true) => ("ready", left_out.collect()),
-        (true, false) => ("fixable", planned.map(|fixup| fixup.title.to_owned()).chain(left_out).collect()),
+        (true, true) => ("ready", Vec::new()),
+        (true, false) => ("fixable", planned.map(|fixup| fixup.title.to_owned()).chain(by_microvm).collect()),
     };
     Ok(Readiness { target: target.id, name: target.name, verdict, edits: plan.edits.len(), reasons })
 }

@@ -2,7 +2,7 @@
 
 use crate::args::InspectArgs;
 use crate::output::{Printer, safe, table};
-use convert_migrate::{COPY_AGAIN, ChainFile, EditorReport, Readiness, inspect_for, readiness};
+use convert_migrate::{BY_MICROVM, COPY_AGAIN, ChainFile, EditorReport, Readiness, inspect_for, readiness};
 use driver_core::{
     DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind, WindowsFacts,
 };
@@ -142,7 +142,7 @@ fn target_lines(target: &Readiness) -> String {
     let fixable = target.verdict == "fixable";
     let edits = if fixable { format!(" with {} edits", target.edits) } else { String::new() };
     let mut text = format!("  {:<32} {}{edits}\n", target.name, target.verdict);
-    let told = target.reasons.iter().filter(|reason| !fixable || reason.starts_with("not done: "));
+    let told = target.reasons.iter().filter(|reason| !fixable || reason.starts_with(BY_MICROVM));
     told.for_each(|reason| text.push_str(&format!("      {}\n", safe(reason))));
     text
 }

@@ -14,6 +14,9 @@ use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result};
 use std::process::ExitCode;
 
+/// More lines of one edit are counted.
+const MOST_LINES: usize = 40;
+
 pub(crate) fn run(
     args: &MigrateArgs,
     printer: &Printer,
@@ -180,12 +183,17 @@ fn editor_lines(editor: &EditorReport) -> String {
         Editor::MicroVm => "micro-VM",
         Editor::Auto | Editor::Native => "native",
     };
-    let reasons: Vec<String> = editor.reasons.iter().map(|reason| safe(reason)).collect();
-    let because =
-        if reasons.is_empty() { String::new() } else { format!(", because {}", reasons.join("; ")) };
+    let because = if editor.reasons.is_empty() { "" } else { ", because" };
     let mut text = format!("Editor: {name}{because}\n");
+    text.push_str(&detail_lines(
+        &editor.reasons.iter().map(|reason| safe(reason)).collect::<Vec<_>>(),
+        3,
+        "  ",
+    ));
     if let (Some(microvm), Some(seconds)) = (&editor.microvm, editor.start_seconds) {
-        text.push_str(&format!("  {}, started in {seconds:.1} s\n", safe(microvm)));
+        let total =
+            editor.total_seconds.map(|total| format!(", ended after {total:.1} s")).unwrap_or_default();
+        text.push_str(&format!("  {}, started in {seconds:.1} s{total}\n", safe(microvm)));
     }
     for run in &editor.commands {
         text.push_str(&format!("  ran {} ({:.0} s)\n", safe(&run.command), run.seconds));
@@ -233,7 +241,7 @@ fn edit_lines(edit: &EditReport, last: Option<&EditReport>) -> String {
         .lines()
         .skip(usize::from(repeated))
         .filter(|line| !line.starts_with("@@") && !line.starts_with("---") && !line.starts_with("+++"));
-    text + &detail_lines(&lines.collect::<Vec<_>>())
+    text + &detail_lines(&lines.collect::<Vec<_>>(), MOST_LINES, "          ")
 }
 
 fn fixup_lines(report: &MigrateReport) -> String {
@@ -265,15 +273,12 @@ fn fixup_lines(report: &MigrateReport) -> String {
     text
 }
 
-/// An edit's lines: all of a small one, and how many more a large one has.
-fn detail_lines(lines: &[&str]) -> String {
-    const MOST: usize = 40;
-    let mut text: String = lines.iter().take(MOST).map(|line| format!("          {line}\n")).collect();
-    if let Some(more) = lines.len().checked_sub(MOST).filter(|more| *more > 0) {
-        text.push_str(&format!(
-            "          … {}; --output json has them\n",
-            counted(more as u64, "more line")
-        ));
+/// Lines behind `indent`: all of a few, and how many more there are.
+fn detail_lines(lines: &[impl AsRef<str>], most: usize, indent: &str) -> String {
+    let mut text: String =
+        lines.iter().take(most).map(|line| format!("{indent}{}\n", line.as_ref())).collect();
+    if let Some(more) = lines.len().checked_sub(most).filter(|more| *more > 0) {
+        text.push_str(&format!("{indent}… {}; --output json has them\n", counted(more as u64, "more line")));
     }
     text
 }
@@ -321,7 +326,8 @@ mod tests {
     fn what_is_not_shown_of_an_edit_is_counted() {
         let lines: Vec<String> = (0..43).map(|number| format!("+{number}")).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let shown = |count: usize| detail_lines(lines.get(..count).unwrap_or_default());
+        let shown =
+            |count: usize| detail_lines(lines.get(..count).unwrap_or_default(), MOST_LINES, "          ");
         assert_eq!(shown(40).lines().count(), 40);
         assert!(
             shown(41).ends_with("+39\n          … 1 more line; --output json has them\n"),
