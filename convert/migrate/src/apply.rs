@@ -1,17 +1,17 @@
 //! The edits, and what belongs to them: copies for undoing, the guest's own programs, the checkers.
 
-use crate::editor::CheckReport;
+use crate::checks;
 use crate::folder::Folder;
 use crate::microvm::MicroVm;
-use crate::plan::plan_for;
+use crate::plan::{mount_point, plan_for};
 use crate::prepare::Prepared;
+use crate::report::MigrateReport;
 use crate::run::MigrateRequest;
 use crate::undo;
-use driver_core::{Action, Edit, GuestFs, Wishes};
+use driver_core::{Action, Edit, Wishes};
 use driver_machine::Warning;
-use driver_microvm::{Check, Device, VmFs};
 use format_core::{Error, ErrorKind, Result};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Edits the overlays.
@@ -74,66 +74,44 @@ fn finish(microvm: &Arc<MicroVm>, prepared: &mut Prepared, trim: bool) -> Result
     if !made.is_empty() && vm.relabel(mounts.clone(), &made)? {
         prepared.report.editor.relabelled = made.len();
     }
-    // A file system that is mounted twice is one.
-    let mut distinct: Vec<&(String, VmFs)> = Vec::new();
-    for mount in &mounts {
-        if distinct.iter().all(|(_, fs)| fs.device() != mount.1.device()) {
-            distinct.push(mount);
-        }
-    }
     if trim {
-        let mut bytes = 0_u64;
-        for (point, fs) in distinct.iter().filter(|(_, fs)| !fs.device().read_only) {
-            match vm.trim(fs) {
-                Ok(trimmed) => bytes = bytes.saturating_add(trimmed),
-                Err(error) if vm.is_running() => {
-                    let message = format!("free space of {point} was not given back: {error}");
-                    prepared.report.warnings.push(Warning { code: "not-trimmed", message });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        prepared.report.editor.trimmed_bytes = Some(bytes);
+        give_back(microvm, &mut prepared.report)?;
     }
-    let mut checkers = BTreeMap::new();
-    for (_, fs) in &distinct {
-        let kind = fs.kind();
-        if !checkers.contains_key(kind) {
-            checkers.insert(kind, vm.prepare_checker(&mounts, kind)?);
+    let points: BTreeSet<String> = edited_points(prepared);
+    for (report, fault) in checks::check(microvm, &mut prepared.inspection, &points)? {
+        prepared.report.editor.checks.push(report);
+        if let Some(fault) = fault {
+            return Err(fault);
         }
     }
-    let devices: Vec<(String, &str, Device)> =
-        distinct.iter().map(|(point, fs)| (point.clone(), fs.kind(), fs.device().clone())).collect();
-    // What still reads the file systems goes first: the tree, and the guest's programs.
-    prepared.inspection.tree = None;
-    vm.unmount_all()?;
-    for (point, kind, device) in devices {
-        let Some(checker) = checkers.get(kind) else { continue };
-        let check = checker.as_ref().map(|checker| checker.run(&device)).transpose()?;
-        judge(&point, check.as_ref())?;
-        let (tool, clean) = check.map(|check| (check.tool, check.clean)).unzip();
-        prepared.report.editor.checks.push(CheckReport {
-            point,
-            kind: kind.to_owned(),
-            tool,
-            clean: clean.flatten(),
-        });
-    }
-    drop(checkers);
     vm.stop()?;
     prepared.report.editor.total_seconds = Some(microvm.age().as_secs_f64());
     Ok(())
 }
 
-fn creates(edit: &Edit) -> bool {
-    matches!(edit.action, Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. })
+/// Tells the disks which room the guest's file systems do not use.
+fn give_back(microvm: &MicroVm, report: &mut MigrateReport) -> Result<()> {
+    let mut bytes = 0_u64;
+    for (point, fs) in microvm.distinct_mounts().iter().filter(|(_, fs)| !fs.device().read_only) {
+        match microvm.vm().trim(fs) {
+            Ok(trimmed) => bytes = bytes.saturating_add(trimmed),
+            Err(error) if microvm.is_running() => {
+                let message = format!("free space of {point} was not given back: {error}");
+                report.warnings.push(Warning { code: "not-trimmed", message });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    report.editor.trimmed_bytes = Some(bytes);
+    Ok(())
 }
 
-/// A file system with faults is not copied, whoever made them.
-fn judge(point: &str, check: Option<&Check>) -> Result<()> {
-    let Some(check) = check.filter(|check| check.clean == Some(false)) else { return Ok(()) };
-    let lines: Vec<&str> = check.log.lines().filter(|line| !line.trim().is_empty()).collect();
-    let said = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join(" / ");
-    Err(Error::corrupt(format!("{} finds the file system of {point} damaged after the edits: {said}", check.tool))
-        .hint("check it in the running guest, or boot its rescue system and repair it, then export and migrate it again"))
+/// Where the edited file systems are mounted. What nobody touched is not looked through: it may be large.
+fn edited_points(prepared: &Prepared) -> BTreeSet<String> {
+    let guest = &prepared.inspection.guest;
+    prepared.plan.edits.iter().filter_map(|edit| mount_point(guest, &edit.path)).map(str::to_owned).collect()
+}
+
+fn creates(edit: &Edit) -> bool {
+    matches!(edit.action, Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. })
 }

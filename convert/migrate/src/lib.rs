@@ -10,6 +10,7 @@
 mod apply;
 mod block_device;
 mod boot;
+mod checks;
 mod choose;
 mod copy;
 mod crypt;

@@ -142,6 +142,17 @@ impl MicroVm {
         mounts
     }
 
+    /// The same, each device once.
+    pub(crate) fn distinct_mounts(&self) -> Vec<(String, VmFs)> {
+        let mut found: Vec<(String, VmFs)> = Vec::new();
+        for mount in self.mounts() {
+            if found.iter().all(|(_, fs)| fs.device() != mount.1.device()) {
+                found.push(mount);
+            }
+        }
+        found
+    }
+
     /// Whether an error is about what was asked for, and not about the VM.
     pub(crate) fn is_running(&self) -> bool {
         self.vm.is_running()

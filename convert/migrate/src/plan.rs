@@ -173,7 +173,7 @@ fn closed_windows(guest: &Guest) -> Option<String> {
 }
 
 /// The mount point that holds `path`: the longest one above it.
-fn mount_point<'a>(guest: &'a Guest, path: &str) -> Option<&'a str> {
+pub(crate) fn mount_point<'a>(guest: &'a Guest, path: &str) -> Option<&'a str> {
     let holds = |point: &str| {
         path.strip_prefix(point.trim_end_matches('/'))
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

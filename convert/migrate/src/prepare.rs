@@ -2,7 +2,7 @@
 
 use crate::choose::{Choice, choose};
 use crate::definition::{self, Definition};
-use crate::editor::{self, Editor, EditorReport};
+use crate::editor::{self, Editor, EditorReport, EditorWish};
 use crate::first_report::first_report;
 use crate::images::unfit_sizes;
 use crate::inspect::{Inspection, Opening, inspect_with};
@@ -98,6 +98,18 @@ impl<'a> Job<'a> {
             }
         }
         Ok(lacking(native, lack))
+    }
+
+    /// What the operator wants of the editor.
+    pub(crate) fn wish(&self) -> &EditorWish {
+        &self.request.editor
+    }
+
+    /// The guest in a micro-VM of its own, over disks that nobody edited.
+    pub(crate) fn inspect_again(&self, host: &Host) -> Result<(Vec<Arc<Overlay>>, Inspection)> {
+        let overlays = self.overlays();
+        let inspection = self.inspect(&overlays, Some((host, &BTreeMap::new())))?;
+        Ok((overlays, inspection))
     }
 
     fn overlays(&self) -> Vec<Arc<Overlay>> {

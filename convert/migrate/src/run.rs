@@ -1,6 +1,7 @@
 //! The sequence of stages. Nothing here knows how a stage does its work.
 
 use crate::apply::{apply, rehearse};
+use crate::checks;
 use crate::choose::Wish;
 use crate::copy::{DiskPair, TargetImage, copy_and_prove};
 use crate::definition::Definition;
@@ -62,7 +63,8 @@ pub struct MigrateRequest {
 pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<MigrateReport> {
     let sources: Vec<OpenedImage> =
         request.sources.iter().map(|path| open_image(path, &request.open)).collect::<Result<_>>()?;
-    let mut prepared = Job::new(request, &sources, control)?.prepare()?;
+    let job = Job::new(request, &sources, control)?;
+    let mut prepared = job.prepare()?;
     if request.dry_run && prepared.report.obstacles.is_empty() {
         let obstacle = rehearse(&mut prepared)?;
         prepared.report.obstacles.extend(obstacle);
@@ -83,6 +85,11 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         // Nothing is there yet but the copies for undoing.
         Err(error) => {
             folder.abandon(running)?;
+            let checked = prepared.report.editor.checks.iter().any(|check| check.clean == Some(false));
+            if checked {
+                drop(prepared);
+                return Err(checks::explain(&job, error));
+            }
             if error.kind() != ErrorKind::NeedsPerson {
                 return Err(error);
             }

@@ -201,7 +201,8 @@ fn editor_lines(editor: &EditorReport) -> String {
     for check in &editor.checks {
         let verdict = match (&check.tool, check.clean) {
             (Some(tool), Some(true)) => format!("clean, says {tool}"),
-            (Some(tool), _) => format!("NOT clean, says {tool}"),
+            (Some(tool), Some(false)) => format!("has faults, says {tool}"),
+            (Some(tool), None) => format!("not checked: {tool} did not come to an end"),
             (None, _) => "not checked: the guest has no checker for it".to_owned(),
         };
         text.push_str(&format!("  {} {}\n", safe(&check.point), safe(&verdict)));
