@@ -8,7 +8,7 @@ use crate::plan::{left_out_text, obstacles};
 use crate::report::{ChainFile, DiskReport, EditReport, MigrateReport};
 use crate::run::MigrateRequest;
 use crate::windows;
-use driver_core::Plan;
+use driver_core::{GroupFacts, GroupKind, Plan};
 use format_core::OpenedImage;
 
 pub(crate) fn first_report(
@@ -53,6 +53,12 @@ pub(crate) fn first_report(
             message: format!("{} ({}): {warning}", group.name, group.layout),
         })
     });
+    let is_open = |group: &GroupFacts| group.kind == GroupKind::Luks && group.obstacle.is_none();
+    let decrypted = inspection.guest.groups.iter().any(is_open).then(|| driver_machine::Warning {
+        code: "decrypted-copies",
+        message: "an encrypted volume was opened: the folder for undoing and the report hold what was changed in it, not encrypted"
+            .into(),
+    });
     // Without a tree they are what blocks.
     let unseen = inspection
         .guest
@@ -78,6 +84,7 @@ pub(crate) fn first_report(
             .chain(left_out)
             .chain(windows::not_confirmed(&inspection.guest, choice.target))
             .chain(group_warnings)
+            .chain(decrypted)
             .chain(unseen)
             .collect(),
         files: Vec::new(),

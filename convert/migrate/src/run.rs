@@ -14,7 +14,7 @@ use crate::prepare::{Job, Prepared};
 use crate::report::MigrateReport;
 use crate::wrap;
 use convert_engine::{Control, refuse_sources, threads_beside};
-use driver_core::{Status, Wishes};
+use driver_core::{GroupFacts, GroupKind, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_image,
 };
@@ -132,6 +132,11 @@ fn blocked(mut report: MigrateReport) -> MigrateReport {
     report.outcome = "blocked";
     if report.guest.cut_off().next().is_some() {
         report.next_step = COPY_AGAIN.into();
+        return report;
+    }
+    let is_locked = |group: &GroupFacts| group.kind == GroupKind::Luks && group.obstacle.is_some();
+    if report.fixups.is_empty() && report.guest.groups.iter().any(is_locked) {
+        report.next_step = "name a file with the volume's key or passphrase with --key-file".into();
         return report;
     }
     let cannot = report.fixups.iter().filter(|fixup| fixup.status == Status::Cannot);
