@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What the operator wants of the editor.
 #[derive(Clone, Debug, Default)]
@@ -166,7 +167,9 @@ pub fn inspect_for(disks: &[Disk], wish: &EditorWish) -> Result<(Inspection, Edi
     }
     match host(wish) {
         Ok(host) => {
-            let inspection = inspect_in_microvm(&host, &overlays(), opening(), crypt_names(&native))?;
+            let never = AtomicBool::new(false);
+            let names = crypt_names(&native);
+            let inspection = inspect_in_microvm(&host, &overlays(), opening(), names, &never)?;
             let report = inspection.microvm.as_deref().map(|vm| EditorReport::microvm(vm, reasons));
             let report = report.ok_or_else(|| Error::contract("a micro-VM that is not there"))?;
             Ok((inspection, report))
@@ -183,15 +186,17 @@ pub fn inspect_for(disks: &[Disk], wish: &EditorWish) -> Result<(Inspection, Edi
 }
 
 /// Starts the micro-VM over `overlays` and inspects the guest through it; `names` are what the guest calls its encrypted volumes, as
-/// far as that is known.
+/// far as that is known. The micro-VM is ended when `interrupted` is set.
 pub(crate) fn inspect_in_microvm(
     host: &Host,
     overlays: &[Arc<Overlay>],
     opening: Opening,
     names: BTreeMap<String, String>,
+    interrupted: &AtomicBool,
 ) -> Result<Inspection> {
     let microvm = MicroVm::start(host, overlays)?;
-    inspect_with(overlays, &Opening { microvm: Some(microvm), crypt_names: names, ..opening })
+    let opening = Opening { microvm: Some(Arc::clone(&microvm)), crypt_names: names, ..opening };
+    microvm.watched(interrupted, || inspect_with(overlays, &opening))
 }
 
 /// What the guest's crypttab calls its containers, by their UUIDs.

@@ -6,9 +6,13 @@ use driver_core::{GuestFs, Volume};
 use driver_microvm::{Device, DiskAddress, Host, Vm, VmFs};
 use format_core::{Error, Overlay, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// How soon an interruption is noticed.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A running micro-VM with what it has opened.
 pub(crate) struct MicroVm {
@@ -151,6 +155,24 @@ impl MicroVm {
             }
         }
         found
+    }
+
+    /// Does `work`, which asks the VM. It may wait long there, for a program of the guest or a log that is replayed: the VM is ended as soon as
+    /// `interrupted` is set, and what waits for it fails.
+    pub(crate) fn watched<T>(&self, interrupted: &AtomicBool, work: impl FnOnce() -> T) -> T {
+        let (working, ended) = channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    if interrupted.load(Ordering::Relaxed) {
+                        return self.vm.kill();
+                    }
+                }
+            });
+            // Dropped also when the work panics.
+            let _working = working;
+            work()
+        })
     }
 
     /// Whether an error is about what was asked for, and not about the VM.

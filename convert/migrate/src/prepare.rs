@@ -131,11 +131,15 @@ impl<'a> Job<'a> {
         };
         self.control.observer.begin("inspect", 0);
         let inspection = match microvm {
-            Some((host, names)) => editor::inspect_in_microvm(host, overlays, opening, names.clone()),
+            Some((host, names)) => {
+                let interrupted = self.control.interrupted;
+                editor::inspect_in_microvm(host, overlays, opening, names.clone(), interrupted)
+            }
             None => inspect_with(overlays, &opening),
         };
         self.control.observer.end();
-        inspection
+        // Whatever failed because the micro-VM was ended.
+        self.control.check().and(inspection)
     }
 
     fn in_microvm(

@@ -80,7 +80,12 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let folder = Folder::new(&request.out, &definition);
     refuse_inputs(&folder, &sources, &request.machine)?;
     let running = folder.begin(request.replace)?;
-    match apply(&folder, &mut prepared, request) {
+    let applied = match prepared.inspection.microvm.clone() {
+        Some(microvm) => microvm.watched(control.interrupted, || apply(&folder, &mut prepared, request)),
+        None => apply(&folder, &mut prepared, request),
+    };
+    // Whatever failed because the micro-VM was ended.
+    match control.check().and(applied) {
         Ok(()) => {}
         // Nothing is there yet but the copies for undoing.
         Err(error) => {

@@ -122,6 +122,11 @@ impl Vm {
         self.0.process.pid
     }
 
+    /// Ends qemu at once, also while another thread waits for an answer, whose call fails then. What was not written out is lost.
+    pub fn kill(&self) {
+        self.0.process.kill();
+    }
+
     /// Whether it can be asked: it neither failed nor was stopped.
     #[must_use]
     pub fn is_running(&self) -> bool {

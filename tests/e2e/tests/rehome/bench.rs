@@ -35,7 +35,7 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(output: &Output) -> Self {
+    pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
         Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
@@ -87,6 +87,17 @@ impl Bench {
     pub fn spawn_reading(&self, args: &[&str], stdin: Stdio) -> std::process::Child {
         let mut command = Command::new(binary());
         command.args(args).current_dir(self.folder.path()).stdin(stdin);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The program itself, with `folder` for its temporary files.
+    pub fn spawn_with_temp(&self, folder: &str, args: &[&str]) -> std::process::Child {
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("TMPDIR", self.path(folder))
+            .stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

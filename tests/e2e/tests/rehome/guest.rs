@@ -57,7 +57,14 @@ pub fn xfs_content(bench: &Bench, disk: &str) -> BTreeMap<String, Entry> {
 /// Makes a disk with the file `part` as its first partition.
 pub fn put_on_disk(bench: &Bench, part: &str, name: &str) {
     let content = bench.read(part);
-    let sectors = u32::try_from(content.len() / 512).unwrap();
+    let file = std::fs::File::create(bench.path(name)).unwrap();
+    file.write_all_at(&boot_sector(content.len() as u64), 0).unwrap();
+    file.write_all_at(&content, START).unwrap();
+}
+
+/// The first sector of a disk that GRUB starts from: an MBR with one partition of `size` bytes at 1 MiB.
+pub fn boot_sector(size: u64) -> [u8; 512] {
+    let sectors = u32::try_from(size / 512).unwrap();
     let mut sector = [0u8; 512];
     sector[..4].copy_from_slice(b"\xeb\x63\x90\x00");
     sector[0x180..0x185].copy_from_slice(b"GRUB ");
@@ -67,9 +74,7 @@ pub fn put_on_disk(bench: &Bench, part: &str, name: &str) {
     sector[454..458].copy_from_slice(&((START / 512) as u32).to_le_bytes());
     sector[458..462].copy_from_slice(&sectors.to_le_bytes());
     sector[510..].copy_from_slice(b"\x55\xaa");
-    let file = std::fs::File::create(bench.path(name)).unwrap();
-    file.write_all_at(&sector, 0).unwrap();
-    file.write_all_at(&content, START).unwrap();
+    sector
 }
 
 /// Cuts the first partition out of a raw disk.
@@ -114,7 +119,8 @@ fn collect(host: &Path, guest: &str, found: &mut BTreeMap<String, Entry>) {
     }
 }
 
-fn plant(tree: &Path, modules: &[&str]) {
+/// Writes the guest's files below `tree`. `modules` are what its kernel has besides EC2's.
+pub fn plant(tree: &Path, modules: &[&str]) {
     let put = |path: &str, content: &[u8]| {
         let path: PathBuf = tree.join(path.trim_start_matches('/'));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -140,7 +146,7 @@ fn plant(tree: &Path, modules: &[&str]) {
         ),
     );
     text(&format!("/boot/vmlinuz-{KERNEL}"), "MZ");
-    put(&format!("/boot/initrd.img-{KERNEL}"), &initramfs());
+    put(&format!("/boot/initrd.img-{KERNEL}"), &initramfs(&["ext4", "nvme"]));
     text("/etc/initramfs-tools/modules", "nvme\n");
     text(
         "/etc/netplan/50-cloud-init.yaml",
@@ -179,8 +185,8 @@ fn plant(tree: &Path, modules: &[&str]) {
     }
 }
 
-/// An initramfs of initramfs-tools that can only start from NVMe.
-fn initramfs() -> Vec<u8> {
+/// An initramfs of initramfs-tools with these modules.
+pub fn initramfs(modules: &[&str]) -> Vec<u8> {
     let mut archive = Vec::new();
     let root = format!("usr/lib/modules/{KERNEL}");
     let folders = ["conf", "scripts", "usr", "usr/lib", "usr/lib/modules", &root, &format!("{root}/kernel")];
@@ -190,10 +196,11 @@ fn initramfs() -> Vec<u8> {
     newc(&mut archive, "lib", 0o120_777, b"usr/lib");
     newc(&mut archive, "init", 0o100_755, b"#!/bin/sh\n");
     newc(&mut archive, "conf/initramfs.conf", 0o100_644, b"MODULES=dep\n");
-    for module in ["ext4", "nvme"] {
+    for module in modules {
         newc(&mut archive, &format!("{root}/kernel/{module}.ko"), 0o100_644, b"\x7fELF");
     }
-    newc(&mut archive, &format!("{root}/modules.dep"), 0o100_644, b"kernel/ext4.ko:\nkernel/nvme.ko:\n");
+    let dep: String = modules.iter().map(|module| format!("kernel/{module}.ko:\n")).collect();
+    newc(&mut archive, &format!("{root}/modules.dep"), 0o100_644, dep.as_bytes());
     newc(&mut archive, "TRAILER!!!", 0, b"");
     archive
 }

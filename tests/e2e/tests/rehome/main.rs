@@ -8,6 +8,7 @@ mod compare;
 mod convert;
 mod diff;
 mod differences;
+mod editor;
 mod errors;
 mod guest;
 mod hashes;
