@@ -36,7 +36,13 @@ pub(crate) fn found(tree: &GuestTree, path: &str) -> Result<FileMeta> {
             Error::usage(format!("{path:?} is not an absolute path")).hint(format!("name it /{path}"))
         );
     }
-    let found = tree.metadata(path).map_err(|error| error.context(path.to_owned()))?;
+    let found = tree.metadata(path).map_err(|error| match error.kind() {
+        // Links that go in circles are the guest's, not the command line's.
+        ErrorKind::Usage => {
+            error.with_kind(ErrorKind::NeedsPerson).hint("'rehome ls' shows where the links in it point")
+        }
+        _ => error.context(path.to_owned()),
+    })?;
     found.ok_or_else(|| {
         let error = Error::new(ErrorKind::SourceMissing, format!("there is no {path:?} in the guest"));
         match tree.link_metadata(path) {
