@@ -81,6 +81,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_that_leads_nowhere_is_told_from_one_that_goes_in_circles() {
+        let mut tree = GuestTree::new();
+        let fs = driver_core::MemFs::new().with_link("/a", "b").with_link("/b", "a").with_link("/c", "d");
+        tree.mount("/", Box::new(fs));
+        for (path, kind) in [
+            ("/a", ErrorKind::NeedsPerson),
+            ("/c", ErrorKind::SourceMissing),
+            ("/d", ErrorKind::SourceMissing),
+            ("a", ErrorKind::Usage),
+        ] {
+            assert_eq!(found(&tree, path).unwrap_err().kind(), kind, "{path}");
+        }
+    }
+
+    #[test]
     fn modes_read_as_those_of_ls() {
         for (kind, mode, text) in [
             (FileKind::File, 0o644, "-rw-r--r--"),
