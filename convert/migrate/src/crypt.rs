@@ -33,7 +33,7 @@ pub(crate) fn unlock(
         guest
             .obstacles
             .extend(obstacle.as_ref().map(|reason| format!("{place}: {}: {reason}", header.describe())));
-        let state = if unlocked.is_ok() { format!("open as {name}") } else { "locked".to_owned() };
+        let state = if unlocked.is_ok() { "open" } else { "locked" }.to_owned();
         let part = GroupPart { place: Some(candidate.id), uuid: Some(header.uuid().to_owned()), state };
         tell_state(guest, &part);
         let (group, volume) = (guest.groups.len(), guest.volumes.len());

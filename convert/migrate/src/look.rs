@@ -3,7 +3,7 @@
 use crate::filesystems::{Notes, open_volume};
 use crate::inspect::{Opened, Opening, mount_all, of_guest};
 use crate::stack;
-use driver_core::{GroupKind, Guest, GuestFs, GuestTree, ReadOnlyFs, TableKind, Volume, VolumeId};
+use driver_core::{FsFacts, GroupKind, Guest, GuestFs, GuestTree, ReadOnlyFs, TableKind, Volume, VolumeId};
 use driver_luks::Passphrase;
 use driver_partitions::{Window, read_table};
 use format_core::{Error, Overlay, Result};
@@ -19,6 +19,8 @@ pub struct Look {
     pub tree: Option<GuestTree>,
     /// What opening the file systems changed in the overlays, one sentence each.
     pub replays: Vec<String>,
+    /// Something stood in the way before a system was looked for: a locked volume, a damaged header, a group that lacks parts.
+    is_partial: bool,
 }
 
 /// Opens everything that can be opened on these disks, in this order, encrypted volumes by `passphrases`. Journals are replayed into the overlays.
@@ -36,7 +38,9 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
         replays.extend(notes.replays.drain(..).map(|text| format!("{place}: {text}")));
         match opened {
             Ok(Some(fs)) => file_systems.push((candidate.id, Ok(ReadOnlyFs::new(fs)))),
-            Ok(None) => {}
+            Ok(None) => {
+                file_systems.extend(facts.as_ref().and_then(not_shown).map(|e| (candidate.id, Err(e))))
+            }
             Err(error) => file_systems.push((candidate.id, Err(error))),
         }
         if let Some(facts) = facts {
@@ -45,6 +49,7 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
     }
     let readable = file_systems.iter().filter_map(|(id, fs)| Some((*id, fs.as_ref().ok()?.clone())));
     let opened: Opened = readable.map(|(id, fs)| (id, Box::new(fs) as Box<dyn GuestFs>)).collect();
+    let is_partial = !guest.obstacles.is_empty();
     let tree = match mount_all(&mut guest, opened, &opening, &mut Vec::new(), &mut notes).map_err(of_guest) {
         Ok(tree) => tree,
         // The file systems can be looked into all the same.
@@ -54,7 +59,7 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
         }
     };
     replays.append(&mut notes.replays);
-    Ok(Look { guest, file_systems, tree, replays })
+    Ok(Look { guest, file_systems, tree, replays, is_partial })
 }
 
 /// All partitions, and the volumes that are put together of them, as they lie on these disks; ids are those of [`look_into`].
@@ -128,7 +133,8 @@ impl Look {
     /// The file system on the volume that [`Look::name`] calls `name`, as a tree of its own.
     ///
     /// # Errors
-    /// `Usage` when there is no file system that can be read; why it cannot be opened.
+    /// `Usage` when there is no file system that can be read, `NeedsPerson` where a volume is locked or nothing is left to choose; why it
+    /// cannot be opened.
     pub fn tree_of(mut self, is_partition: bool, name: &str) -> Result<GuestTree> {
         let of_kind = |id: VolumeId| is_partition == matches!(id, VolumeId::Partition { .. });
         // The first disk needs no number.
@@ -138,7 +144,10 @@ impl Look {
             Some((_, fs)) => fs.map(alone),
             None => {
                 let what = if is_partition { "partition" } else { "volume" };
-                Err(self.nothing(format!("there is no file system that can be read in the {what} {name:?}")))
+                let reasons = self.reasons();
+                let text =
+                    format!("there is no file system that can be read in the {what} {name:?}{reasons}");
+                Err(self.nothing(text))
             }
         }
     }
@@ -146,22 +155,32 @@ impl Look {
     /// The guest's own tree, or the only file system when no system is installed.
     ///
     /// # Errors
-    /// `Usage` with what there is, when it has to be chosen; why the only file system cannot be opened.
+    /// `Usage` with what there is, when it has to be chosen, `NeedsPerson` where a volume is locked; why the only file system cannot be
+    /// opened.
     pub fn into_tree(mut self) -> Result<GuestTree> {
         if let Some(tree) = self.tree.take() {
             return Ok(tree);
         }
+        // Beside what is locked or damaged it may be only a part: /boot would be taken for the root.
+        let is_all = !self.is_partial && self.guest.volumes.iter().all(|volume| volume.obstacle.is_none());
         match self.file_systems.pop() {
-            Some((_, fs)) if self.file_systems.is_empty() => fs.map(alone),
+            Some((_, fs)) if is_all && self.file_systems.is_empty() => fs.map(alone),
             last => {
                 self.file_systems.extend(last);
-                let mut reasons = self.guest.obstacles.clone();
-                reasons.truncate(3);
-                let reasons =
-                    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-                Err(self.nothing(format!("there is no tree of one installed system{reasons}")))
+                Err(self.nothing(format!("there is no tree of one installed system{}", self.reasons())))
             }
         }
+    }
+
+    /// Whether what is missing may lie in an encrypted volume that is not open.
+    fn is_locked(&self) -> bool {
+        self.guest.groups.iter().any(|group| group.kind == GroupKind::Luks && group.obstacle.is_some())
+    }
+
+    /// What stood in the way, in brackets.
+    fn reasons(&self) -> String {
+        let reasons: Vec<&str> = self.guest.obstacles.iter().map(String::as_str).take(3).collect();
+        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
     }
 
     /// An error with what could be named instead.
@@ -179,7 +198,23 @@ impl Look {
             true => "no file system was found; see 'rehome inspect'".to_owned(),
             false => format!("choose one of: {}", known.join(", ")),
         };
+        if self.is_locked() || (self.is_partial && self.file_systems.is_empty()) {
+            return Error::needs_person(text).hint(hint);
+        }
         Error::usage(text).hint(hint)
+    }
+}
+
+/// Why a file system that was recognised is not opened. It must not look as if there was none: another one beside it, such as /boot,
+/// would be taken for the whole guest.
+fn not_shown(facts: &FsFacts) -> Option<Error> {
+    match facts.kind.as_str() {
+        "btrfs" => Some(
+            Error::unsupported("btrfs is opened by the micro-VM only, which is there for 'rehome inspect' and 'rehome migrate'")
+                .hint("to look at files, serve the disk with 'rehome serve', attach it with nbd-client, and mount it read-only"),
+        ),
+        "BitLocker" => Some(Error::needs_person(crate::windows::BITLOCKER_TEXT)),
+        _ => None,
     }
 }
 
@@ -224,7 +259,7 @@ mod tests {
         }
         let fs = |number: usize| ReadOnlyFs::new(Box::new(MemFs::new().with_file(&format!("/{number}"), "")));
         let file_systems = ids.iter().enumerate().map(|(number, id)| (*id, Ok(fs(number)))).collect();
-        Look { guest, file_systems, tree: None, replays: Vec::new() }
+        Look { guest, file_systems, tree: None, replays: Vec::new(), is_partial: false }
     }
 
     #[test]
@@ -251,6 +286,61 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_locked_volume_is_not_passed_over() {
+        let locked = || {
+            let mut look = look(1, &[(0, 1).into()]);
+            let obstacle = Some("it is encrypted".to_owned());
+            look.guest.obstacles.extend(obstacle.clone());
+            look.is_partial = true;
+            look.guest.groups.truncate(1);
+            look.guest.groups[0] =
+                GroupFacts { kind: GroupKind::Luks, obstacle, ..look.guest.groups[0].clone() };
+            look
+        };
+        // Its only open file system is /boot: nobody may take that for the guest.
+        for error in [locked().into_tree().err(), locked().tree_of(false, "vg/root").err()] {
+            let error = error.unwrap();
+            assert_eq!(error.kind(), format_core::ErrorKind::NeedsPerson);
+            assert!(error.to_string().contains("it is encrypted"), "{error}");
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("--partition 1")), "{error}");
+        }
+        assert!(locked().tree_of(true, "1").is_ok());
+        // A header that is damaged, beside a file system and alone.
+        for (ids, kind) in [
+            (vec![(0, 1).into()], format_core::ErrorKind::Usage),
+            (vec![], format_core::ErrorKind::NeedsPerson),
+        ] {
+            let damaged = Look { is_partial: true, ..look(1, &ids) };
+            assert_eq!(damaged.into_tree().err().unwrap().kind(), kind);
+        }
+        let mut apart = look(1, &[(0, 1).into()]);
+        apart.guest.volumes[0].obstacle = Some("a part is missing".into());
+        assert_eq!(apart.into_tree().err().unwrap().kind(), format_core::ErrorKind::Usage);
+    }
+
+    #[test]
+    fn btrfs_beside_the_boot_partition_is_not_passed_over() {
+        let facts = |kind: &str| FsFacts { kind: kind.into(), ..FsFacts::default() };
+        for (kind, expected) in [
+            ("btrfs", format_core::ErrorKind::Unsupported),
+            ("BitLocker", format_core::ErrorKind::NeedsPerson),
+        ] {
+            let closed = || not_shown(&facts(kind)).unwrap();
+            let mut only = look(1, &[]);
+            only.file_systems.push(((0, 1).into(), Err(closed())));
+            assert_eq!(only.into_tree().err().unwrap().kind(), expected);
+            let mut beside = look(1, &[(0, 1).into()]);
+            beside.file_systems.push(((0, 2).into(), Err(closed())));
+            let hint = beside.into_tree().err().unwrap().hint_text().unwrap().to_owned();
+            assert!(
+                hint.contains("--partition 1 (memory)") && hint.contains("--partition 2 (cannot be opened: "),
+                "{hint}"
+            );
+        }
+        assert!(not_shown(&facts("swap")).is_none());
     }
 
     #[test]

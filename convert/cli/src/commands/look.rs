@@ -36,7 +36,13 @@ pub(crate) fn found(tree: &GuestTree, path: &str) -> Result<FileMeta> {
             Error::usage(format!("{path:?} is not an absolute path")).hint(format!("name it /{path}"))
         );
     }
-    let found = tree.metadata(path).map_err(|error| error.context(path.to_owned()))?;
+    let found = tree.metadata(path).map_err(|error| match error.kind() {
+        // Links that go in circles are the guest's, not the command line's.
+        ErrorKind::Usage => {
+            error.with_kind(ErrorKind::NeedsPerson).hint("'rehome ls' shows where the links in it point")
+        }
+        _ => error.context(path.to_owned()),
+    })?;
     found.ok_or_else(|| {
         let error = Error::new(ErrorKind::SourceMissing, format!("there is no {path:?} in the guest"));
         match tree.link_metadata(path) {
@@ -73,6 +79,21 @@ pub(crate) fn mode_text(meta: &FileMeta) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_told_from_one_that_goes_in_circles() {
+        let mut tree = GuestTree::new();
+        let fs = driver_core::MemFs::new().with_link("/a", "b").with_link("/b", "a").with_link("/c", "d");
+        tree.mount("/", Box::new(fs));
+        for (path, kind) in [
+            ("/a", ErrorKind::NeedsPerson),
+            ("/c", ErrorKind::SourceMissing),
+            ("/d", ErrorKind::SourceMissing),
+            ("a", ErrorKind::Usage),
+        ] {
+            assert_eq!(found(&tree, path).unwrap_err().kind(), kind, "{path}");
+        }
+    }
 
     #[test]
     fn modes_read_as_those_of_ls() {
