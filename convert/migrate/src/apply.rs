@@ -11,7 +11,7 @@ use driver_core::{Action, Edit, GuestFs, Wishes};
 use driver_machine::Warning;
 use driver_microvm::{Check, Device, VmFs};
 use format_core::{Error, ErrorKind, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Edits the overlays.
@@ -69,10 +69,9 @@ fn look_again(prepared: &Prepared, request: &MigrateRequest) -> Result<()> {
 fn finish(microvm: &Arc<MicroVm>, prepared: &mut Prepared, trim: bool) -> Result<()> {
     let vm = microvm.vm();
     let mounts = microvm.mounts();
-    let made: Vec<String> =
-        prepared.plan.edits.iter().filter(|edit| creates(edit)).map(|edit| edit.path.clone()).collect();
-    if !made.is_empty() && vm.relabel(mounts.clone(), &made)? {
-        prepared.report.editor.relabelled = made.len();
+    let made = made(&prepared.plan.edits);
+    if !made.is_empty() {
+        prepared.report.editor.relabelled = vm.relabel(mounts.clone(), &made)?;
     }
     // A file system that is mounted twice is one.
     let mut distinct: Vec<&(String, VmFs)> = Vec::new();
@@ -123,8 +122,21 @@ fn finish(microvm: &Arc<MicroVm>, prepared: &mut Prepared, trim: bool) -> Result
     vm.stop()
 }
 
-fn creates(edit: &Edit) -> bool {
-    matches!(edit.action, Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. })
+/// What was made new, by this program or by one of the guest: the micro-VM's kernel gives no labels. Each once, and what was removed
+/// again not at all.
+fn made(edits: &[Edit]) -> Vec<String> {
+    let mut paths = BTreeSet::new();
+    for edit in edits {
+        match edit.action {
+            Action::Create { .. }
+            | Action::CreateFolder { .. }
+            | Action::CreateLink { .. }
+            | Action::Run { .. } => paths.insert(edit.path.clone()),
+            Action::RemoveFile { .. } | Action::RemoveLink { .. } => paths.remove(&edit.path),
+            _ => false,
+        };
+    }
+    paths.into_iter().collect()
 }
 
 /// A file system with faults is not copied, whoever made them.
