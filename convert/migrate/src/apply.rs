@@ -69,10 +69,9 @@ fn look_again(prepared: &Prepared, request: &MigrateRequest) -> Result<()> {
 fn finish(microvm: &Arc<MicroVm>, prepared: &mut Prepared, trim: bool) -> Result<()> {
     let vm = microvm.vm();
     let mounts = microvm.mounts();
-    let made: Vec<String> =
-        prepared.plan.edits.iter().filter(|edit| creates(edit)).map(|edit| edit.path.clone()).collect();
-    if !made.is_empty() && vm.relabel(mounts.clone(), &made)? {
-        prepared.report.editor.relabelled = made.len();
+    let made = made(&prepared.plan.edits);
+    if !made.is_empty() {
+        prepared.report.editor.relabelled = vm.relabel(mounts.clone(), &made)?;
     }
     if trim {
         give_back(microvm, &mut prepared.report)?;
@@ -112,6 +111,19 @@ fn edited_points(prepared: &Prepared) -> BTreeSet<String> {
     prepared.plan.edits.iter().filter_map(|edit| mount_point(guest, &edit.path)).map(str::to_owned).collect()
 }
 
-fn creates(edit: &Edit) -> bool {
-    matches!(edit.action, Action::Create { .. } | Action::CreateFolder { .. } | Action::CreateLink { .. })
+/// What was made new, by this program or by one of the guest: the micro-VM's kernel gives no labels. Each once, and what was removed
+/// again not at all.
+fn made(edits: &[Edit]) -> Vec<String> {
+    let mut paths = BTreeSet::new();
+    for edit in edits {
+        match edit.action {
+            Action::Create { .. }
+            | Action::CreateFolder { .. }
+            | Action::CreateLink { .. }
+            | Action::Run { .. } => paths.insert(edit.path.clone()),
+            Action::RemoveFile { .. } | Action::RemoveLink { .. } => paths.remove(&edit.path),
+            _ => false,
+        };
+    }
+    paths.into_iter().collect()
 }

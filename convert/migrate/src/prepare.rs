@@ -90,10 +90,16 @@ impl<'a> Job<'a> {
         let reasons = editor::needed_to_edit(&native.inspection, &native.plan, wish);
         if wish.editor == Editor::Auto && lack.is_none() && !reasons.is_empty() {
             match editor::host(wish) {
-                Ok(host) => {
+                // Then it is all that there is.
+                Ok(host) if !native.report.obstacles.is_empty() => {
                     drop(native);
                     return self.in_microvm(&host, names, reasons);
                 }
+                // What can be migrated without a micro-VM can be so when there is one that fails.
+                Ok(host) => match self.in_microvm(&host, names, reasons.clone()) {
+                    Ok(prepared) => return Ok(prepared),
+                    Err(error) => lack = Some(because(&error, &reasons)),
+                },
                 Err(error) => lack = Some(editor::why(error, &reasons)?),
             }
         }
@@ -221,6 +227,13 @@ impl<'a> Job<'a> {
         ));
         report.warnings.extend(network::far_gateways(&request.wishes.network.static_addresses));
     }
+}
+
+/// That the micro-VM could not do what it was for.
+fn because(error: &Error, reasons: &[String]) -> Error {
+    let text = format!("{error}; the micro-VM would be used because {}", reasons.join("; "));
+    let hint = error.hint_text().map(str::to_owned);
+    hint.into_iter().fold(Error::new(error.kind(), text), Error::hint)
 }
 
 /// What the micro-VM would do, said where there is none: a warning when the guest starts all the same, else what blocks.

@@ -115,8 +115,10 @@ fn add_disks(command: &mut Command, disks: &[DiskAddress]) -> Result<()> {
         command.arg("-blockdev").arg(backend.to_string());
         let (slot, function) = (FIRST_SLOT + number / 8, number % 8);
         let serial = microvm_init::SERIAL;
+        // An error is the kernel's to see. By itself qemu stops a VM whose disk has no room, and nobody would start it again.
         command.arg("-device").arg(format!(
-            "virtio-blk-pci,drive=disk{number},serial={serial}{number},num-queues=1,addr={slot:#x}.{function},multifunction=on"
+            "virtio-blk-pci,drive=disk{number},serial={serial}{number},num-queues=1,werror=report,rerror=report,\
+             addr={slot:#x}.{function},multifunction=on"
         ));
     }
     Ok(())

@@ -30,33 +30,45 @@ impl Vm {
         Box::new(Runner { vm: self.clone(), tree, number: Mutex::new(None) })
     }
 
-    /// Gives `paths` the labels that the guest's SELinux policy has for them, by the guest's own `setfiles`. `false` when
-    /// the guest has no policy, or no such program.
+    /// Gives `paths` the labels that the guest's SELinux policy has for them, by the guest's own `setfiles`; how many got one. None does when
+    /// the guest has no policy, or no such program. FAT keeps no labels, and `setfiles` would take that for a failure: what lies there
+    /// is left out.
     ///
     /// # Errors
     /// `Io` when the program fails; as all calls.
-    pub fn relabel(&self, tree: Vec<(String, VmFs)>, paths: &[String]) -> Result<bool> {
-        let Some(root) = tree.first().map(|(_, fs)| fs.clone()) else { return Ok(false) };
-        let Some(policy) = policy(&root)? else { return Ok(false) };
+    pub fn relabel(&self, tree: Vec<(String, VmFs)>, paths: &[String]) -> Result<usize> {
+        let paths: Vec<&String> = paths.iter().filter(|path| keeps_labels(&tree, path)).collect();
+        let Some(root) = tree.first().map(|(_, fs)| fs.clone()).filter(|_| !paths.is_empty()) else {
+            return Ok(0);
+        };
+        let Some(policy) = policy(&root)? else { return Ok(0) };
         let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
         let runner = Runner { vm: self.clone(), tree, number: Mutex::new(None) };
         let number = runner.number()?;
         for program in ["/usr/sbin/setfiles", "/sbin/setfiles"] {
             let mut arguments = vec!["-F".to_owned(), contexts.clone()];
-            arguments.extend(paths.iter().cloned());
+            arguments.extend(paths.iter().copied().cloned());
             let found = run(self, number, program, &arguments, Duration::from_secs(300));
             match found {
                 Err(error) if error.kind() == format_core::ErrorKind::Usage => {}
                 Err(error) => return Err(error),
-                Ok(outcome) if outcome.status == Some(0) => return Ok(true),
+                Ok(outcome) if outcome.status == Some(0) => return Ok(paths.len()),
                 Ok(outcome) => {
                     let text = format!("the guest's {program} failed: {}", outcome.log.trim());
                     return Err(Error::new(format_core::ErrorKind::Io, text));
                 }
             }
         }
-        Ok(false)
+        Ok(0)
     }
+}
+
+/// Whether the file system that `path` lies on can label it.
+fn keeps_labels(tree: &[(String, VmFs)], path: &str) -> bool {
+    let is_above =
+        |point: &str| point == "/" || path.strip_prefix(point).is_some_and(|rest| rest.starts_with('/'));
+    let mount = tree.iter().filter(|(point, _)| is_above(point)).max_by_key(|(point, _)| point.len());
+    mount.is_none_or(|(_, fs)| fs.kind() != "vfat")
 }
 
 /// The guest's SELinux policy by its configuration, unless that turns it off.

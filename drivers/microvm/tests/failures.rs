@@ -146,6 +146,20 @@ fn a_mount_that_does_not_end_is_ended() {
 }
 
 #[test]
+fn a_host_without_room_is_an_error_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (served, vm, mut fs) = with_guest(folder.path());
+    served.full.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    let written = fs.create_file("/new", b"x", Ownership::ROOT_FILE).and_then(|()| fs.finish());
+    let error = written.unwrap_err();
+    eprintln!("{error} in {:?}", began.elapsed());
+    assert_eq!(error.kind(), ErrorKind::Io, "the guest's file system is not to blame: {error}");
+    assert!(began.elapsed() < Duration::from_secs(4), "before its patience ends");
+    assert_eq!(vm.stop().unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
 fn a_disk_that_is_not_served_is_said_when_the_vm_starts() {
     let folder = tempfile::tempdir().unwrap();
     let disk = DiskAddress { socket: folder.path().join("none"), export: "x".into(), read_only: true };

@@ -96,7 +96,7 @@ fn programs_of_the_guest_run_over_its_tree() {
     assert!(runner.run(&missing).is_err());
     drop(runner);
 
-    assert!(vm.relabel(tree.clone(), &["/etc/hostname".into()]).unwrap());
+    assert_eq!(vm.relabel(tree.clone(), &["/etc/hostname".into()]).unwrap(), 1);
     secret(&vm, &*vm.runner(tree.clone()));
     check_all(&vm, &tree, &[(&root_device, "ext4"), (&boot_device, "xfs")]);
     // What was unmounted is not there any more, and what is mounted again is as it was left.
@@ -242,4 +242,30 @@ fn subvolumes(vm: &Vm) {
     let mut deep = top.open_subvolume("@/snapshots/1/snapshot").unwrap().unwrap();
     deep.create_file("/new", b"deep", Ownership::ROOT_FILE).unwrap();
     eprintln!("trimmed {} bytes", vm.trim(&top).unwrap());
+}
+
+#[test]
+fn what_lies_on_fat_gets_no_label_and_that_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, boot) = (image(folder.path(), "root", 120), image(folder.path(), "boot", 64));
+    run("mkfs.ext4", &["-q", text(&root)]);
+    run("mkfs.vfat", &[text(&boot)]);
+    mounted(&root, "rw", guest);
+    let served = serve(folder.path(), "s", &[&root, &boot]);
+    let vm = start(&host(), &served);
+    let fs = vm.mount(&vm.part(0, 0, 120 << 20).unwrap(), "ext4", "").unwrap();
+    let mut boot_fs = vm.mount(&vm.part(1, 0, 64 << 20).unwrap(), "vfat", "").unwrap();
+    boot_fs.create_file("/loader", b"x", Ownership::ROOT_FILE).unwrap();
+    let tree = vec![("/".to_owned(), fs), ("/boot".to_owned(), boot_fs)];
+    let arguments = ["-F", "/etc/selinux/test/contexts/files/file_contexts", "/boot/loader"];
+    let setfiles = GuestCommand {
+        program: "/usr/sbin/setfiles".into(),
+        arguments: arguments.map(str::to_owned).to_vec(),
+        limit: std::time::Duration::from_secs(30),
+    };
+    let outcome = vm.runner(tree.clone()).run(&setfiles).unwrap();
+    assert!(outcome.status != Some(0), "why it is left out: {}", outcome.log);
+    assert_eq!(vm.relabel(tree.clone(), &["/boot/loader".into(), "/etc/hostname".into()]).unwrap(), 1);
+    assert_eq!(vm.relabel(tree, &["/boot/loader".into()]).unwrap(), 0);
+    vm.stop().unwrap();
 }

@@ -19,6 +19,7 @@ struct FileExport {
     file: File,
     size: u64,
     stall: Arc<AtomicBool>,
+    full: Arc<AtomicBool>,
 }
 
 impl Export for FileExport {
@@ -45,6 +46,9 @@ impl Export for FileExport {
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(Error::io("write", std::io::ErrorKind::StorageFull.into()));
+        }
         self.file.write_all_at(bytes, offset).map_err(|error| Error::io("write", error))
     }
 
@@ -65,6 +69,8 @@ pub struct Served {
     pub disks: Vec<DiskAddress>,
     /// Whether reading takes 15 s.
     pub stall: Arc<AtomicBool>,
+    /// Whether there is no room for what is written.
+    pub full: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -73,13 +79,12 @@ pub fn serve(folder: &Path, name: &str, files: &[&Path]) -> Served {
     let mut exports = Exports::default();
     let socket = folder.join(format!("{name}.sock"));
     let mut disks = Vec::new();
-    let stall = Arc::new(AtomicBool::new(false));
+    let (stall, full) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for (number, path) in files.iter().enumerate() {
         let file = File::options().read(true).write(true).open(path).unwrap();
         let size = file.metadata().unwrap().len();
-        exports
-            .add(&format!("d{number}"), "", Arc::new(FileExport { file, size, stall: Arc::clone(&stall) }))
-            .unwrap();
+        let export = FileExport { file, size, stall: Arc::clone(&stall), full: Arc::clone(&full) };
+        exports.add(&format!("d{number}"), "", Arc::new(export)).unwrap();
         disks.push(DiskAddress { socket: socket.clone(), export: format!("d{number}"), read_only: false });
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -89,7 +94,7 @@ pub fn serve(folder: &Path, name: &str, files: &[&Path]) -> Served {
         let server = Server::new(exports, Limits::default(), |error| eprintln!("nbd: {error}"));
         server.run(&listener, &stops, false).unwrap();
     });
-    Served { disks, stall, stop, thread: Some(thread) }
+    Served { disks, stall, full, stop, thread: Some(thread) }
 }
 
 impl Drop for Served {

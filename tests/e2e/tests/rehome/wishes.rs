@@ -202,3 +202,18 @@ fn a_pvh_guest_of_xen_needs_a_kernel_for_it() {
     let menu = in_guest(&bench, "vm/web.raw", "raw", "/boot/grub/grub.cfg");
     assert!(menu.contains("console=hvc0") && !menu.contains("ttyS0"), "{menu}");
 }
+
+#[test]
+fn a_micro_vm_that_does_not_start_is_a_warning_where_it_can_be_done_without() {
+    let bench = bench("");
+    bench.write("kernel", vec![0_u8; 8 << 20]);
+    let mut modules = std::fs::read_dir("/lib/modules").unwrap().map(|entry| entry.unwrap().path());
+    let modules = modules.find(|path| path.join("modules.dep").exists()).unwrap();
+    let modules = modules.to_str().unwrap();
+    let wishes = ["--dry-run", "--trim", "--kernel", "kernel", "--kernel-modules", modules];
+    let report = migrate(&bench, "kvm", &wishes).ends(0).json();
+    assert_eq!(report["editor"]["editor"], "native");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("no-microvm") && warnings.contains("--trim"), "{warnings}");
+    migrate(&bench, "kvm", &[&wishes[..], &["--editor", "microvm"]].concat()).ends(75);
+}
