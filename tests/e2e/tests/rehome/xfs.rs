@@ -1,4 +1,4 @@
-//! A guest on XFS, which is edited in place only.
+//! A guest on XFS, which rehome itself edits in place only.
 
 use crate::bench::{Bench, MIB, Run, is_root};
 use crate::guest::{self, KERNEL, ROOT_UUID};
@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 fn migrate(bench: &Bench, more: &[&str]) -> Run {
-    let args = ["migrate", "server.raw", "--to", "hyperv", "--out", "vm", "--output", "json"];
+    let args =
+        ["migrate", "server.raw", "--to", "hyperv", "--out", "vm", "--editor", "native", "--output", "json"];
     bench.rehome(&[&args, more].concat())
 }
 
@@ -36,7 +37,8 @@ fn what_fits_is_edited_and_what_only_helps_is_left_to_the_guest() {
     let bench = Bench::new();
     guest::build_xfs(&bench, "server.raw", |tree| prepare(tree, "CONFIG_RD_XZ=y\nCONFIG_RD_ZSTD=y\n"));
     let before = guest::xfs_content(&bench, "server.raw");
-    let inspected = bench.rehome(&["inspect", "server.raw", "--output", "json"]).ends(0).json();
+    let inspected =
+        bench.rehome(&["inspect", "server.raw", "--editor", "native", "--output", "json"]).ends(0).json();
     assert_eq!(inspected["guest"]["os"]["id"], "debian");
     let partition = &inspected["guest"]["disks"][0]["partitions"][0]["file_system"];
     assert_eq!(partition["kind"], "xfs");
@@ -124,7 +126,8 @@ fn a_dirty_log_is_told_with_the_next_step() {
     let line = "mkdir mnt && mount -o loop,nouuid part.img mnt && touch mnt/new && xfs_io -x -c 'shutdown -f' mnt && umount mnt && rmdir mnt";
     bench.bash(line).ends(0);
     guest::put_on_disk(&bench, "part.img", "server.raw");
-    let inspected = bench.rehome(&["inspect", "server.raw", "--output", "json"]).ends(0).json();
+    let inspected =
+        bench.rehome(&["inspect", "server.raw", "--editor", "native", "--output", "json"]).ends(0).json();
     let found = &inspected["guest"]["disks"][0]["partitions"][0]["file_system"];
     assert_eq!(found["state"], "log to be replayed by the guest");
     assert!(found["not_editable"].as_str().unwrap().contains("mount and unmount"), "{found}");
