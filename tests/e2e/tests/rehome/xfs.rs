@@ -8,7 +8,7 @@ use std::time::Duration;
 
 fn migrate(bench: &Bench, more: &[&str]) -> Run {
     let args =
-        ["migrate", "server.raw", "--to", "hyperv", "--editor", "native", "--out", "vm", "--output", "json"];
+        ["migrate", "server.raw", "--to", "hyperv", "--out", "vm", "--editor", "native", "--output", "json"];
     bench.rehome(&[&args, more].concat())
 }
 

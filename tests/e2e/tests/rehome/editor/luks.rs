@@ -86,10 +86,76 @@ fn what_is_in_luks_is_looked_at_with_the_key() {
     assert!(child.wait().unwrap().success());
 }
 
-/// What cryptsetup says of the container `luks.img`.
-fn volume_key(bench: &Bench) {
-    let line = "rm -f volume.key && cryptsetup luksDump -q --dump-volume-key --volume-key-file volume.key --key-file key luks.img";
-    bench.bash(line).ends(0);
+/// Where the content of the containers that cryptsetup makes here begins.
+const CONTENT: u64 = 16 << 20;
+
+/// Makes the container `luks.img` of so many MiB, empty; its UUID.
+fn luks2(bench: &Bench, mib: u64) -> String {
+    bench.write("key", KEY);
+    bench.write("crypt.py", include_str!("crypt.py"));
+    let format = "cryptsetup luksFormat -q --type luks2 --sector-size 4096 --pbkdf pbkdf2 --pbkdf-force-iterations 1000";
+    let dump =
+        "cryptsetup luksDump -q --dump-volume-key --volume-key-file volume.key --key-file key luks.img";
+    let line = format!(
+        "set -e; truncate -s {}M luks.img; {format} luks.img key; {dump} >dump; cryptsetup luksUUID luks.img",
+        mib + 16
+    );
+    bench.bash(&line).ends(0).stdout.trim().to_owned()
+}
+
+/// Encrypts the file `plain` into the container `luks.img`, which becomes the guest's disk.
+fn fill(bench: &Bench, plain: &str) {
+    bench.bash(&format!("python3 crypt.py encrypt volume.key luks.img {plain} {CONTENT} 4096")).ends(0);
+    on_disk(bench, "luks.img", "server.raw");
+}
+
+/// The migrated container's content as `plain`. Its header is the source's.
+fn decrypt_result(bench: &Bench, plain: &str) {
+    cut_out_result(bench, "luks.img", "after.luks");
+    bench.bash(&format!("cmp -n {CONTENT} luks.img after.luks")).ends(0);
+    bench.bash(&format!("python3 crypt.py decrypt volume.key after.luks {plain} {CONTENT} 4096")).ends(0);
+}
+
+#[test]
+fn a_volume_group_in_luks_2_is_edited_by_both() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    luks2(&bench, EXT4.mib + 2);
+    // A kernel takes no blocks that are smaller than the container's sectors.
+    let mkfs = "mkfs.ext4 -q -F -b 4096 part.img";
+    let recipe = Recipe { fstab: "/dev/mapper/vg-root / ext4 defaults 0 1\n", mkfs, ..EXT4 };
+    recipe.make_part(&bench, |_| {});
+    let before = tree(&bench, "part.img", "noload");
+    // The kernel's device mapper is not needed where a volume is one piece at the start of the group.
+    let lvm = "--driverloaded n --config 'devices{use_devicesfile=0 filter=[\"a|^'$d'$|\",\"r|.*|\"]} \
+               global{locking_dir=\"'$PWD'\" event_activation=0} backup{backup=0 archive=0}'";
+    let line = format!(
+        "set -e; truncate -s {}M group.img; d=$(losetup -f --show group.img); trap 'losetup -d $d' EXIT
+         lvm pvcreate -q {lvm} --dataalignment 1m $d; lvm vgcreate -q {lvm} -s 1m vg $d
+         lvm lvcreate -q {lvm} -an -Zn -Wn -L {}m -n root vg; lvm pvs {lvm} --noheadings -o pe_start --units b $d",
+        EXT4.mib + 2,
+        EXT4.mib
+    );
+    let start = bench.bash(&line).ends(0).stdout;
+    assert!(start.lines().any(|line| line.trim() == "1048576B"), "{start}");
+    bench.bash("dd if=part.img of=group.img bs=1M seek=1 conv=notrunc,sparse status=none").ends(0);
+    fill(&bench, "group.img");
+    let source = bench.fingerprint("server.raw");
+    for editor in ["native", "microvm"] {
+        let report = migrate(&bench, &["--key-file", "key", "--editor", editor, "--force"]).ends(0).json();
+        assert_eq!(report["editor"]["editor"], editor);
+        assert_eq!(report["guest"]["mounts"][0]["device"], "/dev/mapper/vg-root", "{report}");
+        decrypt_result(&bench, "after.group");
+        bench.bash(&format!("cmp -n {} group.img after.group", 1 << 20)).ends(0);
+        bench
+            .bash(&format!("dd if=after.group of=after.img bs=1M skip=1 count={} status=none", EXT4.mib))
+            .ends(0);
+        bench.tool("e2fsprogs", "e2fsck", &["-fn", "after.img"]);
+        differs_as_planned(&before, &tree(&bench, "after.img", "noload"), &report, str::to_owned);
+    }
+    assert_eq!(bench.fingerprint("server.raw"), source);
 }
 
 #[test]
@@ -105,21 +171,14 @@ fn btrfs_in_luks_2_is_edited_in_the_micro_vm_under_the_name_in_crypttab() {
         options: "rw",
         fill: "btrfs -q subvolume create mnt/@ && cp -a tree/. mnt/@/",
     };
-    bench.write("key", KEY);
-    let line = "truncate -s 80M luks.img && cryptsetup luksFormat -q --type luks2 --sector-size 4096 --pbkdf pbkdf2 \
-                --pbkdf-force-iterations 1000 luks.img key && cryptsetup luksUUID luks.img";
-    let uuid = bench.bash(line).ends(0).stdout.trim().to_owned();
+    let uuid = luks2(&bench, recipe.mib);
     recipe.make_part(&bench, |tree| {
         plant_tool(tree, "ls /dev/mapper >/srv/seen && cat /srv/image >/boot/initrd.img-$3");
         let modules = ["btrfs", "ext4", "nvme", "virtio_pci", "virtio_blk", "virtio_net"];
         std::fs::write(tree.join("srv/image"), initramfs(&modules)).unwrap();
         std::fs::write(tree.join("etc/crypttab"), format!("vault UUID={uuid} none luks,discard\n")).unwrap();
     });
-    volume_key(&bench);
-    bench.write("crypt.py", include_str!("crypt.py"));
-    let offset = 16 << 20;
-    bench.bash(&format!("python3 crypt.py encrypt volume.key luks.img part.img {offset} 4096")).ends(0);
-    on_disk(&bench, "luks.img", "server.raw");
+    fill(&bench, "part.img");
     let source = bench.fingerprint("server.raw");
     let before = tree(&bench, "part.img", "subvolid=5");
 
@@ -129,9 +188,7 @@ fn btrfs_in_luks_2_is_edited_in_the_micro_vm_under_the_name_in_crypttab() {
     assert!(strings(&report["editor"]["reasons"]).contains("btrfs"), "{report}");
     assert_eq!(bench.fingerprint("server.raw"), source);
 
-    cut_out_result(&bench, "luks.img", "after.luks");
-    bench.bash(&format!("cmp -n {offset} luks.img after.luks")).ends(0);
-    bench.bash(&format!("python3 crypt.py decrypt volume.key after.luks after.img {offset} 4096")).ends(0);
+    decrypt_result(&bench, "after.img");
     bench.tool("btrfs-progs", "btrfs", &["check", "--readonly", "after.img"]);
     let after = tree(&bench, "after.img", "subvolid=5");
     let seen = bench.bash("mkdir m && mount -o loop,ro after.img m && cat m/@/srv/seen; umount m");
