@@ -2,12 +2,13 @@
 
 use crate::inspect::{Inspection, Opening, inspect_with};
 use crate::microvm::MicroVm;
-use driver_core::{CommandRun, FsFacts, Plan};
+use crate::plan::mount_point;
+use driver_core::{CommandRun, FsFacts, Plan, VolumeId};
 use driver_luks::Passphrase;
 use driver_microvm::{Acceleration, Host, Wanted};
 use format_core::{Disk, Error, ErrorKind, Overlay, Result};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -132,7 +133,9 @@ pub(crate) fn needed_to_edit(inspection: &Inspection, plan: &Plan, wish: &Editor
         })
         .collect();
     let closed = |fs: &&FsFacts| fs.kind == "xfs" && fs.not_editable.is_some();
-    for mount in &inspection.guest.mounts {
+    let edited: BTreeSet<&str> =
+        plan.edits.iter().filter_map(|edit| mount_point(&inspection.guest, &edit.path)).collect();
+    for mount in inspection.guest.mounts.iter().filter(|mount| edited.contains(mount.point.as_str())) {
         if let Some(fs) = inspection.guest.file_system(mount.place).filter(closed) {
             let reason = fs.not_editable.as_deref().unwrap_or_default();
             reasons.push(format!("{} cannot be edited: {reason}", mount.point));
@@ -196,7 +199,36 @@ pub(crate) fn inspect_in_microvm(
 ) -> Result<Inspection> {
     let microvm = MicroVm::start(host, overlays)?;
     let opening = Opening { microvm: Some(Arc::clone(&microvm)), crypt_names: names, ..opening };
-    microvm.watched(interrupted, || inspect_with(overlays, &opening))
+    microvm.watched(interrupted, || inspect_by(&microvm, overlays, opening))
+}
+
+/// First it is only looked what the guest mounts, and nothing changes, no log is replayed; then that, and nothing else, is opened to be
+/// written.
+fn inspect_by(microvm: &MicroVm, overlays: &[Arc<Overlay>], opening: Opening) -> Result<Inspection> {
+    let mut opening = Opening { writable: Some(BTreeSet::new()), is_survey: true, ..opening };
+    let survey = match inspect_with(overlays, &opening) {
+        Err(error) if !microvm.is_running() => return Err(error),
+        survey => survey.ok().filter(|survey| survey.tree.is_some()),
+    };
+    opening.is_survey = false;
+    // With a log that was not replayed the root may not be found: then there is no other way than to replay all.
+    opening.writable = survey.as_ref().map(places);
+    drop(survey);
+    loop {
+        microvm.close_all()?;
+        let inspection = inspect_with(overlays, &opening)?;
+        let places = places(&inspection);
+        match &mut opening.writable {
+            // What fstab says may be in the log, too.
+            Some(writable) if !places.is_subset(writable) => writable.extend(places),
+            _ => return Ok(inspection),
+        }
+    }
+}
+
+/// The volumes of the guest's tree.
+fn places(inspection: &Inspection) -> BTreeSet<VolumeId> {
+    inspection.guest.mounts.iter().map(|mount| mount.place).collect()
 }
 
 /// What the guest's crypttab calls its containers, by their UUIDs.

@@ -5,7 +5,7 @@ use crate::inspect::Opening;
 use crate::microvm::MicroVm;
 use crate::stack::Candidate;
 use crate::windows::with_step;
-use driver_core::{FsFacts, GuestFs, VolumeId};
+use driver_core::{FsFacts, GuestFs, Volume, VolumeId};
 use driver_fs_fat::FatState;
 use driver_partitions::{identify, needed_size};
 use format_core::{Error, ErrorKind, Result};
@@ -48,8 +48,8 @@ pub(crate) fn open_volume(
     if let Some(facts) = driver_fs_ext::probe(volume.as_ref())? {
         notes.compare(candidate, facts.kind, facts.size);
         *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
-        if let Some((microvm, device)) = by_microvm(candidate, wanted) {
-            return Ok(Some(Box::new(microvm.open(device, facts.kind)?)));
+        if let Some(found) = by_microvm(candidate, wanted) {
+            return found.open(facts.kind, facts.needs_recovery, notes).map(Some);
         }
         let fs = driver_fs_ext::open(Arc::clone(volume)).inspect_err(|error| {
             // A log or a feature that is beyond this program is not beyond a kernel.
@@ -71,17 +71,20 @@ pub(crate) fn open_volume(
     }
     if let Some(facts) = driver_fs_xfs::probe(volume.as_ref())? {
         notes.compare(candidate, "xfs", facts.size);
-        if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+        if let Some(found) = by_microvm(candidate, wanted) {
             *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..xfs_facts(&facts) });
-            return Ok(Some(Box::new(microvm.open(device, "xfs")?)));
+            // What this program cannot open is for the kernel to judge.
+            let own = driver_fs_xfs::open(Arc::clone(volume)).ok();
+            let is_dirty = own.is_some_and(|fs| fs.opening().dirty_log.is_some());
+            return found.open("xfs", is_dirty, notes).map(Some);
         }
         return open_xfs(candidate, &facts, file_system, notes).map(Some);
     }
     if let Some(facts) = driver_fs_fat::probe(volume.as_ref())? {
         let found = file_system.insert(fat_facts(&facts));
-        if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+        if let Some(by_microvm) = by_microvm(candidate, wanted) {
             found.not_editable.clone_from(&candidate.read_only);
-            return Ok(Some(Box::new(microvm.open(device, "vfat")?)));
+            return by_microvm.open("vfat", false, notes).map(Some);
         }
         let fs = driver_fs_fat::open(Arc::clone(volume))?;
         let not_editable = match fs.editable() {
@@ -102,20 +105,63 @@ pub(crate) fn open_volume(
         notes.compare(candidate, &found.kind, needed);
     }
     let Some(found) = file_system.as_mut().filter(|found| found.kind == "btrfs") else { return Ok(None) };
-    if let Some((microvm, device)) = by_microvm(candidate, wanted) {
+    if let Some(by_microvm) = by_microvm(candidate, wanted) {
         found.not_editable.clone_from(&candidate.read_only);
-        return Ok(Some(Box::new(microvm.open(device, "btrfs")?)));
+        let is_dirty = btrfs_number(volume.as_ref(), BTRFS_LOG_ROOT)? != 0;
+        let devices = btrfs_number(volume.as_ref(), BTRFS_DEVICES)?;
+        if devices > 1 {
+            return Err(Error::unsupported(format!(
+                "this btrfs lies on {devices} devices, which are not put together"
+            )));
+        }
+        return by_microvm.open("btrfs", is_dirty, notes).map(Some);
     }
     notes.for_microvm.push("btrfs is opened by the micro-VM only".into());
     Ok(None)
 }
 
-/// The micro-VM and the device that it has for this, where it opens Linux's file systems.
-fn by_microvm<'a>(
-    candidate: &'a Candidate,
-    wanted: &'a Opening,
-) -> Option<(&'a MicroVm, &'a Arc<BlockDevice>)> {
-    Some((wanted.microvm.as_deref()?, candidate.device.as_ref()?))
+/// Places in the superblock of btrfs, which lies at 64 KiB (btrfs on-disk format, "Superblock").
+const BTRFS_LOG_ROOT: u64 = 0x1_0060;
+const BTRFS_DEVICES: u64 = 0x1_0088;
+
+fn btrfs_number(volume: &dyn Volume, at: u64) -> Result<u64> {
+    let mut bytes = [0; 8];
+    volume.read_exact_at(at, &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// A volume that the micro-VM opens.
+struct ByMicroVm<'a> {
+    microvm: &'a MicroVm,
+    device: &'a Arc<BlockDevice>,
+    /// Whether it may be written; else nothing of it changes, its log stays as it is.
+    is_writable: bool,
+}
+
+impl ByMicroVm<'_> {
+    fn open(&self, kind: &str, is_dirty: bool, notes: &mut Notes) -> Result<Box<dyn GuestFs>> {
+        let options = match (self.is_writable, kind) {
+            (true, _) => "",
+            (false, "xfs") => "ro,norecovery",
+            (false, "ext3" | "ext4") => "ro,noload",
+            (false, "btrfs") => "ro,rescue=nologreplay",
+            (false, _) => "ro",
+        };
+        let fs = self.microvm.open(self.device, kind, options)?;
+        if self.is_writable && is_dirty {
+            notes.replays.push("its log was replayed by the micro-VM's kernel".into());
+        }
+        Ok(Box::new(fs))
+    }
+}
+
+/// The micro-VM with the device that it has for this, where it opens Linux's file systems.
+fn by_microvm<'a>(candidate: &'a Candidate, wanted: &'a Opening) -> Option<ByMicroVm<'a>> {
+    Some(ByMicroVm {
+        microvm: wanted.microvm.as_deref()?,
+        device: candidate.device.as_ref()?,
+        is_writable: wanted.writable.as_ref().is_none_or(|writable| writable.contains(&candidate.id)),
+    })
 }
 
 /// An XFS that cannot be read as it is (its log is dirty) is an error, but its facts are kept.
@@ -202,7 +248,6 @@ fn fat_state(state: FatState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driver_core::Volume;
 
     struct Sector([u8; 512]);
 

@@ -8,7 +8,7 @@ use driver_linux::FstabEntry;
 use driver_luks::Passphrase;
 use driver_partitions::{has_table, read_table};
 use format_core::{Error, ErrorKind, Overlay, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What inspection found, with the guest's file systems mounted.
@@ -59,6 +59,10 @@ pub(crate) struct Opening {
     pub(crate) crypt_names: BTreeMap<String, String>,
     /// Who opens Linux's file systems instead of this program.
     pub(crate) microvm: Option<Arc<MicroVm>>,
+    /// What the micro-VM may write, `None` is everything: of all else not even a log is replayed.
+    pub(crate) writable: Option<BTreeSet<VolumeId>>,
+    /// Only where what is mounted is asked for, not what the system is.
+    pub(crate) is_survey: bool,
 }
 
 /// The same with what is known and wanted.
@@ -105,10 +109,10 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
     boot::firmware_facts(&mut guest, &opened)?;
     let mut closed = Vec::new();
     let mut tree = mount_all(&mut guest, opened, opening, &mut closed, &mut notes).map_err(of_guest)?;
-    if let (Some(tree), Some(microvm)) = (&mut tree, &opening.microvm) {
+    if let (Some(tree), Some(microvm), false) = (&mut tree, &opening.microvm, opening.is_survey) {
         tree.set_runner(microvm.vm().runner(microvm.mounts()));
     }
-    if let Some(tree) = &tree {
+    if let Some(tree) = tree.as_ref().filter(|_| !opening.is_survey) {
         look(&mut guest, tree).map_err(of_guest)?;
     }
     replays.append(&mut notes.replays);
@@ -195,7 +199,7 @@ pub(crate) fn mount_all(
     closed: &mut Vec<String>,
     notes: &mut Notes,
 ) -> Result<Option<GuestTree>> {
-    let Some((root, fs)) = root::take(guest, &mut opened)? else { return Ok(None) };
+    let Some((root, fs)) = root::take(guest, &mut opened, opening)? else { return Ok(None) };
     if fs.kind() == "ntfs" {
         return windows::mount(guest, root, fs, &mut opened, notes);
     }

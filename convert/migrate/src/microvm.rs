@@ -128,8 +128,14 @@ impl MicroVm {
     }
 
     /// Mounts the file system in `device`.
-    pub(crate) fn open(&self, device: &Arc<BlockDevice>, kind: &str) -> Result<VmFs> {
-        self.vm.mount(&self.device(device)?, kind, "")
+    pub(crate) fn open(&self, device: &Arc<BlockDevice>, kind: &str, options: &str) -> Result<VmFs> {
+        self.vm.mount(&self.device(device)?, kind, options)
+    }
+
+    /// Unmounts everything, to be opened otherwise. What was opened cannot be used any more.
+    pub(crate) fn close_all(&self) -> Result<()> {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.vm.unmount_all()
     }
 
     /// Remembers what is mounted at `point` of the guest's tree.

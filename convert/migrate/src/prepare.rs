@@ -66,7 +66,7 @@ impl<'a> Job<'a> {
     pub(crate) fn prepare(&self) -> Result<Prepared> {
         let wish = &self.request.editor;
         let overlays = self.overlays();
-        let inspection = self.inspect(&overlays, None)?;
+        let mut inspection = self.inspect(&overlays, None)?;
         let names = editor::crypt_names(&inspection);
         let is_windows = inspection.guest.windows.is_some();
         if wish.editor == Editor::MicroVm && !is_windows {
@@ -79,6 +79,9 @@ impl<'a> Job<'a> {
                 Ok(host) => return self.in_microvm(&host, names, reasons),
                 Err(error) => lack = Some(editor::why(error, &reasons)?),
             }
+        } else if wish.editor == Editor::Native {
+            let untold = reasons.into_iter().map(|reason| format!("{reason} (--editor auto)"));
+            inspection.guest.obstacles.extend(untold);
         }
         let reasons = is_windows.then(|| "Windows is edited by this program itself".to_owned());
         let report = EditorReport::native(reasons.into_iter().collect());
@@ -97,7 +100,11 @@ impl<'a> Job<'a> {
                 }
                 // What can be migrated without a micro-VM can be so when there is one that fails.
                 Ok(host) => match self.in_microvm(&host, names, reasons.clone()) {
-                    Ok(prepared) => return Ok(prepared),
+                    Ok(prepared) if prepared.report.obstacles.is_empty() => return Ok(prepared),
+                    Ok(prepared) => {
+                        let text = prepared.report.obstacles.join("; ");
+                        lack = Some(because(&Error::needs_person(text), &reasons));
+                    }
                     Err(error) => lack = Some(because(&error, &reasons)),
                 },
                 Err(error) => lack = Some(editor::why(error, &reasons)?),

@@ -4,7 +4,7 @@
 //! `rootflags=subvol=@` names, Fedora `root`; Debian's installer makes `@rootfs`. The default is the top level where nobody chose
 //! another (btrfs-subvolume(8), "get-default").
 
-use crate::inspect::Opened;
+use crate::inspect::{Opened, Opening};
 use driver_core::{FileKind, Guest, GuestFs, VolumeId};
 use format_core::Result;
 
@@ -13,16 +13,32 @@ const MAX_SUBVOLUMES: usize = 64;
 
 /// Takes the file system that is the root of an installed system.
 ///
+/// A file system that cannot be read is an obstacle where another is the root.
+///
 /// # Errors
-/// What the file systems report.
-pub(crate) fn take(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(VolumeId, Box<dyn GuestFs>)>> {
+/// What the file systems report when none is it; that the micro-VM has ended.
+pub(crate) fn take(
+    guest: &mut Guest,
+    opened: &mut Opened,
+    opening: &Opening,
+) -> Result<Option<(VolumeId, Box<dyn GuestFs>)>> {
     let mut found: Vec<(VolumeId, Option<String>)> = Vec::new();
+    let mut failed = None;
     for (&id, fs) in opened.iter() {
-        if looks_like_root(fs.as_ref())? {
-            found.push((id, None));
-        } else {
-            found.extend(in_subvolumes(fs.as_ref())?.into_iter().map(|path| (id, Some(path))));
+        match roots(fs.as_ref()) {
+            Ok(roots) => found.extend(roots.into_iter().map(|path| (id, path))),
+            Err(error) => {
+                let error = error.context(guest.place_name(id));
+                if opening.microvm.as_ref().is_some_and(|microvm| !microvm.is_running()) {
+                    return Err(error);
+                }
+                guest.obstacles.push(error.to_string());
+                failed = failed.or(Some(error));
+            }
         }
+    }
+    if let (true, Some(error)) = (found.is_empty(), failed) {
+        return Err(error);
     }
     let [(id, subvolume)] = found.as_slice() else {
         let places = found.iter().map(|(id, path)| match path {
@@ -48,6 +64,14 @@ pub(crate) fn take(guest: &mut Guest, opened: &mut Opened) -> Result<Option<(Vol
         None => opened.remove(id),
     };
     Ok(fs.map(|fs| (*id, fs)))
+}
+
+/// Where in a file system an installed system is: in itself (`None`), or in subvolumes.
+fn roots(fs: &dyn GuestFs) -> Result<Vec<Option<String>>> {
+    if looks_like_root(fs)? {
+        return Ok(vec![None]);
+    }
+    Ok(in_subvolumes(fs)?.into_iter().map(Some).collect())
 }
 
 /// The subvolumes that hold an installed system: of several (somebody kept the one before an upgrade) the one whose own fstab names it.
