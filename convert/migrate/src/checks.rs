@@ -28,7 +28,11 @@ pub(crate) fn check(
             continue;
         }
         if let std::collections::btree_map::Entry::Vacant(place) = checkers.entry(fs.kind()) {
-            place.insert(vm.prepare_checker(&mounts, fs.kind())?);
+            place.insert(match vm.prepare_checker(&mounts, fs.kind()) {
+                // Such as a guest without a folder for devices: it has none that can be run.
+                Err(_) if vm.is_running() => None,
+                found => found?,
+            });
         }
         devices.push((point, fs.kind(), fs.device().clone()));
     }

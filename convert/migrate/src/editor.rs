@@ -69,6 +69,9 @@ pub struct EditorReport {
     /// Bytes of free space that were given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trimmed_bytes: Option<u64>,
+    /// What to do so that the micro-VM can do the rest, where that blocks.
+    #[serde(skip)]
+    pub(crate) missing: Option<String>,
 }
 
 /// A file system and what its checker said.
@@ -101,6 +104,7 @@ impl EditorReport {
             checks: Vec::new(),
             relabelled: 0,
             trimmed_bytes: None,
+            missing: None,
         }
     }
 
@@ -199,7 +203,8 @@ pub(crate) fn inspect_in_microvm(
 ) -> Result<Inspection> {
     let microvm = MicroVm::start(host, overlays)?;
     let opening = Opening { microvm: Some(Arc::clone(&microvm)), crypt_names: names, ..opening };
-    microvm.watched(interrupted, || inspect_by(&microvm, overlays, opening))
+    let inspection = microvm.watched(interrupted, || inspect_by(&microvm, overlays, opening));
+    inspection.map_err(|error| microvm.explain(error))
 }
 
 /// First it is only looked what the guest mounts, and nothing changes, no log is replayed; then that, and nothing else, is opened to be

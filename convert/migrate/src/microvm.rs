@@ -23,12 +23,14 @@ pub(crate) struct MicroVm {
     /// The mounts of the guest's tree.
     mounts: Mutex<Vec<(String, VmFs)>>,
     /// Behind the VM, so that it is dropped after it.
-    _serving: Serving,
+    serving: Serving,
 }
 
 /// The server in its thread.
 struct Serving {
     stop: Arc<AtomicBool>,
+    /// What it could not do first.
+    failed: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
@@ -62,22 +64,28 @@ impl MicroVm {
         let listener = Listener::bind(&Address::Unix(socket))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        // What an export cannot do, the VM's kernel sees as an error of its disk.
-        let server = Server::new(exports, Limits::default(), |_| {});
+        // What an export cannot do, the VM's kernel sees as an error of its disk, without the reason.
+        let failed = Arc::new(Mutex::new(None));
+        let first = Arc::clone(&failed);
+        let server = Server::new(exports, Limits::default(), move |error| {
+            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
+        });
         let thread = std::thread::Builder::new()
             .name("nbd".into())
             .spawn(move || drop(server.run(&listener, &stopped, false)))
             .map_err(|e| Error::io("cannot start a thread", e))?;
-        let serving = Serving { stop, thread: Some(thread), _folder: folder };
+        let serving = Serving { stop, failed, thread: Some(thread), _folder: folder };
         let started = Instant::now();
         let vm = Vm::start(host, &disks)?;
-        Ok(Arc::new(Self {
-            vm,
-            started,
-            devices: Mutex::default(),
-            mounts: Mutex::default(),
-            _serving: serving,
-        }))
+        Ok(Arc::new(Self { vm, started, devices: Mutex::default(), mounts: Mutex::default(), serving }))
+    }
+
+    /// An error of the VM with what its disks could not do, where that is why.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match self.serving.failed.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+            Some(reason) => error.context(format!("a disk could not be read or written ({reason})")),
+            None => error,
+        }
     }
 
     /// How long ago it was started.

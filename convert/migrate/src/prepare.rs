@@ -251,6 +251,7 @@ fn lacking(mut native: Prepared, lack: Option<Error>) -> Prepared {
         native.report.warnings.push(Warning { code: "no-microvm", message: format!("{lack}{hint}") });
     } else {
         native.report.obstacles.push(format!("{lack}{hint}"));
+        native.report.editor.missing = lack.hint_text().map(str::to_owned);
     }
     native
 }

@@ -85,7 +85,11 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         None => apply(&folder, &mut prepared, request),
     };
     // Whatever failed because the micro-VM was ended.
-    match control.check().and(applied) {
+    let explained = |error| match &prepared.inspection.microvm {
+        Some(microvm) => microvm.explain(error),
+        None => error,
+    };
+    match control.check().and(applied.map_err(explained)) {
         Ok(()) => {}
         // Nothing is there yet but the copies for undoing.
         Err(error) => {
@@ -137,6 +141,10 @@ fn blocked(mut report: MigrateReport) -> MigrateReport {
     report.outcome = "blocked";
     if report.guest.cut_off().next().is_some() {
         report.next_step = COPY_AGAIN.into();
+        return report;
+    }
+    if let Some(step) = report.editor.missing.take() {
+        report.next_step = step;
         return report;
     }
     let is_locked = |group: &GroupFacts| group.kind == GroupKind::Luks && group.obstacle.is_some();

@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const QEMU_HINT: &str =
     "install the package qemu-system-x86 (Debian, Ubuntu), or qemu-kvm (RHEL and its kin)";
 const KERNEL_HINT: &str = "install a kernel with its modules (linux-image-amd64 on Debian, linux-image-generic on Ubuntu, kernel-core \
-                           and kernel-modules on RHEL and its kin), or name one";
+                           and kernel-modules on RHEL and its kin), or name one with --kernel";
 
 impl Host {
     /// Looks for what is needed; starts nothing.
@@ -66,7 +66,7 @@ impl Host {
             Some(folder) => folder.clone(),
             None => modules_of(&kernel).ok_or_else(|| {
                 Error::needs_person(format!("there are no modules for the kernel {}", kernel.display()))
-                    .hint("install them, or name their folder")
+                    .hint("install them, or name their folder with --kernel-modules")
             })?,
         };
         let modules = Arc::new(Modules::open(&modules)?);
