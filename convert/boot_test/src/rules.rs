@@ -30,10 +30,12 @@ const MAYBE: Rule = Rule { is_final: false, ..FAILED };
 
 /// The name of the rule that says nothing of the guest.
 pub(crate) const EMULATED_TIMER: &str = "emulated-timer";
+/// The name of the rule for guests that only their owner can start.
+const PASSPHRASE: &str = "passphrase";
 
 /// Sources of the texts: Linux (init/do_mounts.c, kernel/panic.c), initramfs-tools, dracut, mkinitcpio, Alpine's mkinitfs, systemd, GRUB 2,
 /// SeaBIOS (boot.c), edk2 (BdsDxe, Shell), and Microsoft's documentation of boot manager, stop codes and Emergency Management Services.
-pub(crate) static RULES: [Rule; 27] = [
+pub(crate) static RULES: [Rule; 28] = [
     PASSED,
     Rule {
         id: "multi-user",
@@ -61,6 +63,13 @@ pub(crate) static RULES: [Rule; 27] = [
         about: "the host was too busy to emulate the machine's timer; test again when it has less to do",
         pattern: r"Kernel panic - not syncing: IO-APIC \+ timer doesn't work.*",
         ..FAILED
+    },
+    Rule {
+        id: PASSPHRASE,
+        verdict: Verdict::Undecided,
+        about: "the guest waits for the passphrase of an encrypted volume, which nobody types here",
+        pattern: r"Please (?:unlock disk|enter passphrase for disk) .*",
+        ..MAYBE
     },
     Rule {
         id: "kernel-panic",
@@ -294,6 +303,8 @@ mod tests {
             ("*** STOP: 0x00000050 (0xFFFFF880009A98E8,0xFFFFFFFFC0000034)", "windows-stop"),
             ("Windows failed to start. A recent hardware or software change", "windows-boot-manager"),
             ("EVENT: The CMD command is now available.\r\nSAC>", "windows-sac"),
+            ("\nPlease unlock disk unlocked: ", "passphrase"),
+            ("\r\nPlease enter passphrase for disk QEMU (luks-1)::", "passphrase"),
         ] {
             says(text, Some(id));
         }
@@ -322,7 +333,7 @@ mod tests {
         let ids: std::collections::BTreeSet<_> = RULES.iter().map(|rule| rule.id).collect();
         assert_eq!(ids.len(), RULES.len());
         let open = RULES.iter().filter(|rule| rule.verdict == Verdict::Undecided);
-        assert_eq!(open.map(|rule| rule.id).collect::<Vec<_>>(), [EMULATED_TIMER]);
+        assert_eq!(open.map(|rule| rule.id).collect::<Vec<_>>(), [EMULATED_TIMER, PASSPHRASE]);
         // Only what a login or the system itself says is success.
         let passed: Vec<_> =
             RULES.iter().filter(|rule| rule.verdict == Verdict::Passed).map(|r| r.id).collect();

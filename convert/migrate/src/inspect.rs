@@ -199,7 +199,9 @@ pub(crate) fn mount_all(
     closed: &mut Vec<String>,
     notes: &mut Notes,
 ) -> Result<Option<GuestTree>> {
-    let Some((root, fs)) = root::take(guest, &mut opened, opening)? else { return Ok(None) };
+    let Some((root, fs)) = root::take(guest, &mut opened, opening, !notes.for_microvm.is_empty())? else {
+        return Ok(None);
+    };
     if fs.kind() == "ntfs" {
         return windows::mount(guest, root, fs, &mut opened, notes);
     }

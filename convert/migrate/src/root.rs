@@ -16,11 +16,12 @@ const MAX_SUBVOLUMES: usize = 64;
 /// A file system that cannot be read is an obstacle where another is the root.
 ///
 /// # Errors
-/// What the file systems report when none is it; that the micro-VM has ended.
+/// What the file systems report when none is it, and there are no `others` that were not opened; that the micro-VM has ended.
 pub(crate) fn take(
     guest: &mut Guest,
     opened: &mut Opened,
     opening: &Opening,
+    others: bool,
 ) -> Result<Option<(VolumeId, Box<dyn GuestFs>)>> {
     let mut found: Vec<(VolumeId, Option<String>)> = Vec::new();
     let mut failed = None;
@@ -37,7 +38,7 @@ pub(crate) fn take(
             }
         }
     }
-    if let (true, Some(error)) = (found.is_empty(), failed) {
+    if let (true, Some(error)) = (found.is_empty() && !others, failed) {
         return Err(error);
     }
     let [(id, subvolume)] = found.as_slice() else {

@@ -64,3 +64,42 @@ fn an_xfs_guest_is_edited_in_the_micro_vm_and_only_as_planned() {
     );
     assert_eq!(again["editor"]["editor"], "native", "{again}");
 }
+
+/// Disks that the guest does not mount: nothing of them changes, not even a log is replayed, and one that is damaged stops nothing.
+#[test]
+fn what_the_guest_does_not_mount_stays_as_it_is() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    XFS.build(&bench, |_| {});
+    bench
+        .bash(
+            "for kind in xfs ext4 btrfs; do
+                 truncate -s 320M $kind.raw && mkfs.$kind -q $kind.raw && mkdir m && mount -o loop $kind.raw m
+                 echo kept >m/file && sync && echo more >m/late && xfs_io -c fsync m/late
+                 if [ $kind != btrfs ]; then xfs_io -x -c 'shutdown -f' m; else cp --sparse=always $kind.raw cut.raw; fi
+                 umount m && rmdir m
+             done
+             mv cut.raw btrfs.raw
+             cp ext4.raw clean.raw && { e2fsck -fy clean.raw >/dev/null || test $? -lt 4; }
+             truncate -s 320M bad.raw && mkfs.xfs -q bad.raw && xfs_db -x -c 'sb 0' -c 'p rootino' bad.raw | grep -o '[0-9]*$' >root
+             xfs_db -x -c \"inode $(cat root)\" -c 'stack' bad.raw | grep -m 1 -o 'byte offset [0-9]*' | grep -o '[0-9]*$' >at
+             dd if=/dev/urandom of=bad.raw bs=1 seek=$(cat at) count=512 conv=notrunc status=none",
+        )
+        .ends(0);
+    let disks = ["xfs.raw", "ext4.raw", "btrfs.raw", "clean.raw", "bad.raw"];
+    let args =
+        ["migrate", "server.raw", "--to", "kvm", "--out", "vm", "--output", "json", "--editor", "microvm"];
+    let report = bench.rehome(&[&args, &disks[..]].concat()).ends(0).json();
+    assert_eq!(report["outcome"], "done");
+    let all = report["disks"].as_array().unwrap();
+    assert_eq!(all.len(), 6);
+    assert!(!all[0]["changed"].as_array().unwrap().is_empty());
+    for (disk, name) in all.iter().skip(1).zip(disks) {
+        assert_eq!(disk["changed"], serde_json::json!([]), "{name}");
+        assert_eq!(disk["digest"], disk["source_digest"], "{name}");
+    }
+    assert_eq!(report["replays"], serde_json::json!([]));
+    assert!(strings(&report["warnings"]).contains("disk 5"), "the damaged one is told: {report}");
+}
