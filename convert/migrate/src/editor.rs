@@ -218,16 +218,25 @@ fn inspect_by(microvm: &MicroVm, overlays: &[Arc<Overlay>], opening: Opening) ->
     opening.is_survey = false;
     // With a log that was not replayed the root may not be found: then there is no other way than to replay all.
     opening.writable = survey.as_ref().map(places);
-    drop(survey);
+    let untold = survey.map(|survey| survey.guest.obstacles).unwrap_or_default();
+    microvm.close_all()?;
+    // Nothing of that is worked with.
+    microvm.vm().forget_damage();
     loop {
-        microvm.close_all()?;
-        let inspection = inspect_with(overlays, &opening)?;
+        let mut inspection = inspect_with(overlays, &opening)?;
         let places = places(&inspection);
         match &mut opening.writable {
             // What fstab says may be in the log, too.
             Some(writable) if !places.is_subset(writable) => writable.extend(places),
-            _ => return Ok(inspection),
+            _ => {
+                let known = std::mem::take(&mut inspection.guest.obstacles);
+                inspection.guest.obstacles.extend(untold.into_iter().filter(|text| !known.contains(text)));
+                inspection.guest.obstacles.extend(known);
+                return Ok(inspection);
+            }
         }
+        drop(inspection);
+        microvm.close_all()?;
     }
 }
 

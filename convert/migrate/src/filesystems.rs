@@ -49,7 +49,7 @@ pub(crate) fn open_volume(
         notes.compare(candidate, facts.kind, facts.size);
         *file_system = Some(FsFacts { not_editable: candidate.read_only.clone(), ..ext_facts(&facts) });
         if let Some(found) = by_microvm(candidate, wanted) {
-            return found.open(facts.kind, facts.needs_recovery, notes).map(Some);
+            return found.open(facts.kind, facts.needs_recovery, notes);
         }
         let fs = driver_fs_ext::open(Arc::clone(volume)).inspect_err(|error| {
             // A log or a feature that is beyond this program is not beyond a kernel.
@@ -76,7 +76,7 @@ pub(crate) fn open_volume(
             // What this program cannot open is for the kernel to judge.
             let own = driver_fs_xfs::open(Arc::clone(volume)).ok();
             let is_dirty = own.is_some_and(|fs| fs.opening().dirty_log.is_some());
-            return found.open("xfs", is_dirty, notes).map(Some);
+            return found.open("xfs", is_dirty, notes);
         }
         return open_xfs(candidate, &facts, file_system, notes).map(Some);
     }
@@ -84,7 +84,7 @@ pub(crate) fn open_volume(
         let found = file_system.insert(fat_facts(&facts));
         if let Some(by_microvm) = by_microvm(candidate, wanted) {
             found.not_editable.clone_from(&candidate.read_only);
-            return by_microvm.open("vfat", false, notes).map(Some);
+            return by_microvm.open("vfat", false, notes);
         }
         let fs = driver_fs_fat::open(Arc::clone(volume))?;
         let not_editable = match fs.editable() {
@@ -114,7 +114,7 @@ pub(crate) fn open_volume(
                 "this btrfs lies on {devices} devices, which are not put together"
             )));
         }
-        return by_microvm.open("btrfs", is_dirty, notes).map(Some);
+        return by_microvm.open("btrfs", is_dirty, notes);
     }
     notes.for_microvm.push("btrfs is opened by the micro-VM only".into());
     Ok(None)
@@ -136,10 +136,15 @@ struct ByMicroVm<'a> {
     device: &'a Arc<BlockDevice>,
     /// Whether it may be written; else nothing of it changes, its log stays as it is.
     is_writable: bool,
+    is_survey: bool,
 }
 
 impl ByMicroVm<'_> {
-    fn open(&self, kind: &str, is_dirty: bool, notes: &mut Notes) -> Result<Box<dyn GuestFs>> {
+    /// `None` for what is known to be none of the guest's: a loader may be on an EFI system partition that nobody mounts.
+    fn open(&self, kind: &str, is_dirty: bool, notes: &mut Notes) -> Result<Option<Box<dyn GuestFs>>> {
+        if !self.is_writable && !self.is_survey && kind != "vfat" {
+            return Ok(None);
+        }
         let options = match (self.is_writable, kind) {
             (true, _) => "",
             (false, "xfs") => "ro,norecovery",
@@ -151,7 +156,7 @@ impl ByMicroVm<'_> {
         if self.is_writable && is_dirty {
             notes.replays.push("its log was replayed by the micro-VM's kernel".into());
         }
-        Ok(Box::new(fs))
+        Ok(Some(Box::new(fs)))
     }
 }
 
@@ -160,6 +165,7 @@ fn by_microvm<'a>(candidate: &'a Candidate, wanted: &'a Opening) -> Option<ByMic
     Some(ByMicroVm {
         microvm: wanted.microvm.as_deref()?,
         device: candidate.device.as_ref()?,
+        is_survey: wanted.is_survey,
         is_writable: wanted.writable.as_ref().is_none_or(|writable| writable.contains(&candidate.id)),
     })
 }

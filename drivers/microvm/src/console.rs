@@ -91,6 +91,11 @@ impl Console {
         self.with(|heard| heard.damage.clone())
     }
 
+    /// Forgets these lines.
+    pub(crate) fn forget_damage(&self) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).damage.clear();
+    }
+
     /// The first line that says that a disk failed.
     pub(crate) fn disk(&self) -> Option<String> {
         self.with(|heard| heard.disk.clone())

@@ -149,6 +149,11 @@ impl Vm {
         }
     }
 
+    /// Forgets the damage that the kernel found so far: for when all that was mounted was only looked at, and is not any more.
+    pub fn forget_damage(&self) {
+        self.0.console.forget_damage();
+    }
+
     /// Writes out and unmounts everything, takes mappings and arrays apart, and ends the VM. What stands in the way does not keep the rest
     /// from being done. File systems of this VM cannot be used afterwards.
     ///
