@@ -4,7 +4,7 @@ use driver_core::Mapping;
 use std::sync::Arc;
 
 /// A device as the guest's kernel has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BlockDevice {
     /// A partition, or a whole disk.
     Part {

@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct MicroVm {
     vm: Vm,
     started: Instant,
-    /// What was made already, known by the description's address: one description is one device.
+    /// What was made already: one description is one device, however often the disks are looked at.
     devices: Mutex<Vec<(Arc<BlockDevice>, Device)>>,
     /// The mounts of the guest's tree.
     mounts: Mutex<Vec<(String, VmFs)>>,
@@ -100,7 +100,7 @@ impl MicroVm {
     /// Makes `device`, with all that it is made of.
     pub(crate) fn device(&self, device: &Arc<BlockDevice>) -> Result<Device> {
         let known = |devices: &[(Arc<BlockDevice>, Device)]| {
-            devices.iter().find(|(known, _)| Arc::ptr_eq(known, device)).map(|(_, made)| made.clone())
+            devices.iter().find(|(known, _)| known == device).map(|(_, made)| made.clone())
         };
         if let Some(made) = known(&self.devices.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(made);
