@@ -18,7 +18,7 @@ else
 fi
 [[ -x /usr/bin/time ]] || { echo "bench: /usr/bin/time is missing: install the package time" >&2; exit 1; }
 
-measure() { # GUEST WHAT OPTION...: adds a row
+measure() { # GUEST WHAT OPTION...: adds a row. The largest process that time(1) sees is QEMU
     local guest=$1 what=$2 disks report
     shift 2
     mapfile -t disks < <(jq -r --arg folder "$work" '.disks[].source.file | "\($folder)/\(.)"' "$work/$guest.json")
@@ -48,7 +48,7 @@ Real Debian 12 guests (tests/guests/README.md), one run each; written by \`tests
 copy of the disk and the proof; the micro-VM's time is from its start to its power-off, with inspection, edits and the file systems' checkers.
 $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(jq -r -n 'now | todate | .[:10]').
 
-| guest | whole | micro-VM started in | ended after | memory of rehome |
+| guest | whole | micro-VM started in | ended after | memory of QEMU |
 |---|---|---|---|---|
 TEXT
     cat "$work/rows"
