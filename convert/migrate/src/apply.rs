@@ -62,7 +62,7 @@ fn look_again(prepared: &Prepared, request: &MigrateRequest) -> Result<()> {
     }
     let text =
         format!("after the guest's own programs had run, something was left to do: {}", left.join("; "));
-    Err(Error::needs_person(text).hint("migrate without --rebuild-initramfs and --rebuild-menu"))
+    Err(Error::needs_person(text).hint("run them in the guest and look why before exporting; or migrate without --rebuild-initramfs and --rebuild-menu"))
 }
 
 /// After the last edit in the micro-VM: labels, free space, the checkers over what is unmounted, the end.

@@ -36,6 +36,7 @@ mod root;
 mod run;
 mod stack;
 mod undo;
+mod watched_export;
 mod windows;
 mod wrap;
 

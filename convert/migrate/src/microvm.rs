@@ -1,7 +1,8 @@
 //! The micro-VM over the overlays: our own NBD server is its disks, and its devices are made as the guest's kernel makes them.
 
 use crate::block_device::BlockDevice;
-use convert_nbd::{Address, Exports, Limits, Listener, OverlayExport, Server};
+use crate::watched_export::{FirstFailure, WatchedExport};
+use convert_nbd::{Address, Exports, Limits, Listener, Server};
 use driver_core::{GuestFs, Volume};
 use driver_microvm::{Device, DiskAddress, Host, Vm, VmFs};
 use format_core::{Error, Overlay, Result};
@@ -29,8 +30,8 @@ pub(crate) struct MicroVm {
 /// The server in its thread.
 struct Serving {
     stop: Arc<AtomicBool>,
-    /// What it could not do first.
-    failed: Arc<Mutex<Option<String>>>,
+    /// What its disks could not do first.
+    failed: FirstFailure,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
@@ -54,22 +55,22 @@ impl MicroVm {
             .tempdir()
             .map_err(|e| Error::io("cannot make a temporary folder", e))?;
         let socket = folder.path().join("disks");
+        let failed = FirstFailure::default();
         let mut exports = Exports::default();
         let mut disks = Vec::new();
         for (number, overlay) in overlays.iter().enumerate() {
             let export = format!("disk{number}");
-            exports.add(&export, "", Arc::new(OverlayExport::new(Arc::clone(overlay))))?;
+            exports.add(
+                &export,
+                "",
+                Arc::new(WatchedExport::new(Arc::clone(overlay), Arc::clone(&failed))),
+            )?;
             disks.push(DiskAddress { socket: socket.clone(), export, read_only: false });
         }
         let listener = Listener::bind(&Address::Unix(socket))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        // What an export cannot do, the VM's kernel sees as an error of its disk, without the reason.
-        let failed = Arc::new(Mutex::new(None));
-        let first = Arc::clone(&failed);
-        let server = Server::new(exports, Limits::default(), move |error| {
-            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
-        });
+        let server = Server::new(exports, Limits::default(), |_| {});
         let thread = std::thread::Builder::new()
             .name("nbd".into())
             .spawn(move || drop(server.run(&listener, &stopped, false)))

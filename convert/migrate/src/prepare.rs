@@ -105,7 +105,12 @@ impl<'a> Job<'a> {
                         let text = prepared.report.obstacles.join("; ");
                         lack = Some(because(&Error::needs_person(text), &reasons));
                     }
-                    Err(error) => lack = Some(because(&error, &reasons)),
+                    // A damaged file system is no lack of a micro-VM, nor is an interruption.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => return Err(error),
+                    Err(error) => {
+                        self.control.check()?;
+                        lack = Some(because(&error, &reasons));
+                    }
                 },
                 Err(error) => lack = Some(editor::why(error, &reasons)?),
             }
