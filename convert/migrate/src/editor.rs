@@ -218,7 +218,7 @@ fn inspect_by(microvm: &MicroVm, overlays: &[Arc<Overlay>], opening: Opening) ->
     opening.is_survey = false;
     // With a log that was not replayed the root may not be found: then there is no other way than to replay all.
     opening.writable = survey.as_ref().map(places);
-    let untold = survey.map(|survey| survey.guest.obstacles).unwrap_or_default();
+    let (untold, closed) = survey.map(|survey| (survey.guest.obstacles, survey.closed)).unwrap_or_default();
     microvm.close_all()?;
     // Nothing of that is worked with.
     microvm.vm().forget_damage();
@@ -228,6 +228,7 @@ fn inspect_by(microvm: &MicroVm, overlays: &[Arc<Overlay>], opening: Opening) ->
         match &mut opening.writable {
             // What fstab says may be in the log, too.
             Some(writable) if !places.is_subset(writable) => writable.extend(places),
+            Some(_) if inspection.closed != closed => opening.writable = None,
             _ => {
                 let known = std::mem::take(&mut inspection.guest.obstacles);
                 inspection.guest.obstacles.extend(untold.into_iter().filter(|text| !known.contains(text)));
