@@ -1,12 +1,13 @@
 //! From a path to a disk: probe, open, follow the parents.
 
 use crate::gate::Recorder;
+use crate::source::Source;
 use crate::{
-    Access, DenyAll, Disk, Error, ErrorKind, FileStorage, FolderGate, Format, Gate, Layer, LayerContext,
-    ParentRef, PartFile, Referenced, Result, Score, Storage, Warning,
+    Access, Container, Disk, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer, LayerContext,
+    Origin, ParentRef, PartFile, Result, Score, SourceFolder, Spool, Warning,
 };
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The longest chain of parents that is followed.
 pub const MAX_CHAIN: usize = 256;
@@ -25,6 +26,8 @@ pub struct OpenOptions {
     pub parents: Vec<PathBuf>,
     /// How images are read; the snapshot is the top image's.
     pub access: Access,
+    /// Where bytes go that can only be read from their start to their end.
+    pub spool: Spool,
 }
 
 impl OpenOptions {
@@ -32,7 +35,8 @@ impl OpenOptions {
     #[must_use]
     pub fn new(formats: &'static [&'static Format], format: Option<&'static Format>) -> Self {
         let (allow_parents, parents) = (Vec::new(), Vec::new());
-        Self { formats, format, allow_parents, parents, access: Access::default() }
+        let (access, spool) = (Access::default(), Spool::default());
+        Self { formats, format, allow_parents, parents, access, spool }
     }
 }
 
@@ -72,59 +76,225 @@ pub struct OpenedImage {
     pub chain: Vec<ChainLink>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
+    /// Where the disk lies in a container.
+    pub inside: Option<Inside>,
 }
 
-/// Opens the image at `path` and the chain below it.
+/// The container that a disk lies in.
+#[derive(Clone)]
+pub struct Inside {
+    /// The container.
+    pub container: Arc<dyn Container>,
+    /// The disk's index in [`Container::disks`].
+    pub index: usize,
+    /// The disk's own format, where it is an image file of its own.
+    pub format: Option<&'static Format>,
+}
+
+impl OpenedImage {
+    /// What the container calls the disk, where it lies in one.
+    #[must_use]
+    pub fn name_inside(&self) -> Option<&str> {
+        let inside = self.inside.as_ref()?;
+        inside.container.disks().get(inside.index).map(|disk| disk.name.as_str())
+    }
+}
+
+/// Opens the image at `path` and the chain below it: the only disk there, or the one that [`Access::pick`] says.
 ///
 /// # Errors
-/// `SourceMissing`, `Denied`, `Corrupt`, `Unsupported`, `Io` from the files; `Usage` when the format has to be named.
+/// `SourceMissing`, `Denied`, `Corrupt`, `Unsupported`, `Io` from the files; `Usage` when the format or the disk has to be
+/// named.
 pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
-    let (file, format) = open_file(path, options)?;
-    open_chain(file, format, options).map_err(|e| e.context(format!("open {}", path.display())))
+    let failed = |e: Error| e.context(format!("open {}", path.display()));
+    let (source, format) = open_source(path, options)?;
+    match format.open_container {
+        None => open_chain(source, format, options).map_err(failed),
+        Some(open) => {
+            let container = open_container(source, format, open, options).map_err(failed)?;
+            let index = container.pick(options.access.pick.as_deref()).map_err(failed)?;
+            container.image(index).map_err(failed)
+        }
+    }
 }
 
-/// The file that holds the image at `path`, with its format.
-pub(crate) fn open_file(path: &Path, options: &OpenOptions) -> Result<(Referenced, &'static Format)> {
+/// Opens all the disks at `path`: those of a container, the boot disk first, or one image; with [`Access::pick`] only that
+/// disk.
+///
+/// # Errors
+/// As [`open_image`].
+pub fn open_images(path: &Path, options: &OpenOptions) -> Result<Vec<OpenedImage>> {
+    let failed = |e: Error| e.context(format!("open {}", path.display()));
+    let (source, format) = open_source(path, options)?;
+    let Some(open) = format.open_container else {
+        return Ok(vec![open_chain(source, format, options).map_err(failed)?]);
+    };
+    let opened = open_container(source, format, open, options).map_err(failed)?;
+    let picked = options.access.pick.as_deref();
+    let indices = match picked {
+        Some(_) => vec![opened.pick(picked).map_err(failed)?],
+        None => (0..opened.container.disks().len()).collect(),
+    };
+    if indices.is_empty() {
+        return Err(failed(
+            Error::unsupported(format!("the {} holds no disk", format.name)).in_format(format.name),
+        ));
+    }
+    indices.into_iter().map(|index| opened.image(index).map_err(failed)).collect()
+}
+
+/// The image at `path`, unpacked and with its format.
+pub(crate) fn open_source(path: &Path, options: &OpenOptions) -> Result<(Source, &'static Format)> {
     let inside = options.formats.iter().filter_map(|format| Some((*format, path.join(format.folder_entry?))));
     let (path, named) = match inside.filter(|_| path.is_dir()).find(|(_, path)| path.is_file()) {
         Some((format, path)) => (path, Some(format)),
+        None if path.is_dir() => return open_folder(path, options),
         None => (path.to_owned(), options.format),
     };
-    let storage = FileStorage::open(&path)?;
     let failed = |e: Error| e.context(format!("open {}", path.display()));
-    let (format, sure) = match named {
-        Some(format) => (format, true),
-        None => guess(&path, &storage, options.formats).map_err(failed)?,
-    };
-    let gate: Arc<dyn Gate> = if sure {
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Arc::new(FolderGate::new(folder, canonical(&options.allow_parents)?))
-    } else {
-        Arc::new(DenyAll)
-    };
-    Ok((Referenced { storage, gate }, format))
+    let parent = path.parent().map(Path::to_owned).unwrap_or_default();
+    let gate = Arc::new(FolderGate::new(parent.clone(), canonical(&options.allow_parents)?));
+    let mut source = Source::of_path(&path, gate)?;
+    // Who may only open the file itself has no folder.
+    source.folder = SourceFolder::open(&parent).ok().map(Arc::new);
+    source.resolve(named, options).map_err(failed)
 }
 
-/// What a room gets to open or check the file at `path`.
-pub(crate) fn context_of(path: &Path, gate: Arc<dyn Gate>, access: &Access) -> LayerContext {
-    let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    LayerContext { gate, name, access: access.clone() }
+fn open_folder(path: &Path, options: &OpenOptions) -> Result<(Source, &'static Format)> {
+    let folder = Arc::new(SourceFolder::open(path)?);
+    let claims = |format: &Format| (format.probe_folder)(&folder) == Score::Magic;
+    let format = match options.format {
+        Some(format) => Some(format),
+        None => options.formats.iter().copied().find(|format| claims(format)),
+    };
+    let Some(format) = format.filter(|format| format.open_container.is_some()) else {
+        let text = format!("{} is a folder, and no backup or image that is known", path.display());
+        return Err(Error::unsupported(text).hint("name the image in it"));
+    };
+    let gate = Arc::new(FolderGate::new(path.to_owned(), canonical(&options.allow_parents)?));
+    Ok((Source::of_folder(path, folder, gate), format))
 }
 
-fn open_chain(file: Referenced, format: &'static Format, options: &OpenOptions) -> Result<OpenedImage> {
-    let (mut layers, mut chain, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    let mut next = Some((file, format));
-    let mut access = options.access.clone();
-    while let Some((file, format)) = next.take() {
-        let (link, layer, gate) = open_one(file, format, &access)?;
-        access.snapshot = None;
-        if chain.iter().any(|seen: &ChainLink| seen.file_id == link.file_id) {
-            return Err(Error::corrupt(format!("{} is its own ancestor", link.path.display())));
+type OpenContainer = fn(Origin, &LayerContext) -> Result<Box<dyn Container>>;
+
+/// An opened container and the files that it lies in.
+pub(crate) struct OpenedContainer {
+    pub(crate) container: Arc<dyn Container>,
+    format: &'static Format,
+    source: Source,
+}
+
+pub(crate) fn open_container(
+    mut source: Source,
+    format: &'static Format,
+    open: OpenContainer,
+    options: &OpenOptions,
+) -> Result<OpenedContainer> {
+    if options.access.at.is_some() && !format.has_points {
+        return Err(Error::usage(format!(
+            "{} holds one point in time only: leave --at away",
+            format.description
+        )));
+    }
+    if options.access.snapshot.is_some() && !format.has_snapshots {
+        return Err(Error::usage(format!("{} images have no snapshots inside", format.name)));
+    }
+    let recorder = Recorder::new(Arc::clone(&source.gate));
+    let context = source.context(Arc::clone(&recorder) as Arc<dyn Gate>, options);
+    let origin = match &source.folder {
+        Some(folder) if source.is_folder => Origin::Folder(Arc::clone(folder)),
+        _ => Origin::File(Arc::clone(&source.storage)),
+    };
+    let container: Arc<dyn Container> = open(origin, &context)?.into();
+    source.parts.extend(recorder.take());
+    source.parts.extend(source.folder.iter().flat_map(|folder| folder.opened()));
+    Ok(OpenedContainer { container, format, source })
+}
+
+impl OpenedContainer {
+    /// The index of the disk that the operator means.
+    fn pick(&self, wanted: Option<&str>) -> Result<usize> {
+        let disks = self.container.disks();
+        let names: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
+        let known = || format!("the disks are {}", names.join(", "));
+        match wanted {
+            Some(wanted) => {
+                let by_name = names.iter().position(|name| *name == wanted);
+                let by_number = || wanted.parse().ok().filter(|index: &usize| *index < names.len());
+                by_name
+                    .or_else(by_number)
+                    .ok_or_else(|| Error::usage(format!("no disk is called {wanted:?}")).hint(known()))
+            }
+            None if disks.len() == 1 => Ok(0),
+            None if disks.is_empty() => {
+                Err(Error::unsupported(format!("the {} holds no disk", self.format.name))
+                    .in_format(self.format.name))
+            }
+            None => Err(Error::usage(format!("it holds {} disks", disks.len()))
+                .hint(format!("pick one with --pick NAME; {}", known()))),
         }
+    }
+
+    fn image(&self, index: usize) -> Result<OpenedImage> {
+        let InnerImage { disk, format, warnings } = self.container.open_disk(index)?;
+        let Source { path, file_size, allocated_size, file_id, parts, .. } = self.source.clone();
+        let link = ChainLink {
+            path,
+            format: self.format,
+            file_size,
+            allocated_size,
+            virtual_size: disk.virtual_size(),
+            chunk_size: disk.layers().first().map_or(1, |layer| layer.chunk_size()),
+            file_id: file_id.unwrap_or_default(),
+            parts,
+        };
+        let warnings =
+            [&self.source.warnings, self.container.warnings(), &warnings].into_iter().flatten().cloned();
+        let inside = Inside { container: Arc::clone(&self.container), index, format };
+        Ok(OpenedImage { disk, chain: vec![link], warnings: warnings.collect(), inside: Some(inside) })
+    }
+}
+
+/// An image inside of another: for rooms.
+pub(crate) fn open_inner(source: Source, options: &OpenOptions) -> Result<InnerImage> {
+    let (source, format) = source.resolve(None, options)?;
+    match format.open_container {
+        None => {
+            let OpenedImage { disk, warnings, .. } = open_chain(source, format, options)?;
+            Ok(InnerImage { disk, format: Some(format), warnings })
+        }
+        Some(open) => {
+            let opened = open_container(source, format, open, options)?;
+            let image = opened.image(opened.pick(None)?)?;
+            Ok(InnerImage { disk: image.disk, format: Some(format), warnings: image.warnings })
+        }
+    }
+}
+
+fn open_chain(source: Source, format: &'static Format, options: &OpenOptions) -> Result<OpenedImage> {
+    if let Some(wanted) = options.access.pick.as_deref().filter(|wanted| *wanted != "0") {
+        return Err(Error::usage(format!("{} images hold one disk, none is called {wanted:?}", format.name)));
+    }
+    if options.access.at.is_some() {
+        return Err(Error::usage(format!(
+            "{} images hold one point in time only: leave --at away",
+            format.name
+        )));
+    }
+    let (mut layers, mut chain, mut warnings) = (Vec::new(), Vec::<ChainLink>::new(), Vec::new());
+    let mut next = Some((source, format));
+    let mut options = options.clone();
+    while let Some((source, format)) = next.take() {
+        let is_seen = |link: &ChainLink| source.file_id.is_some_and(|id| link.file_id == id);
+        if chain.iter().any(is_seen) {
+            return Err(Error::corrupt(format!("{} is its own ancestor", source.path.display())));
+        }
+        let (link, layer, gate, own) = open_one(source, format, &options)?;
+        options.access.snapshot = None;
         if chain.len() >= MAX_CHAIN {
             return Err(Error::new(ErrorKind::Limit, format!("the chain has more than {MAX_CHAIN} images")));
         }
-        warnings.extend_from_slice(layer.warnings());
+        warnings.extend(own);
         let path = link.path.clone();
         chain.push(link);
         if layer.parent().is_some() && options.access.ignore_parents {
@@ -134,7 +304,7 @@ fn open_chain(file: Referenced, format: &'static Format, options: &OpenOptions) 
             );
             warnings.push(Warning::new("parent-ignored", text));
         } else if let Some(parent) = layer.parent() {
-            let found = open_parent(parent, gate.as_ref(), options, &chain);
+            let found = open_parent(parent, gate.as_ref(), &options, &chain);
             next = Some(found.map_err(|e| e.context(format!("parent of {}", path.display())))?);
         }
         layers.push(layer);
@@ -144,28 +314,27 @@ fn open_chain(file: Referenced, format: &'static Format, options: &OpenOptions) 
         [child, parent] => child.remark_on_parent(parent.as_ref()),
         _ => None,
     }));
-    Ok(OpenedImage { disk: Disk::new(layers)?, chain, warnings })
+    Ok(OpenedImage { disk: Disk::new(layers)?, chain, warnings, inside: None })
 }
 
-type OpenedOne = (ChainLink, Arc<dyn Layer>, Arc<dyn Gate>);
+type OpenedOne = (ChainLink, Arc<dyn Layer>, Arc<dyn Gate>, Vec<Warning>);
 
-fn open_one(file: Referenced, format: &'static Format, access: &Access) -> Result<OpenedOne> {
-    let Referenced { storage, gate } = file;
-    let path = storage.path().to_owned();
-    let (file_size, allocated_size, file_id) =
-        (storage.size(), storage.allocated_size()?, storage.file_id()?);
+fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> Result<OpenedOne> {
     let open = format.open_layer.ok_or_else(|| cannot_read(format))?;
-    if access.snapshot.is_some() && !format.has_snapshots {
+    if options.access.snapshot.is_some() && !format.has_snapshots {
         return Err(Error::usage(format!("{} images have no snapshots inside", format.name)));
     }
-    let recorder = Arc::new(Recorder { gate: Arc::clone(&gate), opened: Mutex::default() });
-    let context = context_of(&path, Arc::clone(&recorder) as Arc<dyn Gate>, access);
-    let layer: Arc<dyn Layer> = open(Arc::new(storage), &context)?.into();
-    let parts = recorder.opened.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let recorder = Recorder::new(Arc::clone(&source.gate));
+    let context = source.context(Arc::clone(&recorder) as Arc<dyn Gate>, options);
+    let layer: Arc<dyn Layer> = open(Arc::clone(&source.storage), &context)?.into();
+    let Source { path, file_size, allocated_size, file_id, mut parts, mut warnings, gate, .. } = source;
+    parts.extend(recorder.take());
+    warnings.extend_from_slice(layer.warnings());
     let (virtual_size, chunk_size) = (layer.virtual_size(), layer.chunk_size());
+    let file_id = file_id.unwrap_or_default();
     let link =
         ChainLink { path, format, file_size, allocated_size, virtual_size, chunk_size, file_id, parts };
-    Ok((link, layer, gate))
+    Ok((link, layer, gate, warnings))
 }
 
 /// The error for a format that is only recognised.
@@ -184,7 +353,7 @@ fn open_parent(
     gate: &dyn Gate,
     options: &OpenOptions,
     children: &[ChainLink],
-) -> Result<(Referenced, &'static Format)> {
+) -> Result<(Source, &'static Format)> {
     if let Some(found) = named_by_operator(parent, options, children)? {
         return Ok(found);
     }
@@ -192,7 +361,7 @@ fn open_parent(
     for name in &parent.names {
         match gate.open(name) {
             Err(e) if e.kind() == ErrorKind::SourceMissing => missing = Some(e),
-            other => return with_format(parent.format.as_deref(), other?, options.formats),
+            other => return with_format(parent.format.as_deref(), Source::of_file(other?)?, options),
         }
     }
     let Some(identity) = &parent.identity else {
@@ -214,24 +383,23 @@ fn named_by_operator(
     parent: &ParentRef,
     options: &OpenOptions,
     children: &[ChainLink],
-) -> Result<Option<(Referenced, &'static Format)>> {
+) -> Result<Option<(Source, &'static Format)>> {
     let Some(wanted) = parent.identity.as_deref() else { return Ok(None) };
     for path in &options.parents {
         let open = || {
-            let storage = FileStorage::open(path)?;
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
             let gate = Arc::new(FolderGate::new(folder, canonical(&options.allow_parents)?));
             // The child's word on the format is for its parent, and not each of these is.
-            with_format(None, Referenced { storage, gate }, options.formats)
+            with_format(None, Source::of_path(path, gate)?, options)
         };
         let is_wanted = || {
-            let (file, format) = open()?;
-            let access = Access { snapshot: None, ..options.access.clone() };
-            let file_id = Some(file.storage.file_id()?);
-            if children.iter().any(|child| Some(child.file_id) == file_id) {
+            let (source, format) = open()?;
+            let mut options = options.clone();
+            options.access.snapshot = None;
+            if children.iter().any(|child| Some(child.file_id) == source.file_id) {
                 return Ok(false);
             }
-            let (_, layer, _) = open_one(file, format, &access)?;
+            let (_, layer, _, _) = open_one(source, format, &options)?;
             Ok(layer.is_identified_by(wanted))
         };
         let failed = |e: Error| e.context(format!("open {}, named as a parent", path.display()));
@@ -245,16 +413,12 @@ fn named_by_operator(
 /// A parent whose format was only guessed may refer to nothing further.
 fn with_format(
     named: Option<&str>,
-    file: Referenced,
-    formats: &'static [&'static Format],
-) -> Result<(Referenced, &'static Format)> {
-    let Some(name) = named else {
-        let (format, sure) = guess(file.storage.path(), &file.storage, formats)?;
-        let gate = if sure { file.gate } else { Arc::new(DenyAll) };
-        return Ok((Referenced { gate, ..file }, format));
-    };
-    match formats.iter().find(|format| format.is_called(name)) {
-        Some(format) => Ok((file, format)),
+    source: Source,
+    options: &OpenOptions,
+) -> Result<(Source, &'static Format)> {
+    let Some(name) = named else { return source.resolve(None, options) };
+    match options.formats.iter().find(|format| format.is_called(name)) {
+        Some(format) => Ok((source, format)),
         None => Err(Error::unsupported(format!("the parent's format is {name:?}, which is unknown"))),
     }
 }
@@ -282,66 +446,4 @@ pub(crate) fn canonical(folders: &[PathBuf]) -> Result<Arc<[PathBuf]>> {
         Err(e) => Err(Error::io(format!("cannot use the folder {}", folder.display()), e)),
     };
     folders.iter().map(canonical).collect()
-}
-
-/// Which formats claim these bytes, surest first.
-///
-/// # Errors
-/// What the storage reports.
-pub fn probe_formats(
-    storage: &dyn Storage,
-    formats: &'static [&'static Format],
-) -> Result<Vec<(&'static Format, Score)>> {
-    let len = storage.size().min(Format::PROBE_LEN as u64);
-    let (mut head, mut tail) = (vec![0; len as usize], vec![0; len as usize]);
-    storage.read_exact_at(0, &mut head)?;
-    storage.read_exact_at(storage.size() - len, &mut tail)?;
-    let mut found: Vec<_> = formats
-        .iter()
-        .map(|&format| (format, (format.probe)(&head, &tail)))
-        .filter(|(_, score)| *score > Score::No)
-        .collect();
-    found.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
-    Ok(found)
-}
-
-/// The format of an unnamed image, and whether its file name confirms it.
-///
-/// A guest can write any header into a raw disk. So bytes that look like a format are only believed where the
-/// file's own name does not say raw, and the format may refer to other files only where the name confirms it.
-fn guess(
-    path: &Path,
-    storage: &FileStorage,
-    formats: &'static [&'static Format],
-) -> Result<(&'static Format, bool)> {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let named = |format: &Format| extension.as_deref().is_some_and(|e| format.extensions.contains(&e));
-    let found = probe_formats(storage, formats)?;
-    let name_it = |message: String| Error::usage(message).hint("name the format with -f, for example -f raw");
-    let magic: Vec<_> =
-        found.iter().filter(|(_, score)| *score == Score::Magic).map(|(format, _)| *format).collect();
-    let fallback = found.iter().find(|(_, score)| *score == Score::Possible).map(|(format, _)| *format);
-    let says_raw = storage.is_device() || fallback.is_some_and(named);
-    match (magic.as_slice(), fallback) {
-        ([format], _) if !says_raw => Ok((format, named(format))),
-        ([], Some(raw)) if says_raw || extension.is_none() || !formats.iter().any(|f| named(f)) => {
-            Ok((raw, true))
-        }
-        ([], _) => match formats.iter().find(|format| named(format)) {
-            // Nobody published its magic: the name is all there is.
-            Some(format) if format.open_layer.is_none() => Ok((format, false)),
-            Some(format) => {
-                Err(Error::corrupt(format!("the file is named like {0} but is no {0} image", format.name))
-                    .hint("if it is a raw disk, say so with -f raw"))
-            }
-            None => Err(name_it("the format cannot be recognised".into())),
-        },
-        ([format], _) => {
-            Err(name_it(format!("the file is named like a raw disk but starts like {}", format.name)))
-        }
-        (several, _) => {
-            let names: Vec<_> = several.iter().map(|format| format.name).collect();
-            Err(name_it(format!("the file looks like {}", names.join(" and "))))
-        }
-    }
 }

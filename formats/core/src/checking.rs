@@ -1,9 +1,9 @@
 //! Checks the structure of an image and of its parents. Nothing is ever repaired in place.
 
-use crate::chain::{cannot_read, canonical, context_of, open_file};
+use crate::chain::{cannot_read, canonical, open_container, open_source};
+use crate::source::Source;
 use crate::{
-    CheckReport, Disk, ErrorKind, FileStorage, FolderGate, Format, Gate, OpenOptions, Referenced, Result,
-    open_image,
+    CheckReport, Disk, ErrorKind, FolderGate, Format, Gate, OpenOptions, Result, Severity, Tick, open_image,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,19 +19,34 @@ pub struct CheckedImage {
     pub report: CheckReport,
 }
 
-/// Checks the image at `path` and the chain below it, top first. A chain that is damaged or not whole is an error of the
+/// Checks the image at `path` and the chain below it, top first. Of a container everything is read and compared with
+/// its checksums, which `tick` is told about. A chain that is damaged or not whole is an error of the
 /// top's report, when the top itself could be checked; one that is encrypted is only a note there.
 ///
 /// # Errors
 /// As [`open_image`] for a top that cannot be looked at at all, and where no damage but the request or the host keeps a
 /// chain from being opened.
-pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImage>> {
-    let (file, format) = open_file(path, options)?;
-    if format.open_layer.is_none() {
+pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result<Vec<CheckedImage>> {
+    let (source, format) = open_source(path, options)?;
+    if !format.is_readable() {
         return Err(cannot_read(format));
     }
-    let top = file.storage.path().to_owned();
-    let report = check_file(file, format, options);
+    let top = source.path.clone();
+    if let Some(open) = format.open_container {
+        let failed = |e: crate::Error| e.context(format!("check {}", path.display()));
+        let container = open_container(source, format, open, options).map_err(failed)?.container;
+        let mut report = container.check(tick).map_err(failed)?;
+        for finding in container.completeness().map_err(failed)? {
+            match finding.severity {
+                Severity::Error if !report.findings.contains(&finding) => {
+                    report.error(finding.message, finding.at)
+                }
+                _ => {}
+            }
+        }
+        return Ok(vec![CheckedImage { path: top, format, report }]);
+    }
+    let report = check_file(source, format, options);
     let opened = match (open_image(path, options), report) {
         (Ok(opened), Ok(report)) => {
             let mut checked = vec![CheckedImage { path: top, format, report }];
@@ -41,8 +56,8 @@ pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImag
             for link in opened.chain.iter().skip(1) {
                 let folder = link.path.parent().map(Path::to_owned).unwrap_or_default();
                 let gate = Arc::new(FolderGate::new(folder, Arc::clone(&allowed))) as Arc<dyn Gate>;
-                let file = Referenced { storage: FileStorage::open(&link.path)?, gate };
-                let report = check_file(file, link.format, &options)?;
+                let source = Source::of_path(&link.path, gate)?;
+                let report = check_file(source, link.format, &options)?;
                 checked.push(CheckedImage { path: link.path.clone(), format: link.format, report });
             }
             if let Some(first) = checked.first_mut() {
@@ -68,12 +83,11 @@ pub fn check_image(path: &Path, options: &OpenOptions) -> Result<Vec<CheckedImag
     Ok(vec![CheckedImage { path: top, format, report: opened }])
 }
 
-fn check_file(file: Referenced, format: &'static Format, options: &OpenOptions) -> Result<CheckReport> {
+fn check_file(source: Source, format: &'static Format, options: &OpenOptions) -> Result<CheckReport> {
     let Some(check) = format.check else { return Ok(CheckReport::default()) };
-    let Referenced { storage, gate } = file;
-    let path = storage.path().to_owned();
-    let context = context_of(&path, gate, &options.access);
-    check(Arc::new(storage), &context).map_err(|e| e.context(format!("check {}", path.display())))
+    let context = source.context(Arc::clone(&source.gate), options);
+    check(Arc::clone(&source.storage), &context)
+        .map_err(|e| e.context(format!("check {}", source.path.display())))
 }
 
 /// Every extent of the disk has to be found: a last test that no room's own check can forget.

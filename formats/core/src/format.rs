@@ -1,7 +1,9 @@
 //! A format as data: what it is called, how it is recognised, how it is opened and written.
 
+use crate::opener::NoOpener;
 use crate::{
-    CheckReport, ChunkStream, Gate, Layer, Result, Sink, Storage, TargetStorage, Update, UpdateStorage,
+    CheckReport, ChunkStream, Container, Gate, Layer, Opener, Origin, Result, Sink, SourceFolder, Storage,
+    TargetStorage, Update, UpdateStorage,
 };
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -26,17 +28,24 @@ pub enum Score {
 pub struct LayerContext {
     /// The only way to other files. A room asks it for its own parts; parents are opened by the chain.
     pub gate: Arc<dyn Gate>,
-    /// The image's own file name, without folders, where it has one.
+    /// The image's own file name, without folders, where it has one. What was added to it when the image was compressed
+    /// or cut into pieces is gone: `disk.vma` for a file `disk.vma.zst.aa`.
     pub name: Option<String>,
     /// How the operator wants the image to be read.
     pub access: Access,
+    /// The folder that was named, or in which the file lies that was named; none for an image inside another, and for one
+    /// whose format was only guessed. Only for names that are the room's own, never for those that an image holds.
+    pub folder: Option<Arc<SourceFolder>>,
+    /// Opens images of other formats inside this one.
+    pub opener: Arc<dyn Opener>,
 }
 
 impl LayerContext {
     /// A context with nothing but `gate`.
     #[must_use]
     pub fn new(gate: Arc<dyn Gate>) -> Self {
-        Self { gate, name: None, access: Access::default() }
+        let opener = Arc::new(NoOpener);
+        Self { gate, name: None, access: Access::default(), folder: None, opener }
     }
 }
 
@@ -51,6 +60,10 @@ pub struct Access {
     pub ignore_checksums: bool,
     /// An image is read without its parent: what it does not hold itself reads as zeros.
     pub ignore_parents: bool,
+    /// Which disk of a container, by its name or else its number from 0.
+    pub pick: Option<String>,
+    /// Which point in time of a container, see [`crate::Point::choose`].
+    pub at: Option<String>,
 }
 
 /// A passphrase or key. Never shown, wiped from memory when it is dropped.
@@ -143,6 +156,16 @@ pub struct Format {
     pub open_layer: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<Box<dyn Layer>>>,
     /// Opens an image that comes through a pipe, where the format can be read from its start to its end.
     pub open_stream: Option<fn(Box<dyn Read + Send>, &LayerContext) -> Result<Box<dyn ChunkStream>>>,
+    /// Opens what holds several disks, or more than a disk. Goes before [`Format::open_layer`].
+    pub open_container: Option<fn(Origin, &LayerContext) -> Result<Box<dyn Container>>>,
+    /// Judges a folder, for formats that are one; it looks at a few names only.
+    pub probe_folder: fn(&SourceFolder) -> Score,
+    /// For a format that is nothing but a compression: the bytes that went in, from the start to the end.
+    pub unpack: Option<fn(Box<dyn Read + Send>, &LayerContext) -> Result<Box<dyn Read + Send>>>,
+    /// The same bytes at any place, for files that allow it; `None` for one that does not.
+    pub unpack_at: Option<fn(&Arc<dyn Storage>, &LayerContext) -> Result<Option<Arc<dyn Storage>>>>,
+    /// How many bytes went in, where the file says it: to tell how much room they will take, and not to be trusted.
+    pub unpacked_size: fn(&dyn Storage) -> Option<u64>,
     /// Whether an image that begins with these bytes, [`Format::PROBE_LEN`] at most, can be read by
     /// [`Format::open_stream`]; the others are put into a file first.
     pub flows: fn(head: &[u8]) -> bool,
@@ -151,6 +174,8 @@ pub struct Format {
     pub check: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<CheckReport>>,
     /// Whether [`Access::snapshot`] means something.
     pub has_snapshots: bool,
+    /// Whether [`Access::at`] means something.
+    pub has_points: bool,
     /// Whether [`CreateRequest::parent`] is understood.
     pub can_differ: bool,
     /// The file that stands for the whole where an image is a folder (Parallels): a folder that has it is opened by it.
@@ -184,9 +209,15 @@ impl Format {
         probe: |_, _| Score::No,
         open_layer: None,
         open_stream: None,
+        open_container: None,
+        probe_folder: |_| Score::No,
+        unpack: None,
+        unpack_at: None,
+        unpacked_size: |_| None,
         flows: |_| true,
         check: None,
         has_snapshots: false,
+        has_points: false,
         can_differ: false,
         folder_entry: None,
         way_out: None,
@@ -196,6 +227,12 @@ impl Format {
         open_update: None,
         create_options: &[],
     };
+
+    /// Whether it can be read at all.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.open_layer.is_some() || self.open_container.is_some() || self.unpack.is_some()
+    }
 
     /// Whether `name` is one of its names.
     #[must_use]

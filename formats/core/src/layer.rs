@@ -37,6 +37,11 @@ pub trait Layer: Send + Sync {
         None
     }
 
+    /// What the data from `offset` are known by, where the image itself names its chunks by their content.
+    fn content_id_at(&self, _offset: u64) -> Option<ContentId> {
+        None
+    }
+
     /// Whether the data at `offset` lie compressed in the file.
     fn is_compressed_at(&self, _offset: u64) -> bool {
         false
@@ -72,6 +77,17 @@ pub trait Layer: Send + Sync {
     fn warnings(&self) -> &[Warning] {
         &[]
     }
+}
+
+/// A name that only one content has: the same name means the same bytes, in all images of one format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentId {
+    /// How many bytes from the offset that was asked for to the end of the chunk.
+    pub len: u64,
+    /// Where in the chunk that offset lies.
+    pub inside: u64,
+    /// The chunk's name, as the format has it.
+    pub id: [u8; 32],
 }
 
 /// Guest bytes that lie plain and in order in a host storage.

@@ -28,6 +28,13 @@
 //! 9. No method panics, hangs or allocates without bound for any argument or any file content.
 //! 10. Same content, same digest, whatever the format, layout, chunk size, order or thread count.
 //!
+//! # Containers and compression
+//!
+//! What holds several disks, or more than a disk, is a [`Container`]: a file or a folder from which each disk is opened, with
+//! what it says about the machine and its points in time. A compressed file is unpacked before its format is looked for
+//! ([`Format::unpack`]): at any place where the compression allows that, else into a temporary file ([`Spool`]), else, where the
+//! format inside can be read from its start to its end, on the way.
+//!
 //! # Adding a format
 //!
 //! One folder with the furniture of the other rooms (`SPEC.md`, `layout`, `parse`, `read`, `write`, `error`)
@@ -40,18 +47,26 @@ mod chain;
 mod check;
 mod checking;
 mod claims;
+mod container;
 mod disk;
 mod error;
 mod extent;
+mod folder;
 mod format;
 mod gate;
+mod guess;
 mod layer;
+mod opener;
 mod overlay;
+mod points;
 mod ranges;
 mod runs;
 mod sink;
+mod source;
+mod spool;
 mod state;
 mod storage;
+mod storage_reader;
 mod stream;
 mod target;
 mod uncached;
@@ -64,24 +79,30 @@ mod zero;
 pub use buffer::{AlignedBuffer, DIRECT_ALIGNMENT};
 pub use bytes::Bytes;
 pub use cache::{Page, PageCache};
-pub use chain::{ChainLink, MAX_CHAIN, OpenOptions, OpenedImage, open_image, probe_formats};
+pub use chain::{ChainLink, Inside, MAX_CHAIN, OpenOptions, OpenedImage, open_image, open_images};
 pub use check::{CheckReport, Finding, Severity};
 pub use checking::{CheckedImage, check_image};
 pub use claims::Claims;
+pub use container::{Container, DiskEntry, InnerImage, MachineFile, Origin, Point, SourceProof, Tick};
 pub use disk::{Disk, Extents, MapEntry};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind};
+pub use folder::{FolderEntry, SourceFolder};
 pub use format::{
     Access, CreateOption, CreateRequest, Format, Key, LayerContext, ParentImage, ResumeSink, Score,
 };
 pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
-pub use layer::{Details, HostRange, Layer, ParentRef};
+pub use guess::probe_formats;
+pub use layer::{ContentId, Details, HostRange, Layer, ParentRef};
+pub use opener::Opener;
 pub use overlay::Overlay;
 pub use ranges::RangeSet;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
+pub use spool::{Spool, SpoolEvent, SpoolObserver};
 pub use state::{StateReader, StateWriter};
 pub use storage::{FileStorage, MemStorage, Storage};
+pub use storage_reader::{DiskStorage, StorageReader, WindowStorage};
 pub use stream::{ChunkStream, StreamChunk};
 pub use target::{
     CountingTarget, DeviceInPlace, DeviceTarget, FileInPlace, FileTarget, MemInPlace, MemTarget, PipeTarget,

@@ -95,7 +95,7 @@ fn the_check_of_a_parent_sees_what_the_parent_sees() {
     options.allow_parents =
         ["bases", "parts"].map(|folder| root.path().join("images/..").join(folder)).into();
     options.access.snapshot = Some("monday".into());
-    let checked = check_image(&root.path().join("images/top.lines"), &options).unwrap();
+    let checked = check_image(&root.path().join("images/top.lines"), &options, &|_| Ok(())).unwrap();
     let findings: Vec<_> = checked.iter().map(|image| image.report.findings.len()).collect();
     assert_eq!(findings, [1, 0], "the snapshot is the top's");
 }
@@ -106,7 +106,7 @@ fn only_damage_is_an_error_of_the_image() {
     let checked = |text: &str| {
         let path = root.path().join("top.lines");
         write(&path, text);
-        check_image(&path, &OpenOptions::new(FORMATS, None))
+        check_image(&path, &OpenOptions::new(FORMATS, None), &|_| Ok(()))
     };
     let damaged = checked("open corrupt").unwrap();
     assert_eq!(damaged[0].report.errors, 1);

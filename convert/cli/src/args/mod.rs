@@ -322,6 +322,17 @@ pub(crate) struct ChainArgs {
     /// Read an image although the checksum of a header is wrong.
     #[arg(long)]
     pub(crate) ignore_checksum: bool,
+    /// Of a backup or archive with several disks, the one with this name or number, from 0.
+    #[arg(long, value_name = "DISK")]
+    pub(crate) pick: Option<String>,
+    /// Of a backup with several points in time, this one: its number from 0, the oldest, its id or the beginning of that, or the newest
+    /// until a time in UTC (2026-11-29, 2026-11-29T10:00). By default the newest.
+    #[arg(long, value_name = "POINT")]
+    pub(crate) at: Option<String>,
+    /// The folder for temporary files, which images need that can only be read from their start to their end. By default the
+    /// target's, or the system's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

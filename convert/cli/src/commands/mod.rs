@@ -71,6 +71,8 @@ impl ChainArgs {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
             access: Access {
+                pick: self.pick.clone(),
+                at: self.at.clone(),
                 key,
                 snapshot: None,
                 ignore_checksums: self.ignore_checksum,
