@@ -152,12 +152,17 @@ pub(crate) fn open_source(path: &Path, options: &OpenOptions) -> Result<(Source,
         None => (path.to_owned(), options.format),
     };
     let failed = |e: Error| e.context(format!("open {}", path.display()));
+    source_at(&path, options)?.resolve(named, options).map_err(failed)
+}
+
+/// The file at `path`, with the gate and the folder beside it.
+pub(crate) fn source_at(path: &Path, options: &OpenOptions) -> Result<Source> {
     let parent = path.parent().map(Path::to_owned).unwrap_or_default();
     let gate = Arc::new(FolderGate::new(parent.clone(), canonical(&options.allow_parents)?));
-    let mut source = Source::of_path(&path, gate)?;
+    let mut source = Source::of_path(path, gate)?;
     // Who may only open the file itself has no folder.
     source.folder = SourceFolder::open(&parent).ok().map(Arc::new);
-    source.resolve(named, options).map_err(failed)
+    Ok(source)
 }
 
 fn open_folder(path: &Path, options: &OpenOptions) -> Result<(Source, &'static Format)> {

@@ -36,6 +36,8 @@ pub struct LayerContext {
     /// The folder that was named, or in which the file lies that was named; none for an image inside another, and for one
     /// whose format was only guessed. Only for names that are the room's own, never for those that an image holds.
     pub folder: Option<Arc<SourceFolder>>,
+    /// How many bytes a stream will have, where that is known or expected.
+    pub stream_size: Option<u64>,
     /// Opens images of other formats inside this one.
     pub opener: Arc<dyn Opener>,
 }
@@ -45,7 +47,7 @@ impl LayerContext {
     #[must_use]
     pub fn new(gate: Arc<dyn Gate>) -> Self {
         let opener = Arc::new(NoOpener);
-        Self { gate, name: None, access: Access::default(), folder: None, opener }
+        Self { gate, name: None, access: Access::default(), folder: None, stream_size: None, opener }
     }
 }
 
@@ -167,8 +169,11 @@ pub struct Format {
     /// How many bytes went in, where the file says it: to tell how much room they will take, and not to be trusted.
     pub unpacked_size: fn(&dyn Storage) -> Option<u64>,
     /// Whether an image that begins with these bytes, [`Format::PROBE_LEN`] at most, can be read by
-    /// [`Format::open_stream`]; the others are put into a file first.
-    pub flows: fn(head: &[u8]) -> bool,
+    /// [`Format::open_stream`]; the others are put into a file first. The second argument is [`LayerContext::stream_size`].
+    pub flows: fn(head: &[u8], size: Option<u64>) -> bool,
+    /// The size of the disk in bytes as the beginning of the image lets one expect it, where nothing tells it for certain. A
+    /// stream that ends elsewhere is an error of kind `Unsupported`.
+    pub size_by_content: fn(head: &[u8]) -> Option<u64>,
     /// Checks the structure of one image file: tables, leaks, overlaps, checksums. What opening the image would refuse
     /// may be an error of this function or of its report.
     pub check: Option<fn(Arc<dyn Storage>, &LayerContext) -> Result<CheckReport>>,
@@ -214,7 +219,8 @@ impl Format {
         unpack: None,
         unpack_at: None,
         unpacked_size: |_| None,
-        flows: |_| true,
+        flows: |_, _| true,
+        size_by_content: |_| None,
         check: None,
         has_snapshots: false,
         has_points: false,

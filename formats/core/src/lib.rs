@@ -51,6 +51,7 @@ mod container;
 mod disk;
 mod error;
 mod extent;
+mod flow;
 mod folder;
 mod format;
 mod gate;
@@ -87,6 +88,7 @@ pub use container::{Container, DiskEntry, InnerImage, MachineFile, Origin, Point
 pub use disk::{Disk, Extents, MapEntry};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind};
+pub use flow::{Flow, Flowing, open_flow, open_pipe};
 pub use folder::{FolderEntry, SourceFolder};
 pub use format::{
     Access, CreateOption, CreateRequest, Format, Key, LayerContext, ParentImage, ResumeSink, Score,
@@ -99,7 +101,7 @@ pub use overlay::Overlay;
 pub use ranges::RangeSet;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
-pub use spool::{Spool, SpoolEvent, SpoolObserver};
+pub use spool::{Spool, SpoolEvent, SpoolObserver, stream_error};
 pub use state::{StateReader, StateWriter};
 pub use storage::{FileStorage, MemStorage, Storage};
 pub use storage_reader::{DiskStorage, StorageReader, WindowStorage};

@@ -87,14 +87,10 @@ impl Source {
         }
     }
 
-    /// An image inside of another.
-    fn inner(storage: Arc<dyn Storage>, name: &str, gate: Arc<dyn Gate>, depth: usize) -> Result<Self> {
-        if depth > MAX_DEPTH {
-            let text = format!("{name:?} lies in more than {MAX_DEPTH} images");
-            return Err(Error::new(ErrorKind::Limit, text));
-        }
+    /// An image inside of `depth` others.
+    pub(crate) fn inner(storage: Arc<dyn Storage>, name: &str, gate: Arc<dyn Gate>, depth: usize) -> Self {
         let size = storage.size();
-        Ok(Self {
+        Self {
             storage,
             gate,
             folder: None,
@@ -108,7 +104,7 @@ impl Source {
             parts: Vec::new(),
             warnings: Vec::new(),
             depth,
-        })
+        }
     }
 
     /// What a room gets to open it.
@@ -118,6 +114,7 @@ impl Source {
             name: self.name.clone(),
             access: options.access.clone(),
             folder: self.folder.clone(),
+            stream_size: None,
             opener: Arc::new(RoomOpener { options: options.clone(), depth: self.depth + 1 }),
         }
     }
@@ -149,7 +146,7 @@ impl Source {
     }
 
     /// The operator's word is about what is inside of a compressed file, where the file's name says that it is one.
-    fn outermost(
+    pub(crate) fn outermost(
         &self,
         named: Option<&'static Format>,
         options: &OpenOptions,
@@ -180,7 +177,7 @@ impl Source {
 
     /// Parts of a file that was cut into pieces, put together: `disk.vma.zst.aa`, `disk.vhdx.001`. Pieces of raw disks are
     /// the raw room's.
-    fn joined(mut self, named: Option<&'static Format>, options: &OpenOptions) -> Result<Self> {
+    pub(crate) fn joined(mut self, named: Option<&'static Format>, options: &OpenOptions) -> Result<Self> {
         let Some(name) = self.name.clone().filter(|_| !self.is_device) else { return Ok(self) };
         let Some((stem, extension)) = name.rsplit_once('.') else { return Ok(self) };
         let raw = options.formats.iter().find(|format| (format.probe)(&[], &[]) == Score::Possible);
@@ -211,12 +208,20 @@ impl Source {
         }
     }
 
+    /// What went into a compressed file, where it can be read at any place.
+    pub(crate) fn unpacked_at(
+        &self,
+        format: &'static Format,
+        options: &OpenOptions,
+    ) -> Result<Option<Arc<dyn Storage>>> {
+        let Some(unpack) = format.unpack_at else { return Ok(None) };
+        unpack(&self.storage, &self.context(Arc::clone(&self.gate), options))
+    }
+
     /// What went into a compressed file.
     fn unpacked(mut self, format: &'static Format, options: &OpenOptions) -> Result<Self> {
         let name = self.name.clone().unwrap_or_else(|| self.path.display().to_string());
-        let context = self.context(Arc::clone(&self.gate), options);
-        let at = format.unpack_at.map(|unpack| unpack(&self.storage, &context)).transpose()?.flatten();
-        self.storage = match at {
+        self.storage = match self.unpacked_at(format, options)? {
             Some(storage) => storage,
             None => {
                 let reader = self.reader(format, options)?;
@@ -236,7 +241,11 @@ impl Source {
         Ok(self)
     }
 
-    fn reader(&self, format: &'static Format, options: &OpenOptions) -> Result<Box<dyn Read + Send>> {
+    pub(crate) fn reader(
+        &self,
+        format: &'static Format,
+        options: &OpenOptions,
+    ) -> Result<Box<dyn Read + Send>> {
         let unpack = format.unpack.ok_or_else(|| Error::contract("a format that does not unpack"))?;
         let packed = BufReader::with_capacity(READ_AHEAD, StorageReader::new(Arc::clone(&self.storage)));
         unpack(Box::new(packed), &self.context(Arc::clone(&self.gate), options))
@@ -287,14 +296,17 @@ impl RoomOpener {
 
 impl Opener for RoomOpener {
     fn open(&self, storage: Arc<dyn Storage>, name: &str, gate: Arc<dyn Gate>) -> Result<InnerImage> {
+        if self.depth > MAX_DEPTH {
+            let text = format!("{name:?} lies in more than {MAX_DEPTH} images");
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
         let options = self.inside();
-        let source = Source::inner(storage, name, gate, self.depth)?;
-        crate::chain::open_inner(source, &options)
+        crate::chain::open_inner(Source::inner(storage, name, gate, self.depth), &options)
     }
 
     fn unpacked(&self, storage: Arc<dyn Storage>, name: &str) -> Result<Arc<dyn Storage>> {
         let options = self.inside();
-        let mut source = Source::inner(storage, name, Arc::new(DenyAll), self.depth)?;
+        let mut source = Source::inner(storage, name, Arc::new(DenyAll), self.depth);
         for _ in 0..MAX_WRAPS {
             match self.wrapped(&source, &options)? {
                 Some(format) => source = source.unpacked(format, &options)?,
@@ -306,7 +318,7 @@ impl Opener for RoomOpener {
 
     fn reader(&self, storage: Arc<dyn Storage>, name: &str) -> Result<Box<dyn Read + Send>> {
         let options = self.inside();
-        let source = Source::inner(storage, name, Arc::new(DenyAll), self.depth)?;
+        let source = Source::inner(storage, name, Arc::new(DenyAll), self.depth);
         match self.wrapped(&source, &options)? {
             Some(format) => source.reader(format, &options),
             None => Ok(Box::new(StorageReader::new(source.storage))),

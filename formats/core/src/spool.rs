@@ -121,19 +121,22 @@ impl Spool {
     }
 }
 
-/// An error of a reader that unpacks: rooms put their own [`Error`] inside.
-pub(crate) fn unpack_error(name: &str, error: std::io::Error) -> Error {
+/// The error of a reader that comes out of a pipe or a compressed file: rooms put their own [`Error`] inside.
+#[must_use]
+pub fn stream_error(error: std::io::Error) -> Error {
     match error.downcast::<Error>() {
-        Ok(own) => own.context(format!("unpack {name}")),
+        Ok(own) => own,
         Err(error) => match error.kind() {
             std::io::ErrorKind::UnexpectedEof
             | std::io::ErrorKind::InvalidData
-            | std::io::ErrorKind::InvalidInput => {
-                Error::corrupt(format!("{name} cannot be unpacked: {error}"))
-            }
-            _ => Error::io(format!("cannot unpack {name}"), error),
+            | std::io::ErrorKind::InvalidInput => Error::corrupt(format!("the stream is damaged: {error}")),
+            _ => Error::io("cannot read the stream", error),
         },
     }
+}
+
+pub(crate) fn unpack_error(name: &str, error: std::io::Error) -> Error {
+    stream_error(error).context(format!("unpack {name}"))
 }
 
 /// Reads until `buf` is full or nothing is left.

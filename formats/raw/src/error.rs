@@ -4,6 +4,12 @@ use format_core::{Error, ErrorKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RawError {
+    #[error("the size of the disk is not known before its end has come")]
+    SizeUnknown,
+    #[error("the disk was expected to have {expected} bytes, {found} or more came")]
+    TooLong { expected: u64, found: u64 },
+    #[error("the disk was expected to have {expected} bytes, it ended after {found}")]
+    TooShort { expected: u64, found: u64 },
     #[error("this is a later part of a split disk, whose first part is {first:?}")]
     LaterPart { first: String },
     #[error("the part {missing:?} of the split disk is missing, {found:?} is there")]
@@ -40,6 +46,10 @@ impl From<RawError> for Error {
             }
             RawError::TooManyFiles { .. } => {
                 (ErrorKind::Limit, "raise the limit with ulimit -n, or join the parts with cat first".into())
+            }
+            // Another way to read it finds out the size first.
+            RawError::SizeUnknown | RawError::TooLong { .. } | RawError::TooShort { .. } => {
+                (ErrorKind::Unsupported, "unpack the image into a file first".into())
             }
             RawError::TooLarge => (ErrorKind::Corrupt, "look whether all of them belong to one disk".into()),
             RawError::Preallocation { .. } => {

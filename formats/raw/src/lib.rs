@@ -15,6 +15,7 @@ mod error;
 mod layout;
 mod parse;
 mod read;
+mod stream;
 mod update;
 mod write;
 
@@ -27,6 +28,9 @@ pub static FORMAT: Format = Format {
     description: "plain disk bytes, files with holes, split files and block devices",
     probe: |_, _| Score::Possible,
     open_layer: Some(read::open),
+    open_stream: Some(stream::open),
+    flows: |_, size| size.is_some(),
+    size_by_content: stream::size_by_gpt,
     check: Some(check::check),
     create: Some(write::create),
     resume: Some(write::resume),

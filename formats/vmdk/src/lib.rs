@@ -40,7 +40,7 @@ pub static FORMAT: Format = Format {
     probe: parse::probe,
     open_layer: Some(read::open),
     open_stream: Some(pipe::open),
-    flows: parse::is_stream,
+    flows: |head, _| parse::is_stream(head),
     check: Some(check::check),
     create: Some(write::create),
     resume: Some(write::resume),
