@@ -5,11 +5,13 @@
 mod archive;
 mod args;
 mod commands;
+mod container;
 mod extract;
 mod output;
 mod progress;
 mod rescue;
 mod source;
+mod spool;
 mod stdin;
 mod throttle;
 
@@ -49,13 +51,13 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     let interrupted = stop_on_signals()?;
-    let progress = Progress::new(
-        cli.progress,
-        matches!(&cli.command, Command::Convert(args) | Command::Flatten(args) if args.progress_bar),
-    );
+    let bar_wanted =
+        matches!(&cli.command, Command::Convert(args) | Command::Flatten(args) if args.progress_bar);
+    let progress = Arc::new(Progress::new(cli.progress, bar_wanted));
+    spool::watch(Arc::clone(&progress), Arc::clone(&interrupted));
     let speed = throttle::speed_of(&cli.command);
     let threads = throttle::threads(cli.threads, speed)?;
-    let throttled = throttle::Throttled::new(&progress, speed, &interrupted);
+    let throttled = throttle::Throttled::new(progress.as_ref(), speed, &interrupted);
     let control = convert_engine::Control { observer: &throttled, interrupted: &interrupted, threads };
     match cli.command {
         Command::Inspect(args) => commands::inspect::run(&args, printer),

@@ -36,6 +36,7 @@ mod resume;
 mod run;
 mod salvage;
 mod sample;
+mod source_proof;
 mod sources;
 mod stream;
 mod sync;

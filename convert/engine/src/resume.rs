@@ -9,6 +9,7 @@ use crate::pipeline::copy_on;
 use crate::run::{
     ConvertOutcome, ConvertRequest, Destination, convert, create_request, manifest_of, size_warning,
 };
+use crate::source_proof::with_source_proof;
 use crate::sources::{SourceFile, refuse_source_files};
 use format_core::{
     CreateRequest, Disk, Error, ErrorKind, FileTarget, Format, Result, Sink, TargetStorage, Warning,
@@ -75,7 +76,9 @@ pub fn convert_through(
         virtual_size: create.virtual_size,
         reading: &resumption.reading,
     };
-    let Ok(job) = Job::new(source, &wanted) else {
+    // A folder does not tell whether what lies in it is the same.
+    let is_folder = source.chain.iter().any(|link| link.path.is_dir());
+    let Some(job) = Job::new(source, &wanted).ok().filter(|_| !is_folder) else {
         // What cannot be known again cannot be gone on with.
         return convert(request, control);
     };
@@ -94,7 +97,8 @@ pub fn convert_through(
     }
     let Started { sink, done, resumed_from, mut warnings, .. } = started;
     let hinted = |e: Error| if kept.load(Ordering::Relaxed) { with_next_step(e) } else { e };
-    let copy = copy_on(&disk_written, sink.as_ref(), &checkpoints, done, control).map_err(hinted)?;
+    let copy = || copy_on(&disk_written, sink.as_ref(), &checkpoints, done, control);
+    let copy = with_source_proof(source, control, copy).map_err(hinted)?;
     sink.finish().map_err(named).map_err(hinted)?;
     let manifest = Some(manifest_of(path, format, &copy, source)?);
     warnings.extend(size_warning(format, disk.virtual_size(), create.virtual_size));

@@ -3,6 +3,7 @@
 use crate::manifest::{ImageFacts, Manifest, SourceFacts};
 use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, Origin, Proof, copy};
+use crate::source_proof::with_source_proof;
 use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
@@ -156,7 +157,7 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
         None => Origin::Disk(&disk_written),
         Some(image) => Origin::Difference { base: &image.disk, disk: &disk_written },
     };
-    let copy = copy(origin, sink.as_ref(), proof, control)?;
+    let copy = with_source_proof(source, control, || copy(origin, sink.as_ref(), proof, control))?;
     let described = path.filter(|_| proof.digest);
     if let (Some(path), None) = (path, described) {
         // That of an older image would tell of this one what is not true.

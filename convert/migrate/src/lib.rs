@@ -15,6 +15,7 @@ mod choose;
 mod copy;
 mod crypt;
 mod definition;
+mod described;
 mod editor;
 mod feedback;
 mod filesystems;

@@ -2,6 +2,7 @@
 
 use crate::choose::{Choice, choose};
 use crate::definition::{self, Definition};
+use crate::described::names;
 use crate::editor::{self, Editor, EditorReport, EditorWish};
 use crate::first_report::first_report;
 use crate::images::unfit_sizes;
@@ -48,16 +49,13 @@ pub(crate) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// Reads the machine's description.
+    /// A migration of these disks, of a machine that was described.
     pub(crate) fn new(
         request: &'a MigrateRequest,
         sources: &'a [OpenedImage],
+        described: Option<(Machine, Vec<Warning>)>,
         control: Control<'a>,
     ) -> Result<Self> {
-        let mut described = machine::described(&request.machine, request.instance.as_deref(), sources.len())?;
-        if let Some((machine, warnings)) = &mut described {
-            warnings.extend(machine::compare_names(machine, &request.sources));
-        }
         Ok(Self { request, sources, control, described })
     }
 
@@ -200,7 +198,7 @@ impl<'a> Job<'a> {
         let mut choice = choose(&inspection.guest, &request.wish, &startable).map_err(unseen)?;
         choice.network_module = windows::network_module(&inspection, choice.target, &wishes.drivers)?;
         let (mut machine, warnings) =
-            self.described.clone().unwrap_or_else(|| machine::plain(&inspection.guest, &request.sources));
+            self.described.clone().unwrap_or_else(|| machine::plain(&inspection.guest, &names(self.sources)));
         machine::name_system(&mut machine, &inspection.guest);
         machine::set_clock(&mut machine, &inspection.guest, choice.definition);
         let adapters = network::decide(&mut machine, &request.adapters, choice.target, choice.definition)?;

@@ -5,6 +5,7 @@ use crate::checks;
 use crate::choose::Wish;
 use crate::copy::{DiskPair, TargetImage, copy_and_prove};
 use crate::definition::Definition;
+use crate::described::described_for;
 use crate::editor::EditorWish;
 use crate::folder::Folder;
 use crate::images::{image_options, target_format};
@@ -16,7 +17,7 @@ use crate::wrap;
 use convert_engine::{Control, refuse_sources, threads_beside};
 use driver_core::{GroupFacts, GroupKind, Status, Wishes};
 use format_core::{
-    Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_image,
+    Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_images,
 };
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -61,9 +62,12 @@ pub struct MigrateRequest {
 /// # Errors
 /// What the sources, the machine files and the host report; `Mismatch` when the proof fails.
 pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<MigrateReport> {
-    let sources: Vec<OpenedImage> =
-        request.sources.iter().map(|path| open_image(path, &request.open)).collect::<Result<_>>()?;
-    let job = Job::new(request, &sources, control)?;
+    let mut sources = Vec::new();
+    for path in &request.sources {
+        sources.extend(open_images(path, &request.open)?);
+    }
+    let described = described_for(request, &mut sources)?;
+    let job = Job::new(request, &sources, described, control)?;
     let mut prepared = job.prepare()?;
     if request.dry_run && prepared.report.obstacles.is_empty() {
         let obstacle = rehearse(&mut prepared)?;

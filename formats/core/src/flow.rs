@@ -59,7 +59,7 @@ pub fn open_flow(path: &Path, options: &OpenOptions) -> Result<Option<Flow>> {
     let name = source.name.as_deref().map(|name| stem_of(name, format));
     let size = (format.unpacked_size)(source.storage.as_ref());
     let bytes = source.reader(format, options).map_err(failed)?;
-    match find(bytes, name, named, size, true, options).map_err(failed)? {
+    match find(bytes, name, named, size, Trust { may_flow: true, may_fail: true }, options).map_err(failed)? {
         Flowing::Image { .. } => Ok(None),
         Flowing::Stream(stream) => {
             let Source { path, file_size, allocated_size, file_id, parts, warnings, .. } = source;
@@ -70,12 +70,21 @@ pub fn open_flow(path: &Path, options: &OpenOptions) -> Result<Option<Flow>> {
     }
 }
 
-/// What comes through a pipe, unpacked where it is compressed.
+/// What comes through a pipe, unpacked where it is compressed; as an image unless `may_flow`.
 ///
 /// # Errors
 /// `Usage` when its format has to be named; as [`crate::open_image`].
-pub fn open_pipe(bytes: Box<dyn Read + Send>, options: &OpenOptions) -> Result<Flowing> {
-    find(bytes, None, options.format, None, false, options)
+pub fn open_pipe(bytes: Box<dyn Read + Send>, options: &OpenOptions, may_flow: bool) -> Result<Flowing> {
+    find(bytes, None, options.format, None, Trust { may_flow, may_fail: false }, options)
+}
+
+/// What a stream is good for.
+#[derive(Clone, Copy)]
+struct Trust {
+    /// A disk may be copied on the way.
+    may_flow: bool,
+    /// There is another way when it fails.
+    may_fail: bool,
 }
 
 /// Unpacks until something is found. Where the stream may fail, a size is expected that is not certain.
@@ -84,7 +93,7 @@ fn find(
     mut name: Option<String>,
     mut named: Option<&'static Format>,
     mut size: Option<u64>,
-    may_fail: bool,
+    trust: Trust,
     options: &OpenOptions,
 ) -> Result<Flowing> {
     for _ in 0..=MAX_WRAPS {
@@ -102,7 +111,7 @@ fn find(
         let format = format_of(&head, name.as_deref(), named, options)?;
         let all: Box<dyn Read + Send> = Box::new(Cursor::new(head.clone()).chain(bytes));
         let Some(format) = format else { return Ok(Flowing::Image { bytes: all, name, format: None }) };
-        if may_fail {
+        if trust.may_fail {
             size = size.or_else(|| (format.size_by_content)(&head));
         }
         let context = context(name.clone(), size, options);
@@ -114,7 +123,7 @@ fn find(
             name = name.as_deref().map(|name| stem_of(name, format));
             continue;
         }
-        let Some(open) = format.open_stream.filter(|_| (format.flows)(&head, size)) else {
+        let Some(open) = format.open_stream.filter(|_| trust.may_flow && (format.flows)(&head, size)) else {
             return Ok(Flowing::Image { bytes: all, name, format: Some(format) });
         };
         let is_raw = (format.probe)(&[], &[]) == Score::Possible;

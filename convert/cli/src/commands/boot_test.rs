@@ -1,6 +1,7 @@
 //! `rehome boot-test`, and the boot test at the end of a migration.
 
 use crate::args::{BootTestArgs, BootTestWish, FirmwareKind, Platform};
+use crate::commands::open_all;
 use crate::output::{Printer, safe};
 use crate::progress::Progress;
 use clap::ValueEnum;
@@ -30,8 +31,7 @@ pub(crate) fn run(
         None => evidence_of(args.images.first().map(PathBuf::as_path).unwrap_or(Path::new("disk"))),
     };
     let options = args.open.options()?;
-    let opened: Vec<OpenedImage> =
-        args.images.iter().map(|path| open_image(path, &options)).collect::<Result<_>>()?;
+    let opened: Vec<OpenedImage> = open_all(&args.images, &options)?;
     let machine = described(&args.machine, args.instance.as_deref(), opened.len())?;
     let (machine, warnings) =
         machine.map_or((None, Vec::new()), |(machine, warnings)| (Some(machine), warnings));

@@ -7,11 +7,13 @@ use crate::output::{Printer, counted, safe};
 use convert_engine::{Control, ConvertRequest, Destination, LostRange, Proof, convert, salvaged};
 use format_core::units::format_size;
 use format_core::{
-    CheckReport, CheckedImage, Error, ErrorKind, Finding, Result, Severity, Warning, check_image, open_image,
+    CheckReport, CheckedImage, Error, ErrorKind, Finding, OpenOptions, Result, Severity, Warning,
+    check_image, open_image,
 };
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,7 +92,7 @@ fn is_damage(error: &Error) -> bool {
 
 pub(crate) fn run(args: &CheckArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
     let options = args.open.options()?;
-    let chain: Vec<_> = match check_image(&args.image, &options, &|_| Ok(())) {
+    let chain: Vec<_> = match checked(args, &options, control) {
         // What cannot be checked can still be readable for the most part.
         Err(error) if args.repair.is_some() && is_damage(&error) => {
             vec![Image::unchecked(&args.image, &error)]
@@ -106,6 +108,21 @@ pub(crate) fn run(args: &CheckArgs, printer: &Printer, control: Control<'_>) -> 
     let whole = repair.as_ref().map_or(clean, |repair| repair.lost.is_empty());
     printer.result(&Outcome { image, chain, repair }, human)?;
     Ok(ExitCode::from(u8::from(!whole)))
+}
+
+/// Containers are read as a whole, which takes its time.
+fn checked(args: &CheckArgs, options: &OpenOptions, control: Control<'_>) -> Result<Vec<CheckedImage>> {
+    let begun = OnceLock::new();
+    let tick = |bytes| {
+        begun.get_or_init(|| control.observer.begin("check", 0));
+        control.observer.advance(bytes);
+        control.check()
+    };
+    let checked = check_image(&args.image, options, &tick);
+    if begun.get().is_some() {
+        control.observer.end();
+    }
+    checked
 }
 
 /// Writes a new image of all that can be read.

@@ -3,9 +3,10 @@
 use crate::archive;
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
-use crate::output::{Printer, hash_lines, safe};
+use crate::output::{Printer, hash_lines, safe, to_stderr};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
+use crate::spool::spool_in;
 use convert_engine::{
     Archive, BlockList, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange,
     Proof, Resumption, SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream,
@@ -91,10 +92,23 @@ pub(super) fn convert_one(
         ErrorKind::Temporary => e,
         _ => control.check().err().unwrap_or(e),
     };
-    let input = Source::open(args, &args.open.options()?, control, interrupted).map_err(meant)?;
+    let options = OpenOptions { spool: spool_in(args.spool_folder()), ..args.open.options()? };
+    let input = Source::open(args, &options, control, interrupted).map_err(meant)?;
     refuse_in_place(args, &input.1)?;
-    let (done, unreadable) =
-        copy(args, input, format, printer, &mut warnings, control, interrupted).map_err(meant)?;
+    let may_fail = matches!(input.0, Source::Stream(..)) && !is_pipe(&args.source) && !is_pipe(&args.target);
+    let copied = match copy(args, input, format, printer, &mut warnings, control, interrupted) {
+        // Only on the way did it show that the image cannot be read from its start to its end.
+        Err(error) if may_fail && error.kind() == ErrorKind::Unsupported => {
+            to_stderr(&format!(
+                "note: the image is unpacked into a file first: {}",
+                safe(&error.to_string())
+            ));
+            let input = Source::of_file(args, &options).map_err(meant)?;
+            copy(args, input, format, printer, &mut warnings, control, interrupted)
+        }
+        copied => copied,
+    };
+    let (done, unreadable) = copied.map_err(meant)?;
     printer.warnings(&done.warnings);
     warnings.extend_from_slice(&done.warnings);
     let manifest = match &done.manifest {
@@ -162,10 +176,10 @@ fn copy(
     let archive = archive::archive_of(args, format)?;
     let opened = match input {
         (Source::Image(opened), _) => opened,
-        (Source::Stream(stream), files) => {
+        (Source::Stream(stream, name), files) => {
             let target = destination(args, archive.as_ref(), stream.virtual_size())?;
-            let file = ImageFacts { name: "stdin".into(), format: stream.format().into(), file_size: 0 };
-            let (name, input) = ("stdin", files.as_slice());
+            let file = ImageFacts { name: name.clone(), format: stream.format().into(), file_size: 0 };
+            let (name, input) = (name.as_str(), files.as_slice());
             let request = StreamRequest { stream, name, input, target, format, options, proof };
             let mut done = convert_stream(request, control)?;
             let facts = SourceFacts { files: vec![file], digest: None, offset: None };
@@ -215,8 +229,8 @@ fn written(
 fn resumption(args: &ConvertArgs) -> Resumption {
     let chain = &args.open.chain;
     let reading = format!(
-        "snapshot {:?}, size {:?}, ignore_parent {}, ignore_checksum {}",
-        args.open.snapshot, args.size, chain.ignore_parent, chain.ignore_checksum
+        "snapshot {:?}, size {:?}, ignore_parent {}, ignore_checksum {}, pick {:?}, at {:?}",
+        args.open.snapshot, args.size, chain.ignore_parent, chain.ignore_checksum, chain.pick, chain.at
     );
     Resumption { restart: args.restart, reading, interval: Resumption::INTERVAL }
 }

@@ -1,9 +1,10 @@
 //! `rehome info`
 
 use crate::args::InfoArgs;
+use crate::container::{ContainerFacts, plain};
 use crate::output::{Printer, safe};
 use format_core::units::format_size;
-use format_core::{ChainLink, Details, Layer, OpenedImage, Result, Warning, open_image};
+use format_core::{ChainLink, Details, Layer, OpenedImage, Result, Warning, open_images};
 use serde::Serialize;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -15,6 +16,9 @@ struct Outcome {
     image: Image,
     /// The image and its parents, top first.
     chain: Vec<Image>,
+    /// What the disk lies in, where that holds several or more than a disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<ContainerFacts>,
     warnings: Vec<Warning>,
 }
 
@@ -82,12 +86,16 @@ impl Image {
 }
 
 pub(crate) fn run(args: &InfoArgs, printer: &Printer) -> Result<ExitCode> {
-    let opened = open_image(&args.image, &args.open.options()?)?;
-    let chain = images(&opened);
+    let opened = open_images(&args.image, &args.open.options()?)?;
+    let Some(first) = opened.first() else {
+        return Err(format_core::Error::contract("an image without files"));
+    };
+    let container = ContainerFacts::of(&opened)?;
+    let chain = images(first);
     let Some(image) = chain.first().cloned() else {
         return Err(format_core::Error::contract("an image without files"));
     };
-    let outcome = Outcome { image, chain, warnings: opened.warnings };
+    let outcome = Outcome { image, chain, container, warnings: first.warnings.clone() };
     printer.result(&outcome, human)?;
     printer.warnings(&outcome.warnings);
     Ok(ExitCode::SUCCESS)
@@ -100,6 +108,13 @@ fn images(opened: &OpenedImage) -> Vec<Image> {
 }
 
 fn human(o: &Outcome) -> String {
+    if let Some(container) = &o.container {
+        let image = &o.image;
+        let sizes = format!("{} (file of {})", format_size(image.actual_size), format_size(image.file_size));
+        let named =
+            format!("image: {}\nfile format: {}\ndisk size: {sizes}\n", safe(&image.filename), image.format);
+        return named + &container.lines();
+    }
     o.chain.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
@@ -132,16 +147,4 @@ fn one(image: &Image) -> String {
         );
     }
     lines.join("\n") + "\n"
-}
-
-/// A JSON value on one line: text as it is, objects as `key value` pairs.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => {
-            fields.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
-        }
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join("; "),
-        other => other.to_string(),
-    }
 }

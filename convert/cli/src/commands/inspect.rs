@@ -1,13 +1,14 @@
 //! `rehome inspect`
 
 use crate::args::InspectArgs;
+use crate::container::ContainerFacts;
 use crate::output::{Printer, safe, table};
 use convert_migrate::{BY_MICROVM, COPY_AGAIN, ChainFile, EditorReport, Readiness, inspect_for, readiness};
 use driver_core::{
     DiskFacts, DriverState, GroupFacts, Guest, KernelFacts, PartitionFacts, TableKind, WindowsFacts,
 };
 use format_core::units::format_size;
-use format_core::{Error, OpenedImage, Result, Warning, open_image};
+use format_core::{Error, OpenedImage, Result, Warning, open_images};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ struct Outcome {
     /// Those of the other disks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     further_images: Vec<Image>,
+    /// The backups and packages in which they lie.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    containers: Vec<ContainerFacts>,
     editor: EditorReport,
     guest: Guest,
     replays: Vec<String>,
@@ -45,16 +49,22 @@ impl Image {
 
 pub(crate) fn run(args: &InspectArgs, printer: &Printer) -> Result<ExitCode> {
     let options = args.open.options()?;
-    let opened: Vec<OpenedImage> =
-        args.images.iter().map(|path| open_image(path, &options)).collect::<Result<_>>()?;
+    let (mut opened, mut containers) = (Vec::new(), Vec::new());
+    for path in &args.images {
+        let images = open_images(path, &options)?;
+        containers.extend(ContainerFacts::of(&images)?);
+        opened.extend(images);
+    }
     let disks: Vec<_> = opened.iter().map(|image| image.disk.clone()).collect();
     let (inspection, editor) = inspect_for(&disks, &args.editor.wish(false, args.open.passphrases()?))?;
     let readiness = readiness(&inspection)?;
     let mut images = opened.iter().map(Image::of);
     let first = images.next().ok_or_else(|| Error::usage("no image was named"))?;
+    let complete = containers.iter().all(ContainerFacts::is_complete);
     let outcome = Outcome {
         first,
         further_images: images.collect(),
+        containers,
         editor,
         guest: inspection.guest,
         replays: inspection.replays,
@@ -63,7 +73,8 @@ pub(crate) fn run(args: &InspectArgs, printer: &Printer) -> Result<ExitCode> {
     };
     printer.result(&outcome, human)?;
     printer.warnings(&outcome.warnings);
-    Ok(ExitCode::SUCCESS)
+    // Parts of a backup that are missing are lost data.
+    Ok(ExitCode::from(u8::from(!complete)))
 }
 
 fn chain(opened: &OpenedImage) -> Vec<ChainFile> {
@@ -77,6 +88,11 @@ fn chain(opened: &OpenedImage) -> Vec<ChainFile> {
 
 fn human(o: &Outcome) -> String {
     let mut text = String::new();
+    for container in &o.containers {
+        text.push_str("Backup or package\n");
+        container.lines().lines().for_each(|line| text.push_str(&format!("  {line}\n")));
+        text.push('\n');
+    }
     let several = !o.further_images.is_empty();
     let of_disk = |number: usize| if several { format!(", disk {number}") } else { String::new() };
     let images = std::iter::once(&o.first).chain(&o.further_images);

@@ -1,10 +1,11 @@
 //! What the commands that look into disks share: from images to a tree.
 
 use crate::args::WhereArgs;
+use crate::commands::open_all;
 use crate::output::Printer;
 use convert_migrate::look_into;
 use driver_core::{FileKind, FileMeta, GuestTree};
-use format_core::{Error, ErrorKind, Overlay, Result, Warning, open_image};
+use format_core::{Error, ErrorKind, Overlay, Result, Warning};
 use std::sync::Arc;
 
 /// Bytes of a file that are in memory at once.
@@ -14,8 +15,7 @@ pub(crate) const PIECE: usize = 1 << 20;
 pub(crate) fn tree(args: &WhereArgs, printer: &Printer) -> Result<(GuestTree, Vec<Warning>)> {
     let options = args.open.options()?;
     let (mut overlays, mut warnings) = (Vec::<Arc<Overlay>>::new(), Vec::new());
-    for image in std::iter::once(&args.image).chain(&args.disk) {
-        let opened = open_image(image, &options)?;
+    for opened in open_all(std::iter::once(&args.image).chain(&args.disk), &options)? {
         warnings.extend(opened.warnings);
         overlays.push(Overlay::new(opened.disk));
     }

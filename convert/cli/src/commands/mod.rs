@@ -26,12 +26,13 @@ pub(crate) mod sync;
 pub(crate) mod verify;
 
 use crate::args::{ChainArgs, OpenArgs, PairArgs};
+use crate::spool::spool_in;
 use convert_migrate::Passphrase;
 use format_all::FORMATS;
-use format_core::{Access, Error, Format, Key, OpenOptions, Result};
+use format_core::{Access, Error, Format, Key, OpenOptions, OpenedImage, Result, open_images};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// As cryptsetup: 8 MiB.
 const MAX_KEY: u64 = 8 << 20;
@@ -70,6 +71,7 @@ impl ChainArgs {
         Ok(OpenOptions {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
+            spool: spool_in(self.spool.clone().unwrap_or_else(std::env::temp_dir)),
             access: Access {
                 pick: self.pick.clone(),
                 at: self.at.clone(),
@@ -95,6 +97,18 @@ impl OpenArgs {
         }
         Ok(found)
     }
+}
+
+/// All disks of the images and backups that are named, in this order.
+fn open_all<'a>(
+    paths: impl IntoIterator<Item = &'a PathBuf>,
+    options: &OpenOptions,
+) -> Result<Vec<OpenedImage>> {
+    let mut opened = Vec::new();
+    for path in paths {
+        opened.extend(open_images(path, options)?);
+    }
+    Ok(opened)
 }
 
 /// The content of a key file. Read whole: a newline can belong to a passphrase.
@@ -138,9 +152,16 @@ fn target_format(named: Option<&str>, path: &Path) -> Result<&'static Format> {
     if let Some(name) = named {
         return format_named(name);
     }
-    let extension =
-        path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).unwrap_or_default();
-    FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str())).copied().ok_or_else(|| {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    // The longest that fits: `tar.gz` goes before `gz`.
+    let ends = name.match_indices('.').filter(|(at, _)| *at > 0).filter_map(|(at, _)| name.get(at + 1..));
+    let says = |extension: &str| {
+        FORMATS
+            .iter()
+            .find(|format| format.create.is_some() && format.extensions.contains(&extension))
+            .copied()
+    };
+    ends.clone().find_map(says).ok_or_else(|| {
         Error::usage(format!("the name {} does not say which format to write", path.display()))
             .hint("name the format with -O, for example -O qcow2")
     })

@@ -1,13 +1,14 @@
 //! `rehome mount`
 
 use crate::args::MountArgs;
+use crate::commands::open_all;
 use crate::output::{Printer, safe, table, to_stderr};
 use convert_migrate::{Look, Passphrase, look_into, volumes};
 use convert_mount::{Contents, Options, Tree};
 use driver_core::{GuestFs, GuestTree, Volume, VolumeId};
 use driver_partitions::Window;
 use format_core::units::format_size;
-use format_core::{Disk, Error, Overlay, Result, Warning, open_image};
+use format_core::{Disk, Error, Overlay, Result, Warning};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,8 +45,7 @@ pub(crate) fn run(args: &MountArgs, printer: &Printer, interrupted: &AtomicBool)
     };
     let options = args.open.options()?;
     let (mut disks, mut warnings) = (Vec::new(), Vec::new());
-    for image in images {
-        let opened = open_image(image, &options)?;
+    for opened in open_all(images, &options)? {
         warnings.extend(opened.warnings);
         disks.push(opened.disk);
     }
