@@ -3,7 +3,7 @@
 use crate::budget::workers;
 use crate::digest::{BLOCK_SIZE, check_disk_size};
 use crate::observer::Control;
-use format_core::{Disk, ExtentKind, Result};
+use format_core::{Disk, ExtentKind, Result, is_same_content};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::ops::Range;
@@ -97,7 +97,7 @@ impl Buffers {
     fn first_difference(&mut self, a: &Disk, b: &Disk, start: u64, len: usize) -> Result<Option<u64>> {
         let end = start + len as u64;
         let (zero_a, zero_b) = (reads_zero(a, start, end)?, reads_zero(b, start, end)?);
-        if zero_a && zero_b {
+        if zero_a && zero_b || is_same_content(a, b, start, end) {
             return Ok(None);
         }
         load(a, start, len, zero_a, &mut self.a)?;

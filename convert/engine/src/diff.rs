@@ -6,7 +6,7 @@ use crate::manifest::Manifest;
 use crate::observer::Control;
 use crate::pipeline::digest_disk;
 use crate::ranges::RangeList;
-use format_core::{Disk, Error, ErrorKind, Result};
+use format_core::{Disk, Error, ErrorKind, Result, is_same_content};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -116,7 +116,7 @@ impl Buffers {
             control.check()?;
             let stop = end.min(at + BLOCK_SIZE);
             let zero = (reads_zero(a, at, stop)?, reads_zero(b, at, stop)?);
-            if zero != (true, true) {
+            if zero != (true, true) && !is_same_content(a, b, at, stop) {
                 let len = (stop - at) as usize;
                 load(a, at, len, zero.0, &mut self.a)?;
                 load(b, at, len, zero.1, &mut self.b)?;

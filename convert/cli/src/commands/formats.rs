@@ -13,6 +13,11 @@ struct Row {
     extensions: &'static [&'static str],
     description: &'static str,
     read: bool,
+    /// Whether it is read from a pipe without a temporary file.
+    stream: bool,
+    /// Whether it can hold several disks, or more than a disk.
+    several_disks: bool,
+    points_in_time: bool,
     write: bool,
     /// Whether `delta` can write it.
     write_difference: bool,
@@ -38,10 +43,13 @@ pub(crate) fn run(printer: &Printer) -> Result<ExitCode> {
             aliases: format.aliases,
             extensions: format.extensions,
             description: format.description,
-            read: format.open_layer.is_some(),
+            read: format.is_readable(),
+            stream: format.open_stream.is_some() || format.unpack.is_some(),
+            several_disks: format.open_container.is_some(),
+            points_in_time: format.has_points,
             write: format.create.is_some(),
             write_difference: format.can_differ,
-            check: format.check.is_some(),
+            check: format.check.is_some() || format.open_container.is_some(),
             way_out: format.way_out,
             options: format
                 .create_options

@@ -4,6 +4,7 @@ use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateAr
 use crate::commands::boot_test;
 use crate::output::{Printer, counted, safe};
 use crate::progress::Progress;
+use crate::spool::spool_in;
 use convert_engine::Control;
 use convert_migrate::{
     AdapterReport, AdapterWishes, EditReport, Editor, EditorReport, MigrateReport, MigrateRequest, Wish,
@@ -11,7 +12,8 @@ use convert_migrate::{
 };
 use driver_core::{Firmware, IdentityWishes, NetworkWishes, Status, Wishes};
 use format_core::units::format_size;
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, OpenOptions, Result};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// More lines of one edit are counted.
@@ -29,7 +31,7 @@ pub(crate) fn run(
     }
     let request = MigrateRequest {
         sources: args.sources.clone(),
-        open: args.open.options()?,
+        open: OpenOptions { spool: spool_in(spool_folder(args)), ..args.open.options()? },
         wish: wish(args)?,
         out: args.out.clone(),
         machine: args.machine.clone(),
@@ -77,6 +79,12 @@ pub(crate) fn run(
     };
     printer.result(&report, human)?;
     Ok(ExitCode::from(code))
+}
+
+/// Beside the folder that is written: it may not be there yet.
+fn spool_folder(args: &MigrateArgs) -> PathBuf {
+    let beside = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    args.open.chain.spool.clone().unwrap_or_else(|| beside.map_or_else(|| ".".into(), Path::to_owned))
 }
 
 fn adapters(args: &MigrateArgs) -> Result<AdapterWishes> {
