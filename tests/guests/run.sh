@@ -45,6 +45,8 @@ source "$here/content.sh"
 source "$here/microvm.sh"
 # shellcheck source=boot-test.sh
 source "$here/boot-test.sh"
+# shellcheck source=backups.sh
+source "$here/backups.sh"
 
 fail() {
     printf 'boot test: FAILED: %s\n' "$*" >&2
@@ -290,6 +292,7 @@ plain_test() {
         stage 'before: no root on the target' before_boots
         two_at_a_time from_source "${before[@]}"
         two_at_a_time to_hyperv bios uefi
+        two_at_a_time backup_to_hyperv "${backups[@]}"
     fi
     two_at_a_time to_further "${further[@]}"
 }
