@@ -3,6 +3,8 @@
 //! `tests/qemu.rs` tries every option of the writers, `tests/pairs.rs` every pair of formats; `tests/corpus.rs` reads a
 //! collection of images of other products, `tests/flips.rs` damaged ones.
 
+pub mod corpus;
+
 use convert_engine::{Control, ConvertOutcome, ConvertRequest, Destination, Proof, Silent, convert};
 use format_all::FORMATS;
 use format_core::{Disk, Error, Format, OpenOptions, OpenedImage, Result, open_image};

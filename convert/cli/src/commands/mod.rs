@@ -67,7 +67,7 @@ impl PairArgs {
 impl ChainArgs {
     fn options(&self, format: Option<&str>) -> Result<OpenOptions> {
         let format = format.map(format_named).transpose()?;
-        let key = self.key_file.first().map(|path| key_of(path)).transpose()?;
+        let mut keys = self.key_file.iter().map(|path| key_of(path)).collect::<Result<Vec<_>>>()?.into_iter();
         Ok(OpenOptions {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
@@ -75,7 +75,8 @@ impl ChainArgs {
             access: Access {
                 pick: self.pick.clone(),
                 at: self.at.clone(),
-                key,
+                key: keys.next(),
+                more_keys: keys.collect(),
                 snapshot: None,
                 ignore_checksums: self.ignore_checksum,
                 ignore_parents: self.ignore_parent,
