@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
 all_targets=(
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 partclone ntfsclone probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -47,7 +47,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partclone,ntfsclone,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -111,6 +111,7 @@ make_bases() {
     make_luks "$base/luks"
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
+    make_clones "$base"
     echo "$recipe" >"$base/done"
 }
 
@@ -194,6 +195,25 @@ make_file_systems() { # WORK BASE
         mkfs.vfat -i 12345678 --invariant $options "$image" >/dev/null
         mcopy -s -i "$image" "$tree/boot" "$tree/etc/fstab" "$tree/etc/deep" ::/
     done
+}
+
+# Saved file systems. The first one of version 0001 is a header with the numbers of another.
+make_clones() { # BASE
+    local base=$1 options number=0
+    for options in "ext4 -a1" "ext4 -a0" "ext4 -k1 -K"; do
+        # shellcheck disable=SC2086  # several options in each
+        partclone.${options%% *} -f 0 -L /dev/null -c -s "$base/ext4/1" -O "$base/partclone/$((number++))" ${options#* } >/dev/null 2>&1
+    done
+    partclone.ntfs -f 0 -L /dev/null -c -s "$base/ntfs/1" -O "$base/partclone/ntfs" >/dev/null 2>&1
+    {
+        printf 'partclone-imageEXTFS\0\0\0\0\0\0\0\0\0\x000001\0\0\0\2\0\0'
+        printf '\0\20\0\0\0\0\0\0\10\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0'
+        head -c 4096 /dev/zero
+        printf '\1\0\0\1\0\0\0\0BiTmAgIc'
+        head -c 1032 "$base/ext4/1"
+    } >"$base/partclone/old"
+    ntfsclone -q -s -O "$base/ntfsclone/0" "$base/ntfs/0" >/dev/null 2>&1
+    ntfsclone -q -s -O "$base/ntfsclone/1" "$base/ntfs/1" >/dev/null 2>&1
 }
 
 make_seeds() { # TARGET

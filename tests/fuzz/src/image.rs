@@ -2,7 +2,7 @@
 
 use crate::{Bases, Patched};
 use format_core::units::MIB;
-use format_core::{DenyAll, Disk, ErrorKind, ExtentKind, Format, LayerContext, is_zero};
+use format_core::{DenyAll, Disk, ErrorKind, ExtentKind, Format, LayerContext, Storage, StorageReader, is_zero};
 use std::sync::Arc;
 
 /// Opens the patched base as an image of `format` and walks its first and last MiB.
@@ -16,6 +16,28 @@ pub fn fuzz_image(format: &'static Format, bases: &Bases, input: &[u8], seal: im
     match open(Arc::new(image), &context) {
         Ok(layer) => check_disk(&Disk::new(vec![layer.into()]).expect("one layer")),
         Err(error) => assert_ne!(error.kind(), ErrorKind::Contract, "{error}"),
+    }
+}
+
+/// Reads the patched base through a pipe and compares each chunk with what the layer says.
+///
+/// # Panics
+/// When chunks do not ascend, or differ from what the layer reads.
+pub fn fuzz_stream(format: &'static Format, bases: &Bases, input: &[u8], seal: impl Fn(&mut Patched)) {
+    let image: Arc<dyn Storage> = Arc::new(Patched::from_input(bases, input, seal));
+    let context = LayerContext::new(Arc::new(DenyAll));
+    let (open, open_layer) = format.open_stream.zip(format.open_layer).expect("the format has both readers");
+    let Ok(mut stream) = open(Box::new(StorageReader::new(Arc::clone(&image))), &context) else { return };
+    let layer = open_layer(image, &context).ok();
+    let (mut end, size) = (0, stream.virtual_size());
+    while let Ok(Some(chunk)) = stream.next_chunk() {
+        assert!(chunk.offset >= end && !chunk.data.is_empty(), "chunks ascend");
+        end = chunk.offset + chunk.data.len() as u64;
+        assert!(end <= size, "a chunk ends at {end:#x}, the disk at {size:#x}");
+        let mut same = vec![0xa5; chunk.data.len()];
+        if layer.as_ref().is_some_and(|layer| layer.read_exact_at(chunk.offset, &mut same).is_ok()) {
+            assert!(same == chunk.data, "stream and layer differ at {:#x}", chunk.offset);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ mod seeds;
 mod volume;
 
 pub use device::{Device, walk_volume};
-pub use image::{check_disk, fuzz_image};
+pub use image::{check_disk, fuzz_image, fuzz_stream};
 pub use patched::{Bases, Patched};
 pub use seeds::write_seeds;
 pub use volume::{fuzz_volume, overlay_of};
