@@ -13,6 +13,8 @@ pub static FORMATS: &[&Format] = &[
     &format_parallels::FORMAT,
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
+    &format_tar::FORMAT,
+    &format_tar::GCP,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
