@@ -15,6 +15,8 @@ pub static FORMATS: &[&Format] = &[
     &format_qcow1::FORMAT,
     &format_vma::FORMAT,
     &format_partclone::FORMAT,
+    &format_tar::FORMAT,
+    &format_tar::GCP,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,

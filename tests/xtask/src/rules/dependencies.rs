@@ -1,7 +1,7 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other. `convert/nbd` sees `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
+//! other; those of archives see `formats/tar_members`. `convert/nbd` sees `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
@@ -101,6 +101,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
         || match (role, room) {
             ("formats", "core") => false,
             ("formats", "all") => seen_role == "formats",
+            ("formats", "tar" | "ova") => matches!(seen, "formats/core" | "formats/tar_members"),
             ("formats", _) => seen == "formats/core",
             ("drivers", "core") => matches!(seen, "formats/core" | "drivers/registry"),
             ("drivers", "registry") => seen == "formats/core",
