@@ -17,6 +17,7 @@ pub static FORMATS: &[&Format] = &[
     &format_partclone::FORMAT,
     &format_tar::FORMAT,
     &format_tar::GCP,
+    &format_xva::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
