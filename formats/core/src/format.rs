@@ -54,6 +54,8 @@ impl LayerContext {
 pub struct Access {
     /// Opens encrypted images.
     pub key: Option<Key>,
+    /// Further keys and passphrases that the operator gave, for formats that need two: a key file and its passphrase.
+    pub more_keys: Vec<Key>,
     /// An internal snapshot, by its name or else its id, instead of the current state. Only for the top of a chain.
     pub snapshot: Option<String>,
     /// Wrong checksums of headers become warnings.
