@@ -66,7 +66,8 @@ impl PairArgs {
 impl ChainArgs {
     fn options(&self, format: Option<&str>) -> Result<OpenOptions> {
         let format = format.map(format_named).transpose()?;
-        let key = self.key_file.first().map(|path| key_of(path)).transpose()?;
+        let mut keys = self.key_file.iter().map(|path| key_of(path));
+        let key = keys.next().transpose()?;
         Ok(OpenOptions {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
@@ -74,6 +75,7 @@ impl ChainArgs {
                 pick: self.pick.clone(),
                 at: self.at.clone(),
                 key,
+                more_keys: keys.collect::<Result<_>>()?,
                 snapshot: None,
                 ignore_checksums: self.ignore_checksum,
                 ignore_parents: self.ignore_parent,
