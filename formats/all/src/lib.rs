@@ -18,6 +18,7 @@ pub static FORMATS: &[&Format] = &[
     &format_tar::FORMAT,
     &format_tar::GCP,
     &format_xva::FORMAT,
+    &format_pbs::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
