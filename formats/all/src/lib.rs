@@ -14,6 +14,7 @@ pub static FORMATS: &[&Format] = &[
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
     &format_partclone::FORMAT,
+    &format_ntfsclone::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
