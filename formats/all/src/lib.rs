@@ -19,6 +19,7 @@ pub static FORMATS: &[&Format] = &[
     &format_tar::GCP,
     &format_xva::FORMAT,
     &format_pbs::FORMAT,
+    &format_ntfsclone::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,

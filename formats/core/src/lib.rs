@@ -40,6 +40,7 @@
 //! One folder with the furniture of the other rooms (`SPEC.md`, `layout`, `parse`, `read`, `write`, `error`)
 //! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
 
+mod boot_copy;
 mod buffer;
 mod bytes;
 mod cache;
@@ -78,6 +79,7 @@ mod warning;
 mod words;
 mod zero;
 
+pub use boot_copy::BootCopy;
 pub use buffer::{AlignedBuffer, DIRECT_ALIGNMENT};
 pub use bytes::Bytes;
 pub use cache::{Page, PageCache};

@@ -12,7 +12,6 @@
 
 mod bitmap;
 mod blocks;
-mod boot;
 mod check;
 mod error;
 mod layout;

@@ -2,12 +2,11 @@
 
 use crate::bitmap::Bitmap;
 use crate::blocks::Blocks;
-use crate::boot::{BootCopy, MAX_SECTOR, boot_copy};
 use crate::error::PartcloneError;
 use crate::layout::HEADER_LEN;
 use crate::parse::{Image, header_len};
 use format_core::{
-    Details, Error, Extent, ExtentKind, HostRange, Layer, LayerContext, Result, Storage, Warning,
+    BootCopy, Details, Error, Extent, ExtentKind, HostRange, Layer, LayerContext, Result, Storage, Warning,
     check_guest_range,
 };
 use std::sync::Arc;
@@ -78,9 +77,9 @@ impl PartcloneLayer {
         if end >= size || self.image.total == 0 || !self.image.file_system.starts_with("NTFS") {
             return Ok(None);
         }
-        let mut head = vec![0; MAX_SECTOR.min(end as usize)];
+        let mut head = vec![0; BootCopy::MAX_SECTOR.min(end as usize)];
         match self.read_exact_at(0, &mut head) {
-            Ok(()) => Ok(boot_copy(&head, end, size)),
+            Ok(()) => Ok(BootCopy::of(&head, end, size)),
             Err(error) if error.kind() == format_core::ErrorKind::Corrupt => Ok(None),
             Err(error) => Err(error),
         }

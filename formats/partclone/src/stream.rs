@@ -2,13 +2,13 @@
 
 use crate::bitmap::Bitmap;
 use crate::blocks::{stride_of, two_blocks_len};
-use crate::boot::{MAX_SECTOR, boot_copy};
 use crate::error::PartcloneError;
 use crate::layout::HEADER_LEN;
 use crate::parse::{Image, Sums, header_len};
 use crate::sums::Running;
 use format_core::{
-    ChunkStream, Error, FileStorage, LayerContext, MemStorage, Result, Storage, StreamChunk, Warning,
+    BootCopy, ChunkStream, Error, FileStorage, LayerContext, MemStorage, Result, Storage, StreamChunk,
+    Warning,
 };
 use std::io::{Read, Write};
 use std::path::Path;
@@ -172,7 +172,7 @@ impl PartcloneStream {
         }
         self.block += count;
         if block == 0 {
-            self.head = data[..data.len().min(MAX_SECTOR)].to_vec();
+            self.head = data[..data.len().min(BootCopy::MAX_SECTOR)].to_vec();
         }
         Ok(Some(StreamChunk { offset: block * block_size, data }))
     }
@@ -246,8 +246,8 @@ impl ChunkStream for PartcloneStream {
         if self.state == State::Boot {
             self.state = State::End;
             let is_ntfs = self.image.file_system.starts_with("NTFS");
-            let copy =
-                boot_copy(&self.head, self.image.blocks_end(), self.image.virtual_size).filter(|_| is_ntfs);
+            let copy = BootCopy::of(&self.head, self.image.blocks_end(), self.image.virtual_size)
+                .filter(|_| is_ntfs);
             return Ok(copy.map(|copy| StreamChunk { offset: copy.offset, data: copy.sector }));
         }
         Ok(None)

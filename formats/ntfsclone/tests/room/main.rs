@@ -1,0 +1,7 @@
+//! ntfsclone images that ntfsclone made, that lie, and that are cut.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod broken;
+mod builder;
+mod golden;
+mod tools;
