@@ -13,7 +13,10 @@ pub static FORMATS: &[&Format] = &[
     &format_parallels::FORMAT,
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
+    &format_ewf::FORMAT,
     // Only recognised.
+    &format_ewf::EWF2,
+    &format_ewf::L01,
     &format_closed::DMG,
     &format_closed::BOCHS,
     &format_closed::CLOOP,
