@@ -105,6 +105,12 @@ make_bases() {
     for options in cluster_size=4k cluster_size=64k; do
         qemu-img convert -f raw -O parallels -o "$options" "$work/disk.raw" "$base/parallels/$options"
     done
+    for options in "encase6 fast" "encase1 none" "smart best" "ftk none" "ewfx best"; do
+        # shellcheck disable=SC2086  # a format and a compression
+        set -- $options
+        ewfacquire -u -q -f "$1" -c "$2" -b 16 -t "$work/$1" "$work/disk.raw" >/dev/null
+        cp "$work/$1".?01 "$base/ewf/"
+    done
     printf 'WithoutFreeSpace' | cat - <(tail -c +17 "$base/parallels/cluster_size=4k") >"$base/parallels/first"
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 

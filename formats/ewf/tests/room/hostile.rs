@@ -64,10 +64,8 @@ fn extreme_numbers_everywhere_break_nothing_else() {
             .chain([volume, table].into_iter().flat_map(|s| (s + 16..s + 32).map(move |at| (at, s, 76))));
         let places = places.chain((entries..entries + 48).map(|at| (at, entries, 48)));
         for (at, start, len) in places {
-            for value in
-                [0u64, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 40, 1 << 63, u64::MAX - 1, u64::MAX]
-            {
-                for width in [1, 4, 8] {
+            for value in [0u64, 1, 0x7fff_ffff, 0xffff_ffff, 1 << 40, 1 << 63, u64::MAX] {
+                for width in [1, 8] {
                     let mut bytes = image.clone();
                     let end = (at + width).min(start + len);
                     bytes[at..end].copy_from_slice(&value.to_le_bytes()[..end - at]);

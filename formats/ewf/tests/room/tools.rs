@@ -58,7 +58,9 @@ fn all_formats_and_compressions_of_ewfacquire_read_as_the_disk() {
         "linen5", "linen6", "linen7", "ewfx",
     ];
     for format in formats {
-        for compression in ["none", "empty-block", "fast", "best"] {
+        let all = ["none", "empty-block", "fast", "best"];
+        let is_one_of_a_kind = matches!(format, "smart" | "ftk" | "encase6");
+        for compression in if is_one_of_a_kind { &all[..] } else { &all[1..3] }.iter().copied() {
             let stem = format!("{format}-{compression}");
             let arguments = [
                 "-u",
