@@ -14,6 +14,7 @@ pub static FORMATS: &[&Format] = &[
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
     &format_ewf::FORMAT,
+    &format_wsb::FORMAT,
     // Only recognised.
     &format_ewf::EWF2,
     &format_ewf::L01,
