@@ -10,7 +10,7 @@ build_packages=(ca-certificates comerr-dev gcc libc6-dev libext2fs-dev make ntfs
 
 # What judges the product in the tests, and what the boot test makes and starts its guests with.
 test_packages=(
-    attr b3sum btrfs-progs bzip2 cpio cryptsetup-bin debootstrap dosfstools e2fsprogs fdisk fuse3 g++ gddrescue gdisk gzip grub-common
+    attr b3sum btrfs-progs bzip2 cpio cryptsetup-bin debootstrap dosfstools e2fsprogs ewf-tools fdisk fuse3 g++ gddrescue gdisk gzip grub-common
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
     # libwin-hivex-perl and libhivex-bin edit registry hives, python3-libregf reads them, wimtools packs files as Windows does.
     libhivex-bin libnbd-bin libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf partclone perl procps

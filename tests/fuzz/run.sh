@@ -15,6 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 partclone ntfsclone probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels ewf raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -48,6 +49,7 @@ make_bases() {
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partclone,ntfsclone,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,ewf,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -104,6 +106,12 @@ make_bases() {
     printf 'parent' | dd of="$base/vdi/differencing" bs=1 seek=$((0x1a8)) conv=notrunc status=none
     for options in cluster_size=4k cluster_size=64k; do
         qemu-img convert -f raw -O parallels -o "$options" "$work/disk.raw" "$base/parallels/$options"
+    done
+    for options in "encase6 fast" "encase1 none" "smart best" "ftk none" "ewfx best"; do
+        # shellcheck disable=SC2086  # a format and a compression
+        set -- $options
+        ewfacquire -u -q -f "$1" -c "$2" -b 16 -t "$work/$1" "$work/disk.raw" >/dev/null
+        cp "$work/$1".?01 "$base/ewf/"
     done
     printf 'WithoutFreeSpace' | cat - <(tail -c +17 "$base/parallels/cluster_size=4k") >"$base/parallels/first"
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"

@@ -20,7 +20,11 @@ pub static FORMATS: &[&Format] = &[
     &format_xva::FORMAT,
     &format_pbs::FORMAT,
     &format_ntfsclone::FORMAT,
+    &format_ewf::FORMAT,
+    &format_wsb::FORMAT,
     // Only recognised.
+    &format_ewf::EWF2,
+    &format_ewf::L01,
     &format_closed::DMG,
     &format_closed::BOCHS,
     &format_closed::CLOOP,
