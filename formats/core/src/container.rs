@@ -136,4 +136,11 @@ impl Point {
     pub fn choose(points: &[Self], wanted: Option<&str>) -> Result<usize> {
         crate::points::choose(points, wanted)
     }
+
+    /// Seconds since 1970 of a time as RFC 3339 writes it, with fraction and zone or without; UTC without a zone. `None` for
+    /// anything else.
+    #[must_use]
+    pub fn time_of(text: &str) -> Option<i64> {
+        crate::points::time_of(text)
+    }
 }

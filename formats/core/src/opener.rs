@@ -27,6 +27,14 @@ pub trait Opener: Send + Sync {
     /// `Corrupt` from the compressed bytes.
     fn reader(&self, storage: Arc<dyn Storage>, name: &str) -> Result<Box<dyn Read + Send>>;
 
+    /// All that comes from `from`, put into a temporary file with holes; `name` is for messages, `expected` how many bytes
+    /// there may be. An [`Error`] inside of a read error comes through as it is.
+    ///
+    /// # Errors
+    /// What the reader reports; `Temporary` when there is no room for the file; `Io`.
+    fn keep(&self, name: &str, from: Box<dyn Read + Send>, expected: Option<u64>)
+    -> Result<Arc<dyn Storage>>;
+
     /// A new, unnamed file in the folder for temporary files, for an index that is too large for memory.
     ///
     /// # Errors
@@ -49,6 +57,15 @@ impl Opener for NoOpener {
 
     fn reader(&self, _: Arc<dyn Storage>, name: &str) -> Result<Box<dyn Read + Send>> {
         Err(unsupported(name))
+    }
+
+    fn keep(
+        &self,
+        name: &str,
+        from: Box<dyn Read + Send>,
+        expected: Option<u64>,
+    ) -> Result<Arc<dyn Storage>> {
+        crate::Spool::default().keep(name, from, expected)
     }
 
     fn scratch(&self) -> Result<File> {

@@ -68,6 +68,28 @@ fn end_of_time(text: &str) -> Option<i64> {
     Some(seconds + left - 1)
 }
 
+/// See [`Point::time_of`].
+pub(crate) fn time_of(text: &str) -> Option<i64> {
+    let (date, rest) = (text.get(..19)?, text.get(19..)?);
+    date.get(10..11).filter(|sign| matches!(*sign, "T" | "t" | " "))?;
+    // All fields are there, so the last second is the only one.
+    let seconds = end_of_time(&date.replace('t', "T"))?;
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+        None => rest,
+    };
+    if matches!(zone, "" | "Z" | "z") {
+        return Some(seconds);
+    }
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let ahead = number(hours, 2)? * 3600 + number(minutes, 2)? * 60;
+    match zone.get(..1)? {
+        "+" => Some(seconds - ahead),
+        "-" => Some(seconds + ahead),
+        _ => None,
+    }
+}
+
 fn number(text: &str, digits: usize) -> Option<i64> {
     let plain = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
@@ -115,5 +137,28 @@ mod tests {
             assert!(choose(&points, Some(wanted)).is_err(), "{wanted:?}");
         }
         assert!(choose(&[], None).is_err());
+    }
+
+    #[test]
+    fn times_of_all_zones_are_seconds() {
+        for text in [
+            "2024-02-29T12:00:00Z",
+            "2024-02-29 12:00:00",
+            "2024-02-29T12:00:00.987654321Z",
+            "2024-02-29T13:30:00.5+01:30",
+            "2024-02-29T04:00:00-08:00",
+        ] {
+            assert_eq!(time_of(text), Some(1_709_208_000), "{text}");
+        }
+        for text in [
+            "",
+            "2024-02-29",
+            "2024-02-29T12:00",
+            "2024-02-29T12:00:00+",
+            "2024-02-29T12:00:00 Z",
+            "é024-02-29T12:00:00",
+        ] {
+            assert_eq!(time_of(text), None, "{text}");
+        }
     }
 }

@@ -313,6 +313,15 @@ impl Opener for RoomOpener {
         }
     }
 
+    fn keep(
+        &self,
+        name: &str,
+        from: Box<dyn Read + Send>,
+        expected: Option<u64>,
+    ) -> Result<Arc<dyn Storage>> {
+        self.options.spool.keep(name, from, expected)
+    }
+
     fn scratch(&self) -> Result<File> {
         self.options.spool.file()
     }
