@@ -13,6 +13,7 @@ pub static FORMATS: &[&Format] = &[
     &format_parallels::FORMAT,
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
+    &format_restic::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
