@@ -19,6 +19,8 @@ test_packages=(
     # The micro-VM's kernel, what makes thin pools for it, and what labels a guest's files.
     linux-image-amd64 policycoreutils thin-provisioning-tools
     xz-utils zstd
+    # What backs disks up into repositories.
+    borgbackup restic
 )
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.

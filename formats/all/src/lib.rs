@@ -22,6 +22,7 @@ pub static FORMATS: &[&Format] = &[
     &format_ntfsclone::FORMAT,
     &format_ewf::FORMAT,
     &format_wsb::FORMAT,
+    &format_restic::FORMAT,
     // Only recognised.
     &format_ewf::EWF2,
     &format_ewf::L01,
