@@ -31,7 +31,7 @@ pub static FORMAT: Format = Format {
     probe: members::probe,
     open_container: Some(container::open),
     open_stream: Some(stream::open),
-    flows: members::flows,
+    flows: |head, _| members::flows(head),
     create: Some(sparse::create),
     create_options: &[
         CreateOption {

@@ -67,12 +67,8 @@ impl PairArgs {
 impl ChainArgs {
     fn options(&self, format: Option<&str>) -> Result<OpenOptions> {
         let format = format.map(format_named).transpose()?;
-<<<<<<< HEAD
-        let mut keys = self.key_file.iter().map(|path| key_of(path)).collect::<Result<Vec<_>>>()?.into_iter();
-=======
         let mut keys = self.key_file.iter().map(|path| key_of(path));
         let key = keys.next().transpose()?;
->>>>>>> w-pbs
         Ok(OpenOptions {
             allow_parents: self.allow_parent.clone(),
             parents: self.parent.clone(),
@@ -80,13 +76,8 @@ impl ChainArgs {
             access: Access {
                 pick: self.pick.clone(),
                 at: self.at.clone(),
-<<<<<<< HEAD
-                key: keys.next(),
-                more_keys: keys.collect(),
-=======
                 key,
                 more_keys: keys.collect::<Result<_>>()?,
->>>>>>> w-pbs
                 snapshot: None,
                 ignore_checksums: self.ignore_checksum,
                 ignore_parents: self.ignore_parent,
