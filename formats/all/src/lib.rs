@@ -13,6 +13,13 @@ pub static FORMATS: &[&Format] = &[
     &format_parallels::FORMAT,
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
+    // Around images.
+    &format_compressed::GZIP,
+    &format_compressed::XZ,
+    &format_compressed::ZSTD,
+    &format_compressed::LZ4,
+    &format_compressed::BZIP2,
+    &format_compressed::LZOP,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
