@@ -23,6 +23,13 @@ pub static FORMATS: &[&Format] = &[
     &format_ewf::FORMAT,
     &format_wsb::FORMAT,
     &format_restic::FORMAT,
+    // Around images.
+    &format_compressed::GZIP,
+    &format_compressed::XZ,
+    &format_compressed::ZSTD,
+    &format_compressed::LZ4,
+    &format_compressed::BZIP2,
+    &format_compressed::LZOP,
     // Only recognised.
     &format_ewf::EWF2,
     &format_ewf::L01,

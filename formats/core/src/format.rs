@@ -68,6 +68,9 @@ pub struct Access {
     pub pick: Option<String>,
     /// Which point in time of a container, see [`crate::Point::choose`].
     pub at: Option<String>,
+    /// Compressed files are unpacked whatever memory their window takes: up to 2 GiB (`zstd --long=31`) instead of
+    /// 128 MiB.
+    pub long_window: bool,
 }
 
 /// A passphrase or key. Never shown, wiped from memory when it is dropped.
