@@ -15,6 +15,8 @@ pub static FORMATS: &[&Format] = &[
     &format_qcow1::FORMAT,
     &format_tar::FORMAT,
     &format_tar::GCP,
+    &format_ova::FORMAT,
+    &format_ova::OVF,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
