@@ -30,6 +30,8 @@ pub static FORMATS: &[&Format] = &[
     &format_compressed::LZ4,
     &format_compressed::BZIP2,
     &format_compressed::LZOP,
+    &format_ova::FORMAT,
+    &format_ova::OVF,
     // Only recognised.
     &format_ewf::EWF2,
     &format_ewf::L01,
