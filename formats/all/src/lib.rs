@@ -15,6 +15,7 @@ pub static FORMATS: &[&Format] = &[
     &format_qcow1::FORMAT,
     &format_partclone::FORMAT,
     &format_ntfsclone::FORMAT,
+    &format_clonezilla::FORMAT,
     // Only recognised.
     &format_closed::DMG,
     &format_closed::BOCHS,
