@@ -32,6 +32,7 @@ pub static FORMATS: &[&Format] = &[
     &format_compressed::LZOP,
     &format_ova::FORMAT,
     &format_ova::OVF,
+    &format_clonezilla::FORMAT,
     // Only recognised.
     &format_ewf::EWF2,
     &format_ewf::L01,
