@@ -12,8 +12,10 @@
 mod archive;
 mod blocks;
 mod budget;
+mod chain;
 mod checkpoints;
 mod chunks;
+mod clock;
 mod compare;
 mod device;
 mod diff;
@@ -44,6 +46,9 @@ mod verify;
 
 pub use archive::{Archive, Member};
 pub use budget::{threads_beside, threads_within};
+pub use chain::{
+    Chain, ChainImage, FolderChains, ImageState, ParentFacts, TreeImage, chain_of, chains_in_folder,
+};
 pub use compare::{Comparison, compare_disks};
 pub use device::refuse_device_of_sources;
 pub use diff::{Differences, diff_disks, diff_manifest};

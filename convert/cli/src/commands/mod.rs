@@ -2,6 +2,7 @@
 
 pub(crate) mod boot_test;
 pub(crate) mod cat;
+pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;

@@ -4,6 +4,7 @@
 mod archive;
 mod bench;
 mod boot_test;
+mod chains;
 mod compare;
 mod convert;
 mod diff;
