@@ -252,6 +252,9 @@ pub(crate) enum Command {
     /// Show an image and all its parents, and what is wrong with them; or all the chains of a folder.
     #[command(after_help = AFTER_CHAIN)]
     Chain(ChainListArgs),
+    /// Merge the oldest images of a chain, so that at most N restore points remain. Files are replaced and removed.
+    #[command(after_help = AFTER_CONSOLIDATE)]
+    Consolidate(ConsolidateArgs),
     /// List which ranges of the disk hold data, in which file and where.
     Map(MapArgs),
     /// Tell how large an image would become, without writing it.

@@ -8,8 +8,9 @@
 mod alone;
 mod folder;
 
-use alone::Alone;
-use alone::{image_format, may_name_files};
+use alone::may_name_files;
+pub(crate) use alone::{Alone, folder_of, image_format};
+pub(crate) use folder::files_of;
 pub use folder::{FolderChains, TreeImage, chains_in_folder};
 
 use crate::clock::{age, rfc3339};

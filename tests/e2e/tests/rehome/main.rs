@@ -6,6 +6,7 @@ mod bench;
 mod boot_test;
 mod chains;
 mod compare;
+mod consolidate;
 mod convert;
 mod diff;
 mod differences;
