@@ -68,6 +68,8 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
         Command::Delta(args) => commands::delta::run(&args, printer, control),
         Command::Create(args) => commands::create::run(&args, printer),
         Command::Info(args) => commands::info::run(&args, printer),
+        Command::Chain(args) => commands::chain::run(&args, printer, control),
+        Command::Consolidate(args) => commands::consolidate::run(&args, printer, control),
         Command::Map(args) => commands::map::run(&args, printer),
         Command::Measure(args) => commands::measure::run(&args, printer, control),
         Command::Check(args) => commands::check::run(&args, printer, control),

@@ -12,9 +12,12 @@
 mod archive;
 mod blocks;
 mod budget;
+mod chain;
 mod checkpoints;
 mod chunks;
+mod clock;
 mod compare;
+mod consolidate;
 mod device;
 mod diff;
 mod digest;
@@ -45,7 +48,14 @@ mod verify;
 
 pub use archive::{Archive, Member};
 pub use budget::{threads_beside, threads_within};
+pub use chain::{
+    Chain, ChainImage, FolderChains, ImageState, ParentFacts, TreeImage, chain_of, chains_in_folder,
+};
 pub use compare::{Comparison, compare_disks};
+pub use consolidate::{
+    ConsolidateOutcome, ConsolidatePlan, ConsolidateRequest, KeptPoint, PlannedFile, consolidate,
+    plan_consolidation,
+};
 pub use device::refuse_device_of_sources;
 pub use diff::{Differences, diff_disks, diff_manifest};
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};

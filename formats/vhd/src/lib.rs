@@ -57,6 +57,12 @@ pub static FORMAT: Format = Format {
             default: "off",
             help: "as Azure takes it: fixed, whole MiB, 20 MiB to 32 TiB",
         },
+        CreateOption {
+            key: "identity",
+            values: "a UUID",
+            default: "a new one",
+            help: "the unique id that differences know the image by: for one that replaces another of the same content",
+        },
     ],
     size_step: write::size_step,
     ..Format::NONE

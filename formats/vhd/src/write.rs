@@ -259,7 +259,7 @@ impl Sink for VhdSink {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let footer = tables::footer(&self.plan, &Identity::random())?;
+        let footer = tables::footer(&self.plan, &Identity::new(&self.plan))?;
         if self.plan.fixed {
             self.target.sync()?;
             self.target.write_all_at(self.plan.virtual_size, &footer)?;

@@ -57,6 +57,18 @@ pub static FORMAT: Format = Format {
             default: "512",
             help: "sector size that the guest sees",
         },
+        CreateOption {
+            key: "identity",
+            values: "a GUID",
+            default: "a new one",
+            help: "the DataWriteGuid that differences know the image by: for one that replaces another of the same content",
+        },
+        CreateOption {
+            key: "disk_id",
+            values: "a GUID",
+            default: "the parent's, else a new one",
+            help: "the VirtualDiskId, by which the guest knows its disk",
+        },
     ],
     size_step: write::size_step,
     ..Format::NONE

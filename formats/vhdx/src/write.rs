@@ -199,7 +199,7 @@ impl Sink for VhdxSink {
         self.target.zero_range(0, u64::from(self.plan.first_block_mib) << BAT_OFFSET_SHIFT)?;
         self.write_bat(&blocks)?;
         drop(blocks);
-        let identity = Identity::random(&self.plan);
+        let identity = Identity::new(&self.plan);
         for (offset, bytes) in tables::all(&self.plan, &identity)? {
             self.target.write_all_at(offset, &bytes)?;
         }

@@ -248,3 +248,26 @@ proptest! {
         judge_chain(path, &top, "monolithicSparse");
     }
 }
+
+#[test]
+fn an_image_that_replaces_another_has_its_identity() {
+    let write = |options: &[(&str, &str)]| {
+        let options = options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let request = format_core::CreateRequest { virtual_size: 1 << 20, options, parent: None };
+        let target = format_core::MemTarget::default();
+        let sink = format_vmdk::FORMAT.create.unwrap()(Box::new(target.clone()), &request)?;
+        sink.finish().map(|()| target.committed_bytes().unwrap())
+    };
+    let text = String::from_utf8_lossy(&write(&[("identity", "0BadCafe")]).unwrap()).into_owned();
+    assert!(text.contains("\nCID=0badcafe\n"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("ddb.longContentID") && line.ends_with("0badcafe\"")));
+    for wrong in ["", "badcafe", "0badcafe0", "+badcafe", "ffffffff"] {
+        assert_eq!(
+            write(&[("identity", wrong)]).unwrap_err().kind(),
+            format_core::ErrorKind::Usage,
+            "{wrong}"
+        );
+    }
+    let stream = [("identity", "0badcafe"), ("subformat", "streamOptimized")];
+    assert_eq!(write(&stream).unwrap_err().kind(), format_core::ErrorKind::Usage);
+}

@@ -32,6 +32,7 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("subformat", "streamOptimized"), ("compression_level", "1")],
             &[("zeroed_grain", "on"), ("hwversion", "14"), ("toolsversion", "12389")],
             &[("compat6", "on"), ("adapter_type", "pvscsi")],
+            &[("identity", "0badcafe")],
         ],
     ),
     (
@@ -40,10 +41,22 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("subformat", "fixed"), ("block_size", "1M")],
             &[("block_size", "8M")],
             &[("logical_sector_size", "4096")],
+            &[
+                ("identity", "6f5cbd53-2f0b-4c17-8f3e-0d6fb9c1a1e2"),
+                ("disk_id", "{A1B7C0D2-5B63-4BFE-9E6D-1F6B2E0F9A10}"),
+            ],
         ],
     ),
     ("vdi", &[&[("static", "on")]]),
-    ("vhd", &[&[("subformat", "fixed")], &[("force_size", "on")], &[("azure", "on")]]),
+    (
+        "vhd",
+        &[
+            &[("subformat", "fixed")],
+            &[("force_size", "on")],
+            &[("azure", "on")],
+            &[("identity", "6f5cbd53-2f0b-4c17-8f3e-0d6fb9c1a1e2")],
+        ],
+    ),
 ];
 
 /// By format, the options that make images of several files.

@@ -1,6 +1,7 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
 mod boot_test;
+mod chains;
 mod editor;
 mod images;
 mod look;
@@ -11,6 +12,7 @@ mod serve;
 mod speed;
 
 pub(crate) use boot_test::*;
+pub(crate) use chains::*;
 pub(crate) use editor::*;
 pub(crate) use images::*;
 pub(crate) use look::*;
@@ -247,6 +249,12 @@ pub(crate) enum Command {
     Create(CreateArgs),
     /// Show an image's format, sizes, snapshots and parents.
     Info(InfoArgs),
+    /// Show an image and all its parents, and what is wrong with them; or all the chains of a folder.
+    #[command(after_help = AFTER_CHAIN)]
+    Chain(ChainListArgs),
+    /// Merge the oldest images of a chain, so that at most N restore points remain. Files are replaced and removed.
+    #[command(after_help = AFTER_CONSOLIDATE)]
+    Consolidate(ConsolidateArgs),
     /// List which ranges of the disk hold data, in which file and where.
     Map(MapArgs),
     /// Tell how large an image would become, without writing it.

@@ -2,9 +2,11 @@
 
 pub(crate) mod boot_test;
 pub(crate) mod cat;
+pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod consolidate;
 pub(crate) mod convert;
 pub(crate) mod convert_several;
 pub(crate) mod cp_out;

@@ -5,6 +5,7 @@ use super::tables::HEADER_OFFSET;
 use crate::layout::{BAT_ENTRY_LEN, Geometry, HEADER_LEN, MAX_VIRTUAL_SIZE, SECTOR, bitmap_len};
 use format_core::units::{KIB, MIB, TIB, align_up, format_size};
 use format_core::{CreateRequest, Error, ErrorKind, Result};
+use uuid::Uuid;
 
 /// The block size that all products use; some read no other.
 pub(super) const BLOCK: u64 = 2 * MIB;
@@ -32,6 +33,8 @@ pub(super) struct Plan {
     pub(super) parent: Option<Parent>,
     /// Where the bitmap of the first block goes.
     pub(super) first_block: u64,
+    /// What `-o identity` says.
+    pub(super) unique_id: Option<Uuid>,
 }
 
 /// The disk is whole sectors, and for Azure whole MiB and at least 20. What [`create`](super::create) will refuse
@@ -85,7 +88,17 @@ impl Plan {
             bat_length,
             parent,
             first_block: first_data - bitmap_len(BLOCK),
+            unique_id: identity(request)?,
         })
+    }
+}
+
+/// Nil is no id: a difference that names it has a raw disk for its parent.
+fn identity(request: &CreateRequest) -> Result<Option<Uuid>> {
+    let Some(text) = request.options.get("identity") else { return Ok(None) };
+    match Uuid::try_parse(text) {
+        Ok(id) if !id.is_nil() => Ok(Some(id)),
+        _ => Err(Error::usage(format!("identity is a UUID, not '{text}'"))),
     }
 }
 

@@ -30,8 +30,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn random() -> Self {
-        Self { unique_id: Uuid::new_v4(), time_stamp: time_stamp(SystemTime::now()) }
+    pub(super) fn new(plan: &Plan) -> Self {
+        let unique_id = plan.unique_id.unwrap_or_else(Uuid::new_v4);
+        Self { unique_id, time_stamp: time_stamp(SystemTime::now()) }
     }
 }
 

@@ -316,3 +316,21 @@ proptest! {
         prop_assert!(found == expected);
     }
 }
+
+#[test]
+fn an_image_that_replaces_another_has_its_identity() {
+    for subformat in ["fixed", "dynamic"] {
+        let target = MemTarget::default();
+        let mut whole = request(parent(MIB), &[("identity", ID), ("subformat", subformat)]);
+        whole.parent = None;
+        create(target.clone(), &whole).unwrap().finish().unwrap();
+        let file = target.committed_bytes().unwrap();
+        let footer = &file[file.len() - 512..];
+        assert_eq!(footer[68..84], *uuid::Uuid::parse_str(ID).unwrap().as_bytes(), "{subformat}");
+        for wrong in ["", "x", "00000000-0000-0000-0000-000000000000"] {
+            whole.options.insert("identity".into(), wrong.into());
+            let error = create(MemTarget::default(), &whole).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{wrong}");
+        }
+    }
+}

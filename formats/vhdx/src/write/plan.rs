@@ -7,6 +7,7 @@ use crate::layout::{
 use crate::parse::{Parameters, Region};
 use format_core::units::{MIB, align_up, format_size, parse_size};
 use format_core::{CreateRequest, Error, ErrorKind, Result};
+use uuid::Uuid;
 
 /// The most blocks that are written: a BAT of 64 MiB in the file, half of that in memory.
 const MAX_BLOCKS: u64 = 1 << 23;
@@ -30,6 +31,10 @@ pub(super) struct Plan {
     pub(super) metadata: Region,
     pub(super) bat: Region,
     pub(super) first_block_mib: u32,
+    /// What `-o identity` says.
+    pub(super) data_write: Option<Uuid>,
+    /// What `-o disk_id` says.
+    pub(super) virtual_disk: Option<Uuid>,
 }
 
 impl Plan {
@@ -88,6 +93,8 @@ impl Plan {
             metadata,
             bat,
             first_block_mib: mib(bat.offset + bat.length),
+            data_write: guid("identity", option("identity"))?,
+            virtual_disk: guid("disk_id", option("disk_id"))?,
         })
     }
 
@@ -115,6 +122,15 @@ fn logical_sector_size(request: &CreateRequest) -> Result<u64> {
         None => Ok(request.parent.as_ref().and_then(Parent::sector_size).unwrap_or(512)),
         Some(size @ (512 | 4096)) => Ok(size),
         Some(other) => Err(Error::usage(format!("logical_sector_size is 512 or 4096, not {other}"))),
+    }
+}
+
+/// Nil is no GUID: it would mean that there is none.
+fn guid(key: &str, text: Option<&str>) -> Result<Option<Uuid>> {
+    let Some(text) = text else { return Ok(None) };
+    match Uuid::try_parse(text) {
+        Ok(guid) if !guid.is_nil() => Ok(Some(guid)),
+        _ => Err(Error::usage(format!("{key} is a GUID, not '{text}'"))),
     }
 }
 

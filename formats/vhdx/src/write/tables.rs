@@ -25,12 +25,14 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Random ones; a difference is another state of the same disk, so that is its parent's where it is known.
-    pub(super) fn random(plan: &Plan) -> Self {
-        let virtual_disk = plan.parent.as_ref().and_then(|parent| parent.virtual_disk);
+    /// Those that were asked for, else random ones; a difference is another state of the same disk, so that is its
+    /// parent's where it is known.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let parents = || plan.parent.as_ref().and_then(|parent| parent.virtual_disk);
+        let virtual_disk = plan.virtual_disk.or_else(parents);
         Self {
             file_write: Uuid::new_v4(),
-            data_write: Uuid::new_v4(),
+            data_write: plan.data_write.unwrap_or_else(Uuid::new_v4),
             virtual_disk: virtual_disk.unwrap_or_else(Uuid::new_v4),
         }
     }

@@ -336,3 +336,22 @@ proptest! {
         prop_assert!(found == expected);
     }
 }
+
+#[test]
+fn an_image_that_replaces_another_has_its_identity() {
+    let disk = "a1b7c0d2-5b63-4bfe-9e6d-1f6b2e0f9a10";
+    let target = MemTarget::default();
+    let mut whole = request(parent(MIB), &[("identity", LINKAGE), ("disk_id", disk)]);
+    whole.parent = None;
+    create(target.clone(), &whole).unwrap().finish().unwrap();
+    let found = layer(&target);
+    assert_eq!(found.identity(), Some(LINKAGE));
+    assert_eq!(found.details()["virtual-disk-id"], disk);
+    for wrong in ["", "x", "00000000-0000-0000-0000-000000000000"] {
+        for key in ["identity", "disk_id"] {
+            whole.options = [(key.to_owned(), wrong.to_owned())].into();
+            let error = create(MemTarget::default(), &whole).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{key}={wrong}");
+        }
+    }
+}

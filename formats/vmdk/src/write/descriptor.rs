@@ -18,10 +18,11 @@ pub(crate) struct ContentId {
 }
 
 impl ContentId {
-    pub(crate) fn random() -> Self {
+    /// The one that was asked for, else a random one.
+    pub(crate) fn new(plan: &Plan) -> Self {
         let random = Uuid::new_v4().as_u128();
         // Neither "no parent" nor VMware's "not yet written", nor zero.
-        let cid = (random as u32 & 0x7fff_ffff).max(1);
+        let cid = plan.cid.unwrap_or((random as u32 & 0x7fff_ffff).max(1));
         Self { cid, long: Some(random >> 32 << 32 | u128::from(cid)) }
     }
 }

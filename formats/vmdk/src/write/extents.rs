@@ -57,7 +57,7 @@ fn open(target: Box<dyn TargetStorage>, plan: Plan, ends: Option<Vec<u64>>) -> R
     let sizes = (0..count).map(|number| extent_sectors.min(plan.capacity_sectors - number * extent_sectors));
     let names = file_names(create_type, target.name(), count)?;
     let lines = names.iter().zip(sizes.clone()).map(|(file, sectors)| ExtentLine { sectors, file });
-    let descriptor = descriptor::text(&plan, &ContentId::random(), lines);
+    let descriptor = descriptor::text(&plan, &ContentId::new(&plan), lines);
     let embeds = create_type == CreateType::MonolithicSparse;
     if embeds {
         // Better now than after hours of copying.

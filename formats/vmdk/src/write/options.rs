@@ -45,6 +45,12 @@ pub(crate) static CREATE_OPTIONS: &[CreateOption] = &[
         default: "4",
         help: "how hard subformat=streamOptimized tries: 1 is the fastest",
     },
+    CreateOption {
+        key: "identity",
+        values: "8 hexadecimal digits",
+        default: "a new one",
+        help: "the content ID (CID) that differences know the image by: for one that replaces another of the same content",
+    },
 ];
 
 /// The level that is a little larger than zlib's usual one and much faster.
@@ -113,6 +119,8 @@ pub(crate) struct Plan {
     /// The disk as the descriptor says it.
     pub(crate) capacity_sectors: u64,
     pub(crate) parent: Option<Parent>,
+    /// What `-o identity` says.
+    pub(crate) cid: Option<u32>,
 }
 
 /// What the descriptor says of the parent.
@@ -147,6 +155,7 @@ impl Plan {
             virtual_size: request.virtual_size,
             capacity_sectors: request.virtual_size.div_ceil(SECTOR),
             parent: request.parent.as_ref().map(|parent| take_parent(parent, request)).transpose()?,
+            cid: option("identity").map(content_id).transpose()?,
         };
         plan.check()?;
         Ok(plan)
@@ -167,6 +176,11 @@ impl Plan {
             return Err(usage(
                 "without zeroed grains the parent's data cannot be hidden: leave zeroed_grain=off out".into(),
             ));
+        }
+        if self.cid.is_some() && self.create_type == CreateType::StreamOptimized {
+            return Err(usage(format!(
+                "the identity of subformat={name} follows from its content: leave it out"
+            )));
         }
         if self.virtual_size == 0 {
             return Err(usage("a VMDK disk cannot be empty".into()));
@@ -215,6 +229,13 @@ pub(crate) fn quotable(name: &str) -> Result<&str> {
     }
     Err(unsupported(format!("a descriptor cannot name the file {name:?}"))
         .hint("use a name without quotes, colons, backslashes, and blanks at its ends"))
+}
+
+/// Any but all ones, which is "no parent": what takes the place of an image has that one's, whatever it is.
+fn content_id(text: &str) -> Result<u32> {
+    let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let cid = u32::from_str_radix(text, 16).ok().filter(|cid| digits && *cid != u32::MAX);
+    cid.ok_or_else(|| refused("identity", text, possible("identity")))
 }
 
 fn adapter_type(named: &str) -> Result<&'static str> {

@@ -63,7 +63,7 @@ pub(crate) fn create(target: Box<dyn TargetStorage>, plan: Plan) -> Result<Box<d
     };
     let sink = StreamSink { target, plan, state: Mutex::new(state) };
     if sink.target.is_sequential() {
-        sink.write_head(&ContentId::random())?;
+        sink.write_head(&ContentId::new(&sink.plan))?;
     }
     Ok(Box::new(sink))
 }

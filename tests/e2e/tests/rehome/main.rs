@@ -4,7 +4,9 @@
 mod archive;
 mod bench;
 mod boot_test;
+mod chains;
 mod compare;
+mod consolidate;
 mod convert;
 mod diff;
 mod differences;
