@@ -337,6 +337,9 @@ pub(crate) struct ChainArgs {
     /// until a time in UTC (2026-11-29, 2026-11-29T10:00). By default the newest.
     #[arg(long, value_name = "POINT")]
     pub(crate) at: Option<String>,
+    /// Unpack zstd files that were made with a window of more than 128 MiB (zstd --long), which take up to 2 GiB of memory.
+    #[arg(long)]
+    pub(crate) long_window: bool,
     /// The folder for temporary files, which images need that can only be read from their start to their end. By default the
     /// target's, or the system's.
     #[arg(long, value_name = "DIR")]

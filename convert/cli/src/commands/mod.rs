@@ -78,6 +78,7 @@ impl ChainArgs {
             access: Access {
                 pick: self.pick.clone(),
                 at: self.at.clone(),
+                long_window: self.long_window,
                 key,
                 more_keys: keys.collect::<Result<_>>()?,
                 snapshot: None,
