@@ -43,6 +43,8 @@ const OPTIONS: &[(&str, &[Options])] = &[
         ],
     ),
     ("vdi", &[&[("static", "on")]]),
+    ("gzip", &[&[("level", "1")], &[("level", "12")]]),
+    ("zstd", &[&[("level", "1"), ("frame_size", "64K")], &[("frame_size", "4M")]]),
     ("vhd", &[&[("subformat", "fixed")], &[("force_size", "on")], &[("azure", "on")]]),
 ];
 
