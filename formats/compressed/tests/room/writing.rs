@@ -3,7 +3,8 @@
 use crate::tools::{MIB, at, context, disk, through, unpack, whole};
 use format_compressed::{GZIP, ZSTD};
 use format_core::{
-    CreateRequest, Format, Layer, MemStorage, MemTarget, Packed, Result, Sink, TargetStorage, is_zero,
+    CreateRequest, Format, Layer, MemStorage, MemTarget, Packed, PipeTarget, Result, Sink, TargetStorage,
+    is_zero,
 };
 use std::sync::{Arc, Mutex};
 
@@ -126,6 +127,36 @@ fn empty_and_small_disks() {
                 assert!(whole(at(format, &packed).unwrap().unwrap().as_ref()).unwrap() == bytes);
             }
         }
+    }
+}
+
+/// The far end of a pipe.
+#[derive(Clone, Default)]
+struct FarEnd(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for FarEnd {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_pipe_gets_the_same_bytes() {
+    let mut disk = disk(4 * MIB + 3);
+    disk[MIB..3 * MIB].fill(0);
+    for format in [&GZIP, &ZSTD] {
+        let far_end = FarEnd::default();
+        let target = PipeTarget::new(Box::new(far_end.clone()));
+        let sink = format.create.unwrap()(Box::new(target), &request(disk.len(), &[])).unwrap();
+        deliver(sink.as_ref(), &disk, 0..disk.len()).unwrap();
+        assert!(sink.checkpoint().unwrap().is_none(), "nothing of a pipe can be gone back to");
+        sink.finish().unwrap();
+        assert!(*far_end.0.lock().unwrap() == write(format, &disk, &[]), "{}", format.name);
     }
 }
 
