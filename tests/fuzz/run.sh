@@ -16,6 +16,7 @@ shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 partclone ntfsclone probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels ewf raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -50,6 +51,7 @@ make_bases() {
     trap "rm -rf '$work'" RETURN
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partclone,ntfsclone,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,ewf,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,compressed,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -116,6 +118,7 @@ make_bases() {
     printf 'WithoutFreeSpace' | cat - <(tail -c +17 "$base/parallels/cluster_size=4k") >"$base/parallels/first"
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 
+    make_compressed "$work/disk.raw" "$base/compressed"
     make_luks "$base/luks"
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
@@ -131,6 +134,22 @@ make_difference() { # FROM TO
         printf '\4' | dd of="$2" bs=1 seek="$at" conv=notrunc status=none
     done
     printf '\0p' | dd of="$2" bs=1 seek=$((512 + 64)) conv=notrunc status=none
+}
+
+# Each kind of file, small, and with several blocks where there can be.
+make_compressed() { # DISK FOLDER
+    gzip -nc "$1" >"$2/gz"
+    bgzip -c "$1" >"$2/bgzf"
+    xz -c --block-size=48KiB "$1" >"$2/xz"
+    xz -c --check=sha256 --x86 --lzma2 "$1" >"$2/single.xz"
+    zstd -qc "$1" >"$2/zst"
+    cat "$2/zst" "$2/zst" >"$2/two.zst"
+    lz4 -qc -B4 -BD -BX "$1" >"$2/lz4"
+    lz4 -qc -B4 --content-size "$1" >"$2/independent.lz4"
+    lz4 -qcl "$1" >"$2/legacy.lz4"
+    bzip2 -c "$1" >"$2/bz2"
+    lzop -c "$1" >"$2/lzo"
+    lzop -cF "$1" >"$2/bare.lzo"
 }
 
 # A volume of each version with the passphrase "fuzz".

@@ -93,7 +93,7 @@ fn with_own_digest(proof: Proof, unwrapped: Option<&Disk>, control: Control<'_>)
 
 /// An image that was not proven must not keep a name under which somebody would use it. One that was proven wrong is
 /// evidence of a bug or a failing disk and is kept under another name.
-fn put_aside(image: &Path, error: Error) -> Error {
+pub(crate) fn put_aside(image: &Path, error: Error) -> Error {
     let mut aside = image.as_os_str().to_owned();
     aside.push(".failed");
     let (done, what) = if error.kind() == ErrorKind::Mismatch {

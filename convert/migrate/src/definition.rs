@@ -21,6 +21,8 @@ pub(crate) struct Definition {
     pub(crate) name: String,
     /// File name of each disk's image, in the order of the sources.
     pub(crate) disk_files: Vec<String>,
+    /// The file that all of it goes into, where the definition is one.
+    pub(crate) package: Option<String>,
     /// What the target cannot say about this machine.
     pub(crate) warnings: Vec<Warning>,
     /// What a person does with it.
@@ -69,9 +71,11 @@ pub(crate) fn define(
         },
     };
     let (written, use_it) = write(machine, choice, &options)?;
-    let mut warnings = written.warnings;
+    let mut warnings = written.warnings.clone();
     warnings.extend(ordered.iter().zip(sizes).filter_map(|(disk, size)| other_size(disk, *size)));
-    Ok(Definition { text: written.text, file_name: written.file_name, name, disk_files, warnings, use_it })
+    let package = (choice.definition.id == "ova").then(|| format!("{name}.ova"));
+    let driver_machine::Definition { text, file_name, .. } = written;
+    Ok(Definition { text, file_name, name, disk_files, package, warnings, use_it })
 }
 
 fn write(
@@ -99,7 +103,7 @@ fn write(
         ),
         Platform::Vmware => (
             ovf::definition(machine, options),
-            "import the OVF: Deploy OVF Template in vCenter or ESXi, or ovftool",
+            "import it: Deploy OVF Template in vCenter or ESXi, or ovftool",
         ),
         Platform::VirtualBox => {
             (virtualbox::definition(machine, options), "run the script with bash on the host of VirtualBox")

@@ -87,6 +87,7 @@ pub(crate) fn first_report(
             .chain(decrypted)
             .chain(unseen)
             .collect(),
+        package: None,
         files: Vec::new(),
         out: request.out.clone(),
         boot_test: None,

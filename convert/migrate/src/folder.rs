@@ -44,6 +44,11 @@ impl<'a> Folder<'a> {
         self.out.join(&self.definition.file_name)
     }
 
+    /// The file that takes up all the others.
+    pub(crate) fn package(&self) -> Option<PathBuf> {
+        self.definition.package.as_ref().map(|package| self.out.join(package))
+    }
+
     pub(crate) fn report(&self) -> PathBuf {
         self.named("report.json")
     }
@@ -58,11 +63,8 @@ impl<'a> Folder<'a> {
 
     /// The images, the machine's definition and the report.
     pub(crate) fn written_files(&self) -> impl Iterator<Item = PathBuf> {
-        self.definition.disk_files.iter().map(|file| self.image(file)).chain([
-            self.machine(),
-            self.report(),
-            self.mark(),
-        ])
+        let images = self.definition.disk_files.iter().map(|file| self.image(file));
+        images.chain(self.package()).chain([self.machine(), self.report(), self.mark()])
     }
 
     /// Makes the folder ready: it exists, no other run is at work in it, and nothing is in the way.

@@ -28,6 +28,7 @@ mod look;
 mod machine;
 mod microvm;
 mod network;
+mod package;
 mod plan;
 mod prepare;
 mod prove;

@@ -39,6 +39,9 @@ pub struct MigrateReport {
     pub disks: Vec<DiskReport>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
+    /// The file that holds definition and images, where they are in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
     /// The files that were written, relative to the output folder.
     pub files: Vec<String>,
     /// Where they are.

@@ -10,6 +10,7 @@ use crate::editor::EditorWish;
 use crate::folder::Folder;
 use crate::images::{image_options, target_format};
 use crate::network::AdapterWishes;
+use crate::package;
 use crate::plan::COPY_AGAIN;
 use crate::prepare::{Job, Prepared};
 use crate::report::MigrateReport;
@@ -134,6 +135,10 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
         let warnings = copy_and_prove(source, &pair, &target, disk, control)?;
         report.warnings.extend(warnings.into_iter().map(to_machine_warning));
     }
+    if let Some(path) = folder.package() {
+        package::pack(&path, &folder, &definition, &report, running.replace, control)?;
+        report.package = definition.package.clone();
+    }
     finish(&folder, &definition, &mut report)?;
     running.end()?;
     Ok(report)
@@ -195,21 +200,28 @@ fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning 
 
 fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateReport) -> Result<()> {
     let (machine, report_path) = (folder.machine(), folder.report());
-    for file in &definition.disk_files {
-        report.files.push(file.clone());
-        report.files.extend(
-            [convert_engine::MANIFEST_SUFFIX, convert_engine::BLOCKS_SUFFIX].map(|s| format!("{file}{s}")),
-        );
-    }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    report.files.extend([name(&machine), name(&report_path), name(&folder.undo())]);
+    match &definition.package {
+        Some(package) => report.files.push(package.clone()),
+        None => {
+            for file in &definition.disk_files {
+                let beside = [convert_engine::MANIFEST_SUFFIX, convert_engine::BLOCKS_SUFFIX];
+                report.files.push(file.clone());
+                report.files.extend(beside.map(|suffix| format!("{file}{suffix}")));
+            }
+            report.files.push(name(&machine));
+        }
+    }
+    report.files.extend([name(&report_path), name(&folder.undo())]);
     report.outcome = "done";
-    let use_it = format!("{} ({})", definition.use_it, machine.display());
+    let use_it = format!("{} ({})", definition.use_it, folder.package().unwrap_or(machine.clone()).display());
     report.next_step = match report.disks.first().filter(|disk| disk.wrapped.is_some()) {
         Some(_) => format!("{use_it}; {}", wrap::loader_step(report)),
         None => use_it,
     };
-    write_file(&machine, definition.text.as_bytes())?;
+    if definition.package.is_none() {
+        write_file(&machine, definition.text.as_bytes())?;
+    }
     let mut json = serde_json::to_vec_pretty(report)
         .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
     json.push(b'\n');

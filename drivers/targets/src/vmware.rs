@@ -18,6 +18,9 @@ const OVF: DefinitionKind = DefinitionKind {
     clock: Clock::Utc,
 };
 
+/// The same in one file.
+const OVA: DefinitionKind = DefinitionKind { id: "ova", ..OVF };
+
 const VMX: DefinitionKind = DefinitionKind {
     id: "vmx",
     image_options: &[("subformat", "monolithicSparse")],
@@ -39,7 +42,7 @@ const PVSCSI: Target = Target {
     first_nic: None,
     consoles: &["tty0"],
     datasources: &["NoCloud", "VMware", "OVF", "None"],
-    definitions: &[OVF, VMX],
+    definitions: &[OVF, OVA, VMX],
 };
 
 const LSI: Target = Target {

@@ -2,6 +2,8 @@
 
 use format_core::Format;
 
+pub use format_ova::OvaWriter;
+
 /// Every format that this program knows. Help, probing, tables, conformance and fuzz tests iterate it.
 pub static FORMATS: &[&Format] = &[
     &format_raw::FORMAT,

@@ -33,6 +33,8 @@ pub(crate) enum PackedError {
     Dictionary { at: u64, id: u32 },
     #[error("{what} at {at:#x} is {found:#x}, which is not known here")]
     Unknown { what: &'static str, at: u64, found: u64 },
+    #[error("the data at {at:#x} use a filter or a kind of check that liblzma does not know")]
+    Filter { at: u64 },
     #[error("-o {key}={found}: possible is {possible}")]
     Option { key: &'static str, found: String, possible: &'static str },
     #[error("the disk has {size:#x} bytes, {limit:#x} can be written in frames of {frame:#x}")]
@@ -45,8 +47,8 @@ pub(crate) enum PackedError {
 impl PackedError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Dictionary { .. } | Self::Unknown { .. } | Self::TooLarge { .. } => ErrorKind::Unsupported,
-            Self::Window { .. } | Self::Memory { .. } => ErrorKind::Unsupported,
+            Self::Dictionary { .. } | Self::Unknown { .. } | Self::Filter { .. } => ErrorKind::Unsupported,
+            Self::Window { .. } | Self::Memory { .. } | Self::TooLarge { .. } => ErrorKind::Unsupported,
             Self::Option { .. } => ErrorKind::Usage,
             Self::Read(error) => error.kind(),
             _ => ErrorKind::Corrupt,
@@ -65,7 +67,7 @@ impl PackedError {
                 "say --long-window if this machine has that much memory to spare"
             }
             Self::Dictionary { .. } => "unpack the file with its own tool and the dictionary first",
-            Self::Unknown { .. } => "unpack the file with its own tool first",
+            Self::Unknown { .. } | Self::Filter { .. } => "unpack the file with its own tool first",
             Self::TooLarge { .. } => "choose larger frames with -o frame_size=4M",
             _ => return None,
         })

@@ -57,6 +57,8 @@ const OPTIONS: &[(&str, &[Options])] = &[
             &[("identity", "6f5cbd53-2f0b-4c17-8f3e-0d6fb9c1a1e2")],
         ],
     ),
+    ("gzip", &[&[("level", "1")], &[("level", "12")]]),
+    ("zstd", &[&[("level", "1"), ("frame_size", "64K")], &[("frame_size", "4M")]]),
 ];
 
 /// By format, the options that make images of several files.

@@ -27,6 +27,9 @@ const MADE_BY_QEMU: &[(&str, &[&str])] = &[
     ("vhd", &["subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"]),
     ("qed", &["cluster_size=4k,table_size=2", "cluster_size=64k"]),
     ("qcow1", &["encryption=off"]),
+    // qemu-img knows no compressed files.
+    ("gzip", &[]),
+    ("zstd", &[]),
 ];
 
 fn of<T>(table: &'static [(&'static str, T)], format: &Format) -> &'static T {

@@ -29,7 +29,7 @@ pub(crate) struct MigrateArgs {
     /// the guest's disk. Only with --to xen.
     #[arg(long, value_enum)]
     pub(crate) xen_type: Option<XenKind>,
-    /// How the machine is described, where the platform takes several: ovf (imported by ESXi and Workstation) or vmx (keeps
+    /// How the machine is described, where the platform takes several: ovf (imported by ESXi and Workstation), ova (the same in one file) or vmx (keeps
     /// hardware addresses; disks for Workstation and Fusion, for ESXi after vmkfstools -i) for vmware.
     #[arg(long, value_name = "KIND")]
     pub(crate) definition: Option<String>,

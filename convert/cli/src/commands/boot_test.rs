@@ -10,7 +10,9 @@ use convert_migrate::{MigrateReport, described, inspect_disks};
 use driver_core::{Firmware, Guest, Target};
 use driver_machine::{FirmwareKind as MachineFirmware, Machine};
 use format_all::FORMATS;
-use format_core::{Disk, Error, ErrorKind, OpenOptions, OpenedImage, Overlay, Result, open_image};
+use format_core::{
+    Disk, Error, ErrorKind, OpenOptions, OpenedImage, Overlay, Result, open_image, open_images,
+};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -101,9 +103,17 @@ fn test_written(
     interrupted: &AtomicBool,
 ) -> Result<Report> {
     let mut disks = Vec::new();
-    for disk in &report.disks {
-        let options = OpenOptions::new(FORMATS, Some(super::format_named(disk.format)?));
-        disks.push(open_image(&report.out.join(&disk.file), &options)?.disk);
+    match &report.package {
+        Some(package) => {
+            let images = open_images(&report.out.join(package), &OpenOptions::new(FORMATS, None))?;
+            disks.extend(images.into_iter().map(|image| image.disk));
+        }
+        None => {
+            for disk in &report.disks {
+                let options = OpenOptions::new(FORMATS, Some(super::format_named(disk.format)?));
+                disks.push(open_image(&report.out.join(&disk.file), &options)?.disk);
+            }
+        }
     }
     // As it was written, not as it was found.
     let guest = guest_of(&disks);

@@ -22,9 +22,7 @@ fn failed(error: &liblzma::stream::Error, at: u64, needed: u64, limit: u64) -> c
     use liblzma::stream::Error;
     let why = match error {
         Error::MemLimit | Error::Mem => return PackedError::Memory { needed, limit },
-        Error::UnsupportedCheck | Error::Options => {
-            return PackedError::Unknown { what: "a filter or the kind of check", at, found: at };
-        }
+        Error::UnsupportedCheck | Error::Options => return PackedError::Filter { at },
         Error::Format => "there is no header of a stream where one is expected",
         Error::Data => "it is damaged, or its check does not fit",
         _ => "liblzma was not used as it wants to be",

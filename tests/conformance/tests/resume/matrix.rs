@@ -125,5 +125,7 @@ cases!(
     vhdx,
     vhdx_fixed,
     vdi,
-    vdi_fixed
+    vdi_fixed,
+    gzip,
+    zstd
 );
