@@ -2,7 +2,7 @@
 
 use crate::envelope::FileRef;
 use crate::error::OvaError;
-use format_core::{Error, ErrorKind, Gate, Referenced, Result, Storage, Warning};
+use format_core::{Error, ErrorKind, Gate, Referenced, Result, Storage};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tar_members::{End, Kind, Member, StorageInput, Walker};
@@ -170,15 +170,9 @@ impl Place {
         Ok(pieces)
     }
 
-    /// What a person should know about the archive.
-    pub(crate) fn warnings(&self) -> Vec<Warning> {
-        match self {
-            Self::Archive(archive) if archive.end == End::Open => {
-                let text = "the archive has no end mark: if it was cut off, the files behind the last one are missing";
-                vec![Warning::new("ova-no-end", text)]
-            }
-            _ => Vec::new(),
-        }
+    /// Whether it is an archive without an end mark.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Archive(archive) if archive.end == End::Open)
     }
 }
 
@@ -221,7 +215,7 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
-    pub(crate) fn new(pieces: Vec<(String, Arc<dyn Storage>)>) -> Arc<dyn Storage> {
+    pub(crate) fn storage(pieces: Vec<(String, Arc<dyn Storage>)>) -> Arc<dyn Storage> {
         let mut joined = Self { pieces: Vec::with_capacity(pieces.len()), size: 0 };
         for (_, storage) in pieces {
             let start = joined.size;
