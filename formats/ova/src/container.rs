@@ -3,7 +3,7 @@
 use crate::envelope::{DiskRef, Envelope, FileRef};
 use crate::error::OvaError;
 use crate::manifest::{Line, Manifest, compare};
-use crate::package::{Archive, Joined, Place, has_extension};
+use crate::package::{Archive, Beside, Joined, Place, has_extension};
 use format_core::{
     CheckReport, Container, Details, Disk, DiskEntry, Error, ErrorKind, Finding, InnerImage, LayerContext,
     MachineFile, Opener, Origin, Result, Severity, SourceProof, Storage, Tick, Warning,
@@ -56,7 +56,7 @@ pub(crate) fn open_archive(origin: Origin, context: &LayerContext) -> Result<Box
 pub(crate) fn open_envelope(origin: Origin, context: &LayerContext) -> Result<Box<dyn Container>> {
     let name = context.name.clone().unwrap_or_else(|| "envelope.ovf".to_owned());
     let bytes = read(file(origin)?.as_ref(), &name, MAX_ENVELOPE)?;
-    let place = Place::Beside(Arc::clone(&context.gate));
+    let place = Place::Beside(Beside::new(Arc::clone(&context.gate)));
     // A name without an extension has nothing beside it that could be told.
     let is_there = |extension| {
         let name = has_extension(&name, "ovf").then(|| beside(&name, extension));
@@ -122,6 +122,10 @@ impl Package {
             }
             None => None,
         };
+        for file in &envelope.files {
+            // From now on they count as files of the source. What is wrong with them shows where they are needed.
+            let _ = place.pieces(file);
+        }
         let disks = entries(&envelope);
         let warnings = Vec::new();
         let opener = Arc::clone(&context.opener);

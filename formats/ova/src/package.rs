@@ -4,7 +4,7 @@ use crate::envelope::FileRef;
 use crate::error::OvaError;
 use format_core::{Error, ErrorKind, Gate, Referenced, Result, Storage};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tar_members::{End, Kind, Member, StorageInput, Walker};
 
 /// More members than a package has.
@@ -15,7 +15,33 @@ const MAX_CHUNKS: u64 = 100_000;
 /// Where the files are.
 pub(crate) enum Place {
     Archive(Arc<Archive>),
-    Beside(Arc<dyn Gate>),
+    Beside(Beside),
+}
+
+/// The folder of an `.ovf`. Each file is opened once.
+pub(crate) struct Beside {
+    gate: Arc<dyn Gate>,
+    opened: Mutex<HashMap<String, Option<Arc<dyn Storage>>>>,
+}
+
+impl Beside {
+    pub(crate) fn new(gate: Arc<dyn Gate>) -> Self {
+        Self { gate, opened: Mutex::default() }
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Storage>>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = opened.get(name) {
+            return Ok(found.clone());
+        }
+        let found: Option<Arc<dyn Storage>> = match self.gate.open(name) {
+            Ok(found) => Some(Arc::new(found.storage)),
+            Err(error) if error.kind() == ErrorKind::SourceMissing => None,
+            Err(error) => return Err(error),
+        };
+        opened.insert(name.to_owned(), found.clone());
+        Ok(found)
+    }
 }
 
 /// The members of an OVA.
@@ -92,11 +118,7 @@ impl Place {
     pub(crate) fn open(&self, name: &str) -> Result<Option<Arc<dyn Storage>>> {
         match self {
             Self::Archive(archive) => archive.open(name),
-            Self::Beside(gate) => match gate.open(name) {
-                Ok(found) => Ok(Some(Arc::new(found.storage))),
-                Err(error) if error.kind() == ErrorKind::SourceMissing => Ok(None),
-                Err(error) => Err(error),
-            },
+            Self::Beside(beside) => beside.open(name),
         }
     }
 
@@ -106,7 +128,7 @@ impl Place {
             Self::Archive(archive) => {
                 Arc::new(ArchiveGate { name: name.to_owned(), archive: Arc::clone(archive) })
             }
-            Self::Beside(gate) => Arc::clone(gate),
+            Self::Beside(beside) => Arc::clone(&beside.gate),
         }
     }
 

@@ -230,3 +230,20 @@ fn sizes_of_files_that_are_wrong() {
         assert_eq!(codes(&open(&package.ovf()).unwrap()[1]), warnings, "{size}");
     }
 }
+
+/// No target may take the place of a file that is being read.
+#[test]
+fn all_files_belong_to_the_source_once() {
+    for has_manifest in [false, true] {
+        let package = Package::usual();
+        if has_manifest {
+            package.sum("sha256sum", "SHA256", &["vm.ovf", "a.img", "b c.img"]);
+        }
+        let images = open(&package.ovf()).unwrap();
+        let mut ids: Vec<_> = images[0].chain[0].file_ids().collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((ids.len(), count), (3 + usize::from(has_manifest), 3 + usize::from(has_manifest)));
+    }
+}

@@ -29,7 +29,8 @@ fn bombs_are_refused_soon() {
     assert_eq!(refused(&package.ovf()).kind(), ErrorKind::Limit);
     let long = format!("{}{}", &"x".repeat(1 << 20), "</Info>");
     assert!(open(&Package::new(&envelope("", "", "").replacen("x</Info>", &long, 1)).ovf()).is_err());
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // Far less where the machine has nothing else to do.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 proptest! {
