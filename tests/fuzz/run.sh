@@ -17,6 +17,7 @@ all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 partclone ntfsclone probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels ewf raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 tar ova probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -52,6 +53,7 @@ make_bases() {
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partclone,ntfsclone,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,ewf,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,compressed,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd,tar,ova}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -119,6 +121,7 @@ make_bases() {
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 
     make_compressed "$work/disk.raw" "$base/compressed"
+    make_archives "$work" "$base"
     make_luks "$base/luks"
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
@@ -150,6 +153,40 @@ make_compressed() { # DISK FOLDER
     bzip2 -c "$1" >"$2/bz2"
     lzop -c "$1" >"$2/lzo"
     lzop -cF "$1" >"$2/bare.lzo"
+# A disk with holes in each dialect of tar, and packages of two disks in the orders of two programs.
+make_archives() { # WORK BASE
+    local work=$1 base=$2 folder=$1/package number=0 options name
+    local tar=(tar --owner=0 --group=0 --mtime=@0)
+    mkdir "$folder"
+    cp --sparse=always "$work/disk.raw" "$folder/disk.raw"
+    head -c 700 "$work/text" >"$folder/notes.txt"
+    for options in --format=ustar "-S --format=oldgnu" "-S --format=posix --sparse-version=0.0" "-S --format=posix --sparse-version=0.1" "-S --format=posix --sparse-version=1.0"; do
+        # shellcheck disable=SC2086  # several options in each
+        "${tar[@]}" $options -C "$folder" -cf "$base/tar/$((number++))" notes.txt disk.raw
+    done
+    name=$(printf 'x%.0s' {1..120})
+    cp --sparse=always "$work/disk.raw" "$folder/$name"
+    "${tar[@]}" -S --format=gnu -C "$folder" -cf "$base/tar/long" "$name"
+    head -c 3000 "$work/text" >"$folder/a.img"
+    head -c 2000 "$work/noise" >"$folder/b.img.000000000"
+    head -c 1000 "$work/text" >"$folder/b.img.000000001"
+    cat >"$folder/vm.ovf" <<'OVF'
+<?xml version="1.0"?>
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:r="r">
+<References><File ovf:id="f1" ovf:href="a.img" ovf:size="3000"/><File ovf:id="f2" ovf:href="b.img" ovf:size="3000" ovf:chunkSize="2000"/></References>
+<DiskSection><Info>&lt;x&#62;</Info><Disk ovf:diskId="d1" ovf:capacity="3000" ovf:fileRef="f1"/><Disk ovf:diskId="d2" ovf:capacity="3000" ovf:fileRef="f2"/>
+<Disk ovf:diskId="d3" ovf:capacity="1" ovf:capacityAllocationUnits="byte * 2^20"/></DiskSection>
+<VirtualSystem ovf:id="vm"><VirtualHardwareSection>
+<Item><r:InstanceID>3</r:InstanceID><r:ResourceType>6</r:ResourceType><r:Address>0</r:Address></Item>
+<Item><r:InstanceID>4</r:InstanceID><r:ResourceType>17</r:ResourceType><r:Parent>3</r:Parent><r:AddressOnParent>1</r:AddressOnParent><r:HostResource>ovf:/disk/d1</r:HostResource></Item>
+<Item><r:InstanceID>5</r:InstanceID><r:ResourceType>17</r:ResourceType><r:Parent>3</r:Parent><r:AddressOnParent>0</r:AddressOnParent><r:HostResource>/disk/d2</r:HostResource></Item>
+</VirtualHardwareSection></VirtualSystem></Envelope>
+OVF
+    for options in sha1 sha256 sha512; do
+        (cd "$folder" && "${options}sum" vm.ovf a.img b.img.00000000*) | sed "s/^\([0-9a-f]*\)  \(.*\)/${options^^}(\2)= \1/" >"$folder/vm.mf"
+        "${tar[@]}" --format=ustar -C "$folder" -cf "$base/ova/$options" vm.ovf vm.mf a.img b.img.000000000 b.img.000000001
+    done
+    "${tar[@]}" --format=posix -C "$folder" -cf "$base/ova/last" vm.ovf a.img b.img.000000000 b.img.000000001 vm.mf
 }
 
 # A volume of each version with the passphrase "fuzz".

@@ -3,7 +3,7 @@
 use crate::envelope::{DiskRef, Envelope, FileRef};
 use crate::error::OvaError;
 use crate::manifest::{Line, Manifest, compare};
-use crate::package::{Archive, Joined, Place, has_extension};
+use crate::package::{Archive, Beside, Joined, Place, has_extension};
 use format_core::{
     CheckReport, Container, Details, Disk, DiskEntry, Error, ErrorKind, Finding, InnerImage, LayerContext,
     MachineFile, Opener, Origin, Result, Severity, SourceProof, Storage, Tick, Warning,
@@ -56,7 +56,7 @@ pub(crate) fn open_archive(origin: Origin, context: &LayerContext) -> Result<Box
 pub(crate) fn open_envelope(origin: Origin, context: &LayerContext) -> Result<Box<dyn Container>> {
     let name = context.name.clone().unwrap_or_else(|| "envelope.ovf".to_owned());
     let bytes = read(file(origin)?.as_ref(), &name, MAX_ENVELOPE)?;
-    let place = Place::Beside(Arc::clone(&context.gate));
+    let place = Place::Beside(Beside::new(Arc::clone(&context.gate)));
     // A name without an extension has nothing beside it that could be told.
     let is_there = |extension| {
         let name = has_extension(&name, "ovf").then(|| beside(&name, extension));
@@ -122,8 +122,12 @@ impl Package {
             }
             None => None,
         };
+        for file in &envelope.files {
+            // From now on they count as files of the source. What is wrong with them shows where they are needed.
+            let _ = place.pieces(file);
+        }
         let disks = entries(&envelope);
-        let warnings = place.warnings();
+        let warnings = Vec::new();
         let opener = Arc::clone(&context.opener);
         let mut package = Self { format, place, opener, ovf, envelope, manifest, is_signed, disks, warnings };
         package.warn();
@@ -141,6 +145,12 @@ impl Package {
                 self.envelope.systems
             );
             found.push(("ova-machines", text));
+        }
+        if self.place.is_open() && self.manifest.is_none() {
+            // VirtualBox writes no end mark, and nothing of its own is behind the manifest.
+            let text =
+                "the archive has neither manifest nor end mark: if it was cut off, its manifest is missing";
+            found.push(("ova-no-end", text.to_owned()));
         }
         if let Some((_, manifest)) = &self.manifest {
             if !manifest.unknown.is_empty() {
@@ -183,8 +193,8 @@ impl Package {
 
     /// The bytes of a file, its chunks joined.
     fn bytes_of(&self, file: &FileRef) -> Result<Arc<dyn Storage>> {
-        let storage = Joined::new(self.place.pieces(file)?);
-        if let Some(wrong) = wrong_size(file, storage.size()) {
+        let storage = Joined::storage(self.place.pieces(file)?);
+        if let Some(wrong) = too_short(file, storage.size()) {
             return Err(wrong.into());
         }
         let mut magic = [0; 2];
@@ -201,9 +211,10 @@ impl Package {
     }
 }
 
-/// Programs do not agree what the size of a compressed file is.
-fn wrong_size(file: &FileRef, found: u64) -> Option<OvaError> {
-    let wanted = file.size.filter(|wanted| !file.is_gzip && *wanted != found)?;
+/// A file that lost its end. Programs do not agree what the size of a compressed file is, and one that was replaced by a
+/// longer one has all its bytes.
+fn too_short(file: &FileRef, found: u64) -> Option<OvaError> {
+    let wanted = file.size.filter(|wanted| !file.is_gzip && *wanted > found)?;
     Some(OvaError::Size { href: file.href.clone(), found, wanted })
 }
 
@@ -254,9 +265,13 @@ impl Container for Package {
             return Ok(InnerImage::plain(Disk::blank(capacity)));
         };
         let failed = |e: Error| e.context(format!("disk {:?}", file.href));
-        let name = name_of(file, disk);
-        let storage = self.bytes_of(file).map_err(failed)?;
+        let (name, storage) = (name_of(file, disk), self.bytes_of(file).map_err(failed)?);
+        let found = storage.size();
         let mut image = self.opener.open(storage, &name, self.place.gate(&file.href)).map_err(failed)?;
+        if let Some(size) = file.size.filter(|size| !file.is_gzip && *size < found) {
+            let text = format!("file {:?} has {found} bytes, the envelope says {size}", file.href);
+            image.warnings.push(Warning::new("ova-size", text));
+        }
         let size = image.disk.virtual_size();
         if let Some(capacity) = disk.capacity.filter(|capacity| *capacity != size) {
             let text = format!(
@@ -299,9 +314,9 @@ impl Container for Package {
     fn completeness(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         for file in &self.envelope.files {
-            let found = self.place.pieces(file).map(Joined::new);
+            let found = self.place.pieces(file).map(Joined::storage);
             let message = match found {
-                Ok(storage) => wrong_size(file, storage.size()).map(|wrong| wrong.to_string()),
+                Ok(storage) => too_short(file, storage.size()).map(|wrong| wrong.to_string()),
                 Err(error) if error.kind() == ErrorKind::Io => return Err(error),
                 Err(error) => Some(error.message().to_owned()),
             };
@@ -315,8 +330,8 @@ impl Container for Package {
         for finding in self.completeness()? {
             report.error(finding.message, finding.at);
         }
-        for warning in self.place.warnings() {
-            report.error(warning.message, None);
+        if self.place.is_open() {
+            report.note("the archive has no end mark", None);
         }
         for line in self.lines() {
             let done = self.compare_line(line, tick);

@@ -143,7 +143,11 @@ fn file(element: &Element) -> Result<FileRef, OvaError> {
     if chunk == Some(0) {
         return Err(OvaError::Number { element: "File", attribute: "chunkSize", value: "0".to_owned() });
     }
-    Ok(FileRef { id, href, size: number("size")?, is_gzip, chunk })
+    // Some programs write 0 or -1 where they do not know.
+    let is_unknown =
+        element.get("size").is_some_and(|size| size.trim() == "0" || size.trim().starts_with('-'));
+    let size = if is_unknown { None } else { number("size")? };
+    Ok(FileRef { id, href, size, is_gzip, chunk })
 }
 
 fn disk(element: &Element) -> Result<DiskRef, OvaError> {

@@ -91,6 +91,7 @@ impl OvaError {
                 "fetch the files into one folder and write their plain names into the .ovf"
             }
             Self::Further { .. } | Self::NoRegular { .. } => "unpack the archive with tar and read the .ovf",
+            Self::Capacity { .. } => "write the capacity into the envelope as a number",
             Self::Delta { .. } => "export the machine again without snapshots",
             Self::Digest { .. } => "the package was damaged or changed after it was made: get it again",
             _ => return None,

@@ -2,9 +2,9 @@
 
 use crate::envelope::FileRef;
 use crate::error::OvaError;
-use format_core::{Error, ErrorKind, Gate, Referenced, Result, Storage, Warning};
+use format_core::{Error, ErrorKind, Gate, Referenced, Result, Storage};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tar_members::{End, Kind, Member, StorageInput, Walker};
 
 /// More members than a package has.
@@ -15,7 +15,33 @@ const MAX_CHUNKS: u64 = 100_000;
 /// Where the files are.
 pub(crate) enum Place {
     Archive(Arc<Archive>),
-    Beside(Arc<dyn Gate>),
+    Beside(Beside),
+}
+
+/// The folder of an `.ovf`. Each file is opened once.
+pub(crate) struct Beside {
+    gate: Arc<dyn Gate>,
+    opened: Mutex<HashMap<String, Option<Arc<dyn Storage>>>>,
+}
+
+impl Beside {
+    pub(crate) fn new(gate: Arc<dyn Gate>) -> Self {
+        Self { gate, opened: Mutex::default() }
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Storage>>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = opened.get(name) {
+            return Ok(found.clone());
+        }
+        let found: Option<Arc<dyn Storage>> = match self.gate.open(name) {
+            Ok(found) => Some(Arc::new(found.storage)),
+            Err(error) if error.kind() == ErrorKind::SourceMissing => None,
+            Err(error) => return Err(error),
+        };
+        opened.insert(name.to_owned(), found.clone());
+        Ok(found)
+    }
 }
 
 /// The members of an OVA.
@@ -92,11 +118,7 @@ impl Place {
     pub(crate) fn open(&self, name: &str) -> Result<Option<Arc<dyn Storage>>> {
         match self {
             Self::Archive(archive) => archive.open(name),
-            Self::Beside(gate) => match gate.open(name) {
-                Ok(found) => Ok(Some(Arc::new(found.storage))),
-                Err(error) if error.kind() == ErrorKind::SourceMissing => Ok(None),
-                Err(error) => Err(error),
-            },
+            Self::Beside(beside) => beside.open(name),
         }
     }
 
@@ -106,7 +128,7 @@ impl Place {
             Self::Archive(archive) => {
                 Arc::new(ArchiveGate { name: name.to_owned(), archive: Arc::clone(archive) })
             }
-            Self::Beside(gate) => Arc::clone(gate),
+            Self::Beside(beside) => Arc::clone(&beside.gate),
         }
     }
 
@@ -170,15 +192,9 @@ impl Place {
         Ok(pieces)
     }
 
-    /// What a person should know about the archive.
-    pub(crate) fn warnings(&self) -> Vec<Warning> {
-        match self {
-            Self::Archive(archive) if archive.end == End::Open => {
-                let text = "the archive has no end mark: if it was cut off, the files behind the last one are missing";
-                vec![Warning::new("ova-no-end", text)]
-            }
-            _ => Vec::new(),
-        }
+    /// Whether it is an archive without an end mark.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Archive(archive) if archive.end == End::Open)
     }
 }
 
@@ -221,7 +237,7 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
-    pub(crate) fn new(pieces: Vec<(String, Arc<dyn Storage>)>) -> Arc<dyn Storage> {
+    pub(crate) fn storage(pieces: Vec<(String, Arc<dyn Storage>)>) -> Arc<dyn Storage> {
         let mut joined = Self { pieces: Vec::with_capacity(pieces.len()), size: 0 };
         for (_, storage) in pieces {
             let start = joined.size;
