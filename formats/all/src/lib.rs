@@ -13,6 +13,7 @@ pub static FORMATS: &[&Format] = &[
     &format_parallels::FORMAT,
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
+    &format_mrimgx::FORMAT,
     &format_pbs::FORMAT,
     // Only recognised.
     &format_closed::DMG,
@@ -23,7 +24,6 @@ pub static FORMATS: &[&Format] = &[
     &format_closed::AIV,
     &format_closed::SPF,
     &format_closed::MRIMG,
-    &format_closed::MRIMGX,
     &format_closed::GHO,
     &format_closed::WIM,
 ];
