@@ -18,6 +18,7 @@ all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels ewf raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 tar ova probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 pbs mrimgx probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -54,6 +55,7 @@ make_bases() {
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,ewf,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,compressed,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd,tar,ova}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,pbs,mrimgx,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -122,6 +124,8 @@ make_bases() {
 
     make_compressed "$work/disk.raw" "$base/compressed"
     make_archives "$work" "$base"
+    make_pbs "$base"
+    make_mrimgx "$work" "$base/mrimgx"
     make_luks "$base/luks"
     make_tables "$base/partitions"
     make_file_systems "$work" "$base"
@@ -187,6 +191,28 @@ OVF
         "${tar[@]}" --format=ustar -C "$folder" -cf "$base/ova/$options" vm.ovf vm.mf a.img b.img.000000000 b.img.000000001
     done
     "${tar[@]}" --format=posix -C "$folder" -cf "$base/ova/last" vm.ovf a.img b.img.000000000 b.img.000000001 vm.mf
+# An encrypted datastore, and those of its files that are patched, in the order that the target knows.
+make_pbs() { # BASE
+    local store=$1/pbs-store snapshot chunk
+    mkdir -p "$store"
+    python3 "$here/../../formats/pbs/tests/room/make_store.py" "$store" none
+    snapshot=$store/store/vm/100/2026-11-22T02:00:00Z
+    chunk=$(cd "$store/store" && find .chunks -type f | sort | head -n 1)
+    echo "$chunk" >"$store/chunk"
+    cp "$snapshot/index.json.blob" "$1/pbs/0-manifest"
+    cp "$snapshot/drive-scsi0.img.fidx" "$1/pbs/1-index"
+    cp "$snapshot/qemu-server.conf.blob" "$1/pbs/2-configuration"
+    cp "$store/store/$chunk" "$1/pbs/3-chunk"
+}
+
+make_mrimgx() { # WORK FOLDER
+    local kind
+    for kind in "none medium" "aes-128 none" "aes-256 high"; do
+        mkdir "$1/set"
+        # shellcheck disable=SC2086  # two words
+        python3 "$here/../../formats/mrimgx/tests/room/make_set.py" "$1/set" $kind
+        cp "$1"/set/*-00.mrimgx "$2/$kind"
+        rm -r "$1/set"
 }
 
 # A volume of each version with the passphrase "fuzz".

@@ -20,6 +20,7 @@ pub static FORMATS: &[&Format] = &[
     &format_tar::FORMAT,
     &format_tar::GCP,
     &format_xva::FORMAT,
+    &format_mrimgx::FORMAT,
     &format_pbs::FORMAT,
     &format_ntfsclone::FORMAT,
     &format_ewf::FORMAT,
@@ -46,7 +47,6 @@ pub static FORMATS: &[&Format] = &[
     &format_closed::AIV,
     &format_closed::SPF,
     &format_closed::MRIMG,
-    &format_closed::MRIMGX,
     &format_closed::GHO,
     &format_closed::WIM,
 ];

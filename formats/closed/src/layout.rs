@@ -26,9 +26,6 @@ pub(crate) const VBK_DIGEST: &[u8] = b"\x01\0\0\0\x03\0\0\0md5\0";
 pub(crate) const MRIMG: &[u8] = b"__79241006_2651_11D4_";
 pub(crate) const MRIMG_TAIL: usize = 64;
 
-/// Macrium Reflect X: the last bytes of the file.
-pub(crate) const MRIMGX: &[u8] = b"MACRIUM_FILE";
-
 /// Ghost: the first and the further files of an image.
 pub(crate) const GHO: [&[u8]; 2] = [b"\xfe\xef\x01", b"\xfe\xef\x09"];
 

@@ -101,16 +101,6 @@ pub static MRIMG: Format = Format {
     ..Format::NONE
 };
 
-/// Macrium's backups since Reflect X.
-pub static MRIMGX: Format = Format {
-    name: "mrimgx",
-    extensions: &["mrimgx", "mrbakx"],
-    description: "a Macrium Reflect X backup",
-    probe: parse::mrimgx,
-    way_out: Some("convert it to VHDX in Macrium Reflect X, or with img_to_vhdx, which Macrium gives away"),
-    ..Format::NONE
-};
-
 /// Ghost's images.
 pub static GHO: Format = Format {
     name: "gho",

@@ -1,8 +1,8 @@
 //! Telling the formats by their first and last bytes.
 
 use crate::layout::{
-    BOCHS, CLOOP_END, CLOOP_START, GHO, KOLY, KOLY_LEN, MRIMG, MRIMG_TAIL, MRIMGX, TIB, VBK_DIGEST,
-    VBK_VERSION_REST, WIM,
+    BOCHS, CLOOP_END, CLOOP_START, GHO, KOLY, KOLY_LEN, MRIMG, MRIMG_TAIL, TIB, VBK_DIGEST, VBK_VERSION_REST,
+    WIM,
 };
 use format_core::Score;
 
@@ -55,10 +55,6 @@ pub(crate) fn mrimg(_: &[u8], tail: &[u8]) -> Score {
     magic(last(tail, MRIMG_TAIL).windows(MRIMG.len()).any(|bytes| bytes == MRIMG))
 }
 
-pub(crate) fn mrimgx(_: &[u8], tail: &[u8]) -> Score {
-    magic(tail.ends_with(MRIMGX))
-}
-
 pub(crate) fn gho(head: &[u8], _: &[u8]) -> Score {
     starts_with_any(head, &GHO)
 }
@@ -78,14 +74,13 @@ mod tests {
         let mut reflect = vec![0; 100];
         reflect[60..81].copy_from_slice(MRIMG);
         type Probe = fn(&[u8], &[u8]) -> Score;
-        let good: [(Probe, Vec<u8>, std::ops::Range<usize>); 9] = [
+        let good: [(Probe, Vec<u8>, std::ops::Range<usize>); 8] = [
             (dmg, koly, 188..200),
             (bochs, BOCHS.to_vec(), 0..23),
             (cloop, b"#!/bin/sh\n#V2.0 Format\nmodprobe".to_vec(), 0..23),
             (tib, TIB[1].to_vec(), 0..4),
             (vbk, b"\x0d\0\0\0\x01\0\0\0\x03\0\0\0md5\0".to_vec(), 1..16),
             (mrimg, reflect, 60..81),
-            (mrimgx, b"12345678MACRIUM_FILE".to_vec(), 8..20),
             (gho, GHO[0].to_vec(), 0..3),
             (wim, WIM[0].to_vec(), 0..8),
         ];

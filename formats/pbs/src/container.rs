@@ -102,17 +102,18 @@ impl Snapshot {
     /// Finds the indexes of disks, and sorts them.
     fn list_files(&mut self, named: Option<String>) -> Result<()> {
         let entries = self.folder.entries(self.prefix.trim_end_matches('/'))?;
-        let present = entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.name.as_str());
-        let listed = self.manifest.iter().flat_map(|manifest| &manifest.files).map(|file| file.name.as_str());
-        let is_disk = |name: &&str| name.ends_with(".fidx");
-        let mut files: Vec<String> = match &self.manifest {
-            Some(_) => listed.clone().filter(is_disk).map(str::to_owned).collect(),
-            None => present.clone().filter(is_disk).map(str::to_owned).collect(),
-        };
-        files.dedup();
-        let archives: Vec<_> = listed.chain(present.clone()).filter(|name| name.ends_with(".didx")).collect();
-        if files.is_empty() && named.is_none() {
-            let what = if archives.is_empty() { "nothing" } else { "archives of files (.didx)" };
+        let present: Vec<_> =
+            entries.into_iter().filter(|entry| !entry.is_folder).map(|entry| entry.name).collect();
+        let listed: Option<Vec<_>> = self.manifest.as_ref().map(|manifest| {
+            let mut names: Vec<_> = manifest.files.iter().map(|file| file.name.clone()).collect();
+            names.dedup();
+            names
+        });
+        let all = listed.as_ref().unwrap_or(&present);
+        let disks: Vec<_> = all.iter().filter(|name| name.ends_with(".fidx")).cloned().collect();
+        let has_archives = all.iter().any(|name| name.ends_with(".didx"));
+        if disks.is_empty() && named.is_none() {
+            let what = if has_archives { "archives of files (.didx)" } else { "nothing" };
             let text = format!("the snapshot holds {what} and no disk");
             return Err(Error::unsupported(text)
                 .hint(
@@ -120,23 +121,35 @@ impl Snapshot {
                 )
                 .in_format(crate::FORMAT.name));
         }
-        if let (Some(manifest), None) = (&self.manifest, &named) {
-            let more: Vec<_> =
-                present.filter(|name| is_disk(name) && manifest.file(name).is_none()).collect();
-            if !more.is_empty() {
-                let text = format!("the manifest does not list {}: passed over", more.join(", "));
-                self.warnings.push(Warning::new("pbs-unlisted-file", text));
-            }
+        self.warn_of_files(&present, listed.as_deref(), named.as_deref(), has_archives);
+        let config = self.config_text();
+        self.files = named.map_or(disks, |name| vec![name]);
+        sort_disks(&mut self.files, config.as_deref());
+        self.disks = self.files.iter().map(|file| self.entry(file)).collect();
+        Ok(())
+    }
+
+    fn warn_of_files(
+        &mut self,
+        present: &[String],
+        listed: Option<&[String]>,
+        named: Option<&str>,
+        has_archives: bool,
+    ) {
+        let is_unlisted = |name: &&str| listed.is_some_and(|listed| listed.iter().all(|other| other != name));
+        let others = present.iter().map(String::as_str).filter(|name| name.ends_with(".fidx"));
+        let unlisted: Vec<_> = others.filter(is_unlisted).collect();
+        if let Some(name) = named.filter(is_unlisted) {
+            let text = format!("the manifest does not list {name}: nothing but itself says that it is whole");
+            self.warnings.push(Warning::new("pbs-unlisted-file", text));
+        } else if named.is_none() && !unlisted.is_empty() {
+            let text = format!("the manifest does not list {}: passed over", unlisted.join(", "));
+            self.warnings.push(Warning::new("pbs-unlisted-file", text));
         }
-        if !archives.is_empty() {
+        if has_archives {
             let text = "the snapshot also holds archives of files (.didx), which are not read";
             self.warnings.push(Warning::new("pbs-file-archives", text));
         }
-        let config = self.config_text();
-        sort_disks(&mut files, config.as_deref());
-        self.files = named.map_or(files, |name| vec![name]);
-        self.disks = self.files.iter().map(|file| self.entry(file)).collect();
-        Ok(())
     }
 
     fn entry(&self, file: &str) -> DiskEntry {

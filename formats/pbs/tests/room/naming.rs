@@ -106,3 +106,19 @@ fn other_folders_are_not_claimed() {
     assert_eq!(probe(&store.root().join("empty")), Score::No);
     assert!(open(&store.root().join("empty")).is_err());
 }
+
+#[test]
+fn files_that_the_manifest_does_not_list_are_told() {
+    let wanted = sample(2 * CHUNK, 3);
+    let store = Store::simple(Wrap::Packed, &wanted);
+    let other = store.simple_path().join("drive-scsi1.img.fidx");
+    std::fs::copy(store.simple_path().join("drive-scsi0.img.fidx"), &other).unwrap();
+    let container = open(&store.simple_path()).unwrap();
+    assert_eq!((container.disks().len(), container.warnings()[0].code), (1, "pbs-unlisted-file"));
+    let container = open(&other).unwrap();
+    assert!(read(&container).unwrap() == wanted);
+    assert_eq!(
+        (container.disks()[0].name.as_str(), container.warnings()[0].code),
+        ("drive-scsi1", "pbs-unlisted-file")
+    );
+}
