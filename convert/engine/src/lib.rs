@@ -19,6 +19,7 @@ mod device;
 mod diff;
 mod digest;
 mod earlier;
+pub mod evidence;
 mod hashes;
 mod journal;
 mod losses;
@@ -39,6 +40,7 @@ mod sample;
 mod sources;
 mod stream;
 mod sync;
+mod time;
 mod turns;
 mod verify;
 
