@@ -19,6 +19,7 @@ mod chunk;
 mod container;
 mod details;
 mod error;
+mod facts;
 mod header;
 mod image;
 mod layout;
