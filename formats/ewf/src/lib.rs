@@ -41,7 +41,6 @@ pub static FORMAT: Format = Format {
     extensions: &["e01", "s01"],
     description: "EWF evidence images of EnCase, FTK Imager, SMART and libewf (E01)",
     probe: parse::probe,
-    open_layer: Some(read::open),
     open_container: Some(container::open),
     ..Format::NONE
 };
