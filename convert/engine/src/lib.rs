@@ -22,6 +22,7 @@ mod device;
 mod diff;
 mod digest;
 mod earlier;
+pub mod evidence;
 mod hashes;
 mod journal;
 mod losses;

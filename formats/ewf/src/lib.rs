@@ -19,6 +19,7 @@ mod chunk;
 mod container;
 mod details;
 mod error;
+mod facts;
 mod header;
 mod image;
 mod layout;
@@ -40,7 +41,6 @@ pub static FORMAT: Format = Format {
     extensions: &["e01", "s01"],
     description: "EWF evidence images of EnCase, FTK Imager, SMART and libewf (E01)",
     probe: parse::probe,
-    open_layer: Some(read::open),
     open_container: Some(container::open),
     ..Format::NONE
 };

@@ -2,11 +2,8 @@
 
 use crate::image::Image;
 use crate::layout::MAX_CHUNK;
-use crate::scan::scan;
 use crate::table::Form;
-use format_core::{
-    Details, Error, Extent, ExtentKind, Layer, LayerContext, Result, Storage, Warning, check_guest_range,
-};
+use format_core::{Details, Error, Extent, ExtentKind, Layer, Result, Warning, check_guest_range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of chunks that are kept for small reads.
@@ -18,10 +15,6 @@ pub(crate) struct EwfLayer {
     pub(crate) image: Arc<Image>,
     /// Chunks of which only a part was wanted, the one used last at the end.
     recent: Mutex<Vec<(u64, Arc<[u8]>)>>,
-}
-
-pub(crate) fn open(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<dyn Layer>> {
-    Ok(Box::new(EwfLayer::new(Arc::new(scan(storage, context)?))))
 }
 
 impl EwfLayer {

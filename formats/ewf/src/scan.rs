@@ -1,19 +1,14 @@
 //! Walks the sections of all segments, once, when an image is opened.
 
 use crate::error::EwfError;
-use crate::header::{self, Values};
+use crate::header::Values;
 use crate::image::Image;
-use crate::layout::{
-    DIGEST_LEN, ERRORS_HEADER_LEN, HEADER_LEN, MAX_HEADER, MAX_SECTIONS, SECTION_LEN, VOLUME_LEN,
-};
+use crate::layout::{DIGEST_LEN, HEADER_LEN, MAX_SECTIONS, SECTION_LEN, VOLUME_LEN};
 use crate::parse::{self, Hashes, Section, Volume};
 use crate::segments::{File, Finder, Segments};
 use crate::table::{Style, Table, Tables, Where};
 use format_core::{Error, LayerContext, Result, Storage};
 use std::sync::Arc;
-
-/// Unreadable ranges that are kept in words.
-const MAX_RANGES: usize = 1000;
 
 pub(crate) fn scan(first: Arc<dyn Storage>, context: &LayerContext) -> Result<Image> {
     let mut scanner = Scanner {
@@ -51,8 +46,8 @@ fn check_header(storage: &dyn Storage, number: u32, name: &str) -> Result<()> {
     }
 }
 
-struct Scanner {
-    segments: Segments,
+pub(crate) struct Scanner {
+    pub(crate) segments: Segments,
     trusts: bool,
     volume: Option<Volume>,
     tables: Vec<Table>,
@@ -60,12 +55,12 @@ struct Scanner {
     broken: Option<Error>,
     /// The sectors section of the segment that was met last.
     sectors: Option<(u64, u64)>,
-    values: Values,
-    hashes: Hashes,
-    unreadable: Vec<(u32, u32)>,
-    unreadable_sectors: u64,
+    pub(crate) values: Values,
+    pub(crate) hashes: Hashes,
+    pub(crate) unreadable: Vec<(u32, u32)>,
+    pub(crate) unreadable_sectors: u64,
     sessions: u32,
-    defects: Vec<String>,
+    pub(crate) defects: Vec<String>,
     unknown: Vec<String>,
 }
 
@@ -90,9 +85,9 @@ impl Default for Scanner {
 }
 
 /// A section that is being looked at.
-struct Here<'a> {
-    kind: &'a str,
-    place: Where,
+pub(crate) struct Here<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) place: Where,
 }
 
 impl Scanner {
@@ -196,55 +191,6 @@ impl Scanner {
         Err(error.into())
     }
 
-    /// The first bytes of a section; `None` and a defect when it is shorter.
-    fn fixed<const N: usize>(&mut self, here: &Here<'_>) -> Result<Option<[u8; N]>> {
-        let Where { segment, offset, data, data_end, .. } = here.place;
-        let len = data_end - data;
-        if len < N as u64 {
-            self.defects.push(format!(
-                "the {:?} section at {offset:#x} of segment {segment} has {len:#x} bytes, {N:#x} are wanted",
-                here.kind
-            ));
-            return Ok(None);
-        }
-        let mut bytes = [0; N];
-        self.segments.read_exact_at(data, &mut bytes)?;
-        Ok(Some(bytes))
-    }
-
-    /// The bytes of a packed text; they matter to people only.
-    fn packed(&mut self, here: &Here<'_>) -> Result<Option<Vec<u8>>> {
-        let Where { segment, offset, data, data_end, .. } = here.place;
-        let len = data_end - data;
-        if len > MAX_HEADER as u64 {
-            self.defects.push(format!(
-                "the {:?} section at {offset:#x} of segment {segment} has {len:#x} bytes and was not read",
-                here.kind
-            ));
-            return Ok(None);
-        }
-        let mut bytes = vec![0; len as usize];
-        self.segments.read_exact_at(data, &mut bytes)?;
-        Ok(Some(bytes))
-    }
-
-    fn header(&mut self, here: &Here<'_>) -> Result<()> {
-        let Some(bytes) = self.packed(here)? else { return Ok(()) };
-        match header::values(&bytes) {
-            // The second header says more and in Unicode, and comes first; copies say nothing new.
-            Some(found) => {
-                let known = |name| self.values.iter().any(|(known, _)| *known == name);
-                let new: Vec<_> = found.into_iter().filter(|(name, _)| !known(*name)).collect();
-                self.values.extend(new);
-            }
-            None => self.defects.push(format!(
-                "the {:?} section at {:#x} of segment {} cannot be unpacked",
-                here.kind, here.place.offset, here.place.segment
-            )),
-        }
-        Ok(())
-    }
-
     fn parse_volume(&mut self, here: &Here<'_>) -> Result<Volume> {
         let found = here.place.data_end - here.place.data;
         if !Volume::has_length(found) {
@@ -345,67 +291,6 @@ impl Scanner {
     /// A damaged table whose copy did not follow.
     fn settle_table(&mut self) -> Result<()> {
         self.broken.take().map_or(Ok(()), Err)
-    }
-
-    fn hashes(&mut self, here: &Here<'_>, found: Option<Result<Hashes, (u32, u32)>>) -> Result<()> {
-        match found {
-            None => {}
-            Some(Ok(found)) => self.merge(found),
-            Some(Err((found, wanted))) => self.defects.push(format!(
-                "the {:?} section at {:#x} of segment {} has the checksum {found:#010x}, its bytes have {wanted:#010x}: its \
-                 hashes count as none",
-                here.kind, here.place.offset, here.place.segment
-            )),
-        }
-        Ok(())
-    }
-
-    fn more_hashes(&mut self, here: &Here<'_>) -> Result<()> {
-        let Some(bytes) = self.packed(here)? else { return Ok(()) };
-        let md5 = header::tagged(&bytes, "md5").and_then(|text| parse::from_hex(&text));
-        let sha1 = header::tagged(&bytes, "sha1").and_then(|text| parse::from_hex(&text));
-        self.merge(Hashes { md5, sha1 });
-        Ok(())
-    }
-
-    fn merge(&mut self, found: Hashes) {
-        let Hashes { md5, sha1 } = self.hashes;
-        let differ = md5.is_some_and(|known| found.md5.is_some_and(|new| new != known))
-            || sha1.is_some_and(|known| found.sha1.is_some_and(|new| new != known));
-        if differ {
-            self.defects.push("the image has two different hashes of its disk: the first one counts".into());
-        }
-        self.hashes = Hashes { md5: md5.or(found.md5), sha1: sha1.or(found.sha1) };
-    }
-
-    fn unreadable(&mut self, here: &Here<'_>) -> Result<()> {
-        let Some(header) = self.fixed::<ERRORS_HEADER_LEN>(here)? else { return Ok(()) };
-        let count = header.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let start = here.place.data.saturating_add(ERRORS_HEADER_LEN as u64);
-        let fit = here.place.data_end.saturating_sub(start) / 8;
-        if u64::from(count) > fit {
-            self.defects.push(format!("the list of unreadable sectors has {fit} entries and says {count}"));
-        }
-        let mut bytes = vec![0; 64 << 10];
-        let mut left = u64::from(count).min(fit) * 8;
-        let mut at = start;
-        while left > 0 {
-            let part = bytes.get_mut(..left.min(64 << 10) as usize).unwrap_or_default();
-            self.segments.read_exact_at(at, part)?;
-            for entry in part.chunks_exact(8) {
-                let number = |from: usize| {
-                    entry.get(from..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
-                };
-                let (first, sectors) = (number(0), number(4));
-                self.unreadable_sectors = self.unreadable_sectors.saturating_add(sectors.into());
-                if self.unreadable.len() < MAX_RANGES {
-                    self.unreadable.push((first, sectors));
-                }
-            }
-            left -= part.len() as u64;
-            at = at.saturating_add(part.len() as u64);
-        }
-        Ok(())
     }
 
     fn finish(mut self) -> Result<Image> {

@@ -205,12 +205,14 @@ pub fn context() -> LayerContext {
     LayerContext::new(Arc::new(DenyAll))
 }
 
-pub fn open(bytes: &[u8]) -> Result<Box<dyn Layer>> {
+pub fn open(bytes: &[u8]) -> Result<Arc<dyn Layer>> {
     open_with(bytes, &context())
 }
 
-pub fn open_with(bytes: &[u8], context: &LayerContext) -> Result<Box<dyn Layer>> {
-    FORMAT.open_layer.unwrap()(Arc::new(MemStorage(bytes.to_vec())), context)
+pub fn open_with(bytes: &[u8], context: &LayerContext) -> Result<Arc<dyn Layer>> {
+    let container =
+        FORMAT.open_container.unwrap()(Origin::File(Arc::new(MemStorage(bytes.to_vec()))), context)?;
+    Ok(Arc::clone(&container.open_disk(0)?.disk.layers()[0]))
 }
 
 pub fn read(bytes: &[u8]) -> Result<Vec<u8>> {
@@ -232,7 +234,7 @@ pub fn check(bytes: &[u8]) -> Result<CheckReport> {
 }
 
 /// The first segment with the folder that has the others.
-pub fn in_folder(segments: &[Vec<u8>], folder: &std::path::Path) -> Result<Box<dyn Layer>> {
+pub fn in_folder(segments: &[Vec<u8>], folder: &std::path::Path) -> Result<Arc<dyn Layer>> {
     for (number, bytes) in (1..).zip(segments) {
         std::fs::write(folder.join(name(number)), bytes).unwrap();
     }

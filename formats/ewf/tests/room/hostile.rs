@@ -36,7 +36,7 @@ fn every_flipped_bit_is_found_or_changes_nothing() {
 fn walk(bytes: &[u8], what: &str) {
     let start = Instant::now();
     if let Ok(layer) = open(bytes) {
-        let disk = Disk::new(vec![layer.into()]).unwrap();
+        let disk = Disk::new(vec![layer]).unwrap();
         let size = disk.virtual_size();
         let mut buf = vec![0; 64 << 10];
         for at in [0, 1, 1023, size / 2, size.saturating_sub(buf.len() as u64)] {
