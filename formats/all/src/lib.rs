@@ -14,7 +14,10 @@ pub static FORMATS: &[&Format] = &[
     &format_qed::FORMAT,
     &format_qcow1::FORMAT,
     &format_restic::FORMAT,
+    &format_borg::FORMAT,
     // Only recognised.
+    &format_closed::BUP,
+    &format_closed::BORG2,
     &format_closed::DMG,
     &format_closed::BOCHS,
     &format_closed::CLOOP,
