@@ -71,6 +71,25 @@ pub(crate) fn wim(head: &[u8], _: &[u8]) -> Score {
     starts_with_any(head, &WIM)
 }
 
+pub(crate) fn bup(folder: &SourceFolder) -> Score {
+    if !folder.has_folder(GIT_PACKS) || !folder.has_folder("refs") {
+        return Score::No;
+    }
+    let is_file = |name: &str| matches!(folder.file_size(name), Ok(Some(_)));
+    let is_midx = |name: &str| name.starts_with(BUP_MIDX.0) && name.ends_with(BUP_MIDX.1);
+    let has_midx = || folder.entries(GIT_PACKS).is_ok_and(|all| all.iter().any(|entry| is_midx(&entry.name)));
+    magic(is_file(BUP_BLOOM) || is_file(BUP_INDEX) || has_midx())
+}
+
+pub(crate) fn borg2(folder: &SourceFolder) -> Score {
+    let is_file = |name: &&str| matches!(folder.file_size(name), Ok(Some(_)));
+    if !BORG2_FILES.iter().all(is_file) {
+        return Score::No;
+    }
+    let text = folder.read(BORG2_README, MAX_README).unwrap_or_default();
+    magic(text.windows(BORG2_TEXT.len()).any(|part| part == BORG2_TEXT))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,23 +123,4 @@ mod tests {
             assert_eq!(probe(&[], &[]), Score::No);
         }
     }
-}
-
-pub(crate) fn bup(folder: &SourceFolder) -> Score {
-    if !folder.has_folder(GIT_PACKS) || !folder.has_folder("refs") {
-        return Score::No;
-    }
-    let is_file = |name: &str| matches!(folder.file_size(name), Ok(Some(_)));
-    let is_midx = |name: &str| name.starts_with(BUP_MIDX.0) && name.ends_with(BUP_MIDX.1);
-    let has_midx = || folder.entries(GIT_PACKS).is_ok_and(|all| all.iter().any(|entry| is_midx(&entry.name)));
-    magic(is_file(BUP_BLOOM) || is_file(BUP_INDEX) || has_midx())
-}
-
-pub(crate) fn borg2(folder: &SourceFolder) -> Score {
-    let is_file = |name: &&str| matches!(folder.file_size(name), Ok(Some(_)));
-    if !BORG2_FILES.iter().all(is_file) {
-        return Score::No;
-    }
-    let text = folder.read(BORG2_README, MAX_README).unwrap_or_default();
-    magic(text.windows(BORG2_TEXT.len()).any(|part| part == BORG2_TEXT))
 }
