@@ -39,6 +39,9 @@ pub static FORMATS: &[&Format] = &[
     // Only recognised.
     &format_ewf::EWF2,
     &format_ewf::L01,
+    &format_borg::FORMAT,
+    &format_closed::BUP,
+    &format_closed::BORG2,
     &format_closed::DMG,
     &format_closed::BOCHS,
     &format_closed::CLOOP,

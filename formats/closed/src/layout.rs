@@ -31,3 +31,16 @@ pub(crate) const GHO: [&[u8]; 2] = [b"\xfe\xef\x01", b"\xfe\xef\x09"];
 
 /// WIM, and the pipable kind that wimlib makes.
 pub(crate) const WIM: [&[u8]; 2] = [b"MSWIM\0\0\0", b"WLPWM\0\0\0"];
+
+/// bup: a Git repository's folder of packs, and what bup alone puts there.
+pub(crate) const GIT_PACKS: &str = "objects/pack";
+pub(crate) const BUP_BLOOM: &str = "objects/pack/bup.bloom";
+pub(crate) const BUP_INDEX: &str = "bupindex";
+/// bup: one index over many packs; Git calls its own without a name before the dot.
+pub(crate) const BUP_MIDX: (&str, &str) = ("midx-", ".midx");
+
+/// Borg 2: what a repository says about itself, and the text that is in it.
+pub(crate) const BORG2_README: &str = "config/readme";
+pub(crate) const BORG2_TEXT: &[u8] = b"Borg";
+/// Borg 2: the repository's version and ID.
+pub(crate) const BORG2_FILES: [&str; 2] = ["config/version", "config/id"];

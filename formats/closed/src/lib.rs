@@ -122,3 +122,25 @@ pub static WIM: Format = Format {
     way_out: Some("apply it to a disk with DISM or wimlib-imagex, and read that"),
     ..Format::NONE
 };
+
+/// bup's repositories: Git packs of pieces of files.
+pub static BUP: Format = Format {
+    name: "bup",
+    description: "a bup repository",
+    probe_folder: parse::bup,
+    way_out: Some(
+        "bup join takes a file out of it: bup -d REPOSITORY join BRANCH | rehome convert -f raw - TARGET, or bup restore",
+    ),
+    ..Format::NONE
+};
+
+/// Repositories of Borg 2, which are another format than those of Borg 1.
+pub static BORG2: Format = Format {
+    name: "borg2",
+    description: "a repository of Borg 2",
+    probe_folder: parse::borg2,
+    way_out: Some(
+        "borg2 extract --stdout takes a file out of it: borg2 extract --stdout ARCHIVE FILE | rehome convert - TARGET",
+    ),
+    ..Format::NONE
+};

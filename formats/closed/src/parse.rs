@@ -4,7 +4,11 @@ use crate::layout::{
     BOCHS, CLOOP_END, CLOOP_START, GHO, KOLY, KOLY_LEN, MRIMG, MRIMG_TAIL, TIB, VBK_DIGEST, VBK_VERSION_REST,
     WIM,
 };
-use format_core::Score;
+use crate::layout::{BORG2_FILES, BORG2_README, BORG2_TEXT, BUP_BLOOM, BUP_INDEX, BUP_MIDX, GIT_PACKS};
+use format_core::{Score, SourceFolder};
+
+/// Files that are read to the end have so many bytes at most.
+const MAX_README: u64 = 64 << 10;
 
 fn magic(found: bool) -> Score {
     if found { Score::Magic } else { Score::No }
@@ -61,6 +65,25 @@ pub(crate) fn gho(head: &[u8], _: &[u8]) -> Score {
 
 pub(crate) fn wim(head: &[u8], _: &[u8]) -> Score {
     starts_with_any(head, &WIM)
+}
+
+pub(crate) fn bup(folder: &SourceFolder) -> Score {
+    if !folder.has_folder(GIT_PACKS) || !folder.has_folder("refs") {
+        return Score::No;
+    }
+    let is_file = |name: &str| matches!(folder.file_size(name), Ok(Some(_)));
+    let is_midx = |name: &str| name.starts_with(BUP_MIDX.0) && name.ends_with(BUP_MIDX.1);
+    let has_midx = || folder.entries(GIT_PACKS).is_ok_and(|all| all.iter().any(|entry| is_midx(&entry.name)));
+    magic(is_file(BUP_BLOOM) || is_file(BUP_INDEX) || has_midx())
+}
+
+pub(crate) fn borg2(folder: &SourceFolder) -> Score {
+    let is_file = |name: &&str| matches!(folder.file_size(name), Ok(Some(_)));
+    if !BORG2_FILES.iter().all(is_file) {
+        return Score::No;
+    }
+    let text = folder.read(BORG2_README, MAX_README).unwrap_or_default();
+    magic(text.windows(BORG2_TEXT.len()).any(|part| part == BORG2_TEXT))
 }
 
 #[cfg(test)]

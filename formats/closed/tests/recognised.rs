@@ -1,7 +1,7 @@
 //! Each format is recognised by its bytes under any name, and by its name where the bytes say nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-use format_closed::{AIV, BOCHS, CLOOP, DMG, GHO, MRIMG, SPF, TIB, VBK, WIM};
+use format_closed::{AIV, BOCHS, BORG2, BUP, CLOOP, DMG, GHO, MRIMG, SPF, TIB, VBK, WIM};
 use format_core::{
     Error, ErrorKind, Format, MemStorage, OpenOptions, Score, Storage, open_image, probe_formats,
 };
@@ -16,7 +16,8 @@ static RAW: Format = Format {
     ..Format::NONE
 };
 
-static FORMATS: [&Format; 11] = [&RAW, &DMG, &BOCHS, &CLOOP, &TIB, &VBK, &AIV, &SPF, &MRIMG, &GHO, &WIM];
+static FORMATS: [&Format; 13] =
+    [&RAW, &DMG, &BOCHS, &CLOOP, &TIB, &VBK, &AIV, &SPF, &MRIMG, &GHO, &WIM, &BUP, &BORG2];
 
 fn opened(name: &str, bytes: &[u8], format: Option<&'static Format>) -> Error {
     let folder = tempfile::tempdir().unwrap();
@@ -134,4 +135,44 @@ proptest! {
             prop_assert!(score == Score::Possible || found.name == format.name, "{} of {} bytes", found.name, storage.size());
         }
     }
+}
+
+/// A folder with these files, which are made with their folders.
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    root
+}
+
+#[test]
+fn folders_are_recognised_by_what_is_in_them() {
+    let git: [(&str, &[u8]); 2] = [("objects/pack/pack-1.pack", b"PACK"), ("refs/heads/x", b"1")];
+    type Files<'a> = Vec<(&'a str, &'a [u8])>;
+    let cases: [(&Format, Files<'_>); 3] = [
+        (&BUP, [&git[..], &[("objects/pack/bup.bloom", b"BLOM")]].concat()),
+        (&BUP, [&git[..], &[("objects/pack/midx-1.midx", b"MIDX")]].concat()),
+        (
+            &BORG2,
+            vec![
+                ("config/readme", b"This is a Borg Backup repository."),
+                ("config/version", b"3"),
+                ("config/id", b"1"),
+            ],
+        ),
+    ];
+    let open = |root: &tempfile::TempDir| {
+        open_image(root.path(), &OpenOptions::new(&FORMATS, None)).err().expect("no folder can be opened")
+    };
+    for (format, files) in cases {
+        let error = open(&folder(&files));
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(format.description), "{error}");
+        assert_eq!(error.hint_text(), format.way_out);
+    }
+    let error = open(&folder(&git));
+    assert!(error.to_string().contains("no backup or image that is known"), "{error}");
 }

@@ -168,13 +168,14 @@ pub(crate) fn source_at(path: &Path, options: &OpenOptions) -> Result<Source> {
 fn open_folder(path: &Path, options: &OpenOptions) -> Result<(Source, &'static Format)> {
     let folder = Arc::new(SourceFolder::open(path)?);
     let claims = |format: &Format| (format.probe_folder)(&folder) == Score::Magic;
-    let format = match options.format {
-        Some(format) => Some(format),
-        None => options.formats.iter().copied().find(|format| claims(format)),
-    };
-    let Some(format) = format.filter(|format| format.open_container.is_some()) else {
-        let text = format!("{} is a folder, and no backup or image that is known", path.display());
-        return Err(Error::unsupported(text).hint("name the image in it"));
+    let format = options.format.or_else(|| options.formats.iter().copied().find(|format| claims(format)));
+    let format = match format {
+        Some(format) if format.open_container.is_some() => format,
+        Some(format) if format.way_out.is_some() => return Err(cannot_read(format)),
+        _ => {
+            let text = format!("{} is a folder, and no backup or image that is known", path.display());
+            return Err(Error::unsupported(text).hint("name the image in it"));
+        }
     };
     let gate = Arc::new(FolderGate::new(path.to_owned(), canonical(&options.allow_parents)?));
     Ok((Source::of_folder(path, folder, gate), format))
@@ -344,8 +345,8 @@ fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> R
 
 /// The error for a format that is only recognised.
 pub(crate) fn cannot_read(format: &'static Format) -> Error {
-    let error = Error::unsupported(format!("this is {}: it cannot be read", format.description))
-        .in_format(format.name);
+    let text = format!("this is {}: it cannot be read", format.description);
+    let error = Error::unsupported(text).in_format(format.name);
     match format.way_out {
         Some(hint) => error.hint(hint),
         None => error,

@@ -58,6 +58,7 @@ mod format;
 mod gate;
 mod guess;
 mod layer;
+mod names;
 mod opener;
 mod overlay;
 mod points;
@@ -99,6 +100,7 @@ pub use format::{
 pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
 pub use guess::probe_formats;
 pub use layer::{ContentId, Details, HostRange, Layer, ParentRef};
+pub use names::{has_extension, image_name, is_image_name, is_raw_name};
 pub use opener::Opener;
 pub use overlay::Overlay;
 pub use ranges::RangeSet;

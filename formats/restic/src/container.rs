@@ -46,7 +46,7 @@ pub(crate) fn open(origin: Origin, context: &LayerContext) -> Result<Box<dyn Con
 }
 
 fn entry_of(file: &FileEntry) -> DiskEntry {
-    let virtual_size = tree::is_raw(&file.plain_name()).then_some(file.size);
+    let virtual_size = format_core::is_raw_name(&file.plain_name()).then_some(file.size);
     DiskEntry { name: file.path.clone(), virtual_size }
 }
 
@@ -148,11 +148,7 @@ impl Container for Opened {
     fn open_disk(&self, index: usize) -> Result<InnerImage> {
         let file =
             self.found.disks.get(index).ok_or_else(|| Error::usage(format!("there is no disk {index}")))?;
-        let mut name = file.plain_name();
-        if tree::is_flat(&name) {
-            name.truncate(name.len() - ".vmdk".len());
-            name.push_str(".raw");
-        }
+        let name = format_core::image_name(&file.plain_name());
         let failed = |e: Error| e.context(file.path.clone());
         self.opener.open(self.storage(file)?, &name, Arc::new(NoSiblings)).map_err(failed)
     }

@@ -7,16 +7,9 @@ use crate::layout::{
 };
 use crate::parse::{self, Id, Node, Tree, plain_name};
 use crate::repository::Repository;
-use format_core::Result;
+use format_core::{Result, has_extension, is_image_name};
 use std::collections::{BTreeMap, HashSet};
 
-/// Extensions of disk images, and of files that hold some.
-const IMAGES: [&str; 21] = [
-    "raw", "img", "dd", "qcow2", "qcow", "qed", "vmdk", "vhd", "vhdx", "avhd", "avhdx", "vdi", "hds", "hdd",
-    "vma", "xva", "ova", "ptcl", "e01", "aff4", "mrimgx",
-];
-/// Extensions that compression adds.
-const WRAPS: [&str; 7] = ["gz", "zst", "xz", "lz4", "bz2", "lzo", "zstd"];
 /// Extensions of files that describe machines.
 const MACHINES: [&str; 4] = ["vmx", "ovf", "xml", "conf"];
 /// Folders that hold nothing which are remembered: the same folder can lie in many places.
@@ -130,7 +123,7 @@ impl Walk {
     fn file(&mut self, folder: &str, path: String, tree: Id, node: Node) -> Result<(), ResticError> {
         let entry = FileEntry { path, name: node.name, size: node.size, tree };
         let name = entry.plain_name();
-        if entry.size >= LEAST_IMAGE && is_image(&name) {
+        if entry.size >= LEAST_IMAGE && is_image_name(&name) {
             if self.named.len() >= MAX_DISKS {
                 return Err(ResticError::TooMany { what: "disks", most: MAX_DISKS as u64 });
             }
@@ -163,46 +156,5 @@ impl Walk {
         let beside = folders.iter().filter_map(|folder| self.machines.remove(*folder)).flatten();
         let machines = beside.take(MAX_MACHINES).collect();
         Ok(Found { disks, machines })
-    }
-}
-
-/// Whether a file is called like a disk image, compressed or not.
-fn is_image(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let stem = match lower.rsplit_once('.') {
-        Some((stem, wrap)) if WRAPS.contains(&wrap) => stem,
-        _ => &lower,
-    };
-    has_extension(stem, &IMAGES)
-}
-
-/// Whether the file is called like a disk of which nothing but its bytes is in the file.
-pub(crate) fn is_raw(name: &str) -> bool {
-    has_extension(name, &["raw", "img", "dd"]) || is_flat(name)
-}
-
-/// Whether it is the plain extent of a VMDK: its name says VMDK, its bytes are a raw disk's.
-pub(crate) fn is_flat(name: &str) -> bool {
-    name.to_ascii_lowercase().ends_with("-flat.vmdk")
-}
-
-fn has_extension(name: &str, known: &[&str]) -> bool {
-    let extension =
-        name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, e)| e.to_ascii_lowercase());
-    extension.is_some_and(|extension| known.contains(&extension.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_are_known_by_their_names() {
-        for name in ["a.raw", "A.QCOW2", "vzdump-qemu-100.vma.zst", "b.img.gz", "c-flat.vmdk"] {
-            assert!(is_image(name), "{name}");
-        }
-        for name in ["raw", ".raw", "a.zst", "a.tar.gz", "movie.mp4", "a.raw.bak"] {
-            assert!(!is_image(name), "{name}");
-        }
     }
 }
