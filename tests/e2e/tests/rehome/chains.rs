@@ -90,7 +90,7 @@ fn a_folder_shows_its_trees_and_forks() {
     let bench = Bench::new();
     chain_of(&bench, "qcow2", 2, 8 * MIB);
     bench.rehome(&["delta", "0.qcow2", "2.raw", "fork.qcow2"]).ends(0);
-    bench.write("note.txt", b"no image".to_vec());
+    bench.write("note.txt", b"no image");
     let json = bench.rehome(&["chain", "--output", "json", "."]).ends(0).json();
     let images = json["images"].as_array().unwrap();
     let name =
