@@ -154,7 +154,7 @@ END
 
 save_groups() {
     ((${#physical[@]})) || return 0
-    local number name loop group volume id pairs=() kept filter='' lines conf
+    local number name loop groups group volume id pairs=() kept filter='' lines conf
     declare -A name_of
     for ((number = 0; number < ${#physical[@]}; number += 2)); do
         loop=$(losetup --find --show --read-only "${physical[number + 1]}")
@@ -168,7 +168,8 @@ save_groups() {
     while read -r group loop id; do
         printf '%s /dev/%s %s\n' "$group" "${name_of[$loop]}" "$id" >>"$out/lvm_vg_dev.list"
     done <<<"$lines"
-    for group in $(awk '{ print $1 }' <<<"$lines" | sort -u); do
+    mapfile -t groups < <(awk '{ print $1 }' <<<"$lines" | sort -u)
+    for group in "${groups[@]}"; do
         conf=$out/lvm_$group.conf
         lvm_quietly vgcfgbackup -f "$conf" "$group" >/dev/null
         for loop in "${!name_of[@]}"; do sed -i "s#device = \"$loop\"#device = \"/dev/${name_of[$loop]}\"#" "$conf"; done
@@ -187,8 +188,9 @@ save_groups() {
 mkdir -p "$out"
 parts=(-)
 names=()
+letters=abcdefghijklmnopqrstuvwxyz
 for number in "${!disks[@]}"; do
-    name=sd$(printf "\\x$(printf %x $((97 + number)))")
+    name=sd${letters:number:1}
     names+=("$name")
     save_disk "${disks[number]}" "$name"
 done
