@@ -20,6 +20,7 @@ all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 tar ova probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 pbs mrimgx probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 restic probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 vma xva probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -57,6 +58,7 @@ make_bases() {
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,compressed,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd,tar,ova}
     mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,pbs,mrimgx,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,vma,xva,partitions,ext4,fat,luks,xfs,ntfs,nbd}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -121,6 +123,7 @@ make_bases() {
         cp "$work/$1".?01 "$base/ewf/"
     done
     printf 'WithoutFreeSpace' | cat - <(tail -c +17 "$base/parallels/cluster_size=4k") >"$base/parallels/first"
+    python3 "$here/make_archives.py" "$work/disk.raw" "$base/vma/backup" "$base/xva/export"
     make_difference "$base/vhd/subformat=dynamic" "$base/vhd/differencing"
 
     make_compressed "$work/disk.raw" "$base/compressed"

@@ -6,6 +6,7 @@
 //!  virsh dumpxml ──────────────▶ libvirt::machine_from_xml ───┼─▶ Machine ─────┤
 //!  VMID.conf ──────────────────▶ proxmox::machine_from_conf ──┤   (+ warnings) └─▶ libvirt, proxmox, xen, kubevirt
 //!  xl.cfg ─────────────────────▶ xen::machine_from_cfg ───────┤                    vmx, ovf, virtualbox, clouds
+//!  ova.xml ────────────────────▶ xapi::machine_from_ova ──────┤
 //!  NAME.vmx ───────────────────▶ vmx::machine_from_vmx ───────┤                    ::definition ─────────▶ NAME.xml …
 //!  NAME.ovf ───────────────────▶ ovf::machine_from_ovf ───────┘
 //! ```
@@ -22,6 +23,7 @@
 //! | [`libvirt`]: domain XML for KVM | yes | yes |
 //! | [`proxmox`]: `VMID.conf` in, `qm` script out | yes | yes |
 //! | [`xen`]: configuration of `xl`, HVM and PVH | yes | yes |
+//! | [`xapi`]: `ova.xml` of an export of XenServer or XCP-ng | yes | no |
 //! | [`kubevirt`]: `VirtualMachine` and `DataVolume` manifest | no | yes |
 //! | [`vmx`]: VMware's configuration file | yes | yes |
 //! | [`ovf`]: envelopes of VMware and VirtualBox, and their manifest | yes | yes |
@@ -81,6 +83,7 @@ mod vmware;
 pub mod vmx;
 mod windows;
 mod writing;
+pub mod xapi;
 pub mod xen;
 mod xml;
 

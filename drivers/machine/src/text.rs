@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Machine, MachineError, Warning, aws, libvirt, ovf, proxmox, vmx, xen};
+use crate::{Machine, MachineError, Warning, aws, libvirt, ovf, proxmox, vmx, xapi, xen};
 
 /// Larger than the images of a whole account; small enough to hold in memory.
 const MAX_DOCUMENT: usize = 64 << 20;
@@ -20,6 +20,8 @@ pub enum Dialect {
     Proxmox,
     /// Configuration of `xl`.
     Xen,
+    /// `ova.xml` of an export of XenServer or XCP-ng.
+    Xapi,
     /// A VMX file of VMware.
     Vmx,
     /// An OVF envelope.
@@ -38,6 +40,7 @@ struct Plain {
 
 /// Asked in this order. A text is of one of them at most: XML begins with `<`, and `key: value` is not `key = value`.
 const PLAIN: &[Plain] = &[
+    Plain { dialect: Dialect::Xapi, recognises: xapi::looks_like, read: xapi::machine_from_ova },
     Plain { dialect: Dialect::Libvirt, recognises: libvirt::looks_like, read: libvirt::machine_from_xml },
     Plain { dialect: Dialect::Proxmox, recognises: proxmox::looks_like, read: proxmox::machine_from_conf },
     Plain { dialect: Dialect::Xen, recognises: xen::looks_like, read: xen::machine_from_cfg },
@@ -159,7 +162,7 @@ fn dialect_of(value: &Value) -> Result<Dialect, MachineError> {
 fn parse(text: &str, number: usize) -> Result<Value, MachineError> {
     if let Some(name) = ovf::xml_root(text) {
         let found = format!("XML with the root element {}", crate::error::shown(name));
-        return Err(MachineError::UnknownDialect { found, expected: "`Envelope` or `domain`" });
+        return Err(MachineError::UnknownDialect { found, expected: "`Envelope`, `domain` or `value`" });
     }
     serde_json::from_str(text).map_err(|error| MachineError::Json {
         document: format!("document {number}"),

@@ -30,7 +30,7 @@ pub(crate) fn open(origin: Origin, context: &LayerContext) -> Result<Box<dyn Con
     let index = build(Arc::clone(&storage)).map_err(named)?;
     let has_data = |disk: usize| index.has_data.get(disk) == Some(&true);
     let wanted = context.access.pick.as_deref();
-    let chosen = index.ova.chosen(has_data, wanted);
+    let chosen = index.ova.chosen(wanted, has_data);
     let mut warnings = index.warnings.clone();
     warnings.extend(index.ova.warning(&chosen, has_data));
     let disks = entries(&index.ova, &chosen, wanted);

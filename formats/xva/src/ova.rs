@@ -52,7 +52,11 @@ impl Ova {
         // Snapshots of a machine are machines, too.
         let main = of_class("VM").find(|(_, vm)| !vm.is("is_a_snapshot") && !vm.is("is_control_domain"));
         let main = main.or_else(|| of_class("VM").next());
-        let is_pv = main.is_some_and(|(_, vm)| vm.text("HVM_boot_policy").is_none());
+        let is_pv = main.is_some_and(|(_, vm)| match vm.text("domain_type") {
+            Some("hvm") => false,
+            Some("pv" | "pv_in_pvh") => true,
+            _ => vm.text("HVM_boot_policy").is_none(),
+        });
         let uses: Vec<_> = of_class("VBD").filter_map(|(_, vbd)| usage(vbd, is_pv)).collect();
         let found = of_class("VDI").count().max(uses.len());
         if found > MAX_DISKS {
@@ -69,17 +73,19 @@ impl Ova {
         Ok(Self { disks, has_inline_sums })
     }
 
-    /// Indices of the machine's disks, the boot disk first. `wanted` is one of any machine that the operator names.
-    pub(crate) fn chosen(&self, has_data: impl Fn(usize) -> bool, wanted: Option<&str>) -> Vec<usize> {
-        let all = || (0..self.disks.len()).filter(|index| has_data(*index));
-        let disk = |index: usize| self.disks.get(index);
-        let is_named = |index: usize| wanted.is_some() && disk(index).is_some_and(|d| d.is_called(wanted));
-        let is_used = all().any(|index| disk(index).is_some_and(|d| d.place.is_some()));
-        let place = |index: usize| disk(index).and_then(|disk| disk.place);
-        let mut chosen: Vec<_> =
-            all().filter(|index| !is_used || place(*index).is_some() || is_named(*index)).collect();
-        chosen.sort_by_key(|index| place(*index).unwrap_or((true, u32::MAX)));
-        chosen
+    /// Indices of the machine's disks, the boot disk first. `wanted` is one of any machine that the operator names, if the
+    /// export has it.
+    pub(crate) fn chosen(&self, wanted: Option<&str>, has_data: impl Fn(usize) -> bool) -> Vec<usize> {
+        let is_used = self.disks.iter().any(|disk| disk.place.is_some());
+        let is_named = |disk: &Vdi, index| wanted.is_some() && disk.is_called(wanted) && has_data(index);
+        let is_chosen = |disk: &Vdi| if is_used { disk.place.is_some() } else { disk.is_expected };
+        let found = self.disks.iter().enumerate();
+        let mut chosen: Vec<_> = found
+            .filter(|(index, disk)| is_chosen(disk) || is_named(disk, *index))
+            .map(|(index, disk)| (disk.place.unwrap_or((true, u32::MAX)), index))
+            .collect();
+        chosen.sort_unstable();
+        chosen.into_iter().map(|(_, index)| index).collect()
     }
 
     /// What the operator calls a disk: its label where that was asked for and only one has it, else its name in the export.

@@ -1,6 +1,7 @@
 //! One disk of an export that is read from its start to its end. Each block is compared with its checksum on the way.
 
 use crate::container::entries;
+use crate::error::XvaError;
 use crate::index::other_members;
 use crate::ova::Ova;
 use crate::tape::{StreamTape, Tape};
@@ -28,7 +29,7 @@ pub(crate) fn open(from: Box<dyn Read + Send>, context: &LayerContext) -> Result
     let wanted = context.access.pick.as_deref();
     // What is there is known at the end only.
     let is_expected = |disk: usize| walk.ova.disks.get(disk).is_some_and(|vdi| vdi.is_expected);
-    let chosen = walk.ova.chosen(is_expected, wanted);
+    let chosen = walk.ova.chosen(wanted, |_| true);
     let disk = pick(&walk.ova, &chosen, wanted)?;
     let size = walk.ova.disks.get(disk).map_or(0, |vdi| vdi.size);
     Ok(Box::new(XvaStream {
@@ -109,6 +110,12 @@ impl XvaStream {
             Some(_) => {}
             None => {
                 self.has_ended = true;
+                let (size, at) = (self.size, self.walk.tape.at());
+                if size > 0 && !self.walk.sequence.has(self.disk) {
+                    // A medium that is described and not exported.
+                    let disk = self.walk.ova.name(self.disk, None);
+                    return Err(XvaError::Missing { disk, end: 0, size, at }.into());
+                }
                 let text = self.table.take();
                 self.verifier.table(&self.walk.ova, text.as_deref(), &mut |error| Err(error.into()))?;
                 self.warnings.extend(other_members(&self.others));

@@ -38,6 +38,9 @@ fn labels_pick_disks_and_so_do_names_of_snapshots() {
     let container = open_as(&file, Some("Ref:8")).unwrap();
     let index = container.disks().iter().position(|disk| disk.name == "Ref:8").unwrap();
     assert!(read(container.as_ref(), index).unwrap() == plans[2].bytes);
+    // The medium in the drive is not in the export.
+    assert_eq!(flow(&file, Some("tools.iso")).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(open_as(&file, Some("tools.iso")).unwrap().disks().len(), 2);
     let error = flow(&file, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     let wanted = "pick one with --pick NAME; the disks are Ref:7 (\"system\"), Ref:10 (\"data\")";

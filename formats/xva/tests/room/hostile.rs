@@ -10,7 +10,8 @@ fn survives(file: &[u8]) {
     for error in [open(file).err(), flow(file, Some("Ref:7")).err()].into_iter().flatten() {
         assert_ne!(error.kind(), ErrorKind::Contract, "{error}");
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // Some hundred milliseconds; hosts that run other things at once are slower.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
