@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// What is added to an image's name to name its manifest.
 pub const MANIFEST_SUFFIX: &str = ".rehome.json";
