@@ -334,18 +334,17 @@ impl Container for Package {
             report.note("the archive has no end mark", None);
         }
         for line in self.lines() {
-            let done = self.compare_line(line, tick);
-            match done {
-                Ok(()) => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Mismatch | ErrorKind::SourceMissing | ErrorKind::Denied
-                    ) =>
-                {
+            let storage = match self.file_of_line(line) {
+                Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+                Err(error) => {
                     report.error(error.message(), None);
+                    continue;
                 }
-                Err(error) => return Err(error),
+                Ok(storage) => storage,
+            };
+            match compare(line, storage.as_ref(), tick) {
+                Err(error) if error.kind() == ErrorKind::Mismatch => report.error(error.message(), None),
+                done => done?,
             }
         }
         match &self.manifest {
@@ -381,12 +380,10 @@ impl Container for Package {
 }
 
 impl Package {
-    fn compare_line(&self, line: &Line, tick: Tick<'_>) -> Result<()> {
+    fn file_of_line(&self, line: &Line) -> Result<Arc<dyn Storage>> {
         if line.name == self.ovf.0 {
-            return compare(line, &format_core::MemStorage(self.ovf.1.clone()), tick);
+            return Ok(Arc::new(format_core::MemStorage(self.ovf.1.clone())));
         }
-        let storage =
-            self.place.open(&line.name)?.ok_or_else(|| OvaError::Missing { name: line.name.clone() })?;
-        compare(line, storage.as_ref(), tick)
+        self.place.open(&line.name)?.ok_or_else(|| OvaError::Missing { name: line.name.clone() }.into())
     }
 }

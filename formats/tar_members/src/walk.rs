@@ -78,8 +78,9 @@ pub enum End {
 /// Goes through an archive from its start to its end.
 pub struct Walker<I> {
     input: I,
-    /// Where the next header is, and the member before it.
+    /// Where the next header is, where the data of the member before it end, and that member.
     next: u64,
+    data_end: u64,
     before: String,
     end: Option<End>,
     /// Maps are left alone.
@@ -99,7 +100,7 @@ impl Walker<StorageInput> {
 impl<I: Input> Walker<I> {
     /// At the first member.
     pub fn new(input: I) -> Self {
-        Self { input, next: 0, before: String::new(), end: None, is_glance: false }
+        Self { input, next: 0, data_end: 0, before: String::new(), end: None, is_glance: false }
     }
 
     /// What it reads from: at the stored bytes of the member that [`Walker::next_member`] gave last, which may be read or
@@ -150,12 +151,13 @@ impl<I: Input> Walker<I> {
     /// Goes over what is left of the member before.
     fn go_to_next(&mut self) -> Result<u64> {
         let left = self.next.saturating_sub(self.input.position());
-        let skipped = self.input.skip(left)?;
+        self.input.skip(left)?;
+        let at = self.input.position();
         // Padding that was left away at the very end hurts nobody.
-        if left.saturating_sub(skipped) >= BLOCK {
-            return Err(self.cut(left - skipped));
+        if at < self.data_end {
+            return Err(self.cut(self.data_end - at));
         }
-        Ok(self.input.position())
+        Ok(at)
     }
 
     fn cut(&self, missing: u64) -> format_core::Error {
@@ -198,8 +200,10 @@ impl<I: Input> Walker<I> {
     /// The next header is after `size` bytes, counted from the last one.
     fn pass(&mut self, size: u64, name: &str) -> Result<()> {
         name.clone_into(&mut self.before);
-        let end = self.next.checked_add(size).and_then(|end| end.checked_next_multiple_of(BLOCK));
-        self.next = end.ok_or_else(|| TarError::Beyond { name: name.to_owned() }.at(self.next))?;
+        let data_end = self.next.checked_add(size);
+        let ends = data_end.and_then(|end| Some((end, end.checked_next_multiple_of(BLOCK)?)));
+        let beyond = || TarError::Beyond { name: name.to_owned() }.at(self.next);
+        (self.data_end, self.next) = ends.ok_or_else(beyond)?;
         Ok(())
     }
 

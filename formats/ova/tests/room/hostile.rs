@@ -1,9 +1,27 @@
 //! Packages by someone who means harm: every answer comes soon, without panic and without much memory.
 
 use crate::builder::{Package, envelope, open, refused};
-use format_core::ErrorKind;
+use format_core::{DenyAll, ErrorKind, LayerContext, MemStorage, Origin};
 use proptest::prelude::*;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+
+/// An archive with a manifest.
+static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let package = Package::usual();
+    package.sum("sha256sum", "SHA256", &["vm.ovf", "a.img", "b c.img"]);
+    std::fs::read(package.archive(&["vm.ovf", "vm.mf", "a.img", "b c.img"])).unwrap()
+});
+
+/// Puts the checksum of the header right that begins at `at`, if there is one.
+fn seal(bytes: &mut [u8], at: usize) {
+    let Some(block) = bytes.get_mut(at..at + 512).filter(|block| block[257..].starts_with(b"ustar")) else {
+        return;
+    };
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
 
 #[test]
 fn bombs_are_refused_soon() {
@@ -34,7 +52,7 @@ fn bombs_are_refused_soon() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_in_an_envelope(at in 0usize..2000, bytes in prop::collection::vec(any::<u8>(), 1..8)) {
@@ -51,5 +69,32 @@ proptest! {
         let package = Package::usual();
         package.add("vm.mf", text.as_bytes());
         let _ = open(&package.ovf());
+    }
+
+    /// What a proof finds, the check finds; and a check ends with a report, whatever is in the archive.
+    #[test]
+    fn any_bytes_in_an_archive(
+        places in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..20)), 0..4),
+        len in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = ARCHIVE.clone();
+        for (place, patch) in places {
+            let at = place.index(bytes.len() - patch.len());
+            bytes[at..at + patch.len()].copy_from_slice(&patch);
+            seal(&mut bytes, at / 512 * 512);
+        }
+        if let Some(len) = len {
+            bytes.truncate(len.index(bytes.len()));
+        }
+        let open = format_ova::FORMAT.open_container.unwrap();
+        if let Ok(container) = open(Origin::File(Arc::new(MemStorage(bytes))), &LayerContext::new(Arc::new(DenyAll))) {
+            container.completeness().unwrap();
+            let report = container.check(&|_| Ok(())).unwrap();
+            for index in 0..container.disks().len() {
+                if let Some(Err(error)) = container.proof(index).map(|proof| proof(&|_| Ok(()))) {
+                    prop_assert!(error.kind() == ErrorKind::Mismatch && report.errors > 0, "{error}");
+                }
+            }
+        }
     }
 }

@@ -38,6 +38,20 @@ fn sparse_1_0(size: &str, map: &str, data: &[u8]) -> Vec<u8> {
     archive(&[pax(&records), Hand::file("GNUSparseFile.0/disk.raw", &bytes)])
 }
 
+/// The last bytes of a disk are not its padding.
+#[test]
+fn only_padding_may_be_missing_at_the_end() {
+    let bytes = archive(&[Hand::file("disk.raw", &[1; 1000])]);
+    for len in 513..512 + 1024 {
+        match container(&bytes[..len]) {
+            Ok(_) => assert!(len >= 512 + 1000, "{len}"),
+            Err(error) => {
+                assert!(len < 512 + 1000 && error.to_string().contains("missing"), "{len}: {error}")
+            }
+        }
+    }
+}
+
 #[test]
 fn headers() {
     let good = || Hand::file("disk.raw", &[1; 1000]);
