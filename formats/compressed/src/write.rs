@@ -76,8 +76,14 @@ pub(crate) fn resume<P: Pack + 'static>(
     let marks: Vec<u32> = reader.list_of(lengths.len())?;
     reader.end()?;
     let sum: u64 = lengths.iter().copied().map(u64::from).sum();
-    let chunks = done.div_ceil(packer.chunk_size());
-    if !lengths.is_empty() && (sum != written || lengths.len() as u64 != chunks) {
+    let chunk = packer.chunk_size();
+    let has_table = packer.mark(&[0; 16]).is_some();
+    let fits = if has_table {
+        sum == written && lengths.len() as u64 == done.div_ceil(chunk)
+    } else {
+        lengths.is_empty()
+    };
+    if !fits || !done.is_multiple_of(chunk) && done != request.virtual_size {
         let text = "the table of the interrupted run does not fit what it wrote";
         return Err(Error::corrupt(text).in_format(P::NAME));
     }

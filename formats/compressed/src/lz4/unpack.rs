@@ -124,12 +124,7 @@ impl Lz4 {
         let sum_len = if frame.block_checksums { 4 } else { 0 };
         let bytes = input.exactly(packed_len + sum_len, "a block")?;
         let (packed, sum) = bytes.split_at(packed_len);
-        if let Some(sum) = sum.first_chunk() {
-            let (found, computed) = (u32::from_le_bytes(*sum), XxHash32::oneshot(0, packed));
-            if found != computed {
-                return Err(PackedError::Checksum { what: "the checksum of a block", at, found, computed });
-            }
-        }
+        check_block(packed, sum, at)?;
         let direct = !frame.linked && out.len() >= frame.block_size;
         let (history, room) = if direct {
             (&[][..], out.get_mut(..frame.block_size).unwrap_or_default())
@@ -195,6 +190,16 @@ impl Lz4 {
         self.ready = 0..made;
         Ok(0)
     }
+}
+
+/// Compares the checksum behind a block, if there is one.
+fn check_block(packed: &[u8], sum: &[u8], at: u64) -> Result<()> {
+    let Some(sum) = sum.first_chunk() else { return Ok(()) };
+    let (found, computed) = (u32::from_le_bytes(*sum), XxHash32::oneshot(0, packed));
+    if found == computed {
+        return Ok(());
+    }
+    Err(PackedError::Checksum { what: "the checksum of a block", at, found, computed })
 }
 
 /// What lies before `end` in the buffer, and the room for a block behind it.

@@ -69,10 +69,10 @@ fn every_flipped_bit_is_noticed_or_means_nothing() {
                     "{command}: bit {bit}: {error}"
                 ),
             }
-            if let Ok(Some(storage)) = at(format, &flipped) {
-                if let Ok(found) = whole(storage.as_ref()) {
-                    assert!(found == disk[..2000], "{command}: bit {bit} changes what is read at any place");
-                }
+            if let Ok(Some(storage)) = at(format, &flipped)
+                && let Ok(found) = whole(storage.as_ref())
+            {
+                assert!(found == disk[..2000], "{command}: bit {bit} changes what is read at any place");
             }
         }
         // Times, names and flags.
@@ -139,7 +139,5 @@ fn a_seek_table_that_does_not_fit_is_none() {
         if let Some(storage) = at(&ZSTD, &bad).unwrap() {
             assert!(whole(storage.as_ref()).map_or(true, |found| found == disk));
         }
-        let report = ZSTD.check.unwrap()(Arc::new(MemStorage(bad)), &context()).unwrap();
-        let _ = report.errors;
     }
 }
