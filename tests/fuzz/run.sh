@@ -22,6 +22,7 @@ all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 restic probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 vma xva probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     qcow2 vmdk vhdx vhd vdi parallels ewf wsb raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 restic borg probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
     manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
@@ -317,6 +318,7 @@ make_seeds() { # TARGET
     case $1 in
     manifest | linux | windows | probe | restic | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
     manifest | linux | windows | probe | wsb | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
+    manifest | linux | windows | probe | restic | borg | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
     initramfs)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         for name in plain module; do
