@@ -1,9 +1,7 @@
 //! Proxmox VE backups: at any place, and as a stream. Both have to give the same disk.
 #![no_main]
 
-use format_core::{
-    Access, DenyAll, ErrorKind, LayerContext, Origin, Storage, StorageReader, units::MIB,
-};
+use format_core::{Access, DenyAll, ErrorKind, LayerContext, Origin, Storage, StorageReader, units::MIB};
 use fuzz::{Bases, Patched, check_disk};
 use libfuzzer_sys::fuzz_target;
 use md5::{Digest, Md5};

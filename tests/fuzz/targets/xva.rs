@@ -1,9 +1,7 @@
 //! Exports of XenServer and XCP-ng: at any place, and as a stream. Both have to give the same disk; only a stream compares checksums.
 #![no_main]
 
-use format_core::{
-    Access, DenyAll, ErrorKind, LayerContext, Origin, Storage, StorageReader, units::MIB,
-};
+use format_core::{Access, DenyAll, ErrorKind, LayerContext, Origin, Storage, StorageReader, units::MIB};
 use fuzz::{Bases, Patched, check_disk};
 use libfuzzer_sys::fuzz_target;
 use std::sync::{Arc, LazyLock};
@@ -15,7 +13,8 @@ fn seal(image: &mut Patched) {
     let mut at = 0;
     for _ in 0..64 {
         let mut header = image.bytes(at, 512);
-        let size = std::str::from_utf8(&header[124..135]).ok().and_then(|text| u64::from_str_radix(text, 8).ok());
+        let size =
+            std::str::from_utf8(&header[124..135]).ok().and_then(|text| u64::from_str_radix(text, 8).ok());
         let Some(size) = size.filter(|size| *size < 1 << 20) else { return };
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
