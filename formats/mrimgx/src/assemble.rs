@@ -9,7 +9,7 @@ use crate::map::{Blocks, Content, Map, Region};
 use crate::metadata::block_of;
 use crate::set::{DiskPlaces, Set};
 use crate::table::{extended_ranges, has_protective, has_signature, parse_extended, starts};
-use format_core::{LayerContext, Opener, Result, Warning};
+use format_core::{LayerContext, Opener, Result, Storage, Warning};
 use std::sync::Arc;
 
 /// A disk and what a person should know about it.
@@ -95,35 +95,10 @@ impl<'a> Chain<'a> {
         for (place, file) in &places {
             place.block.verify(file.storage.as_ref())?;
         }
-        let Some((top_place, top)) = places.last() else { return Ok(()) };
+        let Some(&(top_place, top)) = places.last() else { return Ok(()) };
         let geometry = &partition.geometry;
-        let outside =
-            || MrimgxError::Value { what: "the place of a partition", found: format!("{geometry:?}") };
-        let reserved_len = partition.file_system.reserved_sectors_byte_length;
-        let reserved_start = geometry.start.checked_add(geometry.boot_sector_offset).ok_or_else(outside)?;
-        // Without a length nobody reads what the index may list.
-        if reserved_len > 0 && reserved_len.div_ceil(RESERVED_BLOCK) != top_place.reserved {
-            let wanted = reserved_len.div_ceil(RESERVED_BLOCK).saturating_mul(RESERVED_BLOCK);
-            let found = top_place.reserved.saturating_mul(RESERVED_BLOCK);
-            let what = format!("the reserved sectors of partition {number}");
-            return Err(MrimgxError::Length { what, found, wanted }.into());
-        }
-        let reserved = Elements::new(Arc::clone(&top.storage), top_place.reserved_at, top_place.reserved);
-        let blocks = |elements, block_size, is_reserved| {
-            Content::Blocks(Box::new(Blocks {
-                elements,
-                block_size,
-                disk: disk.header.disk_number,
-                partition: number,
-                is_reserved,
-            }))
-        };
-        map.add(Region {
-            start: reserved_start,
-            len: reserved_len,
-            content: blocks(reserved, RESERVED_BLOCK, true),
-            what: format!("the reserved sectors of partition {number}"),
-        })?;
+        let outside = || out_of_place(partition);
+        add_reserved(map, disk, partition, (top_place, &top.storage))?;
         let lead = partition.file_system.lcn0_offset.checked_sub(partition.file_system.start);
         let lead = lead.ok_or_else(outside)?;
         let start =
@@ -136,7 +111,7 @@ impl<'a> Chain<'a> {
         let block_size = partition.header.block_size;
         let elements = self.elements(&places, number, room.div_ceil(block_size))?;
         let len = elements.count.saturating_mul(block_size).min(room);
-        let content = blocks(elements, block_size, false);
+        let content = blocks_of(disk, partition, elements, block_size, false);
         Ok(map.add(Region { start, len, content, what: format!("partition {number}") })?)
     }
 
@@ -162,6 +137,44 @@ impl<'a> Chain<'a> {
         }
         merged.finish()
     }
+}
+
+fn out_of_place(partition: &Partition) -> MrimgxError {
+    let found = format!("{:?}", partition.geometry);
+    MrimgxError::Value { what: "the place of a partition", found }
+}
+
+fn blocks_of(
+    disk: &Disk,
+    partition: &Partition,
+    elements: Elements,
+    block_size: u64,
+    is_reserved: bool,
+) -> Content {
+    let (disk, partition) = (disk.header.disk_number, partition.header.partition_number);
+    Content::Blocks(Box::new(Blocks { elements, block_size, disk, partition, is_reserved }))
+}
+
+/// The reserved sectors before a file system's blocks, from the newest file of the chain.
+fn add_reserved(
+    map: &mut Map,
+    disk: &Disk,
+    partition: &Partition,
+    (place, storage): (&IndexPlace, &Arc<dyn Storage>),
+) -> Result<(), MrimgxError> {
+    let what = format!("the reserved sectors of partition {}", partition.header.partition_number);
+    let len = partition.file_system.reserved_sectors_byte_length;
+    let geometry = &partition.geometry;
+    let start = geometry.start.checked_add(geometry.boot_sector_offset);
+    let start = start.ok_or_else(|| out_of_place(partition))?;
+    // Without a length nobody reads what the index may list.
+    if len > 0 && len.div_ceil(RESERVED_BLOCK) != place.reserved {
+        let wanted = len.div_ceil(RESERVED_BLOCK).saturating_mul(RESERVED_BLOCK);
+        let found = place.reserved.saturating_mul(RESERVED_BLOCK);
+        return Err(MrimgxError::Length { what, found, wanted });
+    }
+    let elements = Elements::new(Arc::clone(storage), place.reserved_at, place.reserved);
+    map.add(Region { start, len, content: blocks_of(disk, partition, elements, RESERVED_BLOCK, true), what })
 }
 
 /// No checksum covers the name of a metadata block and whether it is compressed: what depends on that shows in the content.
