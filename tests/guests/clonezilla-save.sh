@@ -106,7 +106,7 @@ save_disk() { # RAW NAME
     done < <(grep '^/dev/.* : ' "$out/$name-pt.sf")
 }
 
-lvm_quietly() { LVM_SUPPRESS_FD_WARNINGS=1 lvm "$@" --config "$lvm_config"; }
+lvm_quietly() { LVM_SUPPRESS_FD_WARNINGS=1 lvm "$@" --driverloaded n --config "$lvm_config"; }
 
 # Writes the volume VG/LV, whose extents lie in files, into FILE: the kernel's device mapper is not needed.
 assemble_volume() { # CONF VG LV FILE NAME=FILE...
@@ -163,7 +163,9 @@ save_groups() {
         pairs+=("/dev/${physical[number]}=${physical[number + 1]}")
         filter+="\"a|^$loop\$|\","
     done
-    lvm_config="devices { filter=[$filter\"r|.*|\"] use_devicesfile=0 scan=[\"/dev\"] } global { locking_type=4 }"
+    lvm_config="devices { filter=[$filter\"r|.*|\"] use_devicesfile=0 scan=[\"/dev\"]
+        obtain_device_list_from_udev=0 external_device_info_source=\"none\" } backup { backup=0 archive=0 }
+        activation { udev_sync=0 udev_rules=0 monitoring=0 } global { use_lvmpolld=0 notify_dbus=0 event_activation=0 }"
     lines=$(lvm_quietly pvs --noheadings -o vg_name,pv_name,pv_uuid)
     while read -r group loop id; do
         printf '%s /dev/%s %s\n' "$group" "${name_of[$loop]}" "$id" >>"$out/lvm_vg_dev.list"

@@ -29,10 +29,15 @@ pub(crate) fn build(image: &Image, contents: &Contents, disk: &SavedDisk) -> Res
     if let Some(fault) = faults(image, disk).into_iter().next() {
         return Err(fault.into());
     }
-    let out = Assembled::new(disk.size, details(image, disk));
+    let size = match of_part(image, &disk.name) {
+        // Nothing but its content tells how large it was.
+        Role::Content(subject, saved) if disk.size == 0 => contents.open(&subject, saved)?.virtual_size(),
+        _ => disk.size,
+    };
+    let out = Assembled::new(size, details(image, disk));
     let mut builder = Builder { image, contents, disk, out, warnings: Vec::new() };
     match &disk.table {
-        None => builder.put_part(&disk.name, 0, disk.size)?,
+        None => builder.put_part(&disk.name, 0, size)?,
         Some(table) => {
             builder.put_tables(table)?;
             for part in table.parts.iter().filter(|part| !part.is_extended()) {

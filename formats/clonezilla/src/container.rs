@@ -36,8 +36,10 @@ pub(crate) fn probe(folder: &SourceFolder) -> Score {
 pub(crate) fn open(origin: Origin, context: &LayerContext) -> Result<Box<dyn Container>> {
     let Origin::Folder(folder) = origin else { return Err(ClonezillaError::NoFolder.into()) };
     let image = Image::load(Arc::clone(&folder))?;
-    let entry =
-        |disk: &crate::image::SavedDisk| DiskEntry { name: disk.name.clone(), virtual_size: Some(disk.size) };
+    let entry = |disk: &crate::image::SavedDisk| DiskEntry {
+        name: disk.name.clone(),
+        virtual_size: Some(disk.size).filter(|size| *size > 0),
+    };
     let disks = image.disks.iter().map(entry).collect();
     let mut warnings = Vec::new();
     if let (files @ 1.., bytes) = image.packed() {

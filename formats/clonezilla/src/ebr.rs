@@ -46,17 +46,15 @@ pub(crate) fn chain(disk: &str, table: &Table, saved: Option<&[u8]>) -> Result<L
     for (at, (part, place)) in logical.iter().zip(&places).enumerate() {
         let mut bytes = if at == 0 { first } else { [0; 512] };
         let start = part.start.checked_sub(*place).ok_or_else(|| no_room(part))?;
-        let mut fits = put(&mut bytes, ENTRIES[0], part.id, start / sector, part.len / sector);
+        let first = (part.id, part.start / sector);
+        let mut fits = put(&mut bytes, ENTRIES[0], first, start / sector, part.len / sector);
         let link = logical.get(at + 1).zip(places.get(at + 1));
         fits &= match link {
-            Some((next, place)) => put(
-                &mut bytes,
-                ENTRIES[1],
-                LINK,
-                (place - extended.start) / sector,
-                (next.end() - place) / sector,
-            ),
-            None => put(&mut bytes, ENTRIES[1], 0, 0, 0),
+            Some((next, place)) => {
+                let (start, count) = ((place - extended.start) / sector, (next.end() - place) / sector);
+                put(&mut bytes, ENTRIES[1], (LINK, place / sector), start, count)
+            }
+            None => put(&mut bytes, ENTRIES[1], (0, 0), 0, 0),
         };
         if !fits {
             return Err(no_room(part));
@@ -75,8 +73,20 @@ fn number(bytes: &[u8; 512], at: usize) -> u32 {
     bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |number| u32::from_le_bytes(*number))
 }
 
-/// Writes an entry, unless it is the one that is there: what was saved may be marked as bootable.
-fn put(bytes: &mut [u8; 512], at: usize, id: u8, start: u64, count: u64) -> bool {
+/// The old address of a sector of the disk, for 255 heads and 63 sectors as every program takes them.
+fn cylinder_head_sector(sector: u64) -> [u8; 3] {
+    let (cylinder, head, sector) = (sector / (255 * 63), sector / 63 % 255, sector % 63 + 1);
+    match u16::try_from(cylinder).ok().filter(|cylinder| *cylinder < 1024) {
+        Some(cylinder) => [head as u8, sector as u8 | (cylinder >> 2) as u8 & 0xc0, cylinder as u8],
+        // Beyond what fits: the numbers behind count.
+        None => [0xfe, 0xff, 0xff],
+    }
+}
+
+/// Writes an entry for a partition that begins at sector `first` of the disk, unless it is the one that is there: what was
+/// saved may be marked as bootable.
+fn put(bytes: &mut [u8; 512], at: usize, (id, first): (u8, u64), start: u64, count: u64) -> bool {
+    let last = first.saturating_add(count).saturating_sub(1);
     let (Ok(start), Ok(count)) = (u32::try_from(start), u32::try_from(count)) else { return false };
     let is_link = id == LINK && bytes.get(at + 4).is_some_and(|id| matches!(id, 0x05 | 0x0f | 0x85));
     let is_there = number(bytes, at + 8) == start && number(bytes, at + 12) == count;
@@ -85,8 +95,9 @@ fn put(bytes: &mut [u8; 512], at: usize, id: u8, start: u64, count: u64) -> bool
     }
     let mut entry = [0; 16];
     if count > 0 {
-        // Cylinders, heads and sectors that mean: see the numbers behind.
-        entry[1..8].copy_from_slice(&[0xfe, 0xff, 0xff, id, 0xfe, 0xff, 0xff]);
+        entry[1..4].copy_from_slice(&cylinder_head_sector(first));
+        entry[4] = id;
+        entry[5..8].copy_from_slice(&cylinder_head_sector(last));
         entry[8..12].copy_from_slice(&start.to_le_bytes());
         entry[12..].copy_from_slice(&count.to_le_bytes());
     }

@@ -101,6 +101,25 @@ impl Group {
         Ok(Self { name: name.to_owned(), physical, logical, text })
     }
 
+    /// On a disk the group's section stands first: LVM reads the group's name there. A backup has it last.
+    fn text_on_disk(&self) -> Option<Vec<u8>> {
+        let begins = |line: &[u8]| {
+            let rest = line.strip_prefix(self.name.as_bytes());
+            rest.is_some_and(|rest| rest.trim_ascii().starts_with(b"{"))
+        };
+        let mut at = 0;
+        for line in self.text.split_inclusive(|byte| *byte == b'\n') {
+            if begins(line) {
+                let (before, section) = self.text.split_at(at);
+                let mut text = [section, b"\n", before].concat();
+                text.retain(|byte| *byte != 0);
+                return Some(text);
+            }
+            at += line.len();
+        }
+        None
+    }
+
     /// What lies before the extents of the physical volume with this number, which has `size` bytes: label and metadata.
     pub(crate) fn head(&self, number: usize, size: u64) -> Result<Vec<u8>, ClonezillaError> {
         let bad = |what: &'static str, name: &str| ClonezillaError::Group {
@@ -109,8 +128,7 @@ impl Group {
             name: name.into(),
         };
         let one = self.physical.get(number).ok_or_else(|| bad("no physical volume", &number.to_string()))?;
-        let mut text = self.text.clone();
-        text.retain(|byte| *byte != 0);
+        let mut text = self.text_on_disk().ok_or_else(|| bad("no line begins the section", &self.name))?;
         text.push(0);
         let area = one.start.min(64 << 20).saturating_sub(AREA);
         if TEXT + text.len() as u64 > area / 2 + TEXT || one.start > size {

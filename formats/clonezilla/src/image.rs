@@ -40,7 +40,7 @@ pub(crate) struct SavedDisk {
     pub(crate) name: String,
     pub(crate) table: Option<Table>,
     pub(crate) gpt: Option<Gpt>,
-    /// In bytes.
+    /// In bytes; 0 where only its content tells.
     pub(crate) size: u64,
 }
 

@@ -35,7 +35,11 @@ fn a_folder_is_recognised_by_its_lists() {
 fn several_disks_and_lone_partitions_are_told() {
     let folder = sample().with("disk", "sdb sda\n").with("sdb.dd-img.aa", vec![7; 1024]);
     let disks = folder.disks().unwrap();
-    assert_eq!((disks[0].len(), disks[1].len()), (0, 8192 * 512), "nothing tells how large sdb was");
+    assert_eq!(
+        (disks[0].len(), disks[1].len()),
+        (1024, 8192 * 512),
+        "only its content tells how large sdb was"
+    );
     let folder = sample().with("parts", "sda1\n").without("disk").without("sda2.ext4-ptcl-img.uncomp");
     let directory = folder.write();
     let container = open(directory.path()).unwrap();

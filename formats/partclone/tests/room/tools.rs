@@ -48,7 +48,8 @@ fn round_trip(folder: &Path, program: &str, save: &[&str], restores: bool) -> Ve
     let report = check(&bytes).unwrap();
     assert!(report.is_clean(), "{program} {save:?}: {report:?}");
     if restores {
-        let _ = std::fs::remove_file(folder.join("restored"));
+        // It looks at a target that is not there yet through memory that nobody set, and fails now and then.
+        std::fs::File::create(folder.join("restored")).unwrap();
         run(
             "partclone",
             folder,
