@@ -125,7 +125,8 @@ impl Run<'_> {
         let (new, old) = (self.work.join(&journal.replaced.name), self.target(journal));
         if !journal.new_image()?.is_at(&old) {
             self.step("exchange")?;
-            exchange(&new, &old)?;
+            // Refused: the names are as they were.
+            exchange(&new, &old).map_err(|e| self.undo(journal, e))?;
         }
         self.durable()?;
         if let Err(e) = self.opens(journal) {
