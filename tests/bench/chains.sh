@@ -22,8 +22,8 @@ truncate -s "${disk_mib}M" disk.raw
 rm disk.raw*
 
 seconds() { # COMMAND... : wall-clock seconds, the best of three
-    local best='' took i
-    for i in 1 2 3; do
+    local best='' took
+    for _ in 1 2 3; do
         took=$( { TIMEFORMAT=%R; time "$@" >/dev/null 2>&1; } 2>&1)
         if [[ -z $best ]] || awk "BEGIN { exit !($took < $best) }"; then best=$took; fi
     done

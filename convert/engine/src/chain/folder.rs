@@ -4,7 +4,7 @@ use super::{Alone, ChainImage, ImageState, facts, image_format, may_name_files, 
 use crate::observer::Control;
 use format_core::{Error, ErrorKind, OpenOptions, ParentRef, Result, Warning};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// An image of a folder with its place in the trees.
@@ -48,11 +48,9 @@ pub fn chains_in_folder(folder: &Path, options: &OpenOptions, control: Control<'
     let (mut warnings, mut errors, mut nodes) = (Vec::new(), Vec::new(), Vec::<Node>::new());
     let mut known = BTreeMap::new();
     let mut open = Vec::new();
-    for path in files_of(folder)? {
-        control.check()?;
-        match image_in(&path, options) {
-            Ok(None) => {}
-            Ok(Some(alone)) => open.push(place(alone, &mut nodes, &mut known)),
+    for (path, opened) in images_in(folder, |path| image_in(path, options), control)? {
+        match opened {
+            Ok(alone) => open.push(place(alone, &mut nodes, &mut known)),
             Err(e) => errors.push(e.context(format!("open {}", path.display()))),
         }
     }
@@ -88,7 +86,7 @@ pub fn chains_in_folder(folder: &Path, options: &OpenOptions, control: Control<'
 }
 
 /// The regular files of a folder, by their names.
-pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io(format!("cannot list {}", folder.display()), e);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -101,8 +99,26 @@ pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// What `open` makes of the files of a folder, without those that are parts of other images there.
+pub(crate) fn images_in(
+    folder: &Path,
+    open: impl Fn(&Path) -> Result<Option<Alone>>,
+    control: Control<'_>,
+) -> Result<Vec<(PathBuf, Result<Alone>)>> {
+    let mut images = Vec::new();
+    for path in files_of(folder)? {
+        control.check()?;
+        images.extend(open(&path).transpose().map(|opened| (path, opened)));
+    }
+    let opened = images.iter().filter_map(|(_, opened)| opened.as_ref().ok());
+    let parts: BTreeSet<_> =
+        opened.flat_map(|image| &image.link.parts).filter_map(|part| part.path.canonicalize().ok()).collect();
+    images.retain(|(path, _)| path.canonicalize().map_or(true, |path| !parts.contains(&path)));
+    Ok(images)
+}
+
 /// The image in the file, alone; `None` where it is none.
-pub(crate) fn image_in(path: &Path, options: &OpenOptions) -> Result<Option<Alone>> {
+fn image_in(path: &Path, options: &OpenOptions) -> Result<Option<Alone>> {
     let Some(format) = image_format(path, options.formats)? else { return Ok(None) };
     // A file that is named like a raw disk is one, whatever a guest wrote into it.
     let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);

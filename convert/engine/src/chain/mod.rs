@@ -10,7 +10,7 @@ mod folder;
 
 use alone::may_name_files;
 pub(crate) use alone::{Alone, folder_of, image_format};
-pub(crate) use folder::files_of;
+pub(crate) use folder::images_in;
 pub use folder::{FolderChains, TreeImage, chains_in_folder};
 
 use crate::clock::{age, rfc3339};

@@ -1,6 +1,6 @@
 //! Images beside the chain that need a file which would go.
 
-use crate::chain::{Alone, files_of, image_format};
+use crate::chain::{Alone, image_format, images_in};
 use crate::observer::Control;
 use format_core::{ChainLink, Error, ErrorKind, FolderGate, Gate, Layer, OpenOptions, ParentRef, Result};
 use std::path::Path;
@@ -19,13 +19,17 @@ pub(super) fn refuse_forks(
     control: Control<'_>,
 ) -> Result<()> {
     let gate = FolderGate::new(folder.to_owned(), Arc::new([]));
-    for path in files_of(folder)? {
-        control.check()?;
-        let Some(format) = image_format(&path, options.formats)? else { continue };
-        let image = match Alone::open(&path, Some(format), options) {
-            Ok(image) => image,
+    let open = |path: &Path| match image_format(path, options.formats)? {
+        Some(format) => match Alone::open(path, Some(format), options) {
             // Not finished, or a raw disk that begins like an image.
-            Err(_) if is_named_otherwise(&path, format) => continue,
+            Err(_) if is_named_otherwise(path, format) => Ok(None),
+            other => other.map(Some),
+        },
+        None => Ok(None),
+    };
+    for (path, opened) in images_in(folder, open, control)? {
+        let image = match opened {
+            Ok(image) => image,
             Err(e) => {
                 let text =
                     format!("{} cannot be opened, so nobody knows whose difference it is", path.display());

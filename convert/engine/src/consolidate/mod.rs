@@ -43,7 +43,7 @@ pub struct ConsolidateRequest<'a> {
 }
 
 /// A file and its room.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct PlannedFile {
     /// Where it lies.
     pub path: String,
@@ -54,7 +54,7 @@ pub struct PlannedFile {
 }
 
 /// What a consolidation does.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ConsolidatePlan {
     /// The newest image.
     pub top: String,

@@ -90,37 +90,66 @@ pub(super) fn prepare(
     }
     refuse_forks(folder, chain, &removed_of(older, &layers, request.keep), request.open, control)?;
     let disk = Disk::new(layers.iter().skip(request.keep - 1).cloned().collect())?;
-    let oldest_image =
-        OpenedImage { disk, chain: chain[request.keep - 1..].to_vec(), warnings: Vec::new(), inside: None };
+    let below = chain.iter().skip(request.keep - 1).cloned().collect();
     let mut warnings = opened.warnings.clone();
     warnings.extend(left.iter().map(|path| left_alone(path)));
-    let data = data_bytes(&oldest_image.disk, control)?;
-    let facts = |link: &ChainLink| FileFacts::of(&link.path);
     let plan = ConsolidatePlan {
         top: folder.join(name).display().to_string(),
         images: chain.len(),
-        kept: kept.iter().map(|link| link.path.display().to_string()).collect(),
-        full: oldest.path.display().to_string(),
-        format: oldest.format.name,
-        data_bytes: data,
-        // The tables of all formats are smaller.
-        needed_bytes: data.saturating_add(data / 64).saturating_add(8 << 20),
-        free_bytes: free_bytes(folder)?,
-        removed: old.iter().map(|file| planned(folder, file)).collect(),
-        replaced: planned(folder, &facts(oldest)?),
         left: left.iter().map(|path| path.display().to_string()).collect(),
+        ..planned_files(kept, oldest, &old, folder)?
     };
     Ok(Look::Long(Box::new(Prepared {
-        replaced: facts(oldest)?,
-        kept: kept.iter().take(request.keep - 1).map(facts).collect::<Result<_>>()?,
+        plan: with_room(plan, &disk, folder, control)?,
+        replaced: facts_of(oldest)?,
+        kept: kept.iter().take(request.keep - 1).map(facts_of).collect::<Result<_>>()?,
         paths: kept.iter().map(|link| link.path.clone()).collect(),
-        oldest: oldest_image,
-        plan,
+        oldest: OpenedImage { disk, chain: below, warnings: Vec::new(), inside: None },
         layers,
         old,
         options,
         warnings,
     })))
+}
+
+/// The file that was opened, which must be the one with that name still.
+fn facts_of(link: &ChainLink) -> Result<FileFacts> {
+    let facts = FileFacts::of(&link.path)?;
+    if facts.inode == link.file_id.1 {
+        return Ok(facts);
+    }
+    let text = format!("{} was replaced while it was looked at", link.path.display());
+    Err(Error::new(ErrorKind::Temporary, text).hint("run this again"))
+}
+
+/// What becomes of the files.
+fn planned_files(
+    kept: &[ChainLink],
+    oldest: &ChainLink,
+    old: &[FileFacts],
+    folder: &Path,
+) -> Result<ConsolidatePlan> {
+    Ok(ConsolidatePlan {
+        kept: kept.iter().map(|link| link.path.display().to_string()).collect(),
+        full: oldest.path.display().to_string(),
+        format: oldest.format.name,
+        removed: old.iter().map(|file| planned(folder, file)).collect(),
+        replaced: planned(folder, &facts_of(oldest)?),
+        ..ConsolidatePlan::default()
+    })
+}
+
+/// The same with the room that is needed and that is there.
+fn with_room(
+    plan: ConsolidatePlan,
+    disk: &Disk,
+    folder: &Path,
+    control: Control<'_>,
+) -> Result<ConsolidatePlan> {
+    let data_bytes = data_bytes(disk, control)?;
+    // The tables of all formats are smaller.
+    let needed_bytes = data_bytes.saturating_add(data_bytes / 64).saturating_add(8 << 20);
+    Ok(ConsolidatePlan { data_bytes, needed_bytes, free_bytes: free_bytes(folder)?, ..plan })
 }
 
 fn removed_of<'a>(

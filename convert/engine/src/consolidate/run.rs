@@ -12,7 +12,7 @@ use crate::pipeline::Proof;
 use crate::run::{ConvertRequest, Destination, convert};
 use format_core::{Error, ErrorKind, OpenOptions, Result, open_image};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A run in a folder that is locked for it.
 pub(super) struct Run<'a> {
@@ -103,10 +103,8 @@ impl Run<'_> {
         self.step("ready")?;
         let unchanged = |file: &FileFacts| file.is_unchanged_at(&self.folder.join(&file.name));
         let all = journal.kept.iter().chain(&journal.old).chain([&journal.replaced]);
-        if let Some(changed) = all.clone().find(|file| !unchanged(file)) {
-            let text = format!("{} was changed meanwhile", self.folder.join(&changed.name).display());
-            return Err(Error::new(ErrorKind::Temporary, text)
-                .hint("stop the machine or the backup that writes there, then run this again"));
+        if let Some(other) = all.clone().find(|file| !unchanged(file)) {
+            return Err(changed(&self.folder.join(&other.name)));
         }
         journal.new = Some(FileFacts::of(&path)?);
         journal.state = State::Ready;
@@ -115,7 +113,7 @@ impl Run<'_> {
         Ok(proven)
     }
 
-    fn save_manifest(&self, manifest: &Manifest, blocks: &BlockList, path: &std::path::Path) -> Result<()> {
+    fn save_manifest(&self, manifest: &Manifest, blocks: &BlockList, path: &Path) -> Result<()> {
         let manifest = Manifest::new(path, &manifest.image.format, blocks, manifest.source.clone())?;
         manifest.save(path, blocks).map(|_| ())
     }
@@ -125,7 +123,11 @@ impl Run<'_> {
         let (new, old) = (self.work.join(&journal.replaced.name), self.target(journal));
         if !journal.new_image()?.is_at(&old) {
             self.step("exchange")?;
-            exchange(&new, &old)?;
+            if !journal.replaced.is_unchanged_at(&old) {
+                return Err(self.undo(journal, changed(&old)));
+            }
+            // Refused: the names are as they were.
+            exchange(&new, &old).map_err(|e| self.undo(journal, e))?;
         }
         self.durable()?;
         if let Err(e) = self.opens(journal) {
@@ -164,6 +166,11 @@ impl Run<'_> {
 
     /// Opens the newest point by its name: it must consist of the files that are kept, and of nothing else.
     fn opens(&self, journal: &Journal) -> Result<()> {
+        let replaced = self.work.join(&journal.replaced.name);
+        if ![beside(&replaced), replaced].iter().any(|path| journal.replaced.is_unchanged_at(path)) {
+            // Somebody who had it open wrote to it until now.
+            return Err(changed(&self.target(journal)));
+        }
         let opened = open_image(&self.folder.join(&self.name), self.request.open)?;
         let found: Vec<_> = opened.chain.iter().map(|link| link.file_id.1).collect();
         let wanted: Vec<_> =
@@ -250,6 +257,11 @@ impl Run<'_> {
         }
         Ok(Some(path))
     }
+}
+
+fn changed(path: &Path) -> Error {
+    Error::new(ErrorKind::Temporary, format!("{} was changed meanwhile", path.display()))
+        .hint("stop the machine or the backup that writes there, then run this again")
 }
 
 /// What ends a run that cannot end itself.

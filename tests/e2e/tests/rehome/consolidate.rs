@@ -104,6 +104,31 @@ fn a_raw_base_is_merged_and_old_files_can_be_kept() {
 }
 
 #[test]
+fn vmware_disks_of_several_files_become_one() {
+    let bench = Bench::new();
+    chain_of(&bench, "qcow2", 2, 8 * MIB);
+    bench.rehome(&["convert", "0.raw", "0.vmdk", "-o", "subformat=monolithicFlat"]).ends(0);
+    let split = ["-o", "subformat=twoGbMaxExtentSparse"];
+    bench.rehome(&[&["delta", "0.vmdk", "1.raw", "1.vmdk"][..], &split].concat()).ends(0);
+    bench.rehome(&[&["delta", "1.vmdk", "2.raw", "2.vmdk"][..], &split].concat()).ends(0);
+    // Another machine's disk in the folder, of several files too.
+    bench.rehome(&[&["convert", "0.raw", "other.vmdk"][..], &split].concat()).ends(0);
+    bench.bash("rm *.qcow2*").ends(0);
+    let listed = bench.rehome(&["chain", ".", "--output", "json"]).ends(0).json();
+    assert_eq!(listed["images"].as_array().unwrap().len(), 4, "{listed}");
+    let parts =
+        |start: &str| bench.names().into_iter().filter(|name| name.starts_with(start)).collect::<Vec<_>>();
+    assert_eq!((parts("0-").len(), parts("1-").len(), parts("2-").len()), (1, 1, 1), "{:?}", bench.names());
+    bench.rehome(&["consolidate", "2.vmdk", "--keep", "2"]).ends(0);
+    points_read(&bench, "vmdk", 1..=2);
+    assert_eq!((parts("0-").len(), parts("1-").len(), parts("2-").len()), (0, 0, 1), "{:?}", bench.names());
+    assert!(!bench.path("0.vmdk").exists());
+    bench.rehome(&["compare", "other.vmdk", "0.raw"]).ends(0);
+    bench.rehome(&["consolidate", "2.vmdk", "--keep", "1"]).ends(0);
+    points_read(&bench, "vmdk", 2..=2);
+}
+
+#[test]
 fn what_would_be_lost_is_refused_and_nothing_has_changed() {
     let bench = Bench::new();
     chain_of(&bench, "qcow2", 3, 8 * MIB);
