@@ -14,16 +14,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-20}
 shift || true
 all_targets=(
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 partclone ntfsclone probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels ewf raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 tar ova probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 pbs mrimgx probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 restic probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 vma xva probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels ewf wsb raw qed qcow1 probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 restic borg probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs
-    manifest machine dialects linux windows nbd microvm
+    qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed tar ova vma xva pbs partclone ntfsclone wsb restic borg ewf mrimgx
+    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd microvm
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
@@ -55,12 +47,8 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partclone,ntfsclone,partitions,ext4,fat,luks,xfs,ntfs,nbd}
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,ewf,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,compressed,partitions,ext4,fat,luks,xfs,ntfs,nbd}
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd,tar,ova}
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,pbs,mrimgx,partitions,ext4,fat,luks,xfs,ntfs,nbd}
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,vma,xva,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{compressed,tar,ova,vma,xva,pbs,mrimgx,partclone,ntfsclone,ewf}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"
     gzip -9n <"$work/text" >"$work/noise"
@@ -163,6 +151,8 @@ make_compressed() { # DISK FOLDER
     bzip2 -c "$1" >"$2/bz2"
     lzop -c "$1" >"$2/lzo"
     lzop -cF "$1" >"$2/bare.lzo"
+}
+
 # A disk with holes in each dialect of tar, and packages of two disks in the orders of two programs.
 make_archives() { # WORK BASE
     local work=$1 base=$2 folder=$1/package number=0 options name
@@ -197,6 +187,8 @@ OVF
         "${tar[@]}" --format=ustar -C "$folder" -cf "$base/ova/$options" vm.ovf vm.mf a.img b.img.000000000 b.img.000000001
     done
     "${tar[@]}" --format=posix -C "$folder" -cf "$base/ova/last" vm.ovf a.img b.img.000000000 b.img.000000001 vm.mf
+}
+
 # An encrypted datastore, and those of its files that are patched, in the order that the target knows.
 make_pbs() { # BASE
     local store=$1/pbs-store snapshot chunk
@@ -219,6 +211,7 @@ make_mrimgx() { # WORK FOLDER
         python3 "$here/../../formats/mrimgx/tests/room/make_set.py" "$1/set" $kind
         cp "$1"/set/*-00.mrimgx "$2/$kind"
         rm -r "$1/set"
+    done
 }
 
 # A volume of each version with the passphrase "fuzz".
@@ -316,9 +309,9 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux | windows | probe | restic | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
-    manifest | linux | windows | probe | wsb | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
-    manifest | linux | windows | probe | restic | borg | luks | lvm | md | registry | registry_log | inf | disc) REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null ;;
+    manifest | linux | windows | probe | wsb | restic | borg | luks | lvm | md | registry | registry_log | inf | disc)
+        REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
+        ;;
     initramfs)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         for name in plain module; do

@@ -2,6 +2,7 @@
 
 use crate::args::ConvertArgs;
 use crate::commands::convert::is_pipe;
+use crate::commands::format_named;
 use crate::output::to_stderr;
 use crate::stdin::Stdin;
 use convert_engine::{Control, SourceFile};
@@ -122,7 +123,10 @@ fn spooled(
     let file = File::options().write(true).create_new(true).open(&path).map_err(here)?;
     save(from, file, control, here)?;
     // With the operator's word on the format only: what was guessed may refer to nothing. A compression is gone by now.
-    let named = options.format.filter(|format| format.unpack.is_none());
+    let named = match options.format {
+        Some(format) if format.unpack.is_some() => Some(format_named("raw")?),
+        named => named,
+    };
     open_image(&path, &OpenOptions { format: named, ..options.clone() })
 }
 

@@ -1,7 +1,8 @@
 //! Images that are read from their start to their end: through a pipe, or on the way out of a compressed file.
 
 use crate::guess::{extension_of, guess, probe_formats};
-use crate::source::{Source, stem_of};
+use crate::read_ahead::ReadAhead;
+use crate::source::{Source, raw_of, stem_of};
 use crate::{
     ChunkStream, DenyAll, Error, ErrorKind, Format, Gate, LayerContext, MemStorage, OpenOptions, PartFile,
     Result, Score, Storage, StreamChunk, Warning,
@@ -55,7 +56,10 @@ pub fn open_flow(path: &Path, options: &OpenOptions) -> Result<Option<Flow>> {
     if format.unpack.is_none() || source.unpacked_at(format, options).map_err(failed)?.is_some() {
         return Ok(None);
     }
-    let named = options.format.filter(|named| named.name != format.name);
+    let named = match options.format {
+        Some(named) if named.name == format.name => raw_of(options),
+        named => named,
+    };
     let name = source.name.as_deref().map(|name| stem_of(name, format));
     let size = (format.unpacked_size)(source.storage.as_ref());
     let bytes = source.reader(format, options).map_err(failed)?;
@@ -117,9 +121,9 @@ fn find(
         let context = context(name.clone(), size, options);
         if let Some(unpack) = format.unpack {
             if named.is_some_and(|named| named.name == format.name) {
-                named = None;
+                named = raw_of(options);
             }
-            (bytes, size) = (unpack(all, &context)?, None);
+            (bytes, size) = (Box::new(ReadAhead::new(unpack(all, &context)?)), None);
             name = name.as_deref().map(|name| stem_of(name, format));
             continue;
         }

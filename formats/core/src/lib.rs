@@ -63,6 +63,7 @@ mod opener;
 mod overlay;
 mod points;
 mod ranges;
+mod read_ahead;
 mod runs;
 mod same;
 mod sink;

@@ -2,6 +2,7 @@
 
 use crate::gate::Recorder;
 use crate::guess::{extension_of, guess, probe_formats};
+use crate::read_ahead::ReadAhead;
 use crate::{
     DenyAll, Disk, DiskStorage, Error, ErrorKind, FileStorage, Format, Gate, InnerImage, LayerContext,
     MemStorage, OpenOptions, Opener, PartFile, Referenced, Result, Score, SourceFolder, Storage,
@@ -138,7 +139,7 @@ impl Source {
                 return Ok((self, format));
             }
             if named.is_some_and(|named| named.name == format.name) {
-                named = None;
+                named = raw_of(options);
             }
             self = self.unpacked(format, options)?;
         }
@@ -180,8 +181,7 @@ impl Source {
     pub(crate) fn joined(mut self, named: Option<&'static Format>, options: &OpenOptions) -> Result<Self> {
         let Some(name) = self.name.clone().filter(|_| !self.is_device) else { return Ok(self) };
         let Some((stem, extension)) = name.rsplit_once('.') else { return Ok(self) };
-        let raw = options.formats.iter().find(|format| (format.probe)(&[], &[]) == Score::Possible);
-        let Some(raw) = raw.filter(|raw| raw.cuts(extension)) else { return Ok(self) };
+        let Some(raw) = raw_of(options).filter(|raw| raw.cuts(extension)) else { return Ok(self) };
         let inner = extension_of(stem);
         let says = |format: &&&'static Format| {
             format.name != raw.name
@@ -248,8 +248,14 @@ impl Source {
     ) -> Result<Box<dyn Read + Send>> {
         let unpack = format.unpack.ok_or_else(|| Error::contract("a format that does not unpack"))?;
         let packed = BufReader::with_capacity(READ_AHEAD, StorageReader::new(Arc::clone(&self.storage)));
-        unpack(Box::new(packed), &self.context(Arc::clone(&self.gate), options))
+        let context = self.context(Arc::clone(&self.gate), options);
+        Ok(Box::new(ReadAhead::new(unpack(Box::new(packed), &context)?)))
     }
+}
+
+/// What is inside of a compressed file whose compression the operator named as the format: a disk, whatever it begins with.
+pub(crate) fn raw_of(options: &OpenOptions) -> Option<&'static Format> {
+    options.formats.iter().copied().find(|format| (format.probe)(&[], &[]) == Score::Possible)
 }
 
 /// The name without the extension of a compression: `disk.tar` for `disk.tar.gz` and `disk.tgz`.

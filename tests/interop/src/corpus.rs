@@ -20,11 +20,11 @@ pub fn corpus() -> Option<PathBuf> {
     None
 }
 
-/// Unpacks `NAME.tar.zst` of the collection below `target/`, once for each version of the archive. Tests run beside
+/// Unpacks `NAME.tar.zst` of the collection below the folder, which is the tests' `CARGO_TARGET_TMPDIR`, once for each version of the archive. Tests run beside
 /// each other in processes of their own: the first one unpacks, the others wait.
-pub fn unpacked(corpus: &Path, name: &str) -> PathBuf {
+pub fn unpacked(corpus: &Path, name: &str, below: &str) -> PathBuf {
     let archive = corpus.join(format!("{name}.tar.zst"));
-    let collection = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
+    let collection = Path::new(below).join("corpus");
     std::fs::create_dir_all(&collection).unwrap();
     let lock = std::fs::File::create(collection.join(format!("{name}.lock"))).unwrap();
     lock.lock().unwrap();

@@ -7,7 +7,7 @@ use format_core::{
     ChunkStream, Disk, ErrorKind, Key, OpenOptions, OpenedImage, Result, check_image, is_zero, open_flow,
     open_images,
 };
-use interop::corpus::{corpus, unpacked};
+use interop::corpus::corpus;
 use interop::sha256;
 use std::path::{Path, PathBuf};
 
@@ -46,8 +46,7 @@ const MADE: &[(&str, &[&str])] = &[
     ("partclone/odd.dd-img.ptcl", &[ODD]),
     ("ewf/plain.E01", &[BASE]),
     ("ewf/stream.E01", &[BASE]),
-    ("pbs/plain/vm/100", &[BASE]),
-    ("borg/repo-plain", &[BASE]),
+    ("pbs/plain/vm/100", &[BASE, ODD]),
 ];
 
 /// The same for files of other projects.
@@ -87,6 +86,10 @@ const REJECTED: &[&str] = &[
     "osv-scalibr/ova/testdata/valid.ova",
     "osv-scalibr/ova/testdata/invalid.ova",
 ];
+
+fn unpacked(corpus: &Path, name: &str) -> PathBuf {
+    interop::corpus::unpacked(corpus, name, env!("CARGO_TARGET_TMPDIR"))
+}
 
 fn options() -> OpenOptions {
     OpenOptions::new(FORMATS, None)
@@ -230,10 +233,22 @@ fn a_restic_repository_opens_with_its_password() {
     assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
     let mut with_key = options();
     with_key.access.key = Some(Key::new(b"pw\n".to_vec()));
+    with_key.access.at = Some("0".into());
     assert_eq!(wrong_with(&path, &[BASE], &with_key).unwrap(), None);
     with_key.access.key = Some(Key::new(b"wrong".to_vec()));
     let error = open_images(&path, &with_key).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
+}
+
+#[test]
+fn a_borg_repository_has_an_archive_for_each_chunker() {
+    let Some(corpus) = corpus() else { return };
+    let path = unpacked(&corpus, "made").join("borg/repo-plain");
+    for (archive, disk) in [("fixed", BASE), ("fixsparse", BASE), ("buz", ODD)] {
+        let mut at = options();
+        at.access.at = Some(archive.to_owned());
+        assert_eq!(wrong_with(&path, &[disk], &at).unwrap(), None, "{archive}");
+    }
 }
 
 /// What is unused in a file system is not in a Clonezilla folder: it reads as zeros, and everything else as it was.

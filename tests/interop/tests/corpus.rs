@@ -9,7 +9,7 @@ use format_all::FORMATS;
 use format_core::ErrorKind::{self, Corrupt, NeedsPerson, SourceMissing, Unsupported};
 use format_core::units::GIB;
 use format_core::{DenyAll, LayerContext, OpenOptions, OpenedImage, Result, is_zero, open_image};
-use interop::corpus::{corpus, unpacked};
+use interop::corpus::corpus;
 use interop::{format_named, open, qemu_img, run, sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,10 @@ fn entries(list: &Path, hash_column: usize) -> Vec<Entry> {
         wanted: fields[hash_column].into(),
     });
     all.filter(|entry| IN_SCOPE.contains(&entry.format.as_str())).collect()
+}
+
+fn unpacked(corpus: &Path, name: &str) -> PathBuf {
+    interop::corpus::unpacked(corpus, name, env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// The file of an entry, decompressed beside its archive.
@@ -279,7 +283,7 @@ fn check_closed(folder: &Path, entries: &[Entry]) {
     let mut tried = 0;
     for entry in entries {
         let format = format_named(&entry.format).unwrap();
-        if format.open_layer.is_some() {
+        if format.is_readable() {
             continue;
         }
         std::fs::copy(plain_file(folder, &entry.path), &renamed).unwrap();

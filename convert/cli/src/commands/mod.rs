@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 const MAX_KEY: u64 = 8 << 20;
 
 /// The format that the operator calls `name`.
-fn format_named(name: &str) -> Result<&'static Format> {
+pub(crate) fn format_named(name: &str) -> Result<&'static Format> {
     let lower = name.to_ascii_lowercase();
     FORMATS.iter().find(|format| format.is_called(&lower)).copied().ok_or_else(|| {
         let known: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
