@@ -6,6 +6,7 @@ mod archive;
 mod args;
 mod commands;
 mod container;
+mod evidence;
 mod extract;
 mod output;
 mod progress;
@@ -59,12 +60,27 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     let threads = throttle::threads(cli.threads, speed)?;
     let throttled = throttle::Throttled::new(progress.as_ref(), speed, &interrupted);
     let control = convert_engine::Control { observer: &throttled, interrupted: &interrupted, threads };
-    match cli.command {
+    let evidence = evidence::Evidence::begin(&cli, control)?;
+    let done = dispatch(cli.command, printer, control, &progress, &interrupted);
+    match evidence {
+        Some(evidence) => evidence.end(done),
+        None => done,
+    }
+}
+
+fn dispatch(
+    command: Command,
+    printer: &Printer,
+    control: convert_engine::Control<'_>,
+    progress: &Progress,
+    interrupted: &Arc<AtomicBool>,
+) -> format_core::Result<ExitCode> {
+    match command {
         Command::Inspect(args) => commands::inspect::run(&args, printer),
-        Command::Convert(args) => commands::convert::run(&args, printer, control, &interrupted),
-        Command::Migrate(args) => commands::migrate::run(&args, printer, control, &progress),
-        Command::BootTest(args) => commands::boot_test::run(&args, printer, &progress, &interrupted),
-        Command::Flatten(args) => commands::convert::run(&args, printer, control, &interrupted),
+        Command::Convert(args) => commands::convert::run(&args, printer, control, interrupted),
+        Command::Migrate(args) => commands::migrate::run(&args, printer, control, progress),
+        Command::BootTest(args) => commands::boot_test::run(&args, printer, progress, interrupted),
+        Command::Flatten(args) => commands::convert::run(&args, printer, control, interrupted),
         Command::Delta(args) => commands::delta::run(&args, printer, control),
         Command::Create(args) => commands::create::run(&args, printer),
         Command::Info(args) => commands::info::run(&args, printer),
@@ -77,11 +93,11 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
         Command::Compare(args) => commands::compare::run(&args, printer, control),
         Command::Diff(args) => commands::diff::run(&args, printer, control),
         Command::Digest(args) => commands::digest::run(&args, printer, control),
-        Command::Serve(args) => commands::serve::run(&args, printer, &interrupted),
-        Command::Mount(args) => commands::mount::run(&args, printer, &interrupted),
+        Command::Serve(args) => commands::serve::run(&args, printer, interrupted),
+        Command::Mount(args) => commands::mount::run(&args, printer, interrupted),
         Command::Ls(args) => commands::ls::run(&args, printer),
         Command::Cat(args) => commands::cat::run(&args, printer),
-        Command::CpOut(args) => commands::cp_out::run(&args, printer, &interrupted),
+        Command::CpOut(args) => commands::cp_out::run(&args, printer, interrupted),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

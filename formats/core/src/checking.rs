@@ -32,6 +32,7 @@ pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result
         return Err(cannot_read(format));
     }
     let top = source.path.clone();
+    let around = check_wrappers(&source, options)?;
     if let Some(open) = format.open_container {
         let failed = |e: crate::Error| e.context(format!("check {}", path.display()));
         let container = open_container(source, format, open, options).map_err(failed)?.container;
@@ -44,7 +45,7 @@ pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result
                 _ => {}
             }
         }
-        return Ok(vec![CheckedImage { path: top, format, report }]);
+        return Ok(std::iter::once(CheckedImage { path: top, format, report }).chain(around).collect());
     }
     let report = check_file(source, format, options);
     let opened = match (open_image(path, options), report) {
@@ -63,6 +64,7 @@ pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result
             if let Some(first) = checked.first_mut() {
                 walk(&opened.disk, &mut first.report);
             }
+            checked.extend(around);
             return Ok(checked);
         }
         (Err(error), Ok(mut report)) => {
@@ -80,7 +82,20 @@ pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result
         }
         (_, Err(error)) => return Err(error),
     };
-    Ok(vec![CheckedImage { path: top, format, report: opened }])
+    Ok(std::iter::once(CheckedImage { path: top, format, report: opened }).chain(around).collect())
+}
+
+/// The compressed files that the image was unpacked from: everything in them is read.
+fn check_wrappers(source: &Source, options: &OpenOptions) -> Result<Vec<CheckedImage>> {
+    let mut checked = Vec::new();
+    for (format, storage) in &source.wrappers {
+        let Some(check) = format.check else { continue };
+        let context = source.context(Arc::clone(&source.gate), options);
+        let failed = |e: crate::Error| e.context(format!("check {}", source.path.display()));
+        let report = check(Arc::clone(storage), &context).map_err(failed)?;
+        checked.push(CheckedImage { path: source.path.clone(), format, report });
+    }
+    Ok(checked)
 }
 
 fn check_file(source: Source, format: &'static Format, options: &OpenOptions) -> Result<CheckReport> {

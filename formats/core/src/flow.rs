@@ -159,10 +159,22 @@ fn format_of(
     let magic: Vec<_> =
         found.iter().filter(|(_, score)| *score == Score::Magic).map(|(format, _)| *format).collect();
     if let Some(named) = named {
+        let is_raw = (named.probe)(&[], &[]) == Score::Possible;
+        if let (true, None, Some(around)) =
+            (is_raw, name, magic.iter().find(|format| format.unpack.is_some()))
+        {
+            // Without a name nobody knows whether the disk in it is meant, or the bytes as they are.
+            let text = format!("what comes through the pipe is compressed: it is {}", around.description);
+            return Err(Error::usage(text).hint(format!(
+                "-f {} copies the disk in it; bytes that only look so have to be in a file, for -f raw",
+                around.name
+            )));
+        }
         let wraps = |format: &&&'static Format| format.unpack.is_some() && format.name != named.name;
         let extension = name.and_then(extension_of);
-        let says = |format: &&&'static Format| {
-            extension.as_deref().is_some_and(|extension| format.extensions.contains(&extension))
+        let says = |format: &&&'static Format| match &extension {
+            Some(extension) => format.extensions.contains(&extension.as_str()),
+            None => name.is_none(),
         };
         return Ok(Some(magic.iter().find(|format| wraps(format) && says(format)).copied().unwrap_or(named)));
     }

@@ -56,7 +56,11 @@ pub(crate) fn guess(
             None => Err(name_it("the format cannot be recognised".into())),
         },
         ([format], _) => {
-            Err(name_it(format!("the file is named like a raw disk but starts like {}", format.name)))
+            let text = format!("the file is named like a raw disk but starts like {0}", format.name);
+            Err(Error::usage(text).hint(format!(
+                "name the format with -f: {} if the file is one, raw if it is a disk on which somebody wrote that",
+                format.name
+            )))
         }
         (several, _) => {
             let names: Vec<_> = several.iter().map(|format| format.name).collect();

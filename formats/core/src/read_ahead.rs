@@ -1,5 +1,6 @@
 //! A reader that is read by a thread of its own, so that unpacking goes on while others copy and hash.
 
+use crate::ErrorKind;
 use std::io::{Cursor, Error, Read, Result};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -12,8 +13,8 @@ const WAITING: usize = 4;
 pub(crate) struct ReadAhead {
     parts: Receiver<Result<Vec<u8>>>,
     part: Cursor<Vec<u8>>,
-    /// An error is one on each later read, too.
-    failed: bool,
+    /// An error is one on each later read, too: several threads may ask.
+    failed: Option<(ErrorKind, String)>,
 }
 
 impl ReadAhead {
@@ -21,7 +22,7 @@ impl ReadAhead {
         let (sender, parts) = sync_channel(WAITING);
         // It ends with its reader, or when nobody takes its parts any more.
         std::thread::spawn(move || pump(from, &sender));
-        Self { parts, part: Cursor::default(), failed: false }
+        Self { parts, part: Cursor::default(), failed: None }
     }
 }
 
@@ -58,8 +59,8 @@ impl Read for ReadAhead {
         if buf.is_empty() {
             return Ok(0);
         }
-        if self.failed {
-            return Err(Error::other("the reader failed before"));
+        if let Some((kind, text)) = &self.failed {
+            return Err(Error::other(crate::Error::new(*kind, text.clone())));
         }
         loop {
             let len = self.part.read(buf)?;
@@ -69,8 +70,9 @@ impl Read for ReadAhead {
             match self.parts.recv() {
                 Ok(Ok(part)) => self.part = Cursor::new(part),
                 Ok(Err(error)) => {
-                    self.failed = true;
-                    return Err(error);
+                    let error = crate::stream_error(error);
+                    self.failed = Some((error.kind(), error.to_string()));
+                    return Err(Error::other(error));
                 }
                 Err(_) => return Ok(0),
             }

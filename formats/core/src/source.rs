@@ -38,6 +38,8 @@ pub(crate) struct Source {
     /// Further files of it.
     pub(crate) parts: Vec<PartFile>,
     pub(crate) warnings: Vec<Warning>,
+    /// What it was unpacked from, the outermost first.
+    pub(crate) wrappers: Vec<(&'static Format, Arc<dyn Storage>)>,
     /// How many images lie around it.
     pub(crate) depth: usize,
 }
@@ -64,6 +66,7 @@ impl Source {
             path,
             parts: Vec::new(),
             warnings: Vec::new(),
+            wrappers: Vec::new(),
             depth: 0,
             storage: Arc::new(storage),
         })
@@ -84,6 +87,7 @@ impl Source {
             is_folder: true,
             parts: Vec::new(),
             warnings: Vec::new(),
+            wrappers: Vec::new(),
             depth: 0,
         }
     }
@@ -104,6 +108,7 @@ impl Source {
             is_folder: false,
             parts: Vec::new(),
             warnings: Vec::new(),
+            wrappers: Vec::new(),
             depth,
         }
     }
@@ -221,6 +226,7 @@ impl Source {
     /// What went into a compressed file.
     fn unpacked(mut self, format: &'static Format, options: &OpenOptions) -> Result<Self> {
         let name = self.name.clone().unwrap_or_else(|| self.path.display().to_string());
+        self.wrappers.push((format, Arc::clone(&self.storage)));
         self.storage = match self.unpacked_at(format, options)? {
             Some(storage) => storage,
             None => {

@@ -162,7 +162,12 @@ fn same_as(disk: &Disk, mut stream: Box<dyn ChunkStream>) -> Result<Option<Strin
 fn check_all(folder: &Path, table: &[(&str, &[&str])], plain: impl Fn(&Path, &str) -> PathBuf) {
     let mut wrong = Vec::new();
     for (name, disks) in table {
-        match wrong_with(&plain(folder, name), disks, &options()) {
+        // What is called .img may be a disk on which somebody wrote these bytes: its format has to be named.
+        let named = name
+            .strip_suffix(".img")
+            .map(|_| if name.starts_with("ntfs-3g") { "ntfsclone" } else { "partclone" });
+        let format = named.map(|named| interop::format_named(named).unwrap());
+        match wrong_with(&plain(folder, name), disks, &OpenOptions::new(FORMATS, format)) {
             Ok(None) => println!("{name}: as recorded"),
             Ok(Some(text)) => wrong.push(format!("{name}: {text}")),
             Err(error) => wrong.push(format!("{name}: {:?}: {error}", error.kind())),

@@ -38,6 +38,20 @@ pub(crate) struct Cli {
     /// Worker threads; one more than there are cores by default.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Output and speed")]
     pub(crate) threads: Option<u8>,
+    /// Keep a chain of custody in DIR/evidence.jsonl: who ran what and when, SHA-256 and BLAKE3 of every byte of the sources before and
+    /// after, of what was made, and files in the guest that hold memory. Each line names the one before by its hash; note the last
+    /// one elsewhere. For convert, flatten, migrate, inspect, info, check and digest.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Output and speed")]
+    pub(crate) evidence: Option<PathBuf>,
+    /// With --evidence: a file that belongs to the case, such as a dump of memory (LiME, AVML, vmcore). Its hashes are kept. Repeatable.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "evidence",
+        help_heading = "Output and speed"
+    )]
+    pub(crate) attach: Vec<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

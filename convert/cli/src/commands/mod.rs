@@ -49,7 +49,7 @@ pub(crate) fn format_named(name: &str) -> Result<&'static Format> {
 }
 
 impl OpenArgs {
-    fn options(&self) -> Result<OpenOptions> {
+    pub(crate) fn options(&self) -> Result<OpenOptions> {
         let mut options = self.chain.options(self.format.as_deref())?;
         options.access.snapshot.clone_from(&self.snapshot);
         Ok(options)
@@ -92,7 +92,7 @@ impl ChainArgs {
 
 impl OpenArgs {
     /// What may open encrypted volumes: each file as a key, and as a passphrase when it ends a line.
-    fn passphrases(&self) -> Result<Vec<Passphrase>> {
+    pub(crate) fn passphrases(&self) -> Result<Vec<Passphrase>> {
         let mut found = Vec::new();
         for path in &self.chain.key_file {
             let key = read_key(path)?;

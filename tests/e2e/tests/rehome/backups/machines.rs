@@ -5,7 +5,7 @@ use crate::guest::{self, HYPERV_MODULES};
 use std::path::Path;
 
 const CONF: &str = "boot: order=scsi1\ncores: 3\nmemory: 1536\nname: web01\nscsihw: virtio-scsi-pci\n\
-    net0: virtio=52:54:00:01:02:03,bridge=vmbr0\nscsi0: local:vm-7-disk-1,size=32M\nscsi1: local:vm-7-disk-0,size=1G\n";
+    net0: virtio=52:54:00:01:02:03,bridge=vmbr0\nscsi0: local:vm-7-disk-1,size=32M\nscsi1: local:vm-7-disk-0,size=25M\n";
 
 /// A backup as Proxmox makes it; the boot disk is the second in it.
 fn vma(bench: &Bench) {
@@ -37,7 +37,7 @@ fn a_proxmox_backup_becomes_a_machine_of_hyper_v() {
             (Some(3), Some(1536))
         );
         // The configuration's boot order decides which disk is the first.
-        assert_eq!(report["disks"][0]["virtual_size"], 1u64 << 30, "{report}");
+        assert_eq!(report["disks"][0]["virtual_size"], 25u64 << 20, "{report}");
         assert_eq!(report["disks"][1]["virtual_size"], 32u64 << 20);
         bench.qemu_img(&["compare", "-f", "vhdx", "-F", "raw", "vm/web01-disk1.vhdx", "data.raw"]);
         assert!(report["edits"].as_array().is_some_and(|edits| !edits.is_empty()));
@@ -46,7 +46,7 @@ fn a_proxmox_backup_becomes_a_machine_of_hyper_v() {
     }
     // One of the disks, by its name or number, from the file or on the way.
     for (source, pick) in
-        [("vzdump.vma", "drive-scsi0"), ("vzdump.vma.zst", "0"), ("vzdump.vma.zst", "drive-scsi0")]
+        [("vzdump.vma", "drive-scsi0"), ("vzdump.vma.zst", "1"), ("vzdump.vma.zst", "drive-scsi0")]
     {
         let run =
             bench.rehome(&["convert", source, "out.raw", "--pick", pick, "--force", "--verify"]).ends(0);
@@ -93,8 +93,9 @@ fn a_cut_or_damaged_backup_is_named_and_nothing_is_written() {
 }
 
 #[test]
-fn a_package_is_written_whole_and_goes_on_to_another_platform() {
-    let bench = bench_with_guest();
+fn a_package_is_written_whole_and_goes_on_to_another_definition() {
+    let bench = Bench::new();
+    guest::build(&bench, "server.raw", &["vmw_pvscsi", "vmxnet3", "sd_mod"], |_| {});
     let args = [
         "migrate",
         "server.raw",
@@ -118,17 +119,28 @@ fn a_package_is_written_whole_and_goes_on_to_another_platform() {
     bench.qemu_img(&["check", "-f", "vmdk", "x/web01.vmdk"]);
     bench.rehome(&["check", "ova/web01.ova"]).ends(0);
     let report = bench
-        .rehome(&["migrate", "ova/web01.ova", "--to", "kvm", "--out", "kvm", "--output", "json"])
+        .rehome(&[
+            "migrate",
+            "ova/web01.ova",
+            "--to",
+            "vmware",
+            "--definition",
+            "vmx",
+            "--out",
+            "vmx",
+            "--output",
+            "json",
+        ])
         .ends(0)
         .json();
     assert_eq!(report["machine"]["name"], "web01");
-    bench.qemu_img(&["check", "-f", "qcow2", "kvm/web01.qcow2"]);
+    bench.qemu_img(&["check", "-f", "vmdk", "vmx/web01.vmdk"]);
     // A member that was changed: the manifest is compared beside the copy.
     let at = bench.read("ova/web01.ova").len() as u64 / 2;
     bench.bash("cp ova/web01.ova bad.ova").ends(0);
     bench.flip("bad.ova", at);
     bench.rehome(&["check", "bad.ova"]).ends(1);
-    let run = bench.rehome(&["migrate", "bad.ova", "--to", "kvm", "--out", "bad"]);
+    let run = bench.rehome(&["migrate", "bad.ova", "--to", "vmware", "--out", "bad"]);
     assert_eq!(run.code, Some(65), "{run:?}");
-    assert!(!bench.path("bad/web01.qcow2").exists());
+    assert!(!bench.path("bad/web01.vmdk").exists());
 }

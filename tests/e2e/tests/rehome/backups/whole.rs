@@ -56,6 +56,7 @@ fn file_systems_of_partclone_and_ntfsclone() {
         bench.rehome(&["convert", source, "out.raw", "--force", "--verify"]).ends(0);
         bench.tool("e2fsprogs", "e2fsck", &["-fn", "out.raw"]);
     }
-    bench.rehome(&["convert", "ntfs.img", "ntfs.raw", "--verify"]).ends(0);
+    bench.rehome(&["convert", "ntfs.img", "ntfs.raw", "--verify"]).ends(2);
+    bench.rehome(&["convert", "-f", "ntfsclone", "ntfs.img", "ntfs.raw", "--verify"]).ends(0);
     bench.tool("ntfs-3g", "ntfsfix", &["-n", "ntfs.raw"]);
 }
