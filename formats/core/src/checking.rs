@@ -3,7 +3,8 @@
 use crate::chain::{cannot_read, canonical, open_container, open_source};
 use crate::source::Source;
 use crate::{
-    CheckReport, Disk, ErrorKind, FolderGate, Format, Gate, OpenOptions, Result, Severity, Tick, open_image,
+    CheckReport, Container, Disk, ErrorKind, ExtentKind, FolderGate, Format, Gate, OpenOptions, Result,
+    Severity, Tick, open_image,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result
         let failed = |e: crate::Error| e.context(format!("check {}", path.display()));
         let container = open_container(source, format, open, options).map_err(failed)?.container;
         let mut report = container.check(tick).map_err(failed)?;
+        read_images_inside(container.as_ref(), &mut report, tick)?;
         for finding in container.completeness().map_err(failed)? {
             match finding.severity {
                 Severity::Error if !report.findings.contains(&finding) => {
@@ -83,6 +85,52 @@ pub fn check_image(path: &Path, options: &OpenOptions, tick: Tick<'_>) -> Result
         (_, Err(error)) => return Err(error),
     };
     Ok(std::iter::once(CheckedImage { path: top, format, report: opened }).chain(around).collect())
+}
+
+/// Images that lie in a container have checksums of their own, which show when they are read; what the container itself holds
+/// it has read already.
+fn read_images_inside(container: &dyn Container, report: &mut CheckReport, tick: Tick<'_>) -> Result<()> {
+    let mut buf = vec![0; 1 << 20];
+    for (index, entry) in container.disks().iter().enumerate() {
+        let read = container.open_disk(index).and_then(|image| match image.format {
+            Some(_) => read_all(&image.disk, &mut buf, tick),
+            None => Ok(()),
+        });
+        match read {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Corrupt | ErrorKind::SourceMissing | ErrorKind::Limit
+                ) =>
+            {
+                report.error(format!("{}: {error}", entry.name), error.offset());
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Unsupported | ErrorKind::NeedsPerson | ErrorKind::Usage
+                ) =>
+            {
+                report.note(format!("{} was not read: {error}", entry.name), error.offset());
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn read_all(disk: &Disk, buf: &mut [u8], tick: Tick<'_>) -> Result<()> {
+    for extent in disk.extents(0, disk.virtual_size()) {
+        let extent = extent?;
+        let mut at = extent.offset;
+        while extent.kind == ExtentKind::Data && at < extent.end() {
+            let len = buf.len().min(usize::try_from(extent.end() - at).unwrap_or(usize::MAX));
+            disk.read_exact_at(at, &mut buf[..len])?;
+            tick(len as u64)?;
+            at += len as u64;
+        }
+    }
+    Ok(())
 }
 
 /// The compressed files that the image was unpacked from: everything in them is read.

@@ -100,6 +100,7 @@ fn find(
     trust: Trust,
     options: &OpenOptions,
 ) -> Result<Flowing> {
+    let mut around = None;
     for _ in 0..=MAX_WRAPS {
         let mut head = Vec::new();
         bytes
@@ -112,7 +113,13 @@ fn find(
             return Err(Error::new(ErrorKind::SourceMissing, "nothing came through the pipe")
                 .hint("look why the command before it wrote nothing"));
         }
-        let format = format_of(&head, name.as_deref(), named, options)?;
+        let format = format_of(&head, name.as_deref(), named, options).map_err(|e| match around {
+            // Its own word goes before the general one.
+            Some(around) if name.is_none() && named.is_none() => {
+                e.hint(format!("if it is a disk that was compressed, say -f {around}"))
+            }
+            _ => e,
+        })?;
         let all: Box<dyn Read + Send> = Box::new(Cursor::new(head.clone()).chain(bytes));
         let Some(format) = format else { return Ok(Flowing::Image { bytes: all, name, format: None }) };
         if trust.may_fail {
@@ -120,6 +127,7 @@ fn find(
         }
         let context = context(name.clone(), size, options);
         if let Some(unpack) = format.unpack {
+            around = Some(format.name);
             if named.is_some_and(|named| named.name == format.name) {
                 named = raw_of(options);
             }
