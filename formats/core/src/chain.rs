@@ -3,8 +3,8 @@
 use crate::gate::Recorder;
 use crate::source::Source;
 use crate::{
-    Access, Container, Disk, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer, LayerContext,
-    Origin, ParentRef, PartFile, Result, Score, SourceFolder, Spool, Warning,
+    Access, Container, Disk, DiskEntry, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer,
+    LayerContext, Origin, ParentRef, PartFile, Result, Score, SourceFolder, Spool, Warning,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -220,25 +220,7 @@ pub(crate) fn open_container(
 impl OpenedContainer {
     /// The index of the disk that the operator means.
     fn pick(&self, wanted: Option<&str>) -> Result<usize> {
-        let disks = self.container.disks();
-        let names: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
-        let known = || format!("the disks are {}", names.join(", "));
-        match wanted {
-            Some(wanted) => {
-                let by_name = names.iter().position(|name| *name == wanted);
-                let by_number = || wanted.parse().ok().filter(|index: &usize| *index < names.len());
-                by_name
-                    .or_else(by_number)
-                    .ok_or_else(|| Error::usage(format!("no disk is called {wanted:?}")).hint(known()))
-            }
-            None if disks.len() == 1 => Ok(0),
-            None if disks.is_empty() => {
-                Err(Error::unsupported(format!("the {} holds no disk", self.format.name))
-                    .in_format(self.format.name))
-            }
-            None => Err(Error::usage(format!("it holds {} disks", disks.len()))
-                .hint(format!("pick one with --pick NAME; {}", known()))),
-        }
+        DiskEntry::pick(self.container.disks(), wanted, self.format.name)
     }
 
     fn image(&self, index: usize) -> Result<OpenedImage> {

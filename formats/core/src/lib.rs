@@ -61,6 +61,7 @@ mod layer;
 mod names;
 mod opener;
 mod overlay;
+mod pick;
 mod points;
 mod ranges;
 mod read_ahead;

@@ -89,7 +89,8 @@ pub(crate) fn open(from: Box<dyn Read + Send>, context: &LayerContext) -> Result
     let ignore_checksums = context.access.ignore_checksums;
     let header = Header::parse(&bytes, ignore_checksums)?;
     let choice = choose(&header, &context.access);
-    let picked = pick(&entries(&header, &choice), context.access.pick.as_deref())?;
+    let picked =
+        DiskEntry::pick(&entries(&header, &choice), context.access.pick.as_deref(), crate::FORMAT.name)?;
     let missing = || Error::contract(format!("disk {picked} of the backup"));
     let device = *choice.disks.get(picked).ok_or_else(missing)?;
     let size = header.devices.get(device).ok_or_else(missing)?.size;
@@ -104,25 +105,6 @@ pub(crate) fn open(from: Box<dyn Read + Send>, context: &LayerContext) -> Result
         line,
         has_ended: false,
     }))
-}
-
-/// The disk that the operator wants, by its name or its number.
-fn pick(disks: &[DiskEntry], wanted: Option<&str>) -> Result<usize> {
-    let names: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
-    let known = || format!("the disks are {}", names.join(", "));
-    match wanted {
-        Some(wanted) => {
-            let by_number = || wanted.parse().ok().filter(|index: &usize| *index < names.len());
-            let found = names.iter().position(|name| *name == wanted).or_else(by_number);
-            found.ok_or_else(|| Error::usage(format!("no disk is called {wanted:?}")).hint(known()))
-        }
-        None if disks.len() == 1 => Ok(0),
-        None if disks.is_empty() => {
-            Err(Error::unsupported("the backup holds no disk").in_format(crate::FORMAT.name))
-        }
-        None => Err(Error::usage(format!("it holds {} disks", disks.len()))
-            .hint(format!("pick one with --pick NAME; {}", known()))),
-    }
 }
 
 impl VmaStream {
