@@ -22,6 +22,10 @@ pub(super) fn check(root: &Path, files: &[PathBuf]) -> Result<Vec<Violation>, St
             }
         }
         let lib = folder.join("src/lib.rs");
+        // One room for six formats that differ in their codec only.
+        if room == "compressed" {
+            continue;
+        }
         if files.contains(&lib) && !read(root, &lib)?.contains("pub static FORMAT: Format") {
             missing(lib, "a format room exports `pub static FORMAT: Format`");
         }
