@@ -240,6 +240,7 @@ mod tests {
             file_name: "web.ps1".into(),
             use_it: "",
             name: "vm".into(),
+            package: None,
             disk_files: vec!["vm.vhdx".into()],
             warnings: vec![],
         }

@@ -63,6 +63,13 @@ pub(crate) fn guess(
             )))
         }
         (several, _) => {
+            // The end of a file can look like one format while its start looks like another: compressed blocks that come first.
+            let mut confirmed = several.iter().filter(|format| named(format));
+            if let (Some(format), None) = (confirmed.next(), confirmed.next())
+                && !says_raw
+            {
+                return Ok((format, true));
+            }
             let names: Vec<_> = several.iter().map(|format| format.name).collect();
             Err(name_it(format!("the file looks like {}", names.join(" and "))))
         }

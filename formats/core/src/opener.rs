@@ -32,8 +32,14 @@ pub trait Opener: Send + Sync {
     ///
     /// # Errors
     /// What the reader reports; `Temporary` when there is no room for the file; `Io`.
-    fn keep(&self, name: &str, from: Box<dyn Read + Send>, expected: Option<u64>)
-    -> Result<Arc<dyn Storage>>;
+    fn keep(
+        &self,
+        name: &str,
+        _from: Box<dyn Read + Send>,
+        _expected: Option<u64>,
+    ) -> Result<Arc<dyn Storage>> {
+        Err(unsupported(name))
+    }
 
     /// A new, unnamed file in the folder for temporary files, for an index that is too large for memory.
     ///

@@ -61,7 +61,7 @@ proptest! {
         let made = archive(&[hand, Hand::file("b.raw", &[2; 600])]);
         let _ = container(&made);
         let _ = (format_tar::FORMAT.probe)(&made, &made);
-        let _ = (format_tar::FORMAT.flows)(&made);
+        let _ = (format_tar::FORMAT.flows)(&made, None);
         if !matches!(kind, b'S') {
             let _ = whole(&made, Some("0"));
         }

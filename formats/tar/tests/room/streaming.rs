@@ -80,7 +80,7 @@ fn a_pipe_gives_the_same_disk() {
         &["-S", "--format=posix", "--sparse-version=1.0"],
     ] {
         let bytes = std::fs::read(tar(folder.path(), way, &["notes.txt", "disk.raw", "notes.txt"])).unwrap();
-        assert!((format_tar::FORMAT.flows)(&bytes[..64 << 10]), "{way:?}");
+        assert!((format_tar::FORMAT.flows)(&bytes[..64 << 10], None), "{way:?}");
         let (found, sum) = whole(&bytes, None).unwrap();
         assert!(found == disk, "{way:?}");
         assert!(!way.contains(&"-S") || sum < 300_000, "{way:?} {sum}");
@@ -112,8 +112,8 @@ fn the_bytes_of_an_image_are_not_a_disk() {
         assert!(whole(&bytes, None).is_err(), "{name}");
     }
     let bytes = archive(&[Hand::file("disk.qcow2", &other)]);
-    assert!(!(format_tar::FORMAT.flows)(&bytes));
-    assert!(!(format_tar::FORMAT.flows)(&bytes[..100]));
+    assert!(!(format_tar::FORMAT.flows)(&bytes, None));
+    assert!(!(format_tar::FORMAT.flows)(&bytes[..100], None));
 }
 
 #[test]
