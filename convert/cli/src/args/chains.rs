@@ -35,7 +35,8 @@ Unlike all other commands this one replaces and removes its sources: that is its
      So the images above it stay as they are, to the byte, and go on naming the same parent.
   4  The chain is opened through it; only then the older images and the replaced one are removed, with their manifests.
 At any moment, also when the process is killed or the power fails, all kept points open under their names. The same command finishes
-or undoes what was interrupted. Room for the full image is needed beside the old ones.
+what was interrupted, or undoes it and begins anew where no name had changed; one with a larger --keep than the interrupted run's is
+refused (78). Room for the full image is needed beside the old ones.
 
 Refused: images in this folder that are based on what would go, or that begin like an image and cannot be opened, whatever they are
 called, so that nobody knows (78); NAME.partial is passed over. Images in other folders cannot be seen: do not consolidate

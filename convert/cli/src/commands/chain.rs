@@ -81,7 +81,7 @@ pub(crate) fn run(args: &ChainListArgs, printer: &Printer, control: Control<'_>)
             && backup.as_ref().is_some_and(|folder| (format.probe_folder)(folder) == Score::Magic)
     };
     let is_one = |format: &&format_core::Format| is_image(format) || is_backup(format);
-    if args.image.is_dir() && !options.formats.iter().any(|format| is_one(format)) {
+    if args.image.is_dir() && !options.formats.iter().any(is_one) {
         return folder(&args.image, &options, printer, control);
     }
     let Chain { images, warnings, error, points } = chain_of(&args.image, &options, control)?;

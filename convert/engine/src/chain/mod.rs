@@ -123,7 +123,13 @@ pub fn chain_of(path: &Path, options: &OpenOptions, control: Control<'_>) -> Res
             let inside = opened.first().and_then(|opened| opened.inside.as_ref());
             let points = inside.map(|inside| inside.container.points().to_vec());
             let found = Found::whole(opened.iter().flat_map(Alone::of_opened).collect());
-            let warnings = opened.into_iter().flat_map(|opened| opened.warnings).collect();
+            let mut warnings = Vec::<Warning>::new();
+            for warning in opened.into_iter().flat_map(|opened| opened.warnings) {
+                // What is said of the whole backup is said with each disk.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
             (found, None, warnings, points.unwrap_or_default())
         }
         Err(error) => match walk(path, options) {
