@@ -35,18 +35,21 @@ Unlike all other commands this one replaces and removes its sources: that is its
      So the images above it stay as they are, to the byte, and go on naming the same parent.
   4  The chain is opened through it; only then the older images and the replaced one are removed, with their manifests.
 At any moment, also when the process is killed or the power fails, all kept points open under their names. The same command finishes
-or undoes what was interrupted. Room for the full image is needed beside the old ones.
+what was interrupted, or undoes it and begins anew where no name had changed; one with a larger --keep than the interrupted run's is
+refused (78). Room for the full image is needed beside the old ones.
 
-Refused: images in this folder that are based on what would go (78). Images in other folders cannot be seen: do not consolidate
+Refused: images in this folder that are based on what would go, or that begin like an image and cannot be opened, whatever they are
+called, so that nobody knows (78); NAME.partial is passed over. Images in other folders cannot be seen: do not consolidate
 when copies or linked clones elsewhere need the older images; --keep-old DIR keeps them. Also refused: internal snapshots and bitmaps, which would
 be lost (78), encrypted images, hard-linked ones, VirtualBox's VMDKs (69), files in use (75), and points that are not what their
-manifests say (65). A base in another folder (--allow-parent) is merged and stays. Extended attributes and ACLs are not carried over.
+manifests say (65). An old file that is another one by the time it would be removed stays, with a warning. --keep-old wants a folder of its
+own for each run: a name that is taken there stops the run before it begins (73). A base in another folder (--allow-parent) is merged and stays. Extended attributes and ACLs are not carried over.
 
 Examples:
   rehome consolidate vm-friday.qcow2 --keep 7 --dry-run
   rehome consolidate vm-friday.qcow2 --keep 7
   rehome consolidate web.avhdx --keep 1                 one image, the others are gone
-  rehome consolidate web.vmdk --keep 14 --keep-old /srv/old";
+  rehome consolidate web.vmdk --keep 14 --keep-old /srv/old-48";
 
 #[derive(Args, Debug)]
 pub(crate) struct ConsolidateArgs {
@@ -62,7 +65,8 @@ pub(crate) struct ConsolidateArgs {
     /// separated by commas.
     #[arg(short = 'o', value_name = "KEY[=VALUE]", value_delimiter = ',')]
     pub(crate) options: Vec<String>,
-    /// Move the older images into this folder of the same file system instead of removing them: they are a whole chain there.
+    /// Move the older images into this folder of the same file system instead of removing them: they are a whole chain there. Each
+    /// run needs a folder of its own.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep_old: Option<PathBuf>,
     /// Show what would be done, with files and room, and do nothing.

@@ -4,7 +4,7 @@ use crate::args::ChainListArgs;
 use crate::output::{Printer, counted, error_json, safe, table};
 use convert_engine::{Chain, ChainImage, Control, FolderChains, TreeImage, chain_of, chains_in_folder};
 use format_core::units::format_size;
-use format_core::{Error, OpenOptions, Point, Result, Warning};
+use format_core::{Error, OpenOptions, Point, Result, Score, SourceFolder, Warning};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -74,7 +74,14 @@ pub(crate) fn run(args: &ChainListArgs, printer: &Printer, control: Control<'_>)
     let is_image = |format: &&format_core::Format| {
         format.folder_entry.is_some_and(|entry| args.image.join(entry).is_file())
     };
-    if args.image.is_dir() && !options.formats.iter().copied().any(|format| is_image(&format)) {
+    // A backup that is a folder has points in time; any other folder is looked through.
+    let backup = SourceFolder::open(&args.image).ok().filter(|_| args.image.is_dir());
+    let is_backup = |format: &format_core::Format| {
+        format.open_container.is_some()
+            && backup.as_ref().is_some_and(|folder| (format.probe_folder)(folder) == Score::Magic)
+    };
+    let is_one = |format: &&format_core::Format| is_image(format) || is_backup(format);
+    if args.image.is_dir() && !options.formats.iter().any(is_one) {
         return folder(&args.image, &options, printer, control);
     }
     let Chain { images, warnings, error, points } = chain_of(&args.image, &options, control)?;

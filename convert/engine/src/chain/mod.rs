@@ -15,7 +15,7 @@ pub use folder::{FolderChains, TreeImage, chains_in_folder};
 
 use crate::clock::{age, rfc3339};
 use crate::observer::Control;
-use format_core::{Error, ErrorKind, MAX_CHAIN, OpenOptions, ParentRef, Point, Result, Warning, open_image};
+use format_core::{Error, ErrorKind, MAX_CHAIN, OpenOptions, ParentRef, Point, Result, Warning, open_images};
 use serde::Serialize;
 use std::path::Path;
 use std::time::SystemTime;
@@ -117,10 +117,20 @@ pub struct Chain {
 /// # Errors
 /// What opening the top image alone reports, and `Temporary` when interrupted. A break further down is part of the result.
 pub fn chain_of(path: &Path, options: &OpenOptions, control: Control<'_>) -> Result<Chain> {
-    let (found, error, mut warnings, points) = match open_image(path, options) {
+    let (found, error, mut warnings, points) = match open_images(path, options) {
         Ok(opened) => {
-            let points = opened.inside.as_ref().map(|inside| inside.container.points().to_vec());
-            (Found::whole(Alone::of_opened(&opened)), None, opened.warnings, points.unwrap_or_default())
+            // All disks of a backup, which has the same points for each.
+            let inside = opened.first().and_then(|opened| opened.inside.as_ref());
+            let points = inside.map(|inside| inside.container.points().to_vec());
+            let found = Found::whole(opened.iter().flat_map(Alone::of_opened).collect());
+            let mut warnings = Vec::<Warning>::new();
+            for warning in opened.into_iter().flat_map(|opened| opened.warnings) {
+                // What is said of the whole backup is said with each disk.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+            (found, None, warnings, points.unwrap_or_default())
         }
         Err(error) => match walk(path, options) {
             Ok(found) => {
@@ -232,8 +242,9 @@ fn newer_parents(images: &[Alone]) -> Vec<Warning> {
     let modified = |image: &Alone| image.link.path.metadata().and_then(|found| found.modified()).ok();
     let newer = |pair: &[Alone]| {
         let [child, parent] = pair else { return None };
-        let has_identity = child.layer.parent().is_some_and(|parent| parent.identity.is_some());
-        if has_identity || modified(parent)? <= modified(child)? {
+        // A base, and the next disk of a backup.
+        let named = child.layer.parent()?;
+        if named.identity.is_some() || modified(parent)? <= modified(child)? {
             return None;
         }
         let text = format!(

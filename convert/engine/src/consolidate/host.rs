@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// The file whose lock says that a consolidation works in its folder.
 const LOCK: &str = ".rehome-consolidate.lock";
 
-/// What a file is known by. All files of one run lie on one file system, so the inode number is enough; device numbers can be
-/// others after a restart of the host.
+/// What a file is known by. All files of one run lie on one file system, so no device number is among it: that can be another
+/// one after a restart of the host. An inode number alone is not enough: a new file gets that of one that was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileFacts {
     /// A plain name.
@@ -22,6 +22,12 @@ pub(super) struct FileFacts {
     pub(super) size: u64,
     /// Seconds since 1970, and nanoseconds.
     pub(super) modified: (i64, i64),
+    /// When the file was made, where the file system tells.
+    #[serde(default)]
+    pub(super) born: Option<(u64, u32)>,
+    /// When anything about it changed, its names and owner too.
+    #[serde(default)]
+    pub(super) changed: Option<(i64, i64)>,
 }
 
 impl FileFacts {
@@ -36,18 +42,37 @@ impl FileFacts {
             inode: found.ino(),
             size: found.len(),
             modified: (found.mtime(), found.mtime_nsec()),
+            born: born(&found),
+            changed: Some((found.ctime(), found.ctime_nsec())),
         })
     }
 
-    /// Whether the file at `path` is this one, and unchanged.
+    /// Whether the file at `path` is this one, and its content is unchanged; it may have got another name.
     pub(super) fn is_unchanged_at(&self, path: &Path) -> bool {
-        Self::of(path).is_ok_and(|found| Self { name: self.name.clone(), ..found } == *self)
+        self.is_at(path)
+            && look(path).is_ok_and(|found| {
+                (found.len(), (found.mtime(), found.mtime_nsec())) == (self.size, self.modified)
+            })
+    }
+
+    /// Whether nobody did anything to the file at `path`, we included.
+    pub(super) fn is_untouched_at(&self, path: &Path) -> bool {
+        let now = || look(path).ok().map(|found| (found.ctime(), found.ctime_nsec()));
+        self.is_unchanged_at(path) && self.changed.is_none_or(|changed| Some(changed) == now())
     }
 
     /// Whether the file at `path` is this one, whatever was written to it.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        look(path).is_ok_and(|found| found.is_file() && found.ino() == self.inode)
+        look(path).is_ok_and(|found| {
+            let same = self.born.is_none_or(|born_then| born(&found).is_none_or(|now| now == born_then));
+            found.is_file() && found.ino() == self.inode && same
+        })
     }
+}
+
+fn born(found: &Metadata) -> Option<(u64, u32)> {
+    let since = found.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some((since.as_secs(), since.subsec_nanos()))
 }
 
 /// What the host says of a name, without following a link.
@@ -175,16 +200,20 @@ pub(super) fn exchange_back(new: &Path, old: &Path) -> Result<()> {
     std::fs::rename(&kept, old).map_err(failed)
 }
 
-/// Removes the file, or moves it into `to`, if it is still the one that is meant. One that is gone was removed before.
+/// Removes the file, or moves it into `to`, if it is still the one that is meant and has its content. One that is gone was
+/// removed before.
 ///
 /// # Errors
-/// `Destination` when another file has its name there; `Io`, `Denied` when the host refuses.
+/// `Destination` when another file has its name, here or there; `Io`, `Denied` when the host refuses.
 pub(super) fn put_away(path: &Path, facts: &FileFacts, to: Option<&Path>) -> Result<u64> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        _ if !facts.is_at(path) => {
-            let text = format!("{} is another file by now: it is left alone", path.display());
-            return Err(Error::new(ErrorKind::Destination, text).hint("remove it if nobody needs it"));
+        _ if !facts.is_unchanged_at(path) => {
+            let text =
+                format!("{} is another file by now, or was written to: it is left alone", path.display());
+            let hint =
+                "move it away, or remove it if nobody needs it; then run the same command again to finish";
+            return Err(Error::new(ErrorKind::Destination, text).hint(hint));
         }
         _ => {}
     }
@@ -203,7 +232,14 @@ pub(super) fn put_away(path: &Path, facts: &FileFacts, to: Option<&Path>) -> Res
             };
             moved.map_err(|e| {
                 let text = format!("cannot move {} to {}", path.display(), target.display());
-                Error::io(text, e.into()).with_kind(ErrorKind::Destination)
+                let error = Error::io(text, e.into()).with_kind(ErrorKind::Destination);
+                match e {
+                    Errno::EXIST => error.hint(format!(
+                        "all kept points are in place; move {} away or name another folder with --keep-old, then run this again",
+                        target.display()
+                    )),
+                    _ => error,
+                }
             })?;
         }
     }
@@ -271,6 +307,9 @@ mod tests {
         std::fs::rename(folder.path().join("b"), &path).unwrap();
         assert_eq!(put_away(&path, &facts, None).unwrap_err().kind(), ErrorKind::Destination);
         assert!(path.exists());
+        // A new file with the number of the old one, as ext4 gives it.
+        let reused = FileFacts { size: 9, born: None, changed: None, ..FileFacts::of(&path).unwrap() };
+        assert_eq!(put_away(&path, &reused, None).unwrap_err().kind(), ErrorKind::Destination);
         let facts = FileFacts::of(&path).unwrap();
         let away = folder.path().join("away");
         std::fs::create_dir(&away).unwrap();

@@ -122,7 +122,14 @@ mod tests {
     use super::*;
 
     fn journal() -> Journal {
-        let file = |name: &str, inode| FileFacts { name: name.into(), inode, size: 1, modified: (2, 3) };
+        let file = |name: &str, inode| FileFacts {
+            name: name.into(),
+            inode,
+            size: 1,
+            modified: (2, 3),
+            born: Some((4, 5)),
+            changed: Some((6, 7)),
+        };
         Journal {
             version: 1,
             tool: "rehome".into(),

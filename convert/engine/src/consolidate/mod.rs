@@ -10,9 +10,11 @@
 //! name, in one step of the file system, and only when the chain was opened through it are the old files removed. `run.rs`
 //! has the steps, `journal.rs` the states in which a run can be killed.
 
+mod away;
 mod forks;
 mod host;
 mod journal;
+mod kinship;
 mod plan;
 mod points;
 mod run;

@@ -1,7 +1,9 @@
 //! What a consolidation would do, and why it would not: everything is looked at before anything is written.
 
+use super::away::{refuse_taken, usable};
 use super::forks::refuse_forks;
 use super::host::{FileFacts, free_bytes, look, refuse_in_use};
+use super::kinship::Removed;
 use super::{ConsolidatePlan, ConsolidateRequest, PlannedFile};
 use crate::chain::folder_of;
 use crate::manifest::{blocks_path, manifest_path};
@@ -30,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) replaced: FileFacts,
     pub(super) kept: Vec<FileFacts>,
     pub(super) old: Vec<FileFacts>,
+    /// Where old files go that are kept.
+    pub(super) keep_old: Option<PathBuf>,
     pub(super) options: BTreeMap<String, String>,
     pub(super) warnings: Vec<Warning>,
 }
@@ -85,10 +89,19 @@ pub(super) fn prepare(
     check_format(oldest, layer.as_ref(), request.keep.checked_sub(2).and_then(|child| layers.get(child)))?;
     let options = writer_options(oldest, layer.as_ref(), request)?;
     let (old, left) = old_files(kept, older, folder)?;
+    let (replaced, keep_old) = (facts_of(oldest)?, usable(request.keep_old, folder)?);
+    if let Some(away) = &keep_old {
+        refuse_taken(away, old.iter().chain([&replaced]))?;
+    }
     for (index, link) in chain.iter().enumerate().filter(|(_, link)| is_in(&link.path, folder)) {
         refuse_in_use(&link.path, index >= request.keep - 1)?;
     }
-    refuse_forks(folder, chain, &removed_of(older, &layers, request.keep), request.open, control)?;
+    let images = older.iter().zip(layers.iter().skip(request.keep).map(AsRef::as_ref));
+    let images = images.map(|(link, layer)| (link.path.as_path(), layer));
+    let images = images.filter(|(path, _)| is_in(path, folder)).collect();
+    let removed = Removed { images, files: numbers(&old, folder)? };
+    let own = chain.iter().flat_map(ChainLink::file_ids).collect();
+    refuse_forks(folder, &own, &removed, request.open, control)?;
     let disk = Disk::new(layers.iter().skip(request.keep - 1).cloned().collect())?;
     let below = chain.iter().skip(request.keep - 1).cloned().collect();
     let mut warnings = opened.warnings.clone();
@@ -101,7 +114,8 @@ pub(super) fn prepare(
     };
     Ok(Look::Long(Box::new(Prepared {
         plan: with_room(plan, &disk, folder, control)?,
-        replaced: facts_of(oldest)?,
+        replaced,
+        keep_old,
         kept: kept.iter().take(request.keep - 1).map(facts_of).collect::<Result<_>>()?,
         paths: kept.iter().map(|link| link.path.clone()).collect(),
         oldest: OpenedImage { disk, chain: below, warnings: Vec::new(), inside: None },
@@ -152,12 +166,13 @@ fn with_room(
     Ok(ConsolidatePlan { data_bytes, needed_bytes, free_bytes: free_bytes(folder)?, ..plan })
 }
 
-fn removed_of<'a>(
-    older: &'a [ChainLink],
-    layers: &'a [Arc<dyn Layer>],
-    keep: usize,
-) -> Vec<(&'a ChainLink, &'a dyn Layer)> {
-    older.iter().zip(layers.iter().skip(keep).map(AsRef::as_ref)).collect()
+/// The files with their device and inode numbers.
+fn numbers(files: &[FileFacts], folder: &Path) -> Result<Vec<((u64, u64), PathBuf)>> {
+    let numbered = |file: &FileFacts| {
+        let path = folder.join(&file.name);
+        look(&path).map(|found| ((found.dev(), found.ino()), path))
+    };
+    files.iter().map(numbered).collect()
 }
 
 fn is_in(path: &Path, folder: &Path) -> bool {

@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, blocks_path, manifest_path};
 use crate::observer::Control;
 use crate::pipeline::Proof;
 use crate::run::{ConvertRequest, Destination, convert};
-use format_core::{Error, ErrorKind, OpenOptions, Result, open_image};
+use format_core::{Error, ErrorKind, OpenOptions, Result, Warning, open_image};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Run<'_> {
             kept: found.kept.clone(),
             old: found.old.clone(),
             new: None,
-            keep_old: self.keep_old()?,
+            keep_old: found.keep_old.clone(),
         };
         self.step("prepare")?;
         std::fs::create_dir(&self.work).map_err(|e| {
@@ -64,7 +64,7 @@ impl Run<'_> {
             })
             .collect();
         done.plan = Some(found.plan);
-        done.warnings = [found.warnings, proven.warnings].concat();
+        done.warnings = [found.warnings, proven.warnings, done.warnings].concat();
         Ok(done)
     }
 
@@ -121,11 +121,15 @@ impl Run<'_> {
     /// From `Ready` on: the names are exchanged, the chain is opened through them, the old files go.
     pub(super) fn take_over(&self, journal: &mut Journal, kept: &[PathBuf]) -> Result<ConsolidateOutcome> {
         let (new, old) = (self.work.join(&journal.replaced.name), self.target(journal));
-        if !journal.new_image()?.is_at(&old) {
+        if journal.new_image()?.is_at(&old) {
+            self.refuse_needed(journal)?;
+        } else {
             self.step("exchange")?;
             if !journal.replaced.is_unchanged_at(&old) {
                 return Err(self.undo(journal, changed(&old)));
             }
+            // The copy may have taken hours.
+            self.refuse_needed(journal).map_err(|e| self.undo(journal, e))?;
             // Refused: the names are as they were.
             exchange(&new, &old).map_err(|e| self.undo(journal, e))?;
         }
@@ -148,15 +152,9 @@ impl Run<'_> {
         self.durable()?;
         journal.state = State::Removing;
         journal.save(&self.work)?;
-        let freed_bytes = self.remove(journal)?;
+        let (freed_bytes, warnings) = self.remove(journal)?;
         let kept = kept.iter().map(|path| KeptPoint { path: path.display().to_string(), digest: None });
-        Ok(ConsolidateOutcome {
-            kept: kept.collect(),
-            plan: None,
-            continued: false,
-            freed_bytes,
-            warnings: Vec::new(),
-        })
+        Ok(ConsolidateOutcome { kept: kept.collect(), plan: None, continued: false, freed_bytes, warnings })
     }
 
     /// The name that the new image takes.
@@ -181,14 +179,20 @@ impl Run<'_> {
         Err(Error::contract(format!("it consists of the files {found:?}, not of {wanted:?}")))
     }
 
-    /// Removes the old files and then all that tells of the run.
-    pub(super) fn remove(&self, journal: &Journal) -> Result<u64> {
+    /// Removes the old files and then all that tells of the run. A file that is not what it was when the run began stays.
+    pub(super) fn remove(&self, journal: &Journal) -> Result<(u64, Vec<Warning>)> {
         let to = journal.keep_old.as_deref();
         let hinted = |e: Error| if e.hint_text().is_some() { e } else { e.hint(AGAIN) };
-        let mut freed = 0u64;
+        let (mut freed, mut warnings) = (0u64, Vec::new());
         for file in &journal.old {
             self.step("remove")?;
-            freed = freed.saturating_add(put_away(&self.folder.join(&file.name), file, to).map_err(hinted)?);
+            let path = self.folder.join(&file.name);
+            if path.symlink_metadata().is_ok() && !file.is_untouched_at(&path) {
+                let text = format!("{} is not the file that this run found: it stays", path.display());
+                warnings.push(Warning::new("left-alone", text));
+                continue;
+            }
+            freed = freed.saturating_add(put_away(&path, file, to).map_err(hinted)?);
         }
         let replaced = self.work.join(&journal.replaced.name);
         for path in [beside(&replaced), replaced] {
@@ -196,7 +200,7 @@ impl Run<'_> {
         }
         self.durable()?;
         self.clear(journal)?;
-        Ok(if to.is_some() { 0 } else { freed })
+        Ok((if to.is_some() { 0 } else { freed }, warnings))
     }
 
     /// Undoes a run that changed nothing outside of its own folder; the reason stays the reason.
@@ -240,22 +244,6 @@ impl Run<'_> {
         self.control.observer.begin(stage, 0);
         self.control.observer.end();
         self.control.check()
-    }
-
-    /// The folder for old files, which must be one of the same file system: moving is renaming.
-    fn keep_old(&self) -> Result<Option<PathBuf>> {
-        let Some(path) = self.request.keep_old else { return Ok(None) };
-        let failed = |e| Error::io(format!("cannot use the folder {}", path.display()), e);
-        let (own, found) = (self.folder.metadata().map_err(failed)?, path.metadata().map_err(failed)?);
-        let path = path.canonicalize().map_err(failed)?;
-        if !found.is_dir() || path == self.folder {
-            return Err(Error::usage(format!("{} is no other folder", path.display())));
-        }
-        if found.dev() != own.dev() {
-            let text = format!("{} lies on another file system than the images", path.display());
-            return Err(Error::new(ErrorKind::Destination, text).hint("old files are moved, not copied"));
-        }
-        Ok(Some(path))
     }
 }
 

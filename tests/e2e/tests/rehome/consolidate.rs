@@ -176,6 +176,102 @@ fn what_would_be_lost_is_refused_and_nothing_has_changed() {
     assert_eq!(bench.names(), before);
 }
 
+/// What QEMU makes as children of point 1, which would go, under names that say nothing of their format.
+#[test]
+fn a_child_that_cannot_be_opened_or_names_its_parent_by_another_name_is_refused() {
+    let bench = Bench::new();
+    chain_of(&bench, "qcow2", 3, 8 * MIB);
+    bench.bash("mkdir ../$(basename $PWD).far && ln -s p1 cur && ln -s 1.qcow2 p1 && ln -s $PWD/cur ../$(basename $PWD).far/x").ends(0);
+    let create = "qemu-img create -q -f qcow2 -F qcow2";
+    let luks = "printf pw >pw; qemu-img create -q --object secret,id=s,file=pw -f qcow2 -b 1.qcow2 -F qcow2 \
+                -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
+    let children = [
+        ("linked.img", format!("{luks} linked.img; rm pw"), "cannot be opened"),
+        ("vm-100-disk-0", format!("{luks} vm-100-disk-0; rm pw"), "cannot be opened"),
+        // An incompatible feature that nobody knows yet: bit 40.
+        (
+            "disk.snap1",
+            format!(
+                "{create} -b 1.qcow2 disk.snap1; printf '\\001' | dd of=disk.snap1 bs=1 seek=74 conv=notrunc status=none"
+            ),
+            "cannot be opened",
+        ),
+        (
+            "named.raw",
+            format!("{create} -b 1.qcow2 -o data_file=gone,data_file_raw=off named.raw; rm gone"),
+            "cannot be opened",
+        ),
+        (
+            "far.snap",
+            format!("{create} -u -b $(realpath -s ../$(basename $PWD).far/x) far.snap 8M"),
+            "is based on",
+        ),
+        ("up.snap", format!("{create} -u -b ../$(basename $PWD).far/x up.snap 8M"), "is based on"),
+        (
+            "json.snap",
+            format!(
+                r#"{create} -u -b 'json:{{"driver":"qcow2","file":{{"driver":"file","filename":"cur"}}}}' json.snap 8M"#
+            ),
+            "is based on",
+        ),
+        ("lost.snap", format!("{create} -u -b lost lost.snap 8M"), "cannot be followed"),
+    ];
+    for (name, line, text) in children {
+        bench.bash(&line).ends(0);
+        let before = bench.names();
+        for dry in [&["--dry-run"][..], &[]] {
+            let run = bench.rehome(&[&["consolidate", "3.qcow2", "--keep", "2"], dry].concat()).ends(78);
+            assert!(run.stderr.contains(text) && run.stderr.contains(name), "{run:?}");
+        }
+        assert_eq!(bench.names(), before, "{name}");
+        std::fs::remove_file(bench.path(name)).unwrap();
+    }
+    points_read(&bench, "qcow2", 0..=3);
+    // A copy that was not finished, and names that lead elsewhere, stop nothing.
+    bench.write("half.qcow2.partial", bench.read("1.qcow2")[..40].to_vec());
+    bench.bash(&format!("{create} -u -b /another/host/x far.snap 8M; {create} -b 2.qcow2 kept.snap")).ends(0);
+    bench.rehome(&["consolidate", "3.qcow2", "--keep", "2"]).ends(0);
+    points_read(&bench, "qcow2", 2..=3);
+    bench.bash("rm -r ../$(basename $PWD).far").ends(0);
+}
+
+#[test]
+fn the_extent_of_another_descriptor_is_not_removed() {
+    let bench = Bench::new();
+    chain_of(&bench, "qcow2", 2, 8 * MIB);
+    bench.rehome(&["convert", "0.raw", "0.vmdk", "-o", "subformat=monolithicFlat"]).ends(0);
+    bench.rehome(&["delta", "0.vmdk", "1.raw", "1.vmdk"]).ends(0);
+    bench.rehome(&["delta", "1.vmdk", "2.raw", "2.vmdk"]).ends(0);
+    std::fs::copy(bench.path("0.vmdk"), bench.path("template.vmdk")).unwrap();
+    let before = bench.names();
+    let run = bench.rehome(&["consolidate", "2.vmdk", "--keep", "2"]).ends(78);
+    assert!(run.stderr.contains("template.vmdk uses"), "{run:?}");
+    assert_eq!(bench.names(), before);
+    bench.rehome(&["compare", "template.vmdk", "0.raw"]).ends(0);
+}
+
+/// The example of the help, as it is done every week.
+#[test]
+fn old_files_of_two_runs_go_into_two_folders() {
+    let bench = Bench::new();
+    chain_of(&bench, "qcow2", 4, 8 * MIB);
+    bench.bash("mkdir old old2; mkdir later; mv 4.qcow2* later/").ends(0);
+    bench.rehome(&["consolidate", "3.qcow2", "--keep", "2", "--keep-old", "old"]).ends(0);
+    bench.bash("mv later/* .; rmdir later").ends(0);
+    let before = bench.names();
+    for dry in [&["--dry-run"][..], &[]] {
+        let args = [&["consolidate", "4.qcow2", "--keep", "2", "--keep-old", "old"], dry].concat();
+        let run = bench.rehome(&args).ends(73);
+        assert!(run.stderr.contains("old/2.qcow2 exists already"), "{run:?}");
+        assert_eq!(bench.names(), before, "nothing was begun");
+    }
+    bench.rehome(&["consolidate", "4.qcow2", "--keep", "2", "--keep-old", "old2"]).ends(0);
+    points_read(&bench, "qcow2", 3..=4);
+    for (image, raw) in [("old/2.qcow2", "2.raw"), ("old/1.qcow2", "1.raw"), ("old2/3.qcow2", "3.raw")] {
+        bench.qemu_img(&["compare", image, raw]);
+    }
+}
+
 #[test]
 fn a_fork_of_a_kept_point_goes_on_reading_the_same() {
     for format in FORMATS {
