@@ -48,6 +48,8 @@ pub(crate) enum ClonezillaError {
     Text { file: String, what: &'static str, at: usize },
     #[error("{file}: {what} of {name}")]
     Group { file: String, what: &'static str, name: String },
+    #[error("{file}: the volumes {first} and {second} share the extents at byte {place:#x} of {physical}")]
+    Shared { file: String, first: String, second: String, physical: String, place: u64 },
     #[error("the logical volume {name} is of type {kind:?}, only linear and striped ones are put together")]
     Volume { name: String, kind: String },
     #[error("{device} belongs to the volume group {group}, and it is no partition of a saved disk")]

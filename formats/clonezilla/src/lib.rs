@@ -21,6 +21,7 @@ mod container;
 mod content;
 mod ebr;
 mod error;
+mod extents;
 mod gpt;
 mod group;
 mod image;

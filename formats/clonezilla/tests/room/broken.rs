@@ -124,7 +124,20 @@ fn groups_that_cannot_be_put_together_are_refused() {
     refused(
         &group(&GROUP.replace("\"pv0\", 3", "\"pv0\", 300")),
         Corrupt,
+        "the extents of its physical volume end before those of a",
+    );
+    refused(
+        &group(&GROUP.replace("pe_count = 14", "pe_count = 15")),
+        Corrupt,
         "the partition ends before the extents",
+    );
+    let second = "b { status = [\"READ\", \"WRITE\", \"VISIBLE\"] segment_count = 1
+  segment1 { start_extent = 0 extent_count = 1 type = \"striped\" stripe_count = 1 stripes = [ \"pv0\", 4 ] } }
+  a {";
+    refused(
+        &group(&GROUP.replace("a {", second)),
+        Corrupt,
+        "the volumes a and b share the extents at byte 0x60000 of pv0",
     );
     refused(&group(&GROUP.replace("extent_count = 2", "extent_count = 1")), Corrupt, "the image of vg-a has");
 }

@@ -107,6 +107,10 @@ impl Opener for TestOpener {
         Err(Error::unsupported("not here"))
     }
 
+    fn keep(&self, _: &str, _: Box<dyn Read + Send>, _: Option<u64>) -> Result<Arc<dyn Storage>> {
+        Err(Error::unsupported("not here"))
+    }
+
     fn scratch(&self) -> Result<std::fs::File> {
         Err(Error::unsupported("not here"))
     }
