@@ -87,6 +87,9 @@ impl Builder<'_> {
         if let Some(gpt) = &self.disk.gpt {
             self.out.put_bytes(0, &gpt.first);
             let size = table.size.unwrap_or(self.disk.size);
+            if let Some((place, entries)) = gpt.second_entries() {
+                self.out.put_bytes(place, &entries);
+            }
             match &gpt.second {
                 Some(second) => self.out.put_bytes(size.saturating_sub(second.len() as u64), second),
                 None => {
@@ -100,10 +103,7 @@ impl Builder<'_> {
         }
         let extended = table.parts.iter().find(|part| part.is_extended());
         let saved = match extended {
-            Some(part) => {
-                let own = self.image.bytes(&format!("{}-ebr", part.name), MAX_HIDDEN)?;
-                own.map_or_else(|| self.image.bytes(&format!("{name}-ebr"), MAX_HIDDEN), |own| Ok(Some(own)))?
-            }
+            Some(part) => self.image.ebr(name, part)?.map(|(_, bytes)| bytes),
             None => None,
         };
         for (place, link) in ebr::chain(name, table, saved.as_deref())? {

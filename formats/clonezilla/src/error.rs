@@ -24,6 +24,16 @@ pub(crate) enum ClonezillaError {
     Size { file: String, part: String, start: u64, count: u64 },
     #[error("{first} ends at {end:#x}, and {second} begins at {start:#x}")]
     Overlap { first: String, second: String, end: u64, start: u64 },
+    #[error("{file} and {other} contradict each other about {what}: {left:#x}, {right:#x}")]
+    Contradict { what: String, file: String, left: u64, other: String, right: u64 },
+    #[error("{file} has {found:#x} bytes: it is no sector of 0x200 bytes that ends with 55 AA")]
+    Sector { file: String, found: u64 },
+    #[error("{file}: the CRC-32 of the GPT's {what} is {found:#010x}, it should be {wanted:#010x}")]
+    Sum { file: String, what: &'static str, found: u32, wanted: u32 },
+    #[error("the second GPT in {file}: {what}")]
+    Second { file: String, what: &'static str },
+    #[error("{disk} would have {size:#x} bytes, which no disk has")]
+    DiskSize { disk: String, size: u64 },
     #[error("{disk} has the partition {part}, and {disk}-mbr, with the table, is missing")]
     NoMbr { disk: String, part: String },
     #[error("{name} is missing")]
@@ -48,6 +58,8 @@ pub(crate) enum ClonezillaError {
     Text { file: String, what: &'static str, at: usize },
     #[error("{file}: {what} of {name}")]
     Group { file: String, what: &'static str, name: String },
+    #[error("{file}: the volumes {first} and {second} share the extents at byte {place:#x} of {physical}")]
+    Shared { file: String, first: String, second: String, physical: String, place: u64 },
     #[error("the logical volume {name} is of type {kind:?}, only linear and striped ones are put together")]
     Volume { name: String, kind: String },
     #[error("{device} belongs to the volume group {group}, and it is no partition of a saved disk")]
@@ -92,6 +104,20 @@ impl ClonezillaError {
                 format!(
                     "restore it with partimage, and put the partition into the folder as {stem}.dd-img.aa"
                 )
+            }
+            Self::Sum { file, .. } if file.ends_with("-gpt-1st") => {
+                format!(
+                    "take the file as it was saved; where there is no other, move it out of the folder: the table is then read \
+                     from {}-gpt.gdisk",
+                    file.trim_end_matches("-gpt-1st")
+                )
+            }
+            Self::Second { file, .. } => format!(
+                "take the file as it was saved; where there is no other, move {file} out of the folder: the disk then has no \
+                 second GPT, which guests make anew"
+            ),
+            Self::Contradict { .. } => {
+                "one of the two is damaged or of another disk: take both as they were saved together".into()
             }
             Self::Luks { .. } | Self::Volume { .. } | Self::NoRoomForLink { .. } | Self::Device { .. } => {
                 restore.into()

@@ -13,13 +13,15 @@ pub(crate) struct Gpt {
     pub(crate) first: Vec<u8>,
     /// What lies at the end of the disk.
     pub(crate) second: Option<Vec<u8>>,
-    sector: usize,
+    pub(crate) sector: usize,
+    /// The files that they were saved in.
+    pub(crate) files: [String; 2],
 }
 
 impl Gpt {
     /// From the saved first sectors, and the last ones if they are there.
     pub(crate) fn of_copies(
-        file: &str,
+        [file, second_file]: [&str; 2],
         first: Vec<u8>,
         second: Option<Vec<u8>>,
     ) -> Result<Self, ClonezillaError> {
@@ -27,7 +29,8 @@ impl Gpt {
         let sector = [512, 4096].into_iter().find(|size| has(*size));
         let what = "there is no GPT header in the second sector";
         let sector = sector.ok_or(ClonezillaError::Table { file: file.into(), what })?;
-        Ok(Self { first, second, sector })
+        let files = [file.into(), second_file.into()];
+        Ok(Self { first, second, sector, files })
     }
 
     /// From what `sgdisk --backup` wrote: the MBR, both headers, the entries. Only disks with sectors of 512 bytes.
@@ -40,11 +43,12 @@ impl Gpt {
             return Err(bad());
         }
         let second = Some([entries, other].concat());
-        Self::of_copies(file, [start, entries].concat(), second)
+        Self::of_copies([file; 2], [start, entries].concat(), second)
     }
 
     /// The partitions.
-    pub(crate) fn table(&self, file: &str, disk: &str) -> Result<Table, ClonezillaError> {
+    pub(crate) fn table(&self, disk: &str) -> Result<Table, ClonezillaError> {
+        let file = self.files[0].as_str();
         let bad = |what| ClonezillaError::Table { file: file.into(), what };
         let cut = |_| bad("the GPT ends within its entries");
         let header = Bytes::new(&self.first, 0);

@@ -2,6 +2,7 @@
 
 use crate::config::{Section, Value, parse};
 use crate::error::ClonezillaError;
+use crate::extents::is_gapless;
 
 /// LVM's sectors, whatever the disk's are.
 const SECTOR: u64 = 512;
@@ -26,7 +27,7 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Physical {
     /// What the text calls it.
-    key: String,
+    pub(crate) key: String,
     /// Its UUID with hyphens.
     pub(crate) id: String,
     /// Where it was when the text was written, without /dev.
@@ -35,6 +36,8 @@ pub(crate) struct Physical {
     pub(crate) size: u64,
     /// Where its extents begin, in bytes.
     start: u64,
+    /// Where its extents end, in bytes, if that is told.
+    pub(crate) end: Option<u64>,
 }
 
 /// A logical volume of linear and striped segments.
@@ -82,6 +85,11 @@ impl Group {
             group.section("physical_volumes").map(|all| all.sections.as_slice()).unwrap_or_default()
         {
             let start = one.number("pe_start").and_then(|sectors| sectors.checked_mul(SECTOR));
+            let count = one.number("pe_count");
+            let end = count.map(|count| {
+                let end = count.checked_mul(extent).and_then(|len| len.checked_add(start?));
+                end.ok_or_else(|| bad("more extents than any disk has", key))
+            });
             let id = one.text("id").map(str::to_owned).filter(|id| plain_id(id).is_some());
             physical.push(Physical {
                 key: key.clone(),
@@ -89,6 +97,7 @@ impl Group {
                 device: one.text("device").unwrap_or_default().trim_start_matches("/dev/").to_owned(),
                 size: one.number("dev_size").and_then(|sectors| sectors.checked_mul(SECTOR)).unwrap_or(0),
                 start: start.ok_or_else(|| bad("no place of the extents", key))?,
+                end: end.transpose()?,
             });
         }
         let mut logical = Vec::new();
@@ -98,7 +107,7 @@ impl Group {
             let volume = volume(key, one, extent, &physical);
             logical.push(volume.ok_or_else(|| bad("segments that cannot be", key))?);
         }
-        Ok(Self { name: name.to_owned(), physical, logical, text })
+        Self { name: name.to_owned(), physical, logical, text }.checked(file)
     }
 
     /// On a disk the group's section stands first: LVM reads the group's name there. A backup has it last.
@@ -133,6 +142,9 @@ impl Group {
         let area = one.start.min(64 << 20).saturating_sub(AREA);
         if TEXT + text.len() as u64 > area / 2 + TEXT || one.start > size {
             return Err(bad("there is no room for the metadata before the extents", &one.key));
+        }
+        if one.end.is_some_and(|end| end > size) {
+            return Err(bad("the partition ends before the extents", &one.key));
         }
         let mut bytes = vec![0; (AREA + TEXT) as usize + text.len()];
         label(&mut bytes[512..1024], one, size, area);
@@ -180,11 +192,13 @@ fn crc(bytes: &[u8]) -> u32 {
 fn volume(name: &str, one: &Section, extent: u64, physical: &[Physical]) -> Option<Logical> {
     let is_visible = one.list("status").contains(&Value::Text("VISIBLE".into()));
     let (mut size, mut other_type, mut columns) = (0u64, None, Vec::new());
+    let mut segments = Vec::new();
     for (_, segment) in one.sections.iter().filter(|(name, _)| name.starts_with("segment")) {
         let base = segment.number("start_extent")?.checked_mul(extent)?;
         let len = segment.number("extent_count")?.checked_mul(extent)?;
         let end = base.checked_add(len).filter(|end| i64::try_from(*end).is_ok())?;
         size = size.max(end);
+        segments.push((base, len));
         let kind = segment.text("type")?;
         if kind != "striped" && kind != "linear" {
             other_type = Some(kind.to_owned());
@@ -208,6 +222,10 @@ fn volume(name: &str, one: &Section, extent: u64, physical: &[Physical]) -> Opti
             let column = column as u64;
             columns.push(Column { physical: number, place, len, base, stripe, columns: count, column });
         }
+    }
+    let is_counted = one.number("segment_count").is_none_or(|count| count == segments.len() as u64);
+    if !is_counted || !is_gapless(segments) {
+        return None;
     }
     Some(Logical { name: name.to_owned(), size, other_type, is_visible, columns })
 }
@@ -264,6 +282,15 @@ vg {
             ("stripe_size = 128", "stripe_size = 0"),
             ("stripes = [ \"pv0\", 3 ]", "stripes = [ \"pv0\", 18446744073709551615 ]"),
             ("gggggg\"", "ggg\""),
+            ("gggggh\"", "gggggg\""),
+            ("segment_count = 2", "segment_count = 3"),
+            ("start_extent = 2", "start_extent = 1"),
+            ("start_extent = 2", "start_extent = 3"),
+            ("\"pv0\", 3", "\"pv0\", 1"),
+            ("\"pv1\", 1", "\"pv0\", 1"),
+            ("\"pv0\", 3", "\"pv0\", 8"),
+            ("pe_count = 9", "pe_count = 900"),
+            ("pe_count = 9", "pe_count = 4"),
         ] {
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT);

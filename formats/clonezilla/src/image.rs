@@ -1,11 +1,12 @@
 //! What a folder holds: its disks with their tables, the contents, the volume groups. Nothing large is read for that.
 
+use crate::agree;
 use crate::error::ClonezillaError;
 use crate::gpt::Gpt;
 use crate::group::Group;
 use crate::names::{Kind, Saved, contents};
-use crate::table::{Table, parse_chs, parse_parted, parse_sfdisk};
-use format_core::{FolderEntry, Result, SourceFolder};
+use crate::table::{Part, Table, parse_chs, parse_parted, parse_sfdisk};
+use format_core::{Error, FolderEntry, Result, SourceFolder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use std::sync::Arc;
 const MAX_TEXT: u64 = 4 << 20;
 /// The type of the partition that hides a GPT from programs that do not know it.
 const PROTECTIVE: u8 = 0xee;
+/// No disk is larger: 8 PiB.
+const MAX_DISK: u64 = 1 << 53;
 /// What lies between the MBR and the first partition.
 pub(crate) const MAX_HIDDEN: u64 = 64 << 20;
 
@@ -42,6 +45,8 @@ pub(crate) struct SavedDisk {
     pub(crate) gpt: Option<Gpt>,
     /// In bytes; 0 where only its content tells.
     pub(crate) size: u64,
+    /// What is damaged or contradicts something else in its tables.
+    pub(crate) faults: Vec<ClonezillaError>,
 }
 
 impl Image {
@@ -126,33 +131,45 @@ impl Image {
 
     fn load_disk(&self, name: String) -> Result<SavedDisk> {
         let gpt = self.gpt(&name)?;
-        let sfdisk = format!("{name}-pt.sf");
-        let parted = format!("{name}-pt.parted");
-        let parted = self.text(&parted)?.map(|text| parse_parted(&parted, &name, &text)).transpose()?;
+        let [sfdisk_file, parted_file] = ["sf", "parted"].map(|kind| format!("{name}-pt.{kind}"));
+        let parted = self.text(&parted_file)?.filter(|text| !text.trim().is_empty());
+        let parted = parted.map(|text| parse_parted(&parted_file, &name, &text)).transpose()?;
         let told = parted.as_ref().and_then(|table| table.size);
-        let sfdisk = self.text(&sfdisk)?.map(|text| parse_sfdisk(&sfdisk, &name, &text)).transpose()?;
+        let sector = parted.as_ref().map_or(512, |table| table.sector);
+        let sfdisk = self.text(&sfdisk_file)?;
+        let sfdisk = sfdisk.map(|text| parse_sfdisk(&sfdisk_file, &name, &text, sector)).transpose()?;
+        let is_hidden = |table: &Table| table.parts.iter().any(|part| part.id == PROTECTIVE);
         let is_gpt = match (&parted, &sfdisk) {
             (Some(table), _) => table.is_gpt,
-            (None, Some(table)) => table.is_gpt || table.parts.iter().any(|part| part.id == PROTECTIVE),
+            (None, Some(table)) => table.is_gpt || is_hidden(table),
             (None, None) => false,
         };
         if is_gpt && gpt.is_none() {
             return Err(ClonezillaError::Missing { name: format!("{name}-gpt-1st") }.into());
         }
+        let mut texts = vec![(sfdisk_file, sfdisk), (parted_file, parted)];
+        texts.retain(|(_, table)| table.is_some());
+        let mut tables: Vec<(String, Table)> =
+            texts.into_iter().filter_map(|(file, table)| Some((file, table?))).collect();
         // The bytes of a GPT are the table; an old sfdisk saw only the one that hides it.
-        let table = match &gpt {
-            Some(gpt) if is_gpt || (parted.is_none() && sfdisk.is_none()) => {
-                Some(gpt.table(&format!("{name}-gpt-1st"), &name)?)
+        let gpt = match gpt {
+            Some(gpt) if is_gpt || tables.is_empty() => {
+                tables.retain(|(_, table)| table.is_gpt || !is_hidden(table));
+                tables.insert(0, (gpt.files[0].clone(), gpt.table(&name)?));
+                Some(gpt)
             }
-            _ => sfdisk.or(parted),
+            Some(gpt) => return Err(self.no_gpt(gpt, &tables)),
+            None => None,
         };
+        let faults = self.compare(&name, gpt.as_ref(), &tables)?;
+        let table = (!tables.is_empty()).then(|| tables.swap_remove(0).1);
         let table = table.map(Table::checked).transpose()?.filter(|table| !table.parts.is_empty());
         let device = self.groups.iter().flat_map(|group| &group.physical);
         let device = device.filter(|one| self.device(&one.id, &one.device) == name).map(|one| one.size).max();
         if table.is_none() && !self.contents.contains_key(&name) && device.is_none() {
             return Err(ClonezillaError::NoTable { disk: name }.into());
         }
-        let gpt = gpt.filter(|_| table.as_ref().is_some_and(|table| table.is_gpt));
+        let gpt = gpt.filter(|_| table.is_some());
         let chs = || self.text(&format!("{name}-chs.sf")).ok().flatten().and_then(|text| parse_chs(&text));
         let told = table.as_ref().filter(|table| table.is_gpt).and_then(|table| table.size).or(told);
         let told = told.or_else(chs).unwrap_or(0);
@@ -160,13 +177,69 @@ impl Image {
         let end = table.as_ref().map_or(0, Table::end).max(device.unwrap_or(0));
         let size = told.max(end);
         let size = size.checked_next_multiple_of(512).unwrap_or(size);
-        Ok(SavedDisk { name, table, gpt, size })
+        if size > MAX_DISK {
+            return Err(ClonezillaError::DiskSize { disk: name, size }.into());
+        }
+        Ok(SavedDisk { name, table, gpt, size, faults })
+    }
+
+    /// A GPT beside tables that tell of none.
+    fn no_gpt(&self, gpt: Gpt, tables: &[(String, Table)]) -> Error {
+        let [file, _] = gpt.files;
+        let other = tables.first().map_or_else(String::new, |(file, _)| file.clone());
+        let what = "whether there is a GPT".to_owned();
+        ClonezillaError::Contradict { what, file, left: 1, other, right: 0 }.into()
+    }
+
+    /// Where the files that tell of a disk's table contradict each other: the first table is what the disk gets.
+    fn compare(
+        &self,
+        disk: &str,
+        gpt: Option<&Gpt>,
+        tables: &[(String, Table)],
+    ) -> Result<Vec<ClonezillaError>> {
+        let mut faults = gpt.map(Gpt::faults).unwrap_or_default();
+        let Some((file, table)) = tables.first().map(|(file, table)| (file.as_str(), table)) else {
+            return Ok(faults);
+        };
+        for (other, second) in tables.iter().skip(1) {
+            faults.extend(agree::tables((file, table), (other, second)));
+            if let (Some(left), Some(right)) = (table.size, second.size)
+                && left != right
+            {
+                let (what, file) = (format!("the bytes of {disk}"), file.to_owned());
+                let other = other.clone();
+                faults.push(ClonezillaError::Contradict { what, file, left, other, right });
+            }
+        }
+        let name = format!("{disk}-mbr");
+        if let Some(mbr) = self.bytes(&name, MAX_HIDDEN)? {
+            faults.extend(agree::mbr(&name, &mbr, gpt.is_none().then_some((file, table))));
+            // sgdisk writes its file anew, Clonezilla copies the first sectors as they are.
+            let differs = |first: &[u8]| first.get(..mbr.len()) != Some(mbr.as_slice());
+            if file.ends_with("-gpt-1st") && gpt.is_some_and(|gpt| differs(&gpt.first)) {
+                let what = "it and the file of the GPT begin with different sectors";
+                faults.push(ClonezillaError::Table { file: name, what });
+            }
+        }
+        let extended = table.parts.iter().find(|part| part.is_extended());
+        if let Some((name, ebr)) = extended.map(|part| self.ebr(disk, part)).transpose()?.flatten() {
+            faults.extend(agree::ebr(&name, &ebr, (file, table)));
+        }
+        Ok(faults)
+    }
+
+    /// The first table of the logical partitions of `disk`, with the name of its file.
+    pub(crate) fn ebr(&self, disk: &str, extended: &Part) -> Result<Option<(String, Vec<u8>)>> {
+        let names = [format!("{}-ebr", extended.name), format!("{disk}-ebr")];
+        let Some(name) = names.into_iter().find(|name| self.has(name)) else { return Ok(None) };
+        Ok(self.bytes(&name, MAX_HIDDEN)?.map(|bytes| (name, bytes)))
     }
 
     fn gpt(&self, disk: &str) -> Result<Option<Gpt>> {
         let (first, second) = (format!("{disk}-gpt-1st"), format!("{disk}-gpt-2nd"));
         if let Some(bytes) = self.bytes(&first, MAX_TEXT)? {
-            return Ok(Some(Gpt::of_copies(&first, bytes, self.bytes(&second, MAX_TEXT)?)?));
+            return Ok(Some(Gpt::of_copies([&first, &second], bytes, self.bytes(&second, MAX_TEXT)?)?));
         }
         let backup = format!("{disk}-gpt.gdisk");
         let bytes = self.bytes(&backup, MAX_TEXT)?;

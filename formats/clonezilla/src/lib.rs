@@ -14,6 +14,7 @@
 //!
 //! Each disk in the list `disk` becomes one disk again. `SPEC.md` has the files, what is made anew, and what is refused.
 
+mod agree;
 mod assemble;
 mod build;
 mod config;
@@ -21,7 +22,9 @@ mod container;
 mod content;
 mod ebr;
 mod error;
+mod extents;
 mod gpt;
+mod gpt_sums;
 mod group;
 mod image;
 mod joined;

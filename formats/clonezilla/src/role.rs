@@ -82,7 +82,7 @@ fn lost_device(image: &Image, group: &Group) -> Option<ClonezillaError> {
 
 /// What keeps `disk` from being put together, as far as that shows without opening anything.
 pub(crate) fn faults(image: &Image, disk: &SavedDisk) -> Vec<ClonezillaError> {
-    let mut faults = Vec::new();
+    let mut faults = disk.faults.clone();
     let names: Vec<&str> = match &disk.table {
         None => vec![&disk.name],
         Some(table) => {

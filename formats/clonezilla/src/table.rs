@@ -68,9 +68,14 @@ fn number_of(name: &str, disk: &str) -> Option<u32> {
     rest.strip_prefix('p').unwrap_or(rest).parse().ok()
 }
 
-/// Reads the output of `sfdisk -d`, of any version.
-pub(crate) fn parse_sfdisk(file: &str, disk: &str, text: &str) -> Result<Table, ClonezillaError> {
-    let mut table = Table { sector: 512, size: None, is_gpt: false, parts: Vec::new() };
+/// Reads the output of `sfdisk -d`, of any version; old ones do not tell the bytes of a sector, which are `sector_size` then.
+pub(crate) fn parse_sfdisk(
+    file: &str,
+    disk: &str,
+    text: &str,
+    sector_size: u64,
+) -> Result<Table, ClonezillaError> {
+    let mut table = Table { sector: sector_size, size: None, is_gpt: false, parts: Vec::new() };
     for (number, line) in text.lines().enumerate() {
         let bad = || ClonezillaError::Line { file: file.into(), line: number + 1, text: line.into() };
         let Some((key, value)) = line.split_once(':').map(|(key, value)| (key.trim(), value.trim())) else {
@@ -105,17 +110,18 @@ pub(crate) fn parse_sfdisk(file: &str, disk: &str, text: &str) -> Result<Table, 
 /// Reads the output of `parted unit s print`.
 pub(crate) fn parse_parted(file: &str, disk: &str, text: &str) -> Result<Table, ClonezillaError> {
     let mut table = Table { sector: 512, size: None, is_gpt: false, parts: Vec::new() };
-    let mut size = None;
+    let (mut size, mut has_kind, mut has_sector) = (None, false, false);
     for (number, line) in text.lines().enumerate() {
         let bad = || ClonezillaError::Line { file: file.into(), line: number + 1, text: line.into() };
         let sectors = |text: &str| text.strip_suffix('s').and_then(|number| number.parse::<u64>().ok());
         if let Some((key, value)) = line.split_once(':') {
             let value = value.trim();
             match key.trim() {
-                "Partition Table" => table.is_gpt = value == "gpt",
+                "Partition Table" => (table.is_gpt, has_kind) = (value == "gpt", true),
                 key if key.starts_with("Sector size") => {
                     let logical = value.split('B').next().and_then(sector);
                     table.sector = logical.ok_or_else(bad)?;
+                    has_sector = true;
                 }
                 key if key.starts_with("Disk /") => size = sectors(value),
                 _ => {}
@@ -134,6 +140,11 @@ pub(crate) fn parse_parted(file: &str, disk: &str, text: &str) -> Result<Table, 
         if table.parts.len() > MAX_PARTS {
             return Err(bad());
         }
+    }
+    if size.is_none() || !has_kind || !has_sector {
+        let what =
+            "it does not tell the disk's size, the bytes of a sector and the kind of table, as parted does";
+        return Err(ClonezillaError::Table { file: file.into(), what });
     }
     table.size =
         size.and_then(|size| size.checked_mul(table.sector)).filter(|size| i64::try_from(*size).is_ok());
@@ -189,7 +200,7 @@ mod tests {
         let old = "# partition table of /dev/sda\nunit: sectors\n\n/dev/sda1 : start=       63, size= 208782, Id=83, bootable\n\
                    /dev/sda2 : start=   208845, size= 800000, Id= 5\n/dev/sda3 : start=        0, size=        0, Id= 0\n\
                    /dev/sda5 : start=   208908, size= 100, Id=82\n";
-        let table = parse_sfdisk("sda-pt.sf", "sda", old).unwrap().checked().unwrap();
+        let table = parse_sfdisk("sda-pt.sf", "sda", old, 512).unwrap().checked().unwrap();
         let found: Vec<_> =
             table.parts.iter().map(|part| (part.name.as_str(), part.start, part.len, part.id)).collect();
         let b = |sectors: u64| sectors * 512;
@@ -200,7 +211,7 @@ mod tests {
         ];
         assert_eq!(found, expected);
         let new = "label: gpt\nsector-size: 4096\n\n/dev/nvme0n1p3 : start= 256, size= 10, type=0FC63DAF, name=\"a, size=7\"\n";
-        let table = parse_sfdisk("x", "nvme0n1", new).unwrap();
+        let table = parse_sfdisk("x", "nvme0n1", new, 512).unwrap();
         assert_eq!(
             (table.parts[0].name.as_str(), table.parts[0].start, table.parts[0].len),
             ("nvme0n1p3", 1 << 20, 40960)
@@ -215,13 +226,13 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for text in ["/dev/sda1 : start=x, size=1\n", "/dev/sdb1 : start=1, size=1\n", "sector-size: 7\n"] {
-            assert!(parse_sfdisk("f", "sda", text).is_err(), "{text}");
+            assert!(parse_sfdisk("f", "sda", text, 512).is_err(), "{text}");
         }
         let huge = format!("/dev/sda1 : start={}, size=1\n", u64::MAX);
-        assert!(matches!(parse_sfdisk("f", "sda", &huge), Err(ClonezillaError::Size { .. })));
+        assert!(matches!(parse_sfdisk("f", "sda", &huge, 512), Err(ClonezillaError::Size { .. })));
         let over = "/dev/sda1 : start=1, size=10\n/dev/sda2 : start=10, size=10\n";
         assert!(matches!(
-            parse_sfdisk("f", "sda", over).unwrap().checked(),
+            parse_sfdisk("f", "sda", over, 512).unwrap().checked(),
             Err(ClonezillaError::Overlap { .. })
         ));
         assert!(parse_parted("f", "sda", " 1 x y z\n").is_err());

@@ -1,6 +1,6 @@
 //! One thing is missing or wrong: refused with its name, and found by the cheap look, too.
 
-use crate::builder::{Folder, open, sample};
+use crate::builder::{Folder, gpts, mbr, open, sample, sample_with_gpt};
 use format_core::ErrorKind::{self, Corrupt, NeedsPerson, SourceMissing, Unsupported};
 
 fn refused(folder: &Folder, kind: ErrorKind, reason: &str) {
@@ -124,7 +124,125 @@ fn groups_that_cannot_be_put_together_are_refused() {
     refused(
         &group(&GROUP.replace("\"pv0\", 3", "\"pv0\", 300")),
         Corrupt,
+        "the extents of its physical volume end before those of a",
+    );
+    refused(
+        &group(&GROUP.replace("pe_count = 14", "pe_count = 15")),
+        Corrupt,
         "the partition ends before the extents",
     );
+    let second = "b { status = [\"READ\", \"WRITE\", \"VISIBLE\"] segment_count = 1
+  segment1 { start_extent = 0 extent_count = 1 type = \"striped\" stripe_count = 1 stripes = [ \"pv0\", 4 ] } }
+  a {";
+    refused(
+        &group(&GROUP.replace("a {", second)),
+        Corrupt,
+        "the volumes a and b share the extents at byte 0x60000 of pv0",
+    );
     refused(&group(&GROUP.replace("extent_count = 2", "extent_count = 1")), Corrupt, "the image of vg-a has");
+}
+
+#[test]
+fn a_damaged_gpt_is_told_by_its_checksums_and_its_copy() {
+    let good = sample_with_gpt();
+    let changed = |name: &str, at: usize| {
+        let mut bytes = good.0[name].clone();
+        bytes[at] ^= 1;
+        good.clone().with(name, bytes)
+    };
+    told(&changed("sda-gpt-1st", 9045), Corrupt, "sda-gpt-1st: the CRC-32 of the GPT's entries is");
+    told(&changed("sda-gpt-1st", 512 + 48), Corrupt, "sda-gpt-1st: the CRC-32 of the GPT's header is");
+    told(&changed("sda-gpt-1st", 100), Corrupt, "sda-mbr: it and the file of the GPT begin with different");
+    told(&changed("sda-gpt-2nd", 9045), Corrupt, "sda-gpt-2nd: its entries are not those of the first");
+    told(&changed("sda-gpt-2nd", 32 * 512 + 24), Corrupt, "sda-gpt-2nd: the header is damaged");
+    let second = &good.0["sda-gpt-2nd"];
+    let with = |bytes: &[u8]| good.clone().with("sda-gpt-2nd", bytes);
+    told(&with(&good.0["sda-mbr"]), Corrupt, "sda-gpt-2nd: the last sector is no header");
+    told(&with(&[second, &[0; 512][..]].concat()), Corrupt, "sda-gpt-2nd: it has not the length of a GPT");
+    told(&with(&[&[7][..], &second[1..]].concat()), Corrupt, "its entries are not those of the first GPT");
+    let (_, other) = gpts(&[(1000, 1999), (2048, 4094), (4096, 5119)]);
+    told(&with(&other), Corrupt, "the header tells of another table than the first GPT");
+    told(&with(&[]), Corrupt, "sda-gpt-2nd: it is cut off");
+    // What follows a header in its sector is nothing.
+    for (name, header) in [("sda-gpt-1st", 512), ("sda-gpt-2nd", 32 * 512)] {
+        for at in (0..good.0[name].len()).step_by(1009).filter(|at| !(header + 92..header + 512).contains(at))
+        {
+            assert!(changed(name, at).disks().is_err(), "{name} {at}");
+        }
+    }
+}
+
+#[test]
+fn tables_that_contradict_each_other_are_refused() {
+    let text = |folder: &Folder, name: &str, from: &str, to: &str| {
+        let text = String::from_utf8(folder.0[name].clone()).unwrap();
+        assert!(text.contains(from), "{from}");
+        folder.clone().with(name, text.replace(from, to))
+    };
+    let (plain, gpt) = (sample(), sample_with_gpt());
+    told(
+        &text(&plain, "sda-pt.sf", "start= 1000", "start= 1001"),
+        Corrupt,
+        "sda-mbr and sda-pt.sf contradict each other about the place of sda1: 0x7d000, 0x7d200",
+    );
+    told(
+        &text(&gpt, "sda-pt.sf", "start= 1000", "start= 1001"),
+        Corrupt,
+        "sda-gpt-1st and sda-pt.sf contradict",
+    );
+    told(
+        &text(&gpt, "sda-pt.parted", "8192s", "8000s"),
+        Corrupt,
+        "contradict each other about the bytes of sda",
+    );
+    told(
+        &text(&gpt, "sda-pt.sf", "/dev/sda3", "/dev/sda4"),
+        Corrupt,
+        "about the bytes of sda3: 0x80000, 0x0",
+    );
+    let parts = " 1 1000s 1999s 1000s primary\n 2 2048s 4095s 2048s primary\n 3 4096s 5119s 1024s primary\n";
+    let listed = text(&plain, "sda-pt.parted", "msdos\n", &format!("msdos\n{parts}"));
+    assert!(listed.disks().is_ok());
+    told(
+        &text(&listed, "sda-pt.parted", "2048s primary", "2047s primary"),
+        Corrupt,
+        "about the bytes of sda2",
+    );
+    told(&text(&listed, "sda-pt.parted", "2 2048s", "4 2048s"), Corrupt, "about the bytes of sda2");
+    told(
+        &text(&listed, "sda-pt.sf", "unit: sectors", "sector-size: 4096"),
+        Corrupt,
+        "sda-pt.sf and sda-pt.parted contradict each other about the bytes of a sector: 0x1000, 0x200",
+    );
+    told(
+        &plain.clone().with("sda-mbr", mbr(&[(0x83, 1000, 1000)])),
+        Corrupt,
+        "sda-mbr and sda-pt.sf contradict each other about the bytes of sda2: 0x0, 0x100000",
+    );
+    told(&plain.clone().with("sda-mbr", [1; 512]), Corrupt, "sda-mbr has 0x200 bytes: it is no sector");
+    told(&plain.clone().with("sda-mbr", [1; 9999]), Corrupt, "sda-mbr has 0x270f bytes: it is no sector");
+    refused(&plain.clone().with("sda-pt.parted", "x"), Corrupt, "it does not tell the disk's size");
+    refused(&text(&plain, "sda-pt.parted", "8192s", "9999999999999999s"), Corrupt, "which no disk has");
+    let (first, _) = gpts(&[]);
+    refused(&plain.with("sda-gpt-1st", first), Corrupt, "about whether there is a GPT: 0x1, 0x0");
+}
+
+#[test]
+fn the_first_table_of_logical_partitions_has_to_fit() {
+    let folder = sample()
+        .with("sda-pt.sf", "label: dos\n/dev/sda1 : start= 1000, size= 1000, type=83\n/dev/sda2 : start= 2048, size= 3000, type=5\n\
+              /dev/sda5 : start= 2111, size= 2100, type=83\n")
+        .with("sda-mbr", mbr(&[(0x83, 1000, 1000), (0x0f, 2048, 3000)]))
+        .with("parts", "sda1 sda5")
+        .without("sda2.ext4-ptcl-img.uncomp")
+        .without("swappt-sda3.info")
+        .with("sda5.ext4-ptcl-img.uncomp", [&b"partclone-image\0"[..], &[0x22; 700_000]].concat());
+    let with = |parts| folder.clone().with("sda2-ebr", mbr(parts));
+    assert!(folder.disks().is_ok() && with(&[(0x83, 63, 2100)]).disks().is_ok());
+    told(
+        &with(&[(0x83, 64, 2100)]),
+        Corrupt,
+        "sda2-ebr and sda-pt.sf contradict each other about the place of sda5",
+    );
+    told(&folder.clone().with("sda2-ebr", [0; 512]), Corrupt, "sda2-ebr has 0x200 bytes");
 }

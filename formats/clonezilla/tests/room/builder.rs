@@ -45,10 +45,73 @@ impl Folder {
     }
 }
 
+/// A first sector with these partitions: type, first sector, count.
+pub fn mbr(parts: &[(u8, u32, u32)]) -> Vec<u8> {
+    let mut mbr = vec![0x33; 512];
+    mbr[446..510].fill(0);
+    for (entry, (id, start, count)) in mbr[446..510].chunks_mut(16).zip(parts) {
+        entry[4] = *id;
+        entry[8..12].copy_from_slice(&start.to_le_bytes());
+        entry[12..].copy_from_slice(&count.to_le_bytes());
+    }
+    mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+    mbr
+}
+
+/// Puts the checksums right of the GPT header at `at`, whose entries are in `entries`.
+pub fn seal(gpt: &mut [u8], at: usize, entries: std::ops::Range<usize>) {
+    let sum = crc32fast::hash(&gpt[entries]).to_le_bytes();
+    gpt[at + 88..at + 92].copy_from_slice(&sum);
+    gpt[at + 12..at + 16].copy_from_slice(&92u32.to_le_bytes());
+    gpt[at + 16..at + 20].fill(0);
+    let sum = crc32fast::hash(&gpt[at..at + 92]).to_le_bytes();
+    gpt[at + 16..at + 20].copy_from_slice(&sum);
+}
+
+/// Both GPTs of a disk of 8192 sectors with these partitions, first and last sector.
+pub fn gpts(parts: &[(u64, u64)]) -> (Vec<u8>, Vec<u8>) {
+    let (mut first, mut second) = (vec![0; 34 * 512], vec![0; 33 * 512]);
+    first[..512].copy_from_slice(&mbr(&[(0xee, 1, 8191)]));
+    let put =
+        |bytes: &mut [u8], at: usize, value: u64| bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    for (number, (start, end)) in parts.iter().enumerate() {
+        let at = 1024 + number * 128;
+        for (at, value) in [(at, 1), (at + 32, *start), (at + 40, *end)] {
+            put(&mut first, at, value);
+        }
+    }
+    second[..32 * 512].copy_from_slice(&first[1024..]);
+    for (bytes, at, own, other, entries) in
+        [(&mut first, 512, 1, 8191, 2), (&mut second, 32 * 512, 8191, 1, 8159)]
+    {
+        put(bytes, at, u64::from_le_bytes(*b"EFI PART"));
+        for (more, value) in
+            [(24, own), (32, other), (40, 34), (48, 8158), (72, entries), (80, 128 + (128 << 32))]
+        {
+            put(bytes, at + more, value);
+        }
+    }
+    seal(&mut first, 512, 1024..34 * 512);
+    seal(&mut second, 32 * 512, 0..32 * 512);
+    (first, second)
+}
+
+/// The sample with a GPT.
+pub fn sample_with_gpt() -> Folder {
+    let (first, second) = gpts(&[(1000, 1999), (2048, 4095), (4096, 5119)]);
+    let sf = String::from_utf8(sample().0["sda-pt.sf"].clone()).unwrap().replace("label: dos", "label: gpt");
+    let parted = String::from_utf8(sample().0["sda-pt.parted"].clone()).unwrap().replace("msdos", "gpt");
+    sample()
+        .with("sda-mbr", &first[..512])
+        .with("sda-gpt-1st", first)
+        .with("sda-gpt-2nd", second)
+        .with("sda-pt.sf", sf)
+        .with("sda-pt.parted", parted)
+}
+
 /// An MBR disk of 4 MiB: two partitions as bytes, a swap area, and what lies before them.
 pub fn sample() -> Folder {
-    let mut mbr = vec![0x33; 512];
-    mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+    let mbr = mbr(&[(0x83, 1000, 1000), (7, 2048, 2048), (0x82, 4096, 1024)]);
     Folder::default()
         .with("disk", "sda\n")
         .with("parts", "sda1 sda2\n")
@@ -104,6 +167,10 @@ impl Opener for TestOpener {
     }
 
     fn reader(&self, _: Arc<dyn Storage>, _: &str) -> Result<Box<dyn Read + Send>> {
+        Err(Error::unsupported("not here"))
+    }
+
+    fn keep(&self, _: &str, _: Box<dyn Read + Send>, _: Option<u64>) -> Result<Arc<dyn Storage>> {
         Err(Error::unsupported("not here"))
     }
 

@@ -1,6 +1,6 @@
 //! Everything is put where it was.
 
-use crate::builder::{Folder, open, sample};
+use crate::builder::{Folder, mbr, open, sample, sample_with_gpt};
 use format_clonezilla::FORMAT;
 use format_core::{Score, SourceFolder};
 
@@ -10,7 +10,7 @@ fn everything_is_put_in_its_place() {
     let disk = &disks[0];
     assert_eq!((disks.len(), disk.len()), (1, 8192 * 512));
     let is = |from: usize, to: usize, byte: u8| disk[from..to].iter().all(|found| *found == byte);
-    assert!(is(0, 510, 0x33) && disk[510..512] == [0x55, 0xaa]);
+    assert!(is(0, 446, 0x33) && disk[510..512] == [0x55, 0xaa]);
     assert!(is(512, 512_000, 0x44), "what lies between the first sector and the first partition");
     assert!(is(512_000, 812_000, 0x11) && is(812_000, 1_024_000, 0x12), "pieces");
     assert!(is(2048 * 512, 2048 * 512 + 700_000, 0x22) && is(2048 * 512 + 700_000, 4096 * 512, 0));
@@ -63,8 +63,20 @@ fn bytes_are_never_taken_for_an_image() {
 #[test]
 fn large_sectors_are_counted_right() {
     let folder = sample()
+        .with("sda-mbr", mbr(&[(0x83, 200, 200), (0x83, 400, 300)]))
         .with("sda-pt.sf", "label: dos\nsector-size: 4096\n\n/dev/sda1 : start= 200, size= 200, type=83\n/dev/sda2 : start= 400, size= 300, type=83\n")
         .with("sda-pt.parted", "Disk /dev/sda: 1024s\nSector size (logical/physical): 4096B/4096B\nPartition Table: msdos\n");
     let disk = &folder.disks().unwrap()[0];
     assert_eq!((disk.len(), disk[200 * 4096], disk[400 * 4096]), (4 << 20, 0x11, 0x22));
+}
+
+#[test]
+fn both_gpts_are_put_in_their_places() {
+    let folder = sample_with_gpt();
+    let disk = &folder.disks().unwrap()[0];
+    assert_eq!(disk.len(), 8192 * 512);
+    assert!(disk[..34 * 512] == folder.0["sda-gpt-1st"] && disk[8159 * 512..] == folder.0["sda-gpt-2nd"]);
+    // Where sectors are large, the entries of the second are not all in the folder.
+    let cut = folder.0["sda-gpt-2nd"][512 * 5..].to_vec();
+    assert!(folder.with("sda-gpt-2nd", cut).disks().unwrap()[0] == *disk);
 }
