@@ -12,6 +12,9 @@ const MAGIC: [u8; 3] = *b"BZh";
 const BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
 const END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
+/// The length of a stream that holds nothing: header, mark of the end, checksum.
+const EMPTY_LEN: usize = 14;
+
 /// Whether a file begins like bzip2 does.
 pub(crate) fn is_start(head: &[u8]) -> bool {
     let first = head.get(4..).unwrap_or_default();
@@ -61,8 +64,19 @@ impl Unpack for Bzip2 {
     }
 }
 
+/// Whether it is a stream without blocks: nothing but its end, and the checksum of nothing.
+fn is_nothing(stream: &[u8; EMPTY_LEN]) -> bool {
+    let (head, sum) = stream.split_at(EMPTY_LEN - 4);
+    is_start(head) && head.ends_with(&END) && sum == [0; 4]
+}
+
 impl Bzip2 {
     fn begin(&mut self, input: &mut Input) -> Result<Option<Decompress>> {
+        // A decoder takes megabytes of memory, and a file can have any number of these.
+        while input.peek(EMPTY_LEN)?.first_chunk().is_some_and(is_nothing) {
+            input.consume(EMPTY_LEN);
+            self.streams += 1;
+        }
         let head = input.peek(MAGIC.len())?;
         if head.is_empty() {
             return if self.streams == 0 { Err(PackedError::Empty) } else { Ok(None) };

@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const BUDGET: u64 = crate::index::MAX_UNIT;
 /// A unit that shrank to this part of its size may be zeros.
 const ZERO_RATIO: u64 = 256;
+/// What stands for nothing in the file is short; longer ones are read from their start to their end.
+const MAX_NOTHING: u64 = 64 << 10;
 /// Extents are put together from this many units at most.
 const EXTENT_UNITS: usize = 1024;
 
@@ -91,10 +93,36 @@ impl Kept {
     }
 }
 
+/// The file at any place by `index`; none where that says that there is nothing, and there is something.
+pub(crate) fn open<C: Codec + 'static>(
+    format: &'static str,
+    storage: &Arc<dyn Storage>,
+    index: Index,
+    codec: C,
+) -> Result<Option<Arc<dyn Storage>>> {
+    let random = Random::new(format, Arc::clone(storage), index, codec);
+    Ok(if random.is_true()? { Some(Arc::new(random)) } else { None })
+}
+
 impl<C: Codec> Random<C> {
-    pub(crate) fn new(format: &'static str, storage: Arc<dyn Storage>, index: Index, codec: C) -> Self {
+    fn new(format: &'static str, storage: Arc<dyn Storage>, index: Index, codec: C) -> Self {
         let (kept, changed, zeros) = (Mutex::default(), Condvar::new(), Mutex::default());
         Self { format, storage, index, codec, kept, changed, zeros }
+    }
+
+    /// Every read compares the index with a unit, but where it says that there is nothing nobody reads: that is tried here.
+    fn is_true(&self) -> Result<bool> {
+        if self.size() > 0 {
+            return Ok(true);
+        }
+        for unit in (0..self.index.len()).map_while(|number| self.index.unit(number)) {
+            if unit.host_len > MAX_NOTHING
+                || self.codec.unpack(&self.packed(unit)?, unit.host, &mut []).is_err()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

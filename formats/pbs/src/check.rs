@@ -57,7 +57,14 @@ pub(crate) fn completeness(snapshot: &Snapshot) -> Result<Vec<Finding>> {
 
 fn missing_files(snapshot: &Snapshot) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let Some(manifest) = &snapshot.manifest else { return Ok(findings) };
+    let Some(manifest) = &snapshot.manifest else {
+        let message = "the snapshot has no manifest: a disk can be missing".to_owned();
+        findings.push(Finding { severity: Severity::Note, message, at: None });
+        let lost =
+            |name: String| error(format!("{name} is missing, the machine's configuration names its disk"));
+        findings.extend(snapshot.lost_disks().into_iter().map(lost));
+        return Ok(findings);
+    };
     for file in manifest.files.iter().filter(|file| !file.name.ends_with(".didx")) {
         // Disks are looked at by themselves.
         if !snapshot.files.contains(&file.name)
@@ -95,6 +102,9 @@ pub(crate) fn check(snapshot: &Snapshot, tick: Tick<'_>) -> Result<CheckReport> 
     snapshot.demand_key()?;
     let mut report = CheckReport::default();
     check_blobs(snapshot, &mut report)?;
+    for lost in snapshot.lost_disks() {
+        report.error(format!("{lost} is missing, the machine's configuration names its disk"), None);
+    }
     let seen = Mutex::default();
     for file in &snapshot.files {
         match snapshot.disk(file) {

@@ -8,7 +8,7 @@ use crate::index::{Index, load_header};
 use crate::key::BackupKey;
 use crate::layout::{CONFIG, KEY_BLOB, MANIFEST, MAX_BLOB};
 use crate::manifest::Manifest;
-use crate::order::{disk_name, sort_disks};
+use crate::order::{configured, disk_name, sort_disks};
 use crate::read::PbsDisk;
 use crate::store::Store;
 use format_core::{
@@ -126,6 +126,12 @@ impl Snapshot {
         self.files = named.map_or(disks, |name| vec![name]);
         sort_disks(&mut self.files, config.as_deref());
         self.disks = self.files.iter().map(|file| self.entry(file)).collect();
+        let lost = self.lost_disks();
+        if !lost.is_empty() {
+            let text =
+                format!("the machine's configuration names disks that are not there: {}", lost.join(", "));
+            self.warnings.push(Warning::new("pbs-disk-missing", text));
+        }
         Ok(())
     }
 
@@ -157,6 +163,17 @@ impl Snapshot {
         let listed = || Some(self.manifest.as_ref()?.file(file)?.size);
         let virtual_size = header.ok().map(|header| header.size).or_else(listed);
         DiskEntry { name: disk_name(file).to_owned(), virtual_size }
+    }
+
+    /// Disks that nothing but the configuration speaks of, and that are not there.
+    pub(crate) fn lost_disks(&self) -> Vec<String> {
+        // A manifest knows better, and who names an index wants that one.
+        if self.manifest.is_some() || self.named.is_some() {
+            return Vec::new();
+        }
+        let config = self.blob(CONFIG).ok().flatten().unwrap_or_default();
+        let names = configured(&String::from_utf8_lossy(&config));
+        names.into_iter().filter(|name| !self.files.contains(name)).collect()
     }
 
     /// The configuration for the order of disks; it is judged when it is asked for.

@@ -44,6 +44,8 @@ pub(crate) enum PbsError {
     ChunkMissing { bad: &'static str },
     #[error("there is no folder .chunks in {folder} or above it")]
     NoStore { folder: String },
+    #[error("{folder}/.chunks is a link that leads out of its folder: links are not followed")]
+    LinkedStore { folder: String },
     #[error("the manifest cannot be read: {reason}")]
     Manifest { reason: String },
     #[error("the manifest names a file {name:?}")]
@@ -84,6 +86,7 @@ impl PbsError {
             Self::ChunkMissing { .. } | Self::NoStore { .. } | Self::FileMissing { .. } => {
                 ErrorKind::SourceMissing
             }
+            Self::LinkedStore { .. } => ErrorKind::Denied,
             Self::Archive => ErrorKind::Unsupported,
             Self::KeyCost { .. } => ErrorKind::Limit,
             _ => ErrorKind::Corrupt,
@@ -105,6 +108,9 @@ impl PbsError {
                 Some("copy the datastore with all of its .chunks, or take another snapshot with --at")
             }
             Self::NoStore { .. } => Some("name the snapshot where it lies in its datastore, beside .chunks"),
+            Self::LinkedStore { .. } => Some(
+                "put the folder itself there, for example with mount --bind, or name a copy of the datastore",
+            ),
             Self::Archive => Some("proxmox-backup-client restore takes the files out of it"),
             _ => None,
         }

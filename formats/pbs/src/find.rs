@@ -1,11 +1,14 @@
 //! Which snapshot the operator means: a folder of one, of a group, of a datastore, or an index.
 
-use crate::layout::{CHUNKS, KINDS, MANIFEST, MAX_NAMESPACES, NAMESPACES};
+use crate::layout::{CHUNKS, DYNAMIC_MAGIC, FIXED_MAGIC, KINDS, MANIFEST, MAX_NAMESPACES, NAMESPACES};
 use crate::store::above;
-use format_core::{Error, Point, Result, Score, SourceFolder};
+use format_core::{Error, Point, Result, Score, SourceFolder, Storage};
 
 /// Groups that a message lists.
 const LISTED: usize = 10;
+
+/// Entries of a folder that are looked at to know what it is.
+const FEW: usize = 16;
 
 /// The snapshot that is read.
 #[derive(Debug)]
@@ -21,8 +24,37 @@ pub(crate) struct Found {
 /// Judges a folder by a few names in it.
 pub(crate) fn probe_folder(folder: &SourceFolder) -> Score {
     let is_it = matches!(folder.file_size(MANIFEST), Ok(Some(_)))
-        || above(folder).is_some() && (has_groups(folder) || has_snapshot(folder, "") || is_within(folder));
+        || above(folder).is_some() && (has_groups(folder) || has_snapshot(folder, "") || is_within(folder))
+        || is_without_store(folder);
     if is_it { Score::Magic } else { Score::No }
+}
+
+/// A part of a datastore that was copied without its chunks, which is told when they are needed. Names are not enough here.
+fn is_without_store(folder: &SourceFolder) -> bool {
+    let is_group = |prefix: &str| {
+        let mut names = folders_in(folder, prefix).into_iter().filter(|name| parse_time(name).is_some());
+        names.any(|name| is_surely_snapshot(folder, &format!("{prefix}{name}/")))
+    };
+    let has_group = |prefix: &str| {
+        let names = folders_in(folder, prefix);
+        names.iter().take(FEW).any(|name| is_group(&format!("{prefix}{name}/")))
+    };
+    is_surely_snapshot(folder, "")
+        || is_group("")
+        || has_group("")
+        || KINDS.iter().any(|kind| has_group(&format!("{kind}/")))
+}
+
+/// Whether a manifest, or what begins as an index, lies at `prefix`.
+fn is_surely_snapshot(folder: &SourceFolder, prefix: &str) -> bool {
+    let is_index = |name: &str| {
+        let mut magic = [0; 8];
+        let file = folder.piece(&format!("{prefix}{name}"));
+        file.is_ok_and(|file| file.size() >= 8 && file.read_exact_at(0, &mut magic).is_ok())
+            && [FIXED_MAGIC, DYNAMIC_MAGIC].contains(&magic)
+    };
+    matches!(folder.file_size(&format!("{prefix}{MANIFEST}")), Ok(Some(_)))
+        || index_names(folder, prefix).iter().take(FEW).any(|name| is_index(name))
 }
 
 /// A root or a namespace.
@@ -34,7 +66,7 @@ fn has_groups(folder: &SourceFolder) -> bool {
 fn is_within(folder: &SourceFolder) -> bool {
     let folders = folders_in(folder, "");
     folders.iter().any(|name| parse_time(name).is_some() && has_snapshot(folder, &format!("{name}/")))
-        || folders.iter().take(16).any(|name| !snapshots(folder, &format!("{name}/")).is_empty())
+        || folders.iter().take(FEW).any(|name| !snapshots(folder, &format!("{name}/")).is_empty())
 }
 
 /// Finds the snapshot in the folder that was named.
@@ -100,11 +132,14 @@ fn snapshots(folder: &SourceFolder, prefix: &str) -> Vec<String> {
 /// Whether a manifest or an index lies at `prefix`.
 fn has_snapshot(folder: &SourceFolder, prefix: &str) -> bool {
     matches!(folder.file_size(&format!("{prefix}{MANIFEST}")), Ok(Some(_)))
-        || folder.entries(prefix).is_ok_and(|entries| {
-            entries.iter().any(|entry| {
-                !entry.is_folder && (entry.name.ends_with(".fidx") || entry.name.ends_with(".didx"))
-            })
-        })
+        || !index_names(folder, prefix).is_empty()
+}
+
+/// The files at `prefix` that are called as indexes are.
+fn index_names(folder: &SourceFolder, prefix: &str) -> Vec<String> {
+    let files = folder.entries(prefix).unwrap_or_default().into_iter().filter(|entry| !entry.is_folder);
+    let is_index = |name: &String| name.ends_with(".fidx") || name.ends_with(".didx");
+    files.map(|entry| entry.name).filter(is_index).collect()
 }
 
 /// Adds the groups below `prefix`, in all namespaces.

@@ -37,9 +37,50 @@ fn boot_order(config: &str) -> Vec<&str> {
     devices
 }
 
+/// The files of the disks that a backup of a machine with this configuration has.
+pub(crate) fn configured(config: &str) -> Vec<String> {
+    // The lines that the backup itself adds say it best: #qmdump#map:DEVICE:NAME:STORAGE:FORMAT:
+    let noted = config.lines().filter_map(|line| line.strip_prefix("#qmdump#map:")?.split(':').nth(1));
+    let mut names: Vec<_> = noted.map(str::to_owned).collect();
+    if names.is_empty() {
+        let lines = config.lines().take_while(|line| !line.starts_with('['));
+        names.extend(lines.filter_map(|line| device_of(line.split_once(':')?)));
+    }
+    names.into_iter().map(|name| format!("{name}.img.fidx")).collect()
+}
+
+/// What a backup calls the disk that a line of a configuration describes: those that are changed media are in none, and
+/// those that nobody wants.
+fn device_of((key, value): (&str, &str)) -> Option<String> {
+    let bus = key.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    if bus == key || !["ide", "sata", "scsi", "virtio", "efidisk", "tpmstate"].contains(&bus) {
+        return None;
+    }
+    let mut parts = value.split(',').map(str::trim);
+    let is_left_out = |part: &str| matches!(part, "media=cdrom" | "backup=0" | "backup=no" | "backup=off");
+    if parts.next() == Some("none") || parts.any(is_left_out) {
+        return None;
+    }
+    let end = if bus == "tpmstate" { "-backup" } else { "" };
+    Some(format!("drive-{key}{end}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_names_the_disks_of_a_backup() {
+        let plain = "boot: order=scsi0\nscsi0: a:1/x.raw,size=1G\nscsihw: lsi\nide2: none,media=cdrom\nide0: a:iso/x.iso,media=cdrom\n\
+            virtio12: a:2\nsata1: a:3,backup=0\nunused0: a:4\ntpmstate0: a:5\nnet0: virtio=00:11\n[old]\nscsi7: a:6\n";
+        assert_eq!(
+            configured(plain),
+            ["drive-scsi0.img.fidx", "drive-virtio12.img.fidx", "drive-tpmstate0-backup.img.fidx"]
+        );
+        let noted = format!("{plain}#qmdump#map:virtio12:drive-virtio12:local:raw:\n");
+        assert_eq!(configured(&noted), ["drive-virtio12.img.fidx"]);
+        assert!(configured("").is_empty());
+    }
 
     #[test]
     fn the_boot_disk_comes_first_and_firmware_last() {

@@ -18,6 +18,8 @@ const BUFFERS: usize = 8;
 /// A datastore and the key to it.
 pub(crate) struct Store {
     folder: Option<SourceFolder>,
+    /// Whether `.chunks` is in `place`, but as a link that leads out of it.
+    is_link: bool,
     /// What messages call the place where it was looked for.
     place: String,
     key: Option<BackupKey>,
@@ -48,6 +50,14 @@ pub(crate) fn above(folder: &SourceFolder) -> Option<SourceFolder> {
     (0..=MAX_CLIMB).map_while(|levels| folder.climb(levels).ok()).find(|folder| folder.has_folder(CHUNKS))
 }
 
+/// The folder with a `.chunks` that leads out of it: `folder` or one above it.
+fn linked_above(folder: &SourceFolder) -> Option<SourceFolder> {
+    let leads_out =
+        |folder: &SourceFolder| folder.entries(CHUNKS).is_err_and(|error| error.kind() == ErrorKind::Denied);
+    let is_link = |folder: &SourceFolder| !folder.has_folder(CHUNKS) && leads_out(folder);
+    (0..=MAX_CLIMB).map_while(|levels| folder.climb(levels).ok()).find(is_link)
+}
+
 impl Store {
     /// The datastore that `folder` lies in. `key` is the operator's, or why it cannot be used.
     pub(crate) fn new(folder: &SourceFolder, key: Result<Option<BackupKey>, PbsError>) -> Self {
@@ -55,9 +65,11 @@ impl Store {
             Ok(key) => (key, PbsError::NoKey),
             Err(error) => (None, error),
         };
+        let (found, link) = (above(folder), linked_above(folder));
         Self {
-            folder: above(folder),
-            place: folder.path().display().to_string(),
+            is_link: link.is_some(),
+            place: link.as_ref().unwrap_or(folder).path().display().to_string(),
+            folder: found,
             key,
             no_key,
             kept: Mutex::default(),
@@ -76,7 +88,12 @@ impl Store {
     }
 
     fn folder(&self) -> Result<&SourceFolder, PbsError> {
-        self.folder.as_ref().ok_or_else(|| PbsError::NoStore { folder: self.place.clone() })
+        let folder = || self.place.clone();
+        let missing = || match self.is_link {
+            true => PbsError::LinkedStore { folder: folder() },
+            false => PbsError::NoStore { folder: folder() },
+        };
+        self.folder.as_ref().ok_or_else(missing)
     }
 
     /// Whether the chunk is there, with any content.

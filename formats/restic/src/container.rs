@@ -1,6 +1,7 @@
 //! A repository as a container: snapshots are its points in time, image files in one are its disks.
 
 use crate::cache::BlobCache;
+use crate::damage::{self, Damaged};
 use crate::error::ResticError;
 use crate::index::TreeIndex;
 use crate::layout::{CONFIG, DATA, INDEX, KEYS, MAX_SMALL, MAX_TREE, SNAPSHOTS};
@@ -32,7 +33,8 @@ pub(crate) fn open(origin: Origin, context: &LayerContext) -> Result<Box<dyn Con
     };
     let repository = Repository::open(folder, context.access.key.as_ref())?;
     let wanted = context.access.at.as_deref();
-    let Snapshots { mut points, snapshots, warnings } = Snapshots::load(&repository, wanted.is_some())?;
+    let Snapshots { mut points, snapshots, damaged } = Snapshots::load(&repository)?;
+    damage::judge(&damaged, &points, wanted)?;
     let chosen = Point::choose(&points, wanted)?;
     points[chosen].is_chosen = true;
     let snapshot = snapshots.into_iter().nth(chosen).ok_or(ResticError::NoSnapshots)?;
@@ -42,7 +44,20 @@ pub(crate) fn open(origin: Origin, context: &LayerContext) -> Result<Box<dyn Con
     let disks = found.disks.iter().map(entry_of).collect();
     let opener = Arc::clone(&context.opener);
     let repository = Arc::new(repository);
-    Ok(Box::new(Opened { repository, index, points, chosen, snapshot, found, disks, warnings, opener }))
+    let warnings = damaged.iter().map(|damaged| Warning::new("snapshot-damaged", damaged.error.to_string()));
+    let warnings = warnings.collect();
+    Ok(Box::new(Opened {
+        repository,
+        index,
+        points,
+        chosen,
+        snapshot,
+        found,
+        disks,
+        damaged,
+        warnings,
+        opener,
+    }))
 }
 
 fn entry_of(file: &FileEntry) -> DiskEntry {
@@ -54,27 +69,27 @@ fn entry_of(file: &FileEntry) -> DiskEntry {
 struct Snapshots {
     points: Vec<Point>,
     snapshots: Vec<Snapshot>,
-    warnings: Vec<Warning>,
+    /// Those that are not what was written.
+    damaged: Vec<Damaged>,
 }
 
 impl Snapshots {
-    /// A snapshot that cannot be read could be the newest: only who names one (`is_named`) gets by without it.
-    fn load(repository: &Repository, is_named: bool) -> Result<Self> {
-        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    fn load(repository: &Repository) -> Result<Self> {
+        let (mut all, mut damaged) = (Vec::new(), Vec::new());
         for id in repository.list(SNAPSHOTS)? {
             let loaded = repository
                 .json_file(SNAPSHOTS, id, MAX_SMALL)
                 .and_then(|bytes| Ok(parse::json::<Snapshot>(&bytes, &format!("{SNAPSHOTS}/{id}"))?));
             match loaded {
                 Ok(snapshot) => all.push((moment(&snapshot.time), id, snapshot)),
-                Err(error) if is_named && error.kind() == ErrorKind::Corrupt => {
-                    warnings.push(Warning::new("snapshot-damaged", error.to_string()));
-                }
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    return Err(error.hint("name another snapshot with --at ID"));
+                    damaged.push(Damaged { id: id.to_string(), error });
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if let Some(damaged) = damaged.pop_if(|_| all.is_empty()) {
+            return Err(damaged.error);
         }
         if all.is_empty() {
             return Err(ResticError::NoSnapshots.into());
@@ -84,7 +99,7 @@ impl Snapshots {
             (Point { id: id.to_string(), time, virtual_size: None, is_chosen: false }, snapshot)
         };
         let (points, snapshots) = all.into_iter().map(point).unzip();
-        Ok(Self { points, snapshots, warnings })
+        Ok(Self { points, snapshots, damaged })
     }
 }
 
@@ -106,6 +121,7 @@ struct Opened {
     snapshot: Snapshot,
     found: Found,
     disks: Vec<DiskEntry>,
+    damaged: Vec<Damaged>,
     warnings: Vec<Warning>,
     opener: Arc<dyn Opener>,
 }
@@ -186,7 +202,7 @@ impl Container for Opened {
     }
 
     fn completeness(&self) -> Result<Vec<Finding>> {
-        let mut findings = Vec::new();
+        let mut findings: Vec<_> = self.damaged.iter().map(|damaged| finding(&damaged.error)).collect();
         for file in &self.found.disks {
             match self.plan(file) {
                 Ok(planned) => findings.extend(
@@ -201,6 +217,9 @@ impl Container for Opened {
 
     fn check(&self, tick: Tick<'_>) -> Result<CheckReport> {
         let mut report = CheckReport::default();
+        for Damaged { error, .. } in &self.damaged {
+            report.error(error.to_string(), error.offset());
+        }
         for file in &self.found.disks {
             match self.plan(file) {
                 Ok(planned) => {

@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod container;
 mod crypto;
+mod damage;
 mod error;
 mod index;
 mod layout;

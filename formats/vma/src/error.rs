@@ -58,6 +58,10 @@ pub(crate) enum VmaError {
         "truncated: the devices have {wanted} clusters, the {size:#x} bytes of the file list {most} at most"
     )]
     TooFew { wanted: u64, most: u64, size: u64 },
+    #[error(
+        "{name} is said to have {size:#x} bytes: a stream shows only at its end whether that is true, and more than {most:#x} are not believed"
+    )]
+    Unbelievable { name: String, size: u64, most: u64 },
     #[error("truncated: {what} needs {need:#x} bytes, the file ends at {end:#x}")]
     Cut { what: &'static str, need: u64, end: u64 },
     #[error("{count} clusters of {name} come before cluster {next}, more than {most} cannot wait")]
@@ -75,6 +79,9 @@ impl VmaError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Unbelievable { .. } => {
+                Some("name the unpacked backup as a file: its length shows whether it is true")
+            }
             Self::TooEarly { .. } => Some("unpack the backup into a file and name that"),
             Self::Missing { .. } | Self::TooFew { .. } | Self::Cut { .. } | Self::HeaderCut { .. } => {
                 Some("the backup did not end well or was not copied whole: look at its .log, copy it again")

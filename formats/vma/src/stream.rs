@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
 
+/// The target gets its size before the data come that show whether it is true: more is not believed.
+const MAX_SIZE: u64 = 64 << 40;
+
 struct VmaStream {
     from: Counted,
     header: Header,
@@ -93,7 +96,12 @@ pub(crate) fn open(from: Box<dyn Read + Send>, context: &LayerContext) -> Result
         DiskEntry::pick(&entries(&header, &choice), context.access.pick.as_deref(), crate::FORMAT.name)?;
     let missing = || Error::contract(format!("disk {picked} of the backup"));
     let device = *choice.disks.get(picked).ok_or_else(missing)?;
-    let size = header.devices.get(device).ok_or_else(missing)?.size;
+    let found = header.devices.get(device).ok_or_else(missing)?;
+    let size = found.size;
+    if size > MAX_SIZE {
+        let name = found.name.clone();
+        return Err(VmaError::Unbelievable { name, size, most: MAX_SIZE }.into());
+    }
     let line = Line { device, size, next: 0, waiting: Waiting::default(), ready: VecDeque::new() };
     Ok(Box::new(VmaStream {
         from,

@@ -31,6 +31,7 @@ pub(crate) fn open(origin: Origin, context: &LayerContext) -> Result<Box<dyn Con
     let has_data = |disk: usize| index.has_data.get(disk) == Some(&true);
     let wanted = context.access.pick.as_deref();
     let chosen = index.ova.chosen(wanted, has_data);
+    index.ova.judge(&chosen, wanted)?;
     let mut warnings = index.warnings.clone();
     warnings.extend(index.ova.warning(&chosen, has_data));
     let disks = entries(&index.ova, &chosen, wanted);

@@ -56,6 +56,12 @@ pub(crate) enum XvaError {
     Cut { what: &'static str, need: u64, end: u64 },
     #[error("the export describes a machine and holds none of its disks")]
     OnlyMetadata,
+    #[error(
+        "{disk} is said to have {size:#x} bytes: a stream shows only at its end whether that is true, and more than {most:#x} are not believed"
+    )]
+    Unbelievable { disk: String, size: u64, most: u64 },
+    #[error("{wanted:?} is what {named} is called, and the number of {numbered}")]
+    TwoMeanings { wanted: String, named: String, numbered: String },
     #[error("the disks are in more than {most} pieces")]
     Pieces { most: usize },
 }
@@ -67,6 +73,7 @@ impl XvaError {
                 ErrorKind::Unsupported
             }
             Self::TooLong { .. } | Self::TooMany { .. } | Self::Pieces { .. } => ErrorKind::Limit,
+            Self::TwoMeanings { .. } => ErrorKind::Usage,
             _ => ErrorKind::Corrupt,
         }
     }
@@ -80,6 +87,13 @@ impl XvaError {
             Self::OnlyMetadata => Some("export the machine without metadata=true"),
             Self::MemberType { .. } | Self::Pax => {
                 Some("use the file as it was exported, or pack it again as ustar")
+            }
+            Self::NoOva { .. } => {
+                Some("pack it again in the order of an export: tar --format=ustar -cf NEW.xva ova.xml Ref:*")
+            }
+            Self::TwoMeanings { .. } => Some("pick it by its name in the export: --pick Ref:N"),
+            Self::Unbelievable { .. } => {
+                Some("name the unpacked export as a file: its length shows whether it is true")
             }
             _ => None,
         }

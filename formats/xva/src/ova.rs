@@ -88,6 +88,26 @@ impl Ova {
         chosen.into_iter().map(|(_, index)| index).collect()
     }
 
+    /// Refuses a wish that is the number of one disk and what another is called. `chosen` is what [`Ova::chosen`] gives for it.
+    pub(crate) fn judge(&self, chosen: &[usize], wanted: Option<&str>) -> Result<(), XvaError> {
+        let number = wanted.and_then(|wanted| wanted.parse::<usize>().ok());
+        let Some(numbered) = number.and_then(|number| chosen.get(number)) else { return Ok(()) };
+        let is_other = |disk: &&usize| self.disks.get(**disk).is_some_and(|vdi| vdi.is_called(wanted));
+        match chosen.iter().filter(|disk| *disk != numbered).find(is_other) {
+            Some(other) => {
+                let reference =
+                    |disk: usize| self.disks.get(disk).map(|vdi| vdi.reference.clone()).unwrap_or_default();
+                let wanted = wanted.unwrap_or_default().to_owned();
+                Err(XvaError::TwoMeanings {
+                    wanted,
+                    named: reference(*other),
+                    numbered: reference(*numbered),
+                })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What the operator calls a disk: its label where that was asked for and only one has it, else its name in the export.
     pub(crate) fn name(&self, index: usize, wanted: Option<&str>) -> String {
         let Some(disk) = self.disks.get(index) else { return String::new() };

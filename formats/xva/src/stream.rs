@@ -10,6 +10,10 @@ use crate::walk::{Item, Walk};
 use format_core::{ChunkStream, Error, LayerContext, MAX_CHUNK, Result, StreamChunk, Warning};
 use std::io::Read;
 
+/// The target gets its size before the data come that show whether it is true: a larger one than any storage of XenServer
+/// has (16 TiB) with room for years to come is not believed.
+const MAX_SIZE: u64 = 64 << 40;
+
 struct XvaStream {
     walk: Walk<StreamTape>,
     verifier: Verifier,
@@ -32,6 +36,10 @@ pub(crate) fn open(from: Box<dyn Read + Send>, context: &LayerContext) -> Result
     let chosen = walk.ova.chosen(wanted, |_| true);
     let disk = pick(&walk.ova, &chosen, wanted)?;
     let size = walk.ova.disks.get(disk).map_or(0, |vdi| vdi.size);
+    if size > MAX_SIZE {
+        let disk = walk.ova.name(disk, None);
+        return Err(XvaError::Unbelievable { disk, size, most: MAX_SIZE }.into());
+    }
     Ok(Box::new(XvaStream {
         verifier: Verifier::new(&walk.ova),
         warnings: walk.ova.warning(&chosen, is_expected).into_iter().collect(),
@@ -47,6 +55,7 @@ pub(crate) fn open(from: Box<dyn Read + Send>, context: &LayerContext) -> Result
 
 /// The disk that the operator wants, by its name, its label or its number.
 fn pick(ova: &Ova, chosen: &[usize], wanted: Option<&str>) -> Result<usize> {
+    ova.judge(chosen, wanted)?;
     let entries = entries(ova, chosen, wanted);
     let known = || {
         let label = |disk: &usize| ova.disks.get(*disk).map(|vdi| vdi.label.as_str()).unwrap_or_default();

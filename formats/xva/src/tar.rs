@@ -32,12 +32,36 @@ pub(crate) struct Member {
     pub(crate) len: u64,
 }
 
-/// An `ova.xml` with the beginning of a description of XenServer.
+/// An `ova.xml` with the beginning of a description of XenServer, or a block of a disk in its place: that is an export that
+/// was packed again in another order, and no archive of disks.
 pub(crate) fn probe(head: &[u8], _: &[u8]) -> Score {
     let Some((header, rest)) = head.split_first_chunk() else { return Score::No };
+    if first_file(head).is_some_and(|member| is_block(&member.name)) {
+        return Score::Magic;
+    }
     let is_it = Member::parse(header).is_ok_and(|member| member.is_some_and(|member| member.name == OVA));
     let says = |text: &[u8]| rest.windows(text.len()).take(4096).any(|window| window == text);
     if is_it && (says(b"<value") || says(b"<appliance")) { Score::Magic } else { Score::No }
+}
+
+/// The first file of an archive of which the beginning is known.
+fn first_file(mut head: &[u8]) -> Option<Member> {
+    loop {
+        let (header, rest) = head.split_first_chunk()?;
+        let member = Member::parse(header).ok()??;
+        if member.kind == Kind::File {
+            return Some(member);
+        }
+        let len = member.len.checked_next_multiple_of(SECTOR as u64)?;
+        head = rest.get(usize::try_from(len).ok()?..)?;
+    }
+}
+
+/// Whether a file is called as a block of a disk is: `Ref:7/00000000`.
+fn is_block(name: &str) -> bool {
+    let parts = name.strip_prefix("Ref:").and_then(|rest| rest.split_once('/'));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    parts.is_some_and(|(disk, block)| are_digits(disk) && block.len() >= 8 && are_digits(block))
 }
 
 impl Member {

@@ -2,7 +2,7 @@
 
 use crate::error::{PackedError, Result};
 use crate::index::{Index, IndexBuilder};
-use crate::random::{Codec, Random};
+use crate::random::{self, Codec};
 use crate::window::Window;
 use format_core::Storage;
 use libdeflater::Decompressor;
@@ -110,7 +110,7 @@ fn too_long(at: u64) -> impl Fn() -> PackedError {
 /// The file at any place, where it is in blocks throughout.
 pub(crate) fn open(storage: &Arc<dyn Storage>) -> Result<Option<Arc<dyn Storage>>> {
     let Some(index) = index(storage)? else { return Ok(None) };
-    Ok(Some(Arc::new(Random::new(super::NAME, Arc::clone(storage), index, Blocks))))
+    random::open(super::NAME, storage, index, Blocks)
 }
 
 /// Walks the blocks: each says how long it is at its start, and how much it holds at its end.

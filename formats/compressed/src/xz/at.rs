@@ -4,7 +4,7 @@ use super::index::{self, HEADER_LEN, XzStream};
 use super::{failed, memory_limit};
 use crate::error::{PackedError, Result};
 use crate::index::{Index, IndexBuilder, MAX_UNIT};
-use crate::random::{Codec, Random};
+use crate::random::{self, Codec};
 use format_core::{LayerContext, Storage};
 use liblzma::stream::{Action, Stream, TELL_UNSUPPORTED_CHECK};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) fn open(storage: &Arc<dyn Storage>, context: &LayerContext) -> Result
         }
     }
     let index: Index = builder.finish();
-    Ok(Some(Arc::new(Random::new(super::NAME, Arc::clone(storage), index, blocks))))
+    random::open(super::NAME, storage, index, blocks)
 }
 
 fn add(stream: &XzStream, builder: &mut IndexBuilder, blocks: &mut Blocks) -> bool {

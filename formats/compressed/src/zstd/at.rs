@@ -5,7 +5,7 @@ use super::seek_table::SeekTable;
 use super::unpack::failed;
 use crate::error::{PackedError, Result};
 use crate::index::{Index, IndexBuilder, MAX_UNIT};
-use crate::random::{Codec, Random};
+use crate::random::{self, Codec};
 use crate::window::Window;
 use format_core::Storage;
 use std::cell::RefCell;
@@ -37,12 +37,14 @@ impl Codec for Frames {
 
 /// The file at any place, where it is in frames that are small enough and say how much they hold.
 pub(crate) fn open(storage: &Arc<dyn Storage>) -> Result<Option<Arc<dyn Storage>>> {
-    let index = match by_table(storage.as_ref())? {
-        Some(index) => Some(index),
-        None => by_frames(storage.as_ref())?,
+    let by = |index: Option<Index>| match index {
+        Some(index) => random::open(super::NAME, storage, index, Frames),
+        None => Ok(None),
     };
-    let random = |index| Random::new(super::NAME, Arc::clone(storage), index, Frames);
-    Ok(index.map(|index| Arc::new(random(index)) as Arc<dyn Storage>))
+    match by(by_table(storage.as_ref())?)? {
+        Some(at) => Ok(Some(at)),
+        None => by(by_frames(storage.as_ref())?),
+    }
 }
 
 /// A table that does not fit its file is none: what is in the frames counts.

@@ -1,7 +1,8 @@
 //! Files that were made to hurt.
 
-use crate::tools::{MIB, at, disk, through, unpack};
-use format_compressed::{FORMATS, GZIP, LZ4, LZOP, XZ, ZSTD};
+use crate::tools::{MIB, at, disk, through, unpack, whole};
+use format_compressed::{BZIP2, FORMATS, GZIP, LZ4, LZOP, XZ, ZSTD};
+use format_core::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// Ends within a second, whatever the result.
@@ -89,6 +90,60 @@ fn tables_that_promise_the_world_end_soon() {
             let _ = soon("an index", || at(&XZ, &file).map(|found| found.is_some()));
         }
     }
+}
+
+#[test]
+fn an_index_that_says_nothing_is_none() {
+    let frame = through("zstd", "zstd -qc --stream-size=500000", &disk(500_000));
+    let mut table = 0x184d_2a5eu32.to_le_bytes().to_vec();
+    for number in [17, frame.len() as u32, 0, 1] {
+        table.extend(number.to_le_bytes());
+    }
+    table.push(0);
+    table.extend(0x8f92_eab1u32.to_le_bytes());
+    let said = [&frame[..], &table].concat();
+    assert!(unpack(&ZSTD, &said).unwrap() == disk(500_000));
+    // What is in the frames counts, as for every table that contradicts them.
+    assert!(whole(at(&ZSTD, &said).unwrap().unwrap().as_ref()).unwrap() == disk(500_000));
+
+    // A frame whose header says that it holds nothing, and a block of 100 bytes.
+    let lying = [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 0x21, 3, 0][..], &[b'A'; 100]].concat();
+    assert!(at(&ZSTD, &lying).unwrap().is_none());
+    assert_eq!(unpack(&ZSTD, &lying).unwrap_err().kind(), ErrorKind::Corrupt);
+
+    // BGZF whose only block with data says that it has none.
+    let mut blocks = through("tabix", "bgzip -c", &disk(50_000));
+    let end = blocks.len() - 28;
+    blocks[end - 4..end].fill(0);
+    assert!(at(&GZIP, &blocks).unwrap().is_none());
+    assert_eq!(unpack(&GZIP, &blocks).unwrap_err().kind(), ErrorKind::Corrupt);
+    // Nothing is nothing for true.
+    for (format, nothing) in
+        [(&ZSTD, through("zstd", "zstd -qc", &[])), (&GZIP, through("tabix", "bgzip -c", &[]))]
+    {
+        assert_eq!(at(format, &nothing).unwrap().unwrap().size(), 0, "{}", format.name);
+        assert!(unpack(format, &nothing).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn streams_of_nothing_cost_nothing() {
+    let (disk, small) = (disk(10_000), &through("bzip2", "bzip2 -c", &[]));
+    let data = through("bzip2", "bzip2 -c", &disk);
+    let many = [&small.repeat(200_000)[..], &data, &small.repeat(1000)].concat();
+    soon("bzip2", || assert!(unpack(&BZIP2, &many).unwrap() == disk));
+    for cut in 1..small.len() {
+        let cut = &many[..many.len() - cut];
+        assert!(unpack(&BZIP2, cut).is_err());
+    }
+    let mut sum = small.clone();
+    sum[13] = 1;
+    assert!(unpack(&BZIP2, &sum).is_err());
+    assert!(unpack(&BZIP2, small).unwrap().is_empty());
+    let (small, data) = (through("xz-utils", "xz -c", &[]), through("xz-utils", "xz -c", &disk));
+    let many = [small.repeat(20_000), data].concat();
+    soon("xz", || assert!(unpack(&XZ, &many).unwrap() == disk));
+    soon("the index of xz", || assert!(whole(at(&XZ, &many).unwrap().unwrap().as_ref()).unwrap() == disk));
 }
 
 #[test]

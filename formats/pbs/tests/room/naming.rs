@@ -1,9 +1,10 @@
 //! What can be named: snapshots, groups, datastores, namespaces.
 
 use crate::builder::*;
-use format_core::{Access, ErrorKind, Score, SourceFolder};
+use format_core::{Access, Container, ErrorKind, Score, Severity, SourceFolder};
 use format_pbs::FORMAT;
 use std::path::Path;
+use std::sync::Arc;
 
 fn add(store: &Store, path: &str, content: &[u8]) {
     let mut snapshot = store.snapshot(path);
@@ -75,6 +76,58 @@ fn an_unfinished_snapshot_is_passed_over_or_warned_about() {
     let container = open(&store.root().join("vm/100/2026-11-21T02:00:00Z")).unwrap();
     assert!(read(&container).unwrap() == new);
     assert_eq!(container.warnings()[0].code, "pbs-no-manifest");
+}
+
+#[test]
+fn a_disk_that_only_the_configuration_names_is_missing() {
+    let wanted = sample(2 * CHUNK, 5);
+    let store = Store::new();
+    let mut snapshot = store.snapshot(&format!("vm/100/{TIME}"));
+    for name in ["drive-scsi0", "drive-scsi1"] {
+        snapshot.disk(&format!("{name}.img.fidx"), &wanted, &[Wrap::Packed]);
+    }
+    let config = b"name: x\nscsi0: a:100/0.raw\nscsi1: a:100/1.raw\nide2: none,media=cdrom\n";
+    snapshot.blob("qemu-server.conf.blob", config, Wrap::Packed);
+    let container = open(&snapshot.folder()).unwrap();
+    let is_clean = |container: &Arc<dyn Container>| {
+        let findings = container.completeness().unwrap();
+        let report = container.check(&|_| Ok(())).unwrap();
+        (findings.iter().all(|finding| finding.severity != Severity::Error), report.is_clean())
+    };
+    assert_eq!(is_clean(&container), (true, true));
+    assert!(container.completeness().unwrap()[0].message.contains("no manifest"));
+    std::fs::remove_file(snapshot.folder().join("drive-scsi0.img.fidx")).unwrap();
+    let container = open(&snapshot.folder()).unwrap();
+    assert_eq!(is_clean(&container), (false, false));
+    assert!(container.warnings().iter().any(|warning| warning.code == "pbs-disk-missing"));
+    // Who names an index wants that one.
+    let container = open(&snapshot.folder().join("drive-scsi1.img.fidx")).unwrap();
+    assert_eq!(is_clean(&container), (true, true));
+}
+
+#[test]
+fn a_part_that_was_copied_without_its_chunks_says_so() {
+    let wanted = sample(2 * CHUNK, 6);
+    for with_manifest in [true, false] {
+        let store = Store::simple(Wrap::Packed, &wanted);
+        if !with_manifest {
+            std::fs::remove_file(store.simple_path().join("index.json.blob")).unwrap();
+        }
+        let chunks = store.root().join(".chunks");
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::rename(&chunks, elsewhere.path().join("chunks")).unwrap();
+        let check = |kind: ErrorKind, text: &str| {
+            for path in ["", "vm", "vm/100", &format!("vm/100/{TIME}")] {
+                let path = store.root().join(path);
+                assert_eq!(probe(&path), Score::Magic, "{path:?}");
+                let error = read(&open(&path).unwrap()).unwrap_err();
+                assert!(error.kind() == kind && error.to_string().contains(text), "{error}");
+            }
+        };
+        check(ErrorKind::SourceMissing, "there is no folder .chunks");
+        std::os::unix::fs::symlink(elsewhere.path().join("chunks"), &chunks).unwrap();
+        check(ErrorKind::Denied, &chunks.display().to_string());
+    }
 }
 
 #[test]

@@ -240,6 +240,16 @@ fn a_damaged_snapshot_stops_only_who_wants_the_newest() {
     let opened = open(root.path(), "pw", None, Some(&id.to_str().unwrap()[..9])).unwrap();
     assert!(bytes(&opened.disk) == disk);
     assert_eq!(opened.warnings[0].code, "snapshot-damaged");
+    // It is not known which number or time it had.
+    for at in ["0", "1", "latest", "2030-01-01"] {
+        let error = open(root.path(), "pw", None, Some(at)).err().unwrap();
+        assert_eq!(error.kind(), Corrupt, "{at}");
+        assert!(error.hint_text().unwrap().contains(id.to_str().unwrap()), "{at}");
+    }
+    let container = opened.inside.unwrap().container;
+    for findings in [container.check(&|_| Ok(())).unwrap().findings, container.completeness().unwrap()] {
+        assert!(findings.len() == 1 && findings[0].message.contains(&bad), "{findings:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Numbers that are meant to harm.
 
-use crate::builder::{Plan, flow, header_end, open, reseal};
+use crate::builder::{Plan, context, flow, header_end, open, reseal};
 use format_core::ErrorKind;
+use format_vma::FORMAT;
 use std::time::{Duration, Instant};
 
 /// Any error is right, fast.
@@ -55,5 +56,9 @@ fn a_small_file_of_huge_devices_takes_no_memory() {
     reseal(&mut file);
     let error = open(&file).err().unwrap();
     assert!(error.to_string().contains("truncated: the devices have 8589934592 clusters"), "{error}");
+    // A stream says so before the target gets that size.
+    let from = Box::new(std::io::Cursor::new(file.clone()));
+    let error = FORMAT.open_stream.unwrap()(from, &context(Some("drive-scsi0"))).err().unwrap();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("not believed"), "{error}");
     survives(&file);
 }

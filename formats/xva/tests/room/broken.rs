@@ -42,6 +42,28 @@ fn headers() {
 }
 
 #[test]
+fn a_description_behind_the_blocks_is_no_archive_of_disks() {
+    let plans = plans();
+    let members: Vec<_> =
+        plans.iter().flat_map(blocks).map(|part| member(&format!("./{}", part.name), &part.bytes)).collect();
+    let mut folder = member("./Ref:10/", b"");
+    folder[156] = b'5';
+    seal(&mut folder);
+    for start in [Vec::new(), folder] {
+        let mut file = [start, members.concat()].concat();
+        for end in [Vec::new(), member("ova.xml", ova(&plans, 2).as_bytes())] {
+            file.extend(end);
+            assert_eq!((format_xva::FORMAT.probe)(&file[..65536], &[]), format_core::Score::Magic);
+            refused(&file, Corrupt, "the first member is \"Ref:10/00000000\"");
+        }
+    }
+    for other in ["Ref:10/0000000", "Ref:/00000000", "ref/00000000", "Ref:10/disk.raw"] {
+        let file = member(other, &[1; 4096]);
+        assert_eq!((format_xva::FORMAT.probe)(&file, &[]), format_core::Score::No, "{other}");
+    }
+}
+
+#[test]
 fn descriptions() {
     let change = |from: &str, to: &str| changed(|ova, _| *ova = ova.replace(from, to));
     refused(&change("<?xml version=\"1.0\"?>", "<appliance version=\"0.1\">"), Unsupported, "XenServer 3");

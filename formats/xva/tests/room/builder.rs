@@ -226,7 +226,11 @@ pub fn read(container: &dyn Container, index: usize) -> Result<Vec<u8>> {
 }
 
 pub fn flow(file: &[u8], pick: Option<&str>) -> Result<Vec<u8>> {
-    drain((FORMAT.open_stream.unwrap())(Box::new(Cursor::new(file.to_vec())), &context(pick))?)
+    drain(stream(file, pick)?)
+}
+
+pub fn stream(file: &[u8], pick: Option<&str>) -> Result<Box<dyn ChunkStream>> {
+    (FORMAT.open_stream.unwrap())(Box::new(Cursor::new(file.to_vec())), &context(pick))
 }
 
 pub fn drain(mut stream: Box<dyn ChunkStream>) -> Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! What was built is read.
 
 use crate::builder::{
-    BLOCK, Plan, Sums, blocks, build, content, flow, member, open, open_as, ova, pack, read,
+    BLOCK, Plan, Sums, blocks, build, content, flow, member, open, open_as, ova, pack, read, stream,
 };
 use format_core::{ErrorKind, ExtentKind, Score};
 use format_xva::FORMAT;
@@ -45,6 +45,44 @@ fn labels_pick_disks_and_so_do_names_of_snapshots() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     let wanted = "pick one with --pick NAME; the disks are Ref:7 (\"system\"), Ref:10 (\"data\")";
     assert_eq!(error.hint_text(), Some(wanted));
+}
+
+#[test]
+fn a_number_that_is_also_a_name_is_refused() {
+    let mut plans = Plan::sample();
+    (plans[0].label, plans[1].label) = ("0", "1");
+    let file = build(&plans);
+    for wanted in ["0", "1"] {
+        for error in [open_as(&file, Some(wanted)).err(), stream(&file, Some(wanted)).err()] {
+            let error = error.unwrap();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+            assert!(error.to_string().contains("Ref:7") && error.to_string().contains("Ref:10"), "{error}");
+        }
+    }
+    // Both mean the same disk.
+    (plans[0].label, plans[1].label) = ("1", "0");
+    let file = build(&plans);
+    assert!(
+        flow(&file, Some("0")).unwrap() == plans[1].bytes
+            && flow(&file, Some("1")).unwrap() == plans[0].bytes
+    );
+    assert!(open_as(&file, Some("0")).is_ok());
+    // Two are called by the number of one of them.
+    (plans[0].label, plans[1].label) = ("1", "1");
+    assert_eq!(flow(&build(&plans), Some("1")).unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn a_stream_warns_of_other_disks_as_a_file_does() {
+    let mut plans = Plan::sample();
+    for user in [Some("snapshot"), None] {
+        plans[2].user = user;
+        let file = build(&plans);
+        let wanted = open(&file).unwrap().warnings().to_vec();
+        assert_eq!(wanted[0].code, "xva-other-disks");
+        assert_eq!(stream(&file, Some("Ref:7")).unwrap().warnings(), wanted);
+        assert_eq!(stream(&file, Some("1")).unwrap().warnings(), wanted);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Descriptions and numbers that are meant to harm.
 
-use crate::builder::{Member, Plan, blocks, build, flow, member, open, ova, pack, seal};
+use crate::builder::{Member, Plan, blocks, build, flow, member, open, ova, pack, seal, stream};
 use format_core::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,17 @@ fn sizes_without_bytes() {
     members.push(Member { name: "Ref:7/00000000.xxhash".into(), bytes: b"0".to_vec() });
     members.push(Member { name: "Ref:7/999999999999".into(), bytes: vec![1; 512] });
     survives(&pack(&ova(plan, 2).replace("458752", "9223372036854775807"), &members));
+}
+
+#[test]
+fn a_stream_says_no_before_the_target_has_a_size() {
+    let plan = &Plan::sample()[1..2];
+    for size in [64_u64 << 40 | 1, 1 << 48, 1 << 62] {
+        let file = pack(&ova(plan, 2).replace("458752", &size.to_string()), &blocks(&plan[0]));
+        for error in [stream(&file, Some("Ref:7")).err().unwrap(), open(&file).err().unwrap()] {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        }
+    }
 }
 
 #[test]
