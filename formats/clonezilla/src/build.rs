@@ -8,6 +8,7 @@ use crate::image::{Image, MAX_HIDDEN, SavedDisk};
 use crate::role::{Role, faults, of_part, of_volume};
 use crate::swap;
 use crate::table::Table;
+use crate::unplaced::lacks;
 use crate::{ebr, names::Saved};
 use format_core::{BootCopy, Details, Disk, Result, Warning};
 use serde_json::{Value, json};
@@ -21,7 +22,6 @@ struct Builder<'a> {
     contents: &'a Contents,
     disk: &'a SavedDisk,
     out: Assembled,
-    warnings: Vec<Warning>,
 }
 
 /// Puts `disk` together.
@@ -35,7 +35,7 @@ pub(crate) fn build(image: &Image, contents: &Contents, disk: &SavedDisk) -> Res
         _ => disk.size,
     };
     let out = Assembled::new(size, details(image, disk));
-    let mut builder = Builder { image, contents, disk, out, warnings: Vec::new() };
+    let mut builder = Builder { image, contents, disk, out };
     match &disk.table {
         None => builder.put_part(&disk.name, 0, size)?,
         Some(table) => {
@@ -45,7 +45,8 @@ pub(crate) fn build(image: &Image, contents: &Contents, disk: &SavedDisk) -> Res
             }
         }
     }
-    Ok((Disk::new(vec![Arc::new(builder.out)])?, builder.warnings))
+    let warnings = lacks(image, disk).into_iter().map(|lack| Warning::new(lack.code, lack.text)).collect();
+    Ok((Disk::new(vec![Arc::new(builder.out)])?, warnings))
 }
 
 fn details(image: &Image, disk: &SavedDisk) -> Details {
@@ -69,10 +70,6 @@ fn details(image: &Image, disk: &SavedDisk) -> Details {
 }
 
 impl Builder<'_> {
-    fn warn(&mut self, code: &'static str, text: String) {
-        self.warnings.push(Warning::new(code, text));
-    }
-
     /// All that is no partition: later ones lie over earlier ones, partitions over all.
     fn put_tables(&mut self, table: &Table) -> Result<()> {
         let name = &self.disk.name;
@@ -90,12 +87,8 @@ impl Builder<'_> {
             if let Some((place, entries)) = gpt.second_entries() {
                 self.out.put_bytes(place, &entries);
             }
-            match &gpt.second {
-                Some(second) => self.out.put_bytes(size.saturating_sub(second.len() as u64), second),
-                None => {
-                    let text = format!("{name}-gpt-2nd is missing: the disk has no second GPT at its end");
-                    self.warn("clonezilla-no-second-gpt", text);
-                }
+            if let Some(second) = &gpt.second {
+                self.out.put_bytes(size.saturating_sub(second.len() as u64), second);
             }
         }
         if let Some(mbr) = mbr {
@@ -120,10 +113,7 @@ impl Builder<'_> {
                 self.out.put(start, len, Source::Content(disk, 0));
             }
             Role::Swap(file) => self.out.put_bytes(start, &self.swap(name, &file, len)?),
-            Role::NotSaved => {
-                let text = format!("{name} was not saved: it reads as zeros");
-                self.warn("clonezilla-not-saved", text);
-            }
+            Role::NotSaved => {}
             Role::Fault(fault) => return Err(fault.into()),
         }
         Ok(())
@@ -166,12 +156,7 @@ impl Builder<'_> {
                 Disk::new(vec![Arc::new(out)]).map(Some)
             }
             Role::Fault(fault) => Err(fault.into()),
-            Role::NotSaved | Role::Physical(..) => {
-                if volume.is_visible {
-                    self.warn("clonezilla-not-saved", format!("{name} was not saved: it reads as zeros"));
-                }
-                Ok(None)
-            }
+            Role::NotSaved | Role::Physical(..) => Ok(None),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::error::ClonezillaError;
 use crate::image::Image;
 use crate::names::Kind;
 use crate::role::faults;
+use crate::unplaced::lacks;
 use format_core::units::MIB;
 use format_core::{
     CheckReport, Container, Details, Disk, DiskEntry, Error, ErrorKind, ExtentKind, Finding, InnerImage,
@@ -90,10 +91,21 @@ impl Container for ClonezillaFolder {
     }
 
     fn completeness(&self) -> Result<Vec<Finding>> {
-        let faults = self.image.disks.iter().flat_map(|disk| faults(&self.image, disk));
-        Ok(faults
-            .map(|fault| Finding { severity: Severity::Error, message: fault.to_string(), at: None })
-            .collect())
+        let mut findings = Vec::<Finding>::new();
+        for disk in &self.image.disks {
+            let faults =
+                faults(&self.image, disk).into_iter().map(|fault| (Severity::Error, fault.to_string()));
+            // What only may be missing is a warning of the disk.
+            let lacks = lacks(&self.image, disk).into_iter().filter(|lack| lack.severity == Severity::Error);
+            let lacks = lacks.map(|lack| (lack.severity, lack.text));
+            for (severity, message) in faults.chain(lacks) {
+                let finding = Finding { severity, message, at: None };
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
+        }
+        Ok(findings)
     }
 
     fn check(&self, tick: Tick<'_>) -> Result<CheckReport> {

@@ -38,6 +38,12 @@ pub(crate) enum ClonezillaError {
     NoMbr { disk: String, part: String },
     #[error("{name} is missing")]
     Missing { name: String },
+    #[error("{file}: nothing in the folder tells where {subject} belongs, which was saved")]
+    Unplaced { file: String, subject: String },
+    #[error(
+        "dev-fs.list says that {part} is a physical volume of LVM, and lvm_vg_dev.list does not name its group"
+    )]
+    NoGroup { part: String },
     #[error("{part} was saved, and no file with its content is there")]
     NoContent { part: String },
     #[error("{file} has {found:#x} bytes, the pieces before it {wanted:#x}")]
@@ -73,9 +79,12 @@ impl ClonezillaError {
         match self {
             Self::NoFolder => ErrorKind::Usage,
             Self::Encrypted | Self::Luks { .. } => ErrorKind::NeedsPerson,
-            Self::NoTable { .. } | Self::NoMbr { .. } | Self::Missing { .. } | Self::NoContent { .. } => {
-                ErrorKind::SourceMissing
-            }
+            Self::Unplaced { .. }
+            | Self::NoGroup { .. }
+            | Self::NoTable { .. }
+            | Self::NoMbr { .. }
+            | Self::Missing { .. }
+            | Self::NoContent { .. } => ErrorKind::SourceMissing,
             Self::Compression { .. }
             | Self::Partimage { .. }
             | Self::Volume { .. }
@@ -115,6 +124,9 @@ impl ClonezillaError {
             Self::Second { file, .. } => format!(
                 "take the file as it was saved; where there is no other, move {file} out of the folder: the disk then has no \
                  second GPT, which guests make anew"
+            ),
+            Self::Unplaced { file, .. } => format!(
+                "a table or list is missing or damaged; if {file} does not belong to what was saved, move it out of the folder"
             ),
             Self::Contradict { .. } => {
                 "one of the two is damaged or of another disk: take both as they were saved together".into()

@@ -34,6 +34,8 @@ pub(crate) struct Image {
     pub(crate) devices: BTreeMap<String, String>,
     /// Logical volumes that were saved, as `VG-LV`.
     pub(crate) volumes: BTreeSet<String>,
+    /// File systems by partition, as `dev-fs.list` has them.
+    pub(crate) systems: BTreeMap<String, String>,
     /// Devices with LUKS that Clonezilla opened.
     pub(crate) luks: BTreeSet<String>,
 }
@@ -68,6 +70,7 @@ impl Image {
             groups: Vec::new(),
             devices: BTreeMap::new(),
             volumes: BTreeSet::new(),
+            systems: BTreeMap::new(),
             luks: BTreeSet::new(),
         };
         if image.has("ecryptfs.info") {
@@ -104,6 +107,16 @@ impl Image {
             let Some(device) = line.split_whitespace().next() else { continue };
             if let Some((group, volume)) = device.trim_start_matches("/dev/").split_once('/') {
                 self.volumes.insert(format!("{group}-{volume}"));
+            }
+        }
+        for line in self.text("dev-fs.list")?.unwrap_or_default().lines() {
+            let mut fields = line.split_whitespace();
+            let device = fields.next().and_then(|device| device.strip_prefix("/dev/"));
+            // Where no file system is known, the size follows at once.
+            let system =
+                fields.next().filter(|system| system.starts_with(|first: char| first.is_alphabetic()));
+            if let (Some(device), Some(system)) = (device, system.filter(|system| *system != "unknown")) {
+                self.systems.insert(device.to_owned(), system.to_owned());
             }
         }
         for line in self.text("luks-dev.list")?.unwrap_or_default().lines() {
@@ -255,6 +268,16 @@ impl Image {
         self.files.contains_key(name)
     }
 
+    /// Bytes of a file, if it is there.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        self.files.get(name).copied()
+    }
+
+    /// The names of all files.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
     /// The text of a file, if it is there.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
         Ok(self.bytes(name, MAX_TEXT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
@@ -282,7 +305,7 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// The disk of a partition: `sda` for `sda2`, `nvme0n1` for `nvme0n1p2`.
-fn disk_of(part: &str) -> &str {
+pub(crate) fn disk_of(part: &str) -> &str {
     let disk = part.trim_end_matches(|digit: char| digit.is_ascii_digit());
     match disk.strip_suffix('p') {
         Some(front) if front.ends_with(|digit: char| digit.is_ascii_digit()) => front,

@@ -32,6 +32,7 @@ mod names;
 mod role;
 mod swap;
 mod table;
+mod unplaced;
 
 use format_core::Format;
 

@@ -5,6 +5,7 @@ use crate::error::ClonezillaError;
 use crate::group::{Group, Logical};
 use crate::image::{Image, SavedDisk};
 use crate::names::Saved;
+use crate::unplaced::unplaced;
 
 /// What a partition or volume is made from.
 pub(crate) enum Role<'a> {
@@ -69,7 +70,7 @@ pub(crate) fn of_volume<'a>(image: &'a Image, group: &Group, volume: &Logical) -
 }
 
 /// A physical volume that is nowhere: pieces of the group's volumes would be missing.
-fn lost_device(image: &Image, group: &Group) -> Option<ClonezillaError> {
+pub(crate) fn lost_device(image: &Image, group: &Group) -> Option<ClonezillaError> {
     let is_known = |name: &str| {
         let mut parts =
             image.disks.iter().filter_map(|disk| disk.table.as_ref()).flat_map(|table| &table.parts);
@@ -100,6 +101,16 @@ pub(crate) fn faults(image: &Image, disk: &SavedDisk) -> Vec<ClonezillaError> {
         match of_part(image, name) {
             Role::Fault(fault) => faults.push(fault),
             Role::Physical(group, _) => {
+                let is_in = |group: &&Group| {
+                    group.physical.iter().any(|one| image.device(&one.id, &one.device) == name)
+                };
+                if let Some(other) = image.groups.iter().filter(is_in).nth(1) {
+                    let (file, what) = (
+                        format!("lvm_{}.conf", other.name),
+                        "another group has the device, too, which is that",
+                    );
+                    faults.push(ClonezillaError::Group { file, what, name: name.to_owned() });
+                }
                 faults.extend(lost_device(image, group));
                 for volume in &group.logical {
                     if let Role::Fault(fault) = of_volume(image, group, volume) {
@@ -108,6 +119,11 @@ pub(crate) fn faults(image: &Image, disk: &SavedDisk) -> Vec<ClonezillaError> {
                 }
             }
             Role::Content(..) | Role::Swap(_) | Role::NotSaved => {}
+        }
+    }
+    for fault in unplaced(image, disk) {
+        if !faults.contains(&fault) {
+            faults.push(fault);
         }
     }
     faults.dedup();

@@ -2,7 +2,10 @@
 
 use crate::error::NtfscloneError;
 use crate::layout::{HEADER_LEN, MAGIC, MAJOR, MAX_CLUSTER, MAX_DATA, MIN_CLUSTER, NEWEST_MINOR, at};
-use format_core::{Bytes, Details, Result, Score};
+use format_core::{Bytes, Details, Result, Score, Warning};
+
+/// The smallest sector.
+const SECTOR: u64 = 512;
 
 /// What an image says about itself, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,25 @@ impl Image {
         }
         let said_used = bytes.u64_le(at::IN_USE)?;
         Ok(Self { minor, cluster_size, clusters, device, virtual_size, said_used, data })
+    }
+
+    /// The only sign of a damaged size: the device is not as large as the clusters, with a rest of one cluster and a sector at most: programs
+    /// leave the last sector to the copy of the boot sector. A volume that was not grown with its partition looks the same.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let end = self.clusters.saturating_mul(self.cluster_size);
+        let rest = self.device.checked_sub(end);
+        if rest.is_some_and(|rest| rest <= self.cluster_size + SECTOR) {
+            return None;
+        }
+        let (device, clusters, size) = (self.device, self.clusters, self.cluster_size);
+        Some(format!(
+            "the header tells of a device of {device:#x} bytes, and of {clusters:#x} clusters of {size:#x} bytes, which end at \
+             {end:#x}: either number is damaged, or the volume is not as large as its partition"
+        ))
+    }
+
+    pub(crate) fn doubts(&self) -> Vec<Warning> {
+        self.doubt().map(|text| Warning::new("ntfsclone-size", text)).into_iter().collect()
     }
 
     pub(crate) fn details(&self) -> Details {

@@ -5,7 +5,7 @@ use crate::index::Index;
 use crate::layout::{HEADER_LEN, NEXT};
 use crate::parse::Image;
 use format_core::{
-    BootCopy, Details, Error, Extent, ExtentKind, HostRange, Layer, LayerContext, Result, Storage,
+    BootCopy, Details, Error, Extent, ExtentKind, HostRange, Layer, LayerContext, Result, Storage, Warning,
     check_guest_range,
 };
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub(crate) struct NtfscloneLayer {
     pub(crate) image: Image,
     pub(crate) index: Index,
     boot: Option<BootCopy>,
+    warnings: Vec<Warning>,
 }
 
 enum Place {
@@ -44,7 +45,7 @@ pub(crate) fn load(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<
     storage.read_exact_at(0, &mut header)?;
     let image = Image::parse(&header)?;
     let index = Index::build(storage.as_ref(), image, context)?;
-    let mut layer = NtfscloneLayer { storage, image, index, boot: None };
+    let mut layer = NtfscloneLayer { storage, image, index, boot: None, warnings: image.doubts() };
     let known = image.clusters * image.cluster_size;
     if !layer.index.has_tail && known < image.virtual_size {
         let mut head = vec![0; BootCopy::MAX_SECTOR.min(known as usize)];
@@ -155,6 +156,10 @@ impl Layer for NtfscloneLayer {
         let (Place::Cluster { host, inside }, len) = self.place(offset).ok()? else { return None };
         let len = len.min(self.image.cluster_size - inside);
         Some(HostRange { storage: Arc::clone(&self.storage), offset: host + 1 + inside, len })
+    }
+
+    fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     fn details(&self) -> Details {

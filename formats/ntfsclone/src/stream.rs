@@ -44,7 +44,7 @@ pub(crate) fn open(reader: Box<dyn Read + Send>, _: &LayerContext) -> Result<Box
         has_tail: false,
         is_complete: false,
         is_over: false,
-        warnings: Vec::new(),
+        warnings: image.doubts(),
     }))
 }
 

@@ -246,3 +246,61 @@ fn the_first_table_of_logical_partitions_has_to_fit() {
     );
     told(&folder.clone().with("sda2-ebr", [0; 512]), Corrupt, "sda2-ebr has 0x200 bytes");
 }
+
+/// Put together with a warning, and told by `completeness`.
+fn lacking(folder: &Folder, code: &str, reason: &str) {
+    let directory = folder.write();
+    let container = open(directory.path()).unwrap();
+    let findings = container.completeness().unwrap();
+    assert!(findings.iter().any(|finding| finding.message.contains(reason)), "{reason}: {findings:?}");
+    let warnings = container.open_disk(0).unwrap().warnings;
+    assert!(warnings.iter().any(|one| one.code == code && one.message.contains(reason)), "{warnings:?}");
+}
+
+#[test]
+fn what_a_disk_is_without_is_told() {
+    assert!(sample().open().unwrap().completeness().unwrap().is_empty());
+    let hidden = sample().without("sda-hidden-data-after-mbr");
+    lacking(&hidden, "clonezilla-no-hidden-data", "sda-hidden-data-after-mbr is missing: a boot loader");
+    let size = sample().without("sda-pt.parted");
+    lacking(&size, "clonezilla-size-guessed", "sda-pt.parted is missing: the size of sda is a guess");
+    let second = sample_with_gpt().without("sda-gpt-2nd");
+    lacking(&second, "clonezilla-no-second-gpt", "sda-gpt-2nd is missing");
+    let part = sample().without("sda2.ext4-ptcl-img.uncomp").with("parts", "sda1\n");
+    lacking(&part, "clonezilla-not-saved", "sda2 was not saved: it reads as zeros");
+    let part = part.with("dev-fs.list", "/dev/sda1 ext4 1M\n/dev/sda2 ext4 1M\n");
+    lacking(&part, "clonezilla-not-saved", "sda2 (ext4, says dev-fs.list) was not saved");
+    lacking(
+        &group(GROUP).without("vg-a.ext4-ptcl-img.uncomp").without("lvm_logv.list").with("parts", "sda1"),
+        "clonezilla-not-saved",
+        "vg-a was not saved",
+    );
+}
+
+#[test]
+fn what_was_saved_and_has_no_place_is_refused() {
+    let group = group(GROUP).with("parts", "sda1\n");
+    assert!(group.disks().is_ok());
+    let lost = group.clone().without("lvm_vg_dev.list");
+    told(&lost, SourceMissing, "vg-a.ext4-ptcl-img.uncomp: nothing in the folder tells where vg-a belongs");
+    told(
+        &lost.clone().without("vg-a.ext4-ptcl-img.uncomp").without("lvm_logv.list"),
+        SourceMissing,
+        "lvm_vg.conf: nothing in the folder tells where vg belongs",
+    );
+    let bare = lost.without("vg-a.ext4-ptcl-img.uncomp").without("lvm_logv.list").without("lvm_vg.conf");
+    told(
+        &bare.with("dev-fs.list", "/dev/sda2 LVM2_member 1M\n"),
+        SourceMissing,
+        "dev-fs.list says that sda2 is a physical volume of LVM",
+    );
+    let renamed = group.with("lvm_vg.conf", GROUP.replace("a {", "other {"));
+    told(&renamed, SourceMissing, "where vg-a belongs, which was saved");
+    told(&renamed.without("vg-a.ext4-ptcl-img.uncomp"), SourceMissing, "lvm_logv.list: nothing");
+    told(&sample().with("sda9.dd-img.aa", "x"), SourceMissing, "sda9.dd-img.aa: nothing");
+    told(
+        &sample().with("parts", "sda1 sda2 sda9"),
+        SourceMissing,
+        "parts: nothing in the folder tells where sda9",
+    );
+}

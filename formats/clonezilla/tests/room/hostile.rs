@@ -23,6 +23,8 @@ fn small() -> Folder {
                 stripe_count = 2 stripe_size = 8 stripes = [ \"pv0\", 3, \"pv0\", 4 ] } } } }";
     sample()
         .with("sda-hidden-data-after-mbr", "x")
+        .with("parts", "sda1\n")
+        .without("sda2.ext4-ptcl-img.uncomp")
         .with("sda1.dd-img.aa", "xy")
         .with("sda1.dd-img.ab", "x")
         .with("lvm_vg_dev.list", "vg /dev/sda2 aaaaaa-bbbb-cccc-dddd-eeee-ffff-gggggg\n")

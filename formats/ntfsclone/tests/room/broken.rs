@@ -90,3 +90,19 @@ fn no_number_makes_it_slow_or_large() {
     }
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
+
+#[test]
+fn a_device_that_the_clusters_contradict_is_told() {
+    let good = Plan { has_tail: false, behind: 0, ..Plan::sample() }.build();
+    assert!(open(&good.bytes).unwrap().warnings().is_empty());
+    for device in [12u64 << 10 | 1 << 30, 14 << 10, (12 << 10) - 1] {
+        let mut bytes = good.bytes.clone();
+        bytes[22..30].copy_from_slice(&device.to_le_bytes());
+        let layer = open(&bytes).unwrap();
+        assert_eq!(layer.warnings()[0].code, "ntfsclone-size", "{device:#x}");
+        let report = check(&bytes).unwrap();
+        assert_eq!(report.errors, 1, "{report:?}");
+        assert!(report.findings.iter().any(|finding| finding.message.contains("which end at 0x3000")));
+    }
+    assert_eq!(stream(&[&good.bytes[..23], &[0x38], &good.bytes[24..]].concat()).unwrap().1, 1);
+}
