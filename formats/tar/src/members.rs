@@ -98,9 +98,26 @@ pub(crate) fn probe(head: &[u8], _: &[u8]) -> Score {
     if !tar_members::is_tar(head) {
         return Score::No;
     }
-    let names = tar_members::members_in(head).into_iter().map(|member| member.name.to_ascii_lowercase());
+    let members = tar_members::members_in(head);
+    if members
+        .iter()
+        .find(|member| member.kind == Kind::File)
+        .is_some_and(|member| is_xen_block(&member.name))
+    {
+        return Score::No;
+    }
+    let names = members.iter().map(|member| member.name.to_ascii_lowercase());
     let is_other = names.enumerate().any(|(at, name)| name.ends_with(".ovf") || at == 0 && name == "ova.xml");
     if is_other { Score::No } else { Score::Magic }
+}
+
+/// Whether it is called as a piece of a disk is in an export of XenServer: `Ref:7/00000000`. Its room says what is wrong
+/// when such an archive does not begin as exports do.
+fn is_xen_block(name: &str) -> bool {
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let parts = name.strip_prefix("Ref:").and_then(|rest| rest.split_once('/'));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    parts.is_some_and(|(disk, block)| are_digits(disk) && block.len() >= 8 && are_digits(block))
 }
 
 /// Whether the first disk is raw, so that it can be converted while it comes.

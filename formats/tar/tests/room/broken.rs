@@ -2,7 +2,7 @@
 
 use crate::builder::{Hand, archive, container, disk, pax, refused, write_sparse};
 use crate::golden::tar;
-use format_core::{ErrorKind, StorageReader};
+use format_core::{ErrorKind, Score, StorageReader};
 use std::io::Read;
 
 fn says(bytes: &[u8], kind: ErrorKind, text: &str) {
@@ -201,4 +201,16 @@ fn a_map_is_followed_to_the_byte() {
     expected[512..612].copy_from_slice(&data[..100]);
     expected[4000..4050].copy_from_slice(&data[100..]);
     assert!(found == expected);
+}
+
+#[test]
+fn blocks_of_xen_are_no_disks() {
+    let file = |name: &str| Hand::file(name, &[1; 4096]);
+    let folder = || Hand::of(b'5', "./Ref:7/", &[]);
+    let probe = |members: &[Hand]| (format_tar::FORMAT.probe)(&archive(members), &[]);
+    assert_eq!(probe(&[file("./Ref:7/00000000")]), Score::No);
+    assert_eq!(probe(&[folder(), file("./Ref:7/00000000")]), Score::No);
+    for other in ["Ref:7/0000000", "Ref:x/00000000", "00000000", "Ref:7/00000000.raw"] {
+        assert_eq!(probe(&[folder(), file(other), file("./Ref:7/00000000")]), Score::Magic, "{other}");
+    }
 }
