@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(choose(&guest(true, false), &asked("vmx")).unwrap().definition.id, "vmx");
         assert_eq!(choose(&guest(true, false), &wish(Platform::Vmware, None)).unwrap().definition.id, "ovf");
         let error = choose(&guest(true, false), &asked("xl")).unwrap_err();
-        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Usage, Some("possible: ovf, vmx")));
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Usage, Some("possible: ovf, ova, vmx")));
     }
 
     #[test]

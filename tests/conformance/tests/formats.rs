@@ -16,6 +16,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// Judged in their own rooms: archives are read as containers, one of them holds whole GiB only, and saved file systems are made
+/// by no program that takes any content.
+const OF_THEIR_ROOMS: &[&str] = &["tar", "gcp", "partclone", "ntfsclone"];
+
 /// What qemu-img makes of each format: images that our own writer had no part in.
 const MADE_BY_QEMU: &[(&str, &[&str])] = &[
     ("raw", &[]),
@@ -39,11 +43,15 @@ fn of<T>(table: &'static [(&'static str, T)], format: &Format) -> &'static T {
 
 /// The formats that are more than recognised.
 fn readers() -> impl Iterator<Item = &'static Format> {
-    FORMATS.iter().copied().filter(|format| format.open_layer.is_some())
+    FORMATS
+        .iter()
+        .copied()
+        .filter(|format| format.open_layer.is_some() && !OF_THEIR_ROOMS.contains(&format.name))
 }
 
 fn writers() -> impl Iterator<Item = (&'static Format, Options)> {
-    let written = FORMATS.iter().filter(|format| format.create.is_some());
+    let written =
+        FORMATS.iter().filter(|format| format.create.is_some() && !OF_THEIR_ROOMS.contains(&format.name));
     written.flat_map(|&format| writer_options(format).map(move |options| (format, options)))
 }
 
@@ -74,7 +82,7 @@ fn made_by_qemu(format: &Format, option: &str, content: &[u8], folder: &Path) ->
 
 #[test]
 fn every_option_of_every_writer_is_tried() {
-    for format in FORMATS {
+    for format in FORMATS.iter().filter(|format| !OF_THEIR_ROOMS.contains(&format.name)) {
         for option in format.create_options {
             let mut tried = writer_options(format).flatten().map(|(key, _)| key);
             assert!(

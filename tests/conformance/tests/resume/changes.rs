@@ -205,7 +205,7 @@ fn data_that_read_as_zeros_later_are_zeros() {
         // The second part of the last block but one, down to whole chunks of every format.
         let lost = whole.size() / MIB * MIB - 6 * MIB..whole.size() - 4 * MIB;
         let mut lost_digest = None;
-        for moment in (steps / 4..steps).step_by((steps / 16) as usize) {
+        for moment in (steps / 4..steps).step_by((steps / 16).max(1) as usize) {
             let machine = Machine::new(Fault::Kill, moment, bench.folder());
             bench.lost = 0..0;
             if bench.run(Some(&machine), 0).is_err() {

@@ -96,6 +96,11 @@ macro_rules! cases {
             assert_eq!(named, [$(stringify!($name)),*]);
             let formats = format_all::FORMATS.iter().filter(|format| format.create.is_some());
             for format in formats {
+                // Archives have no checkpoints: a run starts over.
+                if ["tar", "gcp"].contains(&format.name) {
+                    assert!(format.resume.is_none(), "{}", format.name);
+                    continue;
+                }
                 assert!(format.resume.is_some(), "{}", format.name);
                 assert!(CASES.iter().any(|case| case.format == format.name), "{}", format.name);
             }
