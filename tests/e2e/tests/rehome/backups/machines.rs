@@ -59,7 +59,7 @@ fn a_proxmox_backup_becomes_a_machine_of_hyper_v() {
         [&["convert", "vzdump.vma", "x.raw"][..], &["convert", "vzdump.vma", "x.raw", "--pick", "scsi9"]]
     {
         let run = bench.rehome(args).ends(2);
-        assert!(run.stderr.contains("drive-scsi0, drive-scsi1"), "{run:?}");
+        assert!(run.stderr.contains("drive-scsi1, drive-scsi0"), "{run:?}");
     }
     bench.rehome(&["info", "vzdump.vma", "--at", "0"]).ends(2);
     bench.rehome(&["info", "server.raw", "--pick", "1"]).ends(2);
