@@ -228,7 +228,7 @@ fn a_child_that_cannot_be_opened_or_names_its_parent_by_another_name_is_refused(
     }
     points_read(&bench, "qcow2", 0..=3);
     // A copy that was not finished, and names that lead elsewhere, stop nothing.
-    bench.write("half.qcow2.partial", bench.read("1.qcow2")[..40].to_vec());
+    bench.write("half.qcow2.partial", &bench.read("1.qcow2")[..40]);
     bench.bash(&format!("{create} -u -b /another/host/x far.snap 8M; {create} -b 2.qcow2 kept.snap")).ends(0);
     bench.rehome(&["consolidate", "3.qcow2", "--keep", "2"]).ends(0);
     points_read(&bench, "qcow2", 2..=3);
