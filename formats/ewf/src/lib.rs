@@ -10,7 +10,7 @@
 //!  header, header2 ─▶ case, examiner, notes      hash, digest ─▶ MD5 and SHA-1 of the disk      error2 ─▶ sectors that could not be read
 //! ```
 //!
-//! Read only. The segments are one storage ([`segments`]), so every place is one number; the tables are checked when
+//! Read only. The segments are one storage (`segments`), so every place is one number; the tables are checked when
 //! the image is opened and stay in the file. Every chunk carries a checksum, which is compared whenever the chunk is
 //! read; the hashes of the whole disk are compared by `check` and beside a copy. Logical evidence and the second version of
 //! the format (`.L01`, `.Ex01`) are recognised and refused. `SPEC.md` has the table of what is supported.

@@ -8,8 +8,8 @@
 //!  heads ─▶ map: for each cluster of 64 KiB its place in the file and which blocks of it are there
 //! ```
 //!
-//! A file is indexed once by its heads and then read at any place ([`read`]). One that comes through a pipe or out of a
-//! decompressor gives one disk from its start to its end ([`stream`]); clusters that come early wait ([`waiting`]).
+//! A file is indexed once by its heads and then read at any place (`read`). One that comes through a pipe or out of a
+//! decompressor gives one disk from its start to its end (`stream`); clusters that come early wait (`waiting`).
 //! `SPEC.md` has the table of what is supported and the quirks.
 
 mod boot;

@@ -6,9 +6,9 @@
 //!         └ the machine, its disks and their sizes
 //! ```
 //!
-//! One walk ([`walk`]) over the members gives blocks and checksums, [`sequence`] their places on the disks and what is
-//! missing, [`verify`] compares. A file is walked once without its data ([`index`]) and then read at any place; a check
-//! walks it with them. What comes through a pipe gives one disk ([`stream`]). `SPEC.md` has what is supported.
+//! One walk (`walk`) over the members gives blocks and checksums, `sequence` their places on the disks and what is
+//! missing, `verify` compares. A file is walked once without its data (`index`) and then read at any place; a check
+//! walks it with them. What comes through a pipe gives one disk (`stream`). `SPEC.md` has what is supported.
 
 mod container;
 mod error;
