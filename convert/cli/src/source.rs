@@ -7,7 +7,7 @@ use crate::output::to_stderr;
 use crate::stdin::Stdin;
 use convert_engine::{Control, SourceFile};
 use format_core::{
-    ChunkStream, Error, ErrorKind, Flowing, OpenOptions, OpenedImage, Result, open_flow, open_image,
+    ChunkStream, Error, ErrorKind, Flowing, OpenOptions, OpenedImage, Result, Warning, open_flow, open_image,
     open_pipe, stream_error,
 };
 use std::fs::File;
@@ -21,8 +21,8 @@ use std::sync::atomic::AtomicBool;
 /// An opened source.
 pub(crate) enum Source {
     Image(OpenedImage),
-    /// What is read from its start to its end, and what messages call it.
-    Stream(Box<dyn ChunkStream>, String),
+    /// What is read from its start to its end, what messages call it, and what a person should know about the file.
+    Stream(Box<dyn ChunkStream>, String, Vec<Warning>),
 }
 
 impl Source {
@@ -42,7 +42,7 @@ impl Source {
             let files =
                 flow.files.iter().map(|file| SourceFile { path: file.path.clone(), file_id: file.file_id });
             let name = args.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok((Self::Stream(flow.stream, name), files.collect()));
+            return Ok((Self::Stream(flow.stream, name, flow.warnings), files.collect()));
         }
         Self::of_file(args, options)
     }
@@ -85,7 +85,7 @@ impl Source {
         }
         let stdin = Stdin::new(Arc::clone(interrupted));
         Ok(match open_pipe(Box::new(stdin), options, Self::may_flow(args, options))? {
-            Flowing::Stream(stream) => (Self::Stream(stream, "stdin".into()), files),
+            Flowing::Stream(stream) => (Self::Stream(stream, "stdin".into(), Vec::new()), files),
             Flowing::Image { bytes, .. } => (Self::Image(spooled(bytes, args, options, control)?), files),
         })
     }

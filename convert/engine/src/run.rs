@@ -8,10 +8,11 @@ use crate::sources::{SourceFile, refuse_source_files};
 use format_core::units::align_up;
 use format_core::{
     ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage, ParentImage,
-    PipeTarget, Result, Sink, TargetStorage, Warning,
+    PipeTarget, Result, Sink, StreamChunk, TargetStorage, Warning,
 };
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where an image is written.
 pub enum Destination<'a> {
@@ -210,9 +211,12 @@ pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Resul
         None => e,
     };
     let (virtual_size, source_format) = (stream.virtual_size(), stream.format());
-    let mut warnings = [stream.warnings(), &discarded].concat();
+    let told = Arc::new(Mutex::new(stream.warnings().to_vec()));
+    let stream = Box::new(Told { stream, warnings: Arc::clone(&told) });
     let (sink, size) = open_sink(target, format, virtual_size, options, None).map_err(named)?;
     let copy = copy(Origin::Stream { stream, size }, sink.as_ref(), proof, control)?;
+    let mut warnings = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    warnings.extend(discarded);
     let described = path.filter(|_| proof.digest);
     if let (Some(path), None) = (path, described) {
         Manifest::remove(path)?;
@@ -223,6 +227,34 @@ pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Resul
     let manifest = described.map(|path| Manifest::of_copy(path, format.name, &copy, facts)).transpose()?;
     warnings.extend(size_warning(format, virtual_size, size));
     Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })
+}
+
+/// A stream whose warnings outlive it: some are only known at its end.
+struct Told {
+    stream: Box<dyn ChunkStream>,
+    warnings: Arc<Mutex<Vec<Warning>>>,
+}
+
+impl ChunkStream for Told {
+    fn format(&self) -> &'static str {
+        self.stream.format()
+    }
+
+    fn virtual_size(&self) -> u64 {
+        self.stream.virtual_size()
+    }
+
+    fn next_chunk(&mut self) -> Result<Option<StreamChunk>> {
+        let chunk = self.stream.next_chunk()?;
+        if chunk.is_none() {
+            *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.warnings().to_vec();
+        }
+        Ok(chunk)
+    }
+
+    fn warnings(&self) -> &[Warning] {
+        self.stream.warnings()
+    }
 }
 
 /// Writes an image that reads as zeros, or as its parent.

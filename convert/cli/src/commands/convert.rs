@@ -176,7 +176,9 @@ fn copy(
     let archive = archive::archive_of(args, format)?;
     let opened = match input {
         (Source::Image(opened), _) => opened,
-        (Source::Stream(stream, name), files) => {
+        (Source::Stream(stream, name, about), files) => {
+            printer.warnings(&about);
+            warnings.extend(about);
             let target = destination(args, archive.as_ref(), stream.virtual_size())?;
             let file = ImageFacts { name: name.clone(), format: stream.format().into(), file_size: 0 };
             let (name, input) = (name.as_str(), files.as_slice());
