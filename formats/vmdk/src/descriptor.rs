@@ -2,6 +2,7 @@
 
 use crate::error::VmdkError;
 use crate::extent_line::{ExtentLine, ExtentType};
+use crate::hardware::Hardware;
 use crate::layout::{MAX_EXTENTS, SECTOR};
 use crate::names::{decode, host_name, is_decoded};
 use crate::parse::Header;
@@ -33,6 +34,7 @@ pub(crate) struct Descriptor {
     create_type: Option<String>,
     parent_hint: Option<String>,
     uuids: Uuids,
+    hardware: Hardware,
     pub(crate) extents: Vec<ExtentLine>,
     encrypted_by: Option<String>,
     pub(crate) encoding: String,
@@ -50,6 +52,7 @@ pub(crate) struct Described {
     pub(crate) create_type: String,
     pub(crate) parent: Option<ParentRef>,
     pub(crate) uuids: Uuids,
+    pub(crate) hardware: Hardware,
 }
 
 impl Described {
@@ -63,6 +66,7 @@ impl Described {
             create_type: create_type.into(),
             parent: None,
             uuids: Uuids::default(),
+            hardware: Hardware::default(),
         }
     }
 }
@@ -121,6 +125,7 @@ impl Descriptor {
             }
             _ => {
                 self.uuids.take(&key, value);
+                self.hardware.take(&key, value);
                 Ok(())
             }
         }
@@ -147,6 +152,7 @@ impl Descriptor {
             create_type: self.check_readable()?.to_owned(),
             parent: self.parent()?,
             uuids: self.uuids,
+            hardware: self.hardware,
         })
     }
 

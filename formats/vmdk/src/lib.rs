@@ -18,6 +18,7 @@ mod error;
 mod extent;
 mod extent_line;
 mod grain_stream;
+mod hardware;
 mod layout;
 mod names;
 mod parse;

@@ -191,6 +191,7 @@ impl Layer for VmdkLayer {
         details.insert("parent-cid".into(), self.described.parent_cid.into());
         details.insert("create-type".into(), self.described.create_type.clone().into());
         self.described.uuids.describe(&mut details);
+        self.described.hardware.describe(&mut details);
         details.insert("extents".into(), self.parts.iter().map(part_details).collect());
         details
     }

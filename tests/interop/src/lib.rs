@@ -4,6 +4,7 @@
 //! collection of images of other products, `tests/flips.rs` damaged ones.
 
 pub mod corpus;
+pub mod judge;
 
 use convert_engine::{Control, ConvertOutcome, ConvertRequest, Destination, Proof, Silent, convert};
 use format_all::FORMATS;

@@ -47,7 +47,7 @@ const MADE: &[(&str, &[&str])] = &[
     ("xva/xva-img.xva", &[BASE]),
     ("partclone/odd.dd-img.ptcl", &[ODD]),
     ("ewf/plain.E01", &[BASE]),
-    ("ewf/stream.E01", &[BASE]),
+    ("ewf/stream.E01", &[ODD]),
     ("pbs/plain/vm/100", &[BASE, ODD]),
 ];
 

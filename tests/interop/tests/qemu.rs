@@ -3,8 +3,8 @@
 
 use conformance::{Content, qemu_name, writer_options};
 use convert_engine::{Control, Silent, compare_disks, digest_of_bytes};
-use format_all::FORMATS;
 use format_core::Format;
+use interop::judge::{for_qemu, sources, targets};
 use interop::{convert_image, format_named, open, qemu_img, run, sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -78,9 +78,10 @@ fn gpt_disk(folder: &Path) -> PathBuf {
 }
 
 fn check_and_compare(raw: &Path, image: &Path, format: &Format) {
-    let (raw, image, name) = (raw.to_str().unwrap(), image.to_str().unwrap(), qemu_name(format));
+    let (image, name) = for_qemu(image, format);
+    let (raw, image) = (raw.to_str().unwrap(), image.to_str().unwrap());
     // qemu-img has no check for raw and vpc.
-    if !["raw", "vhd"].contains(&format.name) {
+    if !["raw", "vpc"].contains(&name) {
         let said = qemu_img(&["check", "-f", name, image]);
         assert!(said.contains("No errors were found"), "{image}: {said}");
     }
@@ -98,7 +99,7 @@ fn every_option_of_our_writers_passes_check_and_compare() {
     let raw = gpt_disk(folder.path());
     let content = std::fs::read(&raw).unwrap();
     let source = open(&raw, "raw").unwrap();
-    for format in FORMATS.iter().filter(|format| format.create.is_some()) {
+    for format in targets() {
         for options in writer_options(format) {
             // A disk of 4 KiB sectors ends with a whole one, one for Azure with a whole MiB.
             if options.contains(&("logical_sector_size", "4096")) || options.contains(&("azure", "on")) {
@@ -138,7 +139,7 @@ fn what_qemu_img_makes_reads_as_the_disk() {
     let raw = gpt_disk(folder.path());
     let wanted = sha256(&open(&raw, "raw").unwrap().disk).unwrap();
     let image = folder.path().join("theirs");
-    for &format in FORMATS.iter().filter(|format| format.open_layer.is_some()) {
+    for format in sources() {
         for options in made_by_qemu(format) {
             let mut args = vec!["convert", "-f", "raw", "-O", qemu_name(format)];
             args.extend(*options);
@@ -157,13 +158,13 @@ fn every_format_becomes_every_other() {
     let raw = gpt_disk(folder.path());
     let interrupted = AtomicBool::new(false);
     let reference = open(&raw, "raw").unwrap();
-    for &from in FORMATS.iter().filter(|format| format.open_layer.is_some()) {
+    for from in sources() {
         let source = folder.path().join(format!("from.{}", from.name));
         let mut args = vec!["convert", "-f", "raw", "-O", qemu_name(from)];
         args.extend(made_by_qemu(from)[0]);
         args.extend([raw.to_str().unwrap(), source.to_str().unwrap()]);
         qemu_img(&args);
-        for to in FORMATS.iter().filter(|format| format.create.is_some()) {
+        for to in targets() {
             let target = folder.path().join(format!("to.{}", to.name));
             let source = open(&source, from.name).unwrap();
             convert_image(&source, &target, to, &[])
@@ -183,18 +184,12 @@ fn a_tail_that_is_no_sector_is_kept() {
     let raw = folder.path().join("disk.raw");
     std::fs::write(&raw, Content::dense(3 * MIB + 777).bytes).unwrap();
     let source = open(&raw, "raw").unwrap();
-    for to in FORMATS.iter().filter(|format| format.create.is_some()) {
+    for to in targets() {
         let target = folder.path().join(format!("to.{}", to.name));
         convert_image(&source, &target, to, &[]).unwrap();
-        let said = qemu_img(&[
-            "compare",
-            "-f",
-            "raw",
-            "-F",
-            qemu_name(to),
-            raw.to_str().unwrap(),
-            target.to_str().unwrap(),
-        ]);
+        let (image, name) = for_qemu(&target, to);
+        let (raw, image) = (raw.to_str().unwrap(), image.to_str().unwrap());
+        let said = qemu_img(&["compare", "-f", "raw", "-F", name, raw, image]);
         assert!(said.contains("Images are identical"), "{}: {said}", to.name);
     }
 }

@@ -275,7 +275,10 @@ fn writer_options(
             vec![("identity", identity), ("disk_id", text("virtual-disk-id"))],
         ),
         // One file takes the place of one file.
-        "vmdk" => (vec![], vec![("identity", identity), ("subformat", Some("monolithicSparse".into()))]),
+        "vmdk" => (
+            vec![("adapter_type", text("adapter-type")), ("hwversion", text("hw-version"))],
+            vec![("identity", identity), ("subformat", Some("monolithicSparse".into()))],
+        ),
         _ => (vec![], vec![("identity", identity)]),
     };
     if let Some((key, _)) = own.iter().find(|(key, _)| request.options.contains_key(*key)) {

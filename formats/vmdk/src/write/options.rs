@@ -1,6 +1,7 @@
 //! What is to be written: the `-o` keys and the request, checked.
 
 use super::{GRAIN_SECTORS, TABLE_ENTRIES};
+use crate::hardware;
 use crate::layout::{MAX_DIRECTORY_ENTRIES, SECTOR};
 use crate::names::host_name;
 use format_core::units::format_size;
@@ -143,7 +144,7 @@ impl Plan {
                 return Err(usage("compat6=on already says hwversion=6: give one of them".into()));
             }
             (Some(true), None) => "6".into(),
-            (_, version) => number("hwversion", version.unwrap_or("4"), 99)?,
+            (_, version) => number("hwversion", version.unwrap_or("4"), hardware::MAX_HW_VERSION)?,
         };
         let plan = Self {
             create_type,
@@ -239,9 +240,7 @@ fn content_id(text: &str) -> Result<u32> {
 }
 
 fn adapter_type(named: &str) -> Result<&'static str> {
-    let known = ["lsilogic", "buslogic", "ide", "legacyESX", "pvscsi"];
-    let found = known.into_iter().find(|known| known.eq_ignore_ascii_case(named));
-    found.ok_or_else(|| refused("adapter_type", named, possible("adapter_type")))
+    hardware::adapter_type(named).ok_or_else(|| refused("adapter_type", named, possible("adapter_type")))
 }
 
 fn switch(key: &str, value: Option<&str>) -> Result<Option<bool>> {

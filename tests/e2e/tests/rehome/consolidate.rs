@@ -109,8 +109,9 @@ fn vmware_disks_of_several_files_become_one() {
     chain_of(&bench, "qcow2", 2, 8 * MIB);
     bench.rehome(&["convert", "0.raw", "0.vmdk", "-o", "subformat=monolithicFlat"]).ends(0);
     let split = ["-o", "subformat=twoGbMaxExtentSparse"];
-    bench.rehome(&[&["delta", "0.vmdk", "1.raw", "1.vmdk"][..], &split].concat()).ends(0);
-    bench.rehome(&[&["delta", "1.vmdk", "2.raw", "2.vmdk"][..], &split].concat()).ends(0);
+    let hardware = ["-o", "adapter_type=pvscsi,hwversion=14"];
+    bench.rehome(&[&["delta", "0.vmdk", "1.raw", "1.vmdk"][..], &split, &hardware].concat()).ends(0);
+    bench.rehome(&[&["delta", "1.vmdk", "2.raw", "2.vmdk"][..], &split, &hardware].concat()).ends(0);
     // Another machine's disk in the folder, of several files too.
     bench.rehome(&[&["convert", "0.raw", "other.vmdk"][..], &split].concat()).ends(0);
     bench.bash("rm *.qcow2*").ends(0);
@@ -126,6 +127,9 @@ fn vmware_disks_of_several_files_become_one() {
     bench.rehome(&["compare", "other.vmdk", "0.raw"]).ends(0);
     bench.rehome(&["consolidate", "2.vmdk", "--keep", "1"]).ends(0);
     points_read(&bench, "vmdk", 2..=2);
+    let head = String::from_utf8_lossy(&bench.read("2.vmdk")[..8192]).into_owned();
+    assert!(head.contains("ddb.adapterType = \"pvscsi\""), "{head}");
+    assert!(head.contains("ddb.virtualHWVersion = \"14\""), "{head}");
 }
 
 #[test]

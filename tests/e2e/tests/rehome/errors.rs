@@ -93,7 +93,7 @@ fn raw_is_not_guessed_when_the_bytes_say_otherwise() {
     assert_eq!(
         said(&bench, 2, &["inspect", "evil.raw"]),
         "error: open evil.raw: the file is named like a raw disk but starts like qcow2\n\n\
-         hint: name the format with -f, for example -f raw\n"
+         hint: name the format: -f qcow2 if the file is one, -f raw if it is a disk on which somebody wrote that\n"
     );
     let as_raw = bench.rehome(&["digest", "-f", "raw", "evil.raw", "--output", "json"]).ends(0).json();
     assert_eq!(as_raw["virtual_size"], bench.read("evil.raw").len());
