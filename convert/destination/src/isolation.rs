@@ -10,7 +10,6 @@ use crate::record::{Phase, Record, Records, real_path};
 use crate::remount::mount_again;
 use crate::rule::{Destination, Place, Required, not_found};
 use crate::unmount::{may_unmount, unmount, verify_gone};
-use crate::volume::VolumeKind;
 use format_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -258,8 +257,9 @@ impl Isolator<'_> {
                 return Err(Error::needs_person(format!("{error}; it was ejected ({disk}) at {}", record.begun))
                     .hint("plug the disk in, and try again: rehome destination restore, with the same folder and --state"));
             }
-            let over_network = record.mounts.iter().any(|it| it.volume.kind != VolumeKind::Disk);
-            let may_pass = record.interface.is_some() && over_network && error.kind() == ErrorKind::Io;
+            // Of a disk over the network, the device itself comes late.
+            let may_pass =
+                record.interface.is_some() && matches!(error.kind(), ErrorKind::Io | ErrorKind::Destination);
             if !may_pass || Instant::now() >= end {
                 return Err(error);
             }

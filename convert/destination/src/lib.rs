@@ -42,5 +42,6 @@ mod volume;
 pub use host::Host;
 pub use isolation::{Entered, Isolation, Isolator, Left};
 pub use marker::{MARKER, Marker, init};
+pub use record::state_folder;
 pub use rule::{CODE, Destination, Device, Place, Required};
 pub use volume::{Volume, VolumeKind};

@@ -186,6 +186,18 @@ fn read(path: &Path) -> Result<Record> {
     Ok(record)
 }
 
+/// The folder for records of a caller that has none of its own: `/var/lib/rehome/destinations` for root, else a folder of the
+/// user's (XDG base directories).
+#[must_use]
+pub fn state_folder() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return "/var/lib/rehome/destinations".into();
+    }
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").unwrap_or_else(|| "/".into()).join(".local/state");
+    absolute("XDG_STATE_HOME").unwrap_or_else(home).join("rehome/destinations")
+}
+
 /// `path` without links, as far as it exists; what is behind that stays as it is named.
 pub(crate) fn real_path(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {

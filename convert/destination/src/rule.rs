@@ -59,6 +59,7 @@ pub struct Destination {
 #[derive(Clone, Debug, Serialize)]
 pub struct Place {
     /// The folder without links.
+    #[serde(serialize_with = "shown")]
     pub folder: PathBuf,
     /// The volume it lies on.
     pub volume: Volume,
@@ -71,6 +72,11 @@ pub struct Place {
     pub free_bytes: u64,
     /// The size of the volume, in bytes.
     pub total_bytes: u64,
+}
+
+/// A path that is no UTF-8 has no other way into JSON.
+fn shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// An error of the rule.

@@ -43,6 +43,11 @@ pub(crate) fn may_unmount(isolator: &Isolator<'_>, mount: &Mount) -> Result<Reme
             Error::needs_person(text).hint(format!("unmount it there: umount {}", shell_word(&again.point)))
         );
     }
+    if all.iter().any(|other| other.id == mount.parent && other.fs_type == "autofs") {
+        let text = format!("an automounter has {point}, and mounts it again for whoever looks there");
+        return Err(Error::unsupported(text)
+            .hint("take it out of the automounter's maps, or stop its unit; systemctl list-units --type automount shows it"));
+    }
     let volume = Volume::of(host, mount);
     comes_back(isolator, mount, &volume)?;
     for path in isolator.keep.iter().map(PathBuf::as_path).chain([isolator.state]) {
