@@ -79,7 +79,7 @@ fn shows(host: &Host, destination: &Destination, mount: &Mount, folder: &Path) -
 /// The volume that is expected by name of device or UUID.
 fn by_device(host: &Host, destination: &Destination, disks: &[&Mount]) -> Option<(PathBuf, PathBuf)> {
     let node = match destination.device.as_ref()? {
-        Device::Uuid(uuid) if is_uuid(uuid) => node_with_uuid(host, uuid)?,
+        Device::Uuid(uuid) if is_uuid(uuid) => node_with_uuid(host, uuid, None)?,
         Device::Uuid(_) => return None,
         Device::Source(source) => source.clone(),
     };

@@ -49,9 +49,9 @@ pub fn init(host: &Host, folder: &Path) -> Result<(Marker, Vec<Warning>)> {
     let volume = Volume::of(host, &mount);
     let warnings = warnings(host, folder, &mount, &volume)?;
     if let Some(marker) = read(&opened)? {
-        return match marker.volume.is(&volume) {
-            Some(false) => Err(other_volume(folder, &marker, &volume)),
-            _ => Ok((marker, warnings)),
+        return match marker.volume.may_be(&volume) {
+            false => Err(other_volume(folder, &marker, &volume)),
+            true => Ok((marker, warnings)),
         };
     }
     let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();

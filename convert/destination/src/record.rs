@@ -10,14 +10,22 @@ use crate::mounts::Mount;
 use crate::volume::Volume;
 use format_core::{Error, ErrorKind, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// The version of this form.
 const VERSION: u32 = 1;
+
+/// A program that a killed run was about to start can hold its lock for a moment.
+const LOCK: Duration = Duration::from_secs(2);
+
+/// How files begin that are not records yet.
+const UNFINISHED: &str = ".isolated-";
 
 /// How far the isolation came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,15 +117,37 @@ impl Records {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let lock = rustix::fs::open(folder, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let text = format!("another run isolates or restores with the state in {}", folder.display());
-                return Err(Error::new(ErrorKind::Temporary, text).hint("wait for its end, and try again"));
+        let end = Instant::now() + LOCK;
+        loop {
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    let text =
+                        format!("another run isolates or restores with the state in {}", folder.display());
+                    return Err(
+                        Error::new(ErrorKind::Temporary, text).hint("wait for its end, and try again")
+                    );
+                }
+                Err(e) => return Err(failed(e.into())),
             }
-            Err(e) => return Err(failed(e.into())),
         }
-        Ok(Self { folder: folder.to_path_buf(), _lock: lock.into() })
+        let records = Self { folder: folder.to_path_buf(), _lock: lock.into() };
+        records.tidy().map_err(failed)?;
+        Ok(records)
+    }
+
+    /// Removes what runs left that were killed while they wrote. Nobody else writes now.
+    fn tidy(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// The record about `folder`, if there is one.
@@ -148,7 +178,7 @@ impl Records {
         let text = serde_json::to_vec_pretty(record)
             .map_err(|e| Error::contract("a record cannot be written as JSON").with_source(e))?;
         let mut file =
-            tempfile::Builder::new().prefix(".isolated-").tempfile_in(&self.folder).map_err(failed)?;
+            tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder).map_err(failed)?;
         file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         file.persist(&path).map_err(|e| failed(e.error))?;
         self.make_durable()

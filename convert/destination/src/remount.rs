@@ -87,7 +87,7 @@ fn make_place(point: &Path) -> Result<()> {
 /// The node of the volume's device now.
 fn node(isolator: &Isolator<'_>, was: &Mount, remembered: &Remembered) -> Option<PathBuf> {
     if let Some(uuid) = &remembered.volume.uuid {
-        return node_with_uuid(isolator.host, uuid);
+        return node_with_uuid(isolator.host, uuid, Some(Path::new(&was.source)));
     }
     let node = PathBuf::from(&was.source);
     (number_of(&node) == Some(was.device)).then_some(node)

@@ -110,7 +110,7 @@ impl Destination {
         self.is_on_expected(&mount, &volume)?;
         let marker = read(&opened).map_err(|e| e.context(self.folder.display().to_string()))?;
         if let Some(marker) = &marker
-            && marker.volume.is(&volume) == Some(false)
+            && !marker.volume.may_be(&volume)
         {
             return Err(other_volume(&self.folder, marker, &volume));
         }

@@ -74,6 +74,12 @@ impl Volume {
         }
     }
 
+    /// Whether `other`, which says it is this volume, is believed: where nothing that stays can be compared, device and place have to
+    /// agree.
+    pub(crate) fn may_be(&self, other: &Self) -> bool {
+        self.is(other).unwrap_or(self.source == other.source && self.mount_point == other.mount_point)
+    }
+
     /// For sentences: `ext4 4922f93f-… on /dev/sdb1`.
     pub(crate) fn told(&self) -> String {
         let Self { fs_type, source, .. } = self;
@@ -186,20 +192,29 @@ pub(crate) fn uuid_of(host: &Host, node: &Path) -> Option<String> {
     Some(uuid.trim().to_owned()).filter(|uuid| is_uuid(uuid))
 }
 
-/// The node of the device on which the file system with this UUID is.
-pub(crate) fn node_with_uuid(host: &Host, uuid: &str) -> Option<PathBuf> {
+/// The node of the device on which the file system with this UUID is. `was` is where it was last.
+pub(crate) fn node_with_uuid(host: &Host, uuid: &str, was: Option<&Path>) -> Option<PathBuf> {
     if !is_uuid(uuid) {
         return None;
     }
     if let Ok(node) = std::fs::canonicalize(host.dev.join("disk/by-uuid").join(uuid)) {
         return Some(node);
     }
-    let wanted = format!("UUID={uuid}");
-    // Without the cache: it remembers devices that are gone.
-    let args = ["-c", "/dev/null", "-l", "-o", "device", "-t", &wanted].map(OsStr::new);
-    let said = program::run(host, "blkid", &args, PROBE).ok()?.or_error().ok()?;
-    let node = PathBuf::from(String::from_utf8(said).ok()?.trim());
-    number_of(&node).map(|_| node)
+    // Without udev, devices are read one by one.
+    let has = |node: &PathBuf| uuid_of(host, node).is_some_and(|it| it.eq_ignore_ascii_case(uuid));
+    let was = was.map(Path::to_path_buf).filter(|node| node.is_absolute());
+    was.into_iter().chain(block_devices(host)).find(has)
+}
+
+/// All block devices that have a size.
+fn block_devices(host: &Host) -> impl Iterator<Item = PathBuf> {
+    let devices = std::fs::read_dir(host.sys.join("class/block")).into_iter().flatten().flatten();
+    devices.filter_map(|device| {
+        let size = std::fs::read_to_string(device.path().join("size")).ok()?;
+        let facts = std::fs::read_to_string(device.path().join("uevent")).ok()?;
+        let name = facts.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+        (size.trim() != "0").then(|| host.dev.join(name))
+    })
 }
 
 /// UUIDs and the shorter serial numbers of FAT, NTFS and discs: nothing that could be a path or an option.

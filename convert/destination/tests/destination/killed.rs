@@ -26,6 +26,7 @@ fn rounds(bench: &Bench, folder: &Path, rounds: u64, is_back: impl Fn() -> bool)
         let left = bench.records() > 0;
         let entered = bench.enter(folder).unwrap();
         assert_eq!(entered.how.is_some(), left);
+        assert_eq!(std::fs::read_dir(bench.path("state")).unwrap().count(), 0);
         assert!(is_back(), "round {round}");
         assert_eq!(std::fs::read_to_string(folder.join("web.raw")).unwrap(), "content");
         *if left { &mut open } else { &mut done } += 1;

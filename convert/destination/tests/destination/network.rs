@@ -36,7 +36,9 @@ pub fn state() -> Vec<String> {
             !line.contains("fe80:") && !line.contains("ff00::") && !line.contains("proto kernel")
         };
         // The number of the interface and what is left of a lifetime say nothing; a test of duplicates passes.
-        lines.extend(said.lines().filter(own).map(|line| line.replace(" tentative", "")));
+        lines.extend(
+            said.lines().filter(own).map(|line| line.replace(" tentative", "").replace(" nodad", "")),
+        );
     }
     lines.sort();
     lines

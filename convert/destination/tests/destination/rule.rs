@@ -93,7 +93,11 @@ fn expectations_are_held_against_what_is_mounted() {
         };
         for is in [Device::Uuid(uuid.to_uppercase()), Device::Source(device.into()), Device::Source(link)] {
             expected(&vms, &is).unwrap();
-            fails(expected(&other, &is), 73, &[CODE, "no volume is mounted at"]);
+            fails(
+                expected(&other, &is),
+                73,
+                &[CODE, &format!("its volume is mounted at {}", point.display())],
+            );
         }
         for is in [Device::Uuid("aaaa-bbbb".into()), Device::Source("/dev/null".into())] {
             fails(expected(&vms, &is), 73, &[CODE, "not on "]);
