@@ -222,8 +222,16 @@ pub(crate) fn take_up(isolator: &Isolator<'_>, interface: &Interface) -> Result<
         manager(host, "connect", name)?;
     }
     let end = Instant::now() + isolator.reach;
-    // An interface without carrier detection says UNKNOWN.
-    while !matches!(link(host, name)?.operstate.as_str(), "UP" | "UNKNOWN") {
+    loop {
+        let link = link(host, name)?;
+        // An interface without carrier detection says UNKNOWN.
+        if link.is_up() && matches!(link.operstate.as_str(), "UP" | "UNKNOWN") {
+            break;
+        }
+        if !link.is_up() {
+            // What a killed run had just started took it down after us.
+            ip(host, &["link", "set", "dev", name, "up"])?;
+        }
         if Instant::now() >= end {
             let text = format!("{name} is up, but has no link after {} s", isolator.reach.as_secs());
             return Err(Error::new(ErrorKind::Temporary, text)

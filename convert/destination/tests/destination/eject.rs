@@ -39,6 +39,9 @@ fn plug_in(bench: &Bench, device: &str, bus: &str) -> Host {
     fs::write(port.join("idVendor"), "1234\n").unwrap();
     symlink(&unit, disk.join("device")).unwrap();
     symlink(&disk, sys.join("block/sdz")).unwrap();
+    fs::write(disk.join("sdz1/size"), "655360\n").unwrap();
+    fs::create_dir_all(sys.join("class/block")).unwrap();
+    symlink(disk.join("sdz1"), sys.join("class/block/sdz1")).unwrap();
     symlink(disk.join("sdz1"), sys.join("dev/block").join(number)).unwrap();
     symlink(device, dev.join(loop_name)).unwrap();
     fs::write(dev.join("sdz"), "").unwrap();
