@@ -6,7 +6,7 @@ use crate::interface::{self, Interface};
 use crate::marker::{open_folder, read};
 use crate::mounts::Mount;
 use crate::network;
-use crate::record::{Phase, Record, Records, real_path};
+use crate::record::{Phase, Record, Records, Remembered, real_path};
 use crate::remount::mount_again;
 use crate::rule::{Destination, Place, Required, not_found};
 use crate::unmount::{may_unmount, unmount, verify_gone};
@@ -135,9 +135,11 @@ impl Isolator<'_> {
                 .iter()
                 .any(|there| there.point == mount.point && there.device == mount.device)
             {
-                unmount(self, &self.current(&mount)?)?;
+                unmount(self, &self.current(&mount, &record)?)?;
             }
-            verified.extend(verify_gone(self, &mount)?);
+        }
+        for remembered in &record.mounts {
+            verified.extend(verify_gone(self, &remembered.mount()?)?);
         }
         if let Some(disk) = &record.disk {
             verified.extend(eject::detach(self, disk)?);
@@ -165,9 +167,10 @@ impl Isolator<'_> {
             interface::take_up(self, interface)?;
         }
         let mut mounted = Vec::new();
-        for remembered in &record.mounts {
+        let own: Vec<PathBuf> = record.points();
+        for remembered in record.mounts.iter().rev() {
             let mount = remembered.mount()?;
-            if self.until_reached(&record, || mount_again(self, remembered))? {
+            if self.until_reached(&record, || mount_again(self, remembered, &own))? {
                 mounted.push(mount.point.display().to_string());
             }
         }
@@ -203,20 +206,17 @@ impl Isolator<'_> {
         drop(opened);
         let mut record = Record::new(isolation.clone(), &absolute, &real_path(&absolute), marker);
         match isolation {
-            Isolation::Unmount => record.mounts.push(may_unmount(self, &mount)?),
+            Isolation::Unmount => record.mounts.push(may_unmount(self, &mount, &[])?),
             Isolation::Eject => {
                 let disk = eject::disk_of(self.host, &mount)?;
-                for mount in eject::mounts_on(self.host, &disk)? {
-                    record.mounts.push(may_unmount(self, &mount)?);
-                }
+                record.mounts = self.all_may_go(&eject::mounts_on(self.host, &disk)?)?;
                 record.disk = Some(disk.name);
             }
             Isolation::NetworkDown { interface, yes_i_lose_network } => {
                 let interface = Interface::look(self.host, interface)?;
                 interface::may_take_down(self.host, &interface.name, *yes_i_lose_network)?;
-                for mount in network::mounts_over(self.host, &interface.name, &mount)? {
-                    record.mounts.push(may_unmount(self, &mount)?);
-                }
+                record.mounts =
+                    self.all_may_go(&network::mounts_over(self.host, &interface.name, &mount)?)?;
                 record.interface = Some(interface);
             }
         }
@@ -238,10 +238,17 @@ impl Isolator<'_> {
         Ok(true)
     }
 
+    fn all_may_go(&self, mounts: &[Mount]) -> Result<Vec<Remembered>> {
+        mounts.iter().map(|mount| may_unmount(self, mount, mounts)).collect()
+    }
+
     /// The mount as it is now: its id is another after a restart.
-    fn current(&self, mount: &Mount) -> Result<Mount> {
+    fn current(&self, mount: &Mount, record: &Record) -> Result<Mount> {
         let (_, now) = open_folder(self.host, &mount.point)?;
-        may_unmount(self, &now).map(|_| now)
+        let own = record.points();
+        let mut together = crate::mounts::mounts(self.host)?;
+        together.retain(|other| own.contains(&other.point));
+        may_unmount(self, &now, &together).map(|_| now)
     }
 
     /// A server is not there at once when the link is.

@@ -92,9 +92,13 @@ impl Record {
     /// Whether `folder`, as named and as far as its links lead somewhere, is what was taken out of reach.
     fn is_about(&self, names: &[PathBuf]) -> bool {
         let own = [&self.folder, &self.real].map(|text| PathBuf::from(decoded(text.as_bytes())));
-        let points = self.mounts.iter().filter_map(|remembered| Some(remembered.mount().ok()?.point));
-        let points: Vec<_> = points.collect();
+        let points = self.points();
         names.iter().any(|name| own.contains(name) || points.iter().any(|point| name.starts_with(point)))
+    }
+
+    /// The places of its mounts.
+    pub(crate) fn points(&self) -> Vec<PathBuf> {
+        self.mounts.iter().filter_map(|remembered| Some(remembered.mount().ok()?.point)).collect()
     }
 
     fn file_name(&self) -> String {
@@ -117,6 +121,7 @@ impl Records {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let lock = rustix::fs::open(folder, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+        belongs_to_us(folder, &lock)?;
         let end = Instant::now() + LOCK;
         loop {
             match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -199,6 +204,18 @@ impl Records {
         let failed = |e| Error::io(format!("cannot write to the folder {}", self.folder.display()), e);
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
+}
+
+/// Nobody else may write there: root would mount what a record says.
+fn belongs_to_us(folder: &Path, opened: &impl std::os::fd::AsFd) -> Result<()> {
+    let facts = rustix::fs::fstat(opened)
+        .map_err(|e| Error::io("cannot look at the folder for the state", e.into()))?;
+    let own = facts.st_uid == 0 || facts.st_uid == rustix::process::geteuid().as_raw();
+    if own && facts.st_mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let text = format!("others can write to the folder {}, which says what is mounted", folder.display());
+    Err(Error::new(ErrorKind::Denied, text).hint("use a folder of its own: it is made where it is missing"))
 }
 
 fn read(path: &Path) -> Result<Record> {

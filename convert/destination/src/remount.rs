@@ -18,11 +18,11 @@ use std::time::Duration;
 /// A server may take its time.
 const MOUNT: Duration = Duration::from_secs(60);
 
-/// Makes the remembered mount again, and says whether it was missing.
+/// Makes the remembered mount again, and says whether it was missing. At the places in `own`, the volume may be, too.
 ///
 /// # Errors
 /// Kind `Destination` where the volume or its place is missing or taken, others where the system refuses.
-pub(crate) fn mount_again(isolator: &Isolator<'_>, remembered: &Remembered) -> Result<bool> {
+pub(crate) fn mount_again(isolator: &Isolator<'_>, remembered: &Remembered, own: &[PathBuf]) -> Result<bool> {
     let was = remembered.mount()?;
     let point = was.point.as_path();
     let all = mounts(isolator.host)?;
@@ -32,7 +32,8 @@ pub(crate) fn mount_again(isolator: &Isolator<'_>, remembered: &Remembered) -> R
             .ok_or_else(|| taken(isolator, there, remembered));
     }
     // Seldom, so that reading headers of devices is not worth sparing.
-    if let Some(elsewhere) = all.iter().find(|mount| is_it(isolator, mount, &was, remembered)) {
+    let mut others = all.iter().filter(|mount| !own.contains(&mount.point));
+    if let Some(elsewhere) = others.find(|mount| is_it(isolator, mount, &was, remembered)) {
         return Err(drift::said(point, &elsewhere.point));
     }
     make_place(point)?;

@@ -15,11 +15,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What may be unmounted, and can be mounted again.
+/// What may be unmounted, together with others, and can be mounted again.
 ///
 /// # Errors
 /// Why not, with what a person can do.
-pub(crate) fn may_unmount(isolator: &Isolator<'_>, mount: &Mount) -> Result<Remembered> {
+pub(crate) fn may_unmount(isolator: &Isolator<'_>, mount: &Mount, together: &[Mount]) -> Result<Remembered> {
     let host = isolator.host;
     let point = mount.point.display();
     if mount.point == Path::new("/") || crate::rule::is_root_disk(host, mount)? {
@@ -27,14 +27,16 @@ pub(crate) fn may_unmount(isolator: &Isolator<'_>, mount: &Mount) -> Result<Reme
         return Err(Error::usage(text).hint("use a destination on a volume of its own"));
     }
     let all = mounts(host)?;
-    if let Some(below) = all.iter().find(|other| other.parent == mount.id) {
+    let goes = |other: &Mount| together.iter().any(|it| it.id == other.id);
+    if let Some(below) = all.iter().find(|other| other.parent == mount.id && !goes(other)) {
         let below = below.point.display();
         return Err(Error::needs_person(format!("{below} is mounted below {point}")).hint(format!(
             "unmount what is below first; this shows it: findmnt -R {}",
             shell_word(&mount.point)
         )));
     }
-    if let Some(again) = all.iter().find(|other| other.device == mount.device && other.id != mount.id) {
+    let again = |other: &&Mount| other.device == mount.device && other.id != mount.id && !goes(other);
+    if let Some(again) = all.iter().find(again) {
         let text = format!(
             "the volume at {point} is also mounted at {}: it would stay in reach there",
             again.point.display()

@@ -185,6 +185,29 @@ fn an_automounters_folder_is_made_again() {
 }
 
 #[test]
+fn a_state_that_others_can_write_is_not_believed() {
+    inside("unmount::a_state_that_others_can_write_is_not_believed", |bench| {
+        let (point, vms) = bench.destination("backup", "ext4", "rw");
+        let state = bench.dir("state");
+        let mode = |mode| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(&state, mode).unwrap();
+        };
+        mode(0o777);
+        fails(bench.leave(&vms, &UNMOUNT), 77, &["others can write"]);
+        fails(bench.enter(&vms), 77, &["others can write"]);
+        assert!(is_mounted(&point));
+        mode(0o755);
+        tool(&["chown", "1000", state.to_str().unwrap()]);
+        fails(bench.leave(&vms, &UNMOUNT), 77, &["others can write"]);
+        tool(&["chown", "0", state.to_str().unwrap()]);
+        bench.leave(&vms, &UNMOUNT).unwrap();
+        std::fs::write(state.join("isolated-0.json"), "{}").unwrap();
+        fails(bench.enter(&bench.path("another")), 78, &["is no record of an isolation"]);
+    });
+}
+
+#[test]
 fn two_runs_do_not_meet_and_a_hand_that_helps_is_seen() {
     inside("unmount::two_runs_do_not_meet_and_a_hand_that_helps_is_seen", |bench| {
         let (point, vms) = bench.destination("backup", "ext4", "noatime");
