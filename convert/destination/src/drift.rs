@@ -68,7 +68,7 @@ fn shows(host: &Host, destination: &Destination, mount: &Mount, folder: &Path) -
         Required::Marked(Some(id)) => marker().is_some_and(|marker| marker.id == *id),
         // Any marker of a place with that path: one whose volume was mounted at the place asked for.
         _ => marker().is_some_and(|marker| {
-            let was = PathBuf::from(crate::escapes::decoded(marker.volume.mount_point.as_bytes()));
+            let was = marker.volume.place();
             destination.folder.starts_with(&was)
                 && marker.volume.is(&Volume::of(host, mount)) != Some(false)
                 && was != mount.point

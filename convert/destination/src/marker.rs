@@ -153,7 +153,7 @@ pub(crate) fn other_volume(folder: &Path, marker: &Marker, volume: &Volume) -> E
         "{} holds the marker of another volume ({}, at {} when it was marked), and lies on {}",
         folder.display(),
         marker.volume.told(),
-        marker.volume.mount_point,
+        marker.volume.place().display(),
         volume.told()
     ))
     .hint(format!(

@@ -56,6 +56,12 @@ impl Volume {
         }
     }
 
+    /// Where it is mounted, as a path.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        crate::escapes::decoded(self.mount_point.as_bytes()).into()
+    }
+
     /// What keeps the bytes of what `mount` shows, without reading them.
     pub(crate) fn of_kind(host: &Host, mount: &Mount) -> VolumeKind {
         kind_of(mount, node_of(host, mount).is_some())

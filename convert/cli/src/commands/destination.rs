@@ -58,7 +58,7 @@ fn mark(host: &Host, args: &DestinationInitArgs, printer: &Printer) -> Result<()
             ("marked", marked.marker.created.clone()),
             ("volume", format!("{} on {}", volume.fs_type, volume.source)),
             ("uuid", volume.uuid.clone().unwrap_or_else(|| "unknown".into())),
-            ("mounted at", volume.mount_point.clone()),
+            ("mounted at", volume.place().display().to_string()),
         ];
         rows_of(&rows)
     })
@@ -142,7 +142,7 @@ fn place_rows(place: &Place) -> String {
     let mut rows = vec![
         ("destination", place.folder.display().to_string()),
         ("volume", format!("{} on {}", volume.fs_type, volume.source)),
-        ("mounted at", volume.mount_point.clone()),
+        ("mounted at", volume.place().display().to_string()),
         ("room", room),
     ];
     rows.extend(volume.uuid.iter().map(|uuid| ("uuid", uuid.clone())));
