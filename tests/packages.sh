@@ -20,6 +20,8 @@ test_packages=(
     linux-image-amd64 policycoreutils thin-provisioning-tools
     # What backs disks up into repositories.
     borgbackup restic
+    # A server, and a file system on it, that are cut off with their network interface.
+    iproute2 openssh-server sshfs
     # What packs and unpacks compressed images; bgzip is in tabix.
     lzop pbzip2 pigz pixz tabix xz-utils zstd
 )

@@ -2,6 +2,7 @@
 
 mod boot_test;
 mod chains;
+mod destination;
 mod editor;
 mod images;
 mod look;
@@ -13,6 +14,7 @@ mod speed;
 
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
+pub(crate) use destination::*;
 pub(crate) use editor::*;
 pub(crate) use images::*;
 pub(crate) use look::*;
@@ -303,6 +305,9 @@ pub(crate) enum Command {
     /// Copy files and folders out of the guest.
     #[command(after_help = AFTER_CP_OUT)]
     CpOut(CpOutArgs),
+    /// Mark and check the folder that images go to; take its volume out of reach, and bring it back.
+    #[command(after_help = destination::AFTER_DESTINATION)]
+    Destination(DestinationArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

@@ -12,6 +12,7 @@ pub(crate) mod convert_several;
 pub(crate) mod cp_out;
 pub(crate) mod create;
 pub(crate) mod delta;
+pub(crate) mod destination;
 pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod formats;

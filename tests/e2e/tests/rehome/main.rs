@@ -9,6 +9,7 @@ mod chains;
 mod compare;
 mod consolidate;
 mod convert;
+mod destination;
 mod diff;
 mod differences;
 mod editor;
