@@ -7,6 +7,7 @@ mod images;
 mod look;
 mod migrate;
 mod proof;
+mod report;
 mod rescue;
 mod serve;
 mod speed;
@@ -18,6 +19,7 @@ pub(crate) use images::*;
 pub(crate) use look::*;
 pub(crate) use migrate::*;
 pub(crate) use proof::*;
+pub(crate) use report::*;
 pub(crate) use rescue::*;
 pub(crate) use serve::*;
 pub(crate) use speed::*;
@@ -303,6 +305,9 @@ pub(crate) enum Command {
     /// Copy files and folders out of the guest.
     #[command(after_help = AFTER_CP_OUT)]
     CpOut(CpOutArgs),
+    /// Show, sign and check the reports of jobs and batches.
+    #[command(after_help = report::AFTER_REPORT)]
+    Report(ReportArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

@@ -25,6 +25,7 @@ mod operator;
 mod output;
 mod places;
 mod reflinks;
+mod report;
 mod rescue;
 mod serve;
 mod several;
