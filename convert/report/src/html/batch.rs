@@ -190,7 +190,7 @@ fn row(job: &JobReport, has_guest: bool) -> Markup {
             td data-label="State" { span { (badge(job.state)) } }
             @if has_guest { td data-label="Guest" { (Shown(job.guest.as_ref().map_or("–", |guest| &guest.name))) } }
             td data-label="Goes to" { (Shown(to.unwrap_or("–"))) }
-            td.n data-label="Data" { (format_size(job.data_bytes())) }
+            td.n data-label="Data" { (match job.data_bytes() { 0 => "–".to_owned(), bytes => format_size(bytes) }) }
             td.n data-label="Took" { (job.duration().map(duration).unwrap_or_else(|| "–".into())) }
         }
     }
@@ -234,6 +234,7 @@ fn detail(job: &JobReport) -> Markup {
         details.job {
             summary { (badge(job.state)) b { (Shown(job.name())) } @if let Some(took) = job.duration() { span.dim { (duration(took)) } } }
             div {
+                @if job.state.needs_attention() { (sections::trouble(job)) h4 { "Facts" } }
                 (facts(job))
                 @if !job.disks.is_empty() { h4 { "Disks" } @for disk in &job.disks { (disk_card(disk, true)) } }
                 @if !job.warnings.is_empty() { h4 { "Warnings" } (sections::warnings(&job.warnings)) }

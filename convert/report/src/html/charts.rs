@@ -16,18 +16,22 @@ pub(super) fn share_bar(totals: &Totals) -> Markup {
     let states: Vec<_> = ORDER.into_iter().rev().filter(|state| totals.count(*state) > 0).collect();
     let says = |state: &crate::model::State| format!("{} {}", totals.count(*state), state.word());
     let label = states.iter().map(says).collect::<Vec<_>>().join(", ");
+    // One job of a thousand can be seen, too.
+    let widths =
+        || states.iter().map(|state| (totals.count(*state) as f64 / totals.jobs.max(1) as f64).max(0.012));
+    let sum: f64 = widths().sum();
     let mut at = 0.0;
     let mut pieces = Vec::new();
-    for state in &states {
-        let width = totals.count(*state) as f64 / totals.jobs.max(1) as f64 * WIDTH;
+    for (state, width) in states.iter().zip(widths()) {
+        let width = width / sum * WIDTH;
         pieces.push((*state, at, width));
         at += width;
     }
     html! {
         svg.share viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label=(label) {
             @for (state, at, width) in pieces {
-                // A thin gap tells neighbours apart where colours do not; a small piece keeps its width.
-                rect.(fill(state)) x=(number(at)) width=(number((width - 3.0).max(width.min(3.0)))) height="10" {}
+                // A thin gap tells neighbours apart where colours do not.
+                rect.(fill(state)) x=(number(at)) width=(number(width - 3.0)) height="10" {}
             }
         }
         ul.legend {

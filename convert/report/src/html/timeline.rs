@@ -44,6 +44,9 @@ pub(super) fn timeline(report: &BatchReport) -> Markup {
                     (axis(whole))
                 }
             }
+            @if report.jobs.iter().any(|job| job.attempts.len() > 1) {
+                p.dim.small { "A job that was tried again has a bar for each attempt, in the colour of how that one ended." }
+            }
         }
     }
 }
