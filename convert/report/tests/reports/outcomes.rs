@@ -148,5 +148,5 @@ fn what_is_of_another_shape_is_passed_over() {
         odd[name] = json!("odd");
     }
     assert_eq!(JobReport::from_outcome("a", &odd).disks, []);
-    assert_eq!(files_of_outcome(&odd), [PathBuf::new(); 0]);
+    assert!(files_of_outcome(&odd).is_empty());
 }
