@@ -24,6 +24,8 @@ test_packages=(
     iproute2 openssh-server sshfs
     # What packs and unpacks compressed images; bgzip is in tabix.
     lzop pbzip2 pigz pixz tabix xz-utils zstd
+    # What signs reports, and what judges them.
+    minisign openssh-client python3-html5lib python3-jsonschema
 )
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.

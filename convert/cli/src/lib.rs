@@ -99,6 +99,7 @@ fn dispatch(
         Command::Cat(args) => commands::cat::run(&args, printer),
         Command::CpOut(args) => commands::cp_out::run(&args, printer, interrupted),
         Command::Destination(args) => commands::destination::run(&args, printer, interrupted),
+        Command::Report(args) => commands::report::run(&args, printer),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

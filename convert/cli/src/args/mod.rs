@@ -8,6 +8,7 @@ mod images;
 mod look;
 mod migrate;
 mod proof;
+mod report;
 mod rescue;
 mod serve;
 mod speed;
@@ -20,6 +21,7 @@ pub(crate) use images::*;
 pub(crate) use look::*;
 pub(crate) use migrate::*;
 pub(crate) use proof::*;
+pub(crate) use report::*;
 pub(crate) use rescue::*;
 pub(crate) use serve::*;
 pub(crate) use speed::*;
@@ -308,6 +310,9 @@ pub(crate) enum Command {
     /// Mark and check the folder that images go to; take its volume out of reach, and bring it back.
     #[command(after_help = destination::AFTER_DESTINATION)]
     Destination(DestinationArgs),
+    /// Show, sign and check the reports of jobs and batches.
+    #[command(after_help = report::AFTER_REPORT)]
+    Report(ReportArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

@@ -24,6 +24,7 @@ pub(crate) mod map;
 pub(crate) mod measure;
 pub(crate) mod migrate;
 pub(crate) mod mount;
+pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod sync;
 pub(crate) mod verify;

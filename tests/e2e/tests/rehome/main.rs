@@ -26,6 +26,7 @@ mod operator;
 mod output;
 mod places;
 mod reflinks;
+mod report;
 mod rescue;
 mod serve;
 mod several;

@@ -2,6 +2,7 @@
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
 //! other; those of archives see `formats/tar_members`. `convert/nbd` and `convert/destination` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
+//! other; those of archives see `formats/tar_members`. `convert/nbd` sees `formats/core` alone, `convert/mount` and `convert/report` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
@@ -123,6 +124,8 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("drivers", _) => a_core,
             ("convert", "nbd" | "destination") => seen == "formats/core",
             ("convert", "mount") => a_core,
+            ("convert", "nbd") => seen == "formats/core",
+            ("convert", "mount" | "report") => a_core,
             ("convert", "boot_test") => {
                 matches!(seen, "formats/core" | "convert/nbd" | "drivers/core" | "drivers/machine")
                     || (only_tests && seen == "drivers/targets")
@@ -173,6 +176,8 @@ mod tests {
             ("convert/nbd", "formats/core"),
             ("convert/destination", "formats/core"),
             ("convert/mount", "drivers/core"),
+            ("convert/report", "drivers/core"),
+            ("convert/cli", "convert/report"),
             ("convert/boot_test", "convert/nbd"),
             ("convert/cli", "convert/boot_test"),
             ("drivers/linux", "drivers/initramfs"),
@@ -195,6 +200,7 @@ mod tests {
             ("convert/nbd", "convert/engine"),
             ("convert/destination", "convert/engine"),
             ("convert/mount", "convert/migrate"),
+            ("convert/report", "convert/engine"),
             ("convert/cli", "formats/vhdx"),
             ("convert/cli", "tests/conformance"),
         ] {
