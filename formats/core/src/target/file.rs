@@ -1,8 +1,11 @@
 //! A target that is a file.
 
+mod publish;
+
 use super::direct::DirectFile;
 use super::reflink::Reflinks;
-use crate::{Error, ErrorKind, HostRange, Result, TargetStorage};
+use crate::fence::Fence;
+use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -34,6 +37,8 @@ pub struct FileTarget {
     blank_from: AtomicU64,
     /// Whether the partial files of the image stay when they are dropped: a later run can go on with them.
     kept: Arc<AtomicBool>,
+    /// The lease that the process works under.
+    fence: Option<&'static Fence>,
 }
 
 impl FileTarget {
@@ -105,6 +110,8 @@ impl FileTarget {
         }
         refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
+        let fence = Fence::of_process()?;
+        leave_to_others(path, &partial, fence)?;
         let file = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -127,6 +134,7 @@ impl FileTarget {
             resuming: true,
             blank_from: AtomicU64::new(u64::MAX),
             kept: Arc::new(AtomicBool::new(true)),
+            fence,
         })
     }
 
@@ -199,6 +207,14 @@ impl FileTarget {
             let text = format!("{}: {} was replaced meanwhile", what(), self.partial.display());
             return Err(Error::new(ErrorKind::Destination, text));
         }
+        if let Some(fence) = self.fence {
+            let found = self.file.file().metadata();
+            let found = found
+                .map_err(|e| Error::io(format!("cannot examine {}", self.partial.display()), e))?;
+            fence.publish(PublishedFile::of(&found)).map_err(|e| e.context(what()))?;
+            let named = self::publish::name_own(self.file.file(), &self.partial, &self.path, self.replace);
+            return named.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination));
+        }
         let here = rustix::fs::CWD;
         let result = match self.replace {
             true => rustix::fs::renameat(here, &self.partial, here, &self.path),
@@ -217,6 +233,28 @@ fn refuse_unfinished_update(path: &Path, replace: bool) -> Result<()> {
             .hint("run that again with --sync to complete it, or --force to discard it and write it anew"));
     }
     Ok(())
+}
+
+/// Takes the partial file's name off what must not be written: an image that has its final name already, and what a run
+/// that was not known to be dead may still write to. That run then writes into a file without a name.
+fn leave_to_others(path: &Path, partial: &Path, fence: Option<&Fence>) -> Result<()> {
+    let id = |path: &Path| path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()));
+    let Some(own) = id(partial) else { return Ok(()) };
+    let is_fresh = fence.is_some_and(Fence::is_fresh);
+    if !is_fresh && id(path) != Some(own) {
+        return Ok(());
+    }
+    // A journal never outlives the partial file that it tells of.
+    let journal = FileTarget::journal_path(path);
+    for file in [journal.as_path(), partial] {
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(format!("cannot remove {}", file.display()), e));
+            }
+            _ => {}
+        }
+    }
+    sync_folder(path)
 }
 
 /// The partial file is ours and will be a new image.
