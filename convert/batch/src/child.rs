@@ -6,7 +6,7 @@ use crate::runner::{Attempt, Ending, Runner};
 use crate::state::{JobError, Progress, files};
 use crate::time::now_text;
 use format_core::{Error, Fence, Result};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -112,7 +112,12 @@ impl Runner for ChildRunner {
             let text = format!("cannot write {}", path.display());
             move |e| files::destination(text, e)
         };
-        let outcome = File::create(&unfinished).map_err(failed(&unfinished))?;
+        // A new file: a child that was taken for dead may still write to the old one.
+        let removed = std::fs::remove_file(&unfinished);
+        removed
+            .or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+            .map_err(failed(&unfinished))?;
+        let outcome = File::create_new(&unfinished).map_err(failed(&unfinished))?;
         let log_path = attempt.state.job_file(&attempt.task.id, "log");
         let log = File::options().create(true).append(true).open(&log_path).map_err(failed(&log_path))?;
         let mut log = Log { file: log, left: MAX_LOG, last_error: None };
@@ -124,14 +129,19 @@ impl Runner for ChildRunner {
             if handle.asked.is_some() {
                 return Ok(Ending::not_started());
             }
-            let child = command.spawn().map_err(|e| {
-                Error::io(format!("cannot start {}", self.program.display()), e)
-            })?;
+            let child = command
+                .spawn()
+                .map_err(|e| Error::io(format!("cannot start {}", self.program.display()), e))?;
             handle.pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
             child
         };
-        let progress = child.stderr.take().map(|stderr| follow(stderr, &mut log, attempt.progress));
-        let status = wait(&mut child, attempt.handle)?;
+        let stderr = child.stderr.take();
+        let (status, progress) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| stderr.and_then(|stderr| follow(stderr, &mut log, attempt.progress)));
+            let status = wait(&mut child, attempt.handle);
+            (status, reader.join().unwrap_or_default())
+        });
+        let status = status?;
         log.line(&format!("=== {}: {}", now_text(), said(status)));
         std::fs::rename(&unfinished, &outcome_path).map_err(failed(&outcome_path))?;
         let outcome = Outcome::read(&outcome_path);
@@ -143,7 +153,7 @@ impl Runner for ChildRunner {
             bytes: outcome.bytes,
             digest: outcome.digest,
             warnings: outcome.warnings,
-            progress: progress.flatten(),
+            progress,
         })
     }
 }
@@ -154,6 +164,8 @@ fn wait(child: &mut std::process::Child, handle: &ChildHandle) -> Result<ExitSta
     if let Some(pid) = pid {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
+        // What it started and left behind ends too, and with that what it says. Mostly there is nothing.
+        let _ = kill_process_group(pid, Signal::KILL);
     }
     let mut state = handle.locked();
     state.pid = None;
@@ -235,7 +247,7 @@ struct ProgressLine {
 }
 
 /// Reads what the child says until it has nothing more to say.
-fn follow(stderr: ChildStderr, log: &mut Log, tell: &dyn Fn(&Progress)) -> Option<Progress> {
+fn follow(stderr: ChildStderr, log: &mut Log, tell: &(dyn Fn(&Progress) + Sync)) -> Option<Progress> {
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
     let mut last = None;
@@ -247,7 +259,8 @@ fn follow(stderr: ChildStderr, log: &mut Log, tell: &dyn Fn(&Progress)) -> Optio
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
-        if let Some(found) = serde_json::from_str::<ProgressLine>(text).ok().filter(|_| text.starts_with('{')) {
+        if let Some(found) = serde_json::from_str::<ProgressLine>(text).ok().filter(|_| text.starts_with('{'))
+        {
             let ProgressLine { event, stage, bytes, total, seconds } = found;
             let progress = Progress { stage, bytes, total, seconds };
             tell(&progress);

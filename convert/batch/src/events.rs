@@ -96,8 +96,8 @@ impl EventLog {
 
     /// Best effort: the states decide, events only tell.
     pub(crate) fn tell(&self, event: &Event) -> Result<()> {
-        let mut line = serde_json::to_vec(event)
-            .map_err(|e| Error::contract("an event as JSON").with_source(e))?;
+        let mut line =
+            serde_json::to_vec(event).map_err(|e| Error::contract("an event as JSON").with_source(e))?;
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_all(&line).map_err(|e| Error::io("cannot write to the log of events", e))

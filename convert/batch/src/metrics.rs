@@ -37,9 +37,24 @@ pub fn metrics_text(state: &BatchState, facts: RunFacts) -> String {
     let by_phase = counts.map(|(phase, count)| (format!(",state=\"{}\"", phase.name()), count.to_string()));
     family("jobs", "gauge", "Jobs by state.", &by_phase);
     family("attempts", "gauge", "Attempts at all jobs.", &one(attempts.to_string()));
-    family("job_seconds", "gauge", "Time that the last attempts at all jobs took.", &one(seconds.to_string()));
-    family("job_bytes", "gauge", "Bytes of data that were copied by jobs that ended.", &one(bytes.to_string()));
-    family("read_bytes_total", "counter", "Bytes of data read since this run began.", &one(facts.bytes.to_string()));
+    family(
+        "job_seconds",
+        "gauge",
+        "Time that the last attempts at all jobs took.",
+        &one(seconds.to_string()),
+    );
+    family(
+        "job_bytes",
+        "gauge",
+        "Bytes of data that were copied by jobs that ended.",
+        &one(bytes.to_string()),
+    );
+    family(
+        "read_bytes_total",
+        "counter",
+        "Bytes of data read since this run began.",
+        &one(facts.bytes.to_string()),
+    );
     family(
         "last_done_timestamp_seconds",
         "gauge",

@@ -70,13 +70,18 @@ mod tests {
             Outcome::read(&path)
         };
         let converted = read(r#"{"data_bytes":5,"digest":"ab","warnings":[{"code":"x"}],"target":"t"}"#);
-        assert_eq!((converted.bytes, converted.digest.as_deref(), converted.warnings), (Some(5), Some("ab"), 1));
-        let migrated = read(r#"{"outcome":"done","disks":[{"data_bytes":5,"digest":"cd"},{"data_bytes":6}]}"#);
+        assert_eq!(
+            (converted.bytes, converted.digest.as_deref(), converted.warnings),
+            (Some(5), Some("ab"), 1)
+        );
+        let migrated =
+            read(r#"{"outcome":"done","disks":[{"data_bytes":5,"digest":"cd"},{"data_bytes":6}]}"#);
         assert_eq!((migrated.bytes, migrated.digest.as_deref()), (Some(11), Some("cd")));
         let blocked = read(r#"{"outcome":"blocked","next_step":"do this","obstacles":["hibernated"]}"#);
         let error = blocked.error.unwrap();
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("hibernated", Some("do this")));
-        let failed = read(r#"{"error":{"kind":"io","exit_code":74,"message":"m","offset":null,"hint":null}}"#);
+        let failed =
+            read(r#"{"error":{"kind":"io","exit_code":74,"message":"m","offset":null,"hint":null}}"#);
         assert_eq!(failed.error.unwrap().kind, "io");
         for text in ["", "{", "[]", "no JSON", "{\"disks\":3}"] {
             assert!(read(text).error.is_none(), "{text}");

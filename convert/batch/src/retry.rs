@@ -23,13 +23,8 @@ pub fn retry(folder: &StateFolder, state: &BatchState, wish: &RetryWish) -> Resu
         RetryWish::These(ids) => ids.iter().map(|id| named(state, id)).collect::<Result<_>>()?,
     };
     for job in &jobs {
-        let back = JobState {
-            state: Phase::Waiting,
-            attempts: 0,
-            exit_code: None,
-            signal: None,
-            ..(*job).clone()
-        };
+        let back =
+            JobState { state: Phase::Waiting, attempts: 0, exit_code: None, signal: None, ..(*job).clone() };
         folder.keep(&back)?;
     }
     Ok(jobs.iter().map(|job| job.id.clone()).collect())

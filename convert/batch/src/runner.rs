@@ -23,7 +23,7 @@ pub struct Attempt<'a> {
     /// How the work is asked to end.
     pub handle: &'a ChildHandle,
     /// Who hears of progress.
-    pub progress: &'a dyn Fn(&Progress),
+    pub progress: &'a (dyn Fn(&Progress) + Sync),
 }
 
 /// How an attempt ended.

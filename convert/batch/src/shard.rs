@@ -28,7 +28,8 @@ impl Shard {
     /// # Errors
     /// `Usage` when it is none of these, or no engine tells a number.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let wrong = || Error::usage(format!("--shard {text:?} is not env, env/N or I/N with I from 0 to N-1"));
+        let wrong =
+            || Error::usage(format!("--shard {text:?} is not env, env/N or I/N with I from 0 to N-1"));
         let (index, count) = match text.split_once('/') {
             Some((index, count)) => (index, Some(count.parse().map_err(|_| wrong())?)),
             None => (text, None),
@@ -52,8 +53,9 @@ impl Shard {
         let count = self.count.unwrap_or(tasks.len());
         if self.index >= count {
             let text = format!("the task's number is {} and there are {count} jobs", self.index);
-            return Err(Error::usage(text)
-                .hint("start an array from 0 with a task for each job, or name the shares with --shard env/N"));
+            return Err(Error::usage(text).hint(
+                "start an array from 0 with a task for each job, or name the shares with --shard env/N",
+            ));
         }
         Ok((self.index..tasks.len()).step_by(count).collect())
     }
@@ -73,7 +75,8 @@ fn from_engine(variable: impl Fn(&str) -> Option<String>) -> Result<usize> {
         // Grid Engine sets its own to "undefined" outside of arrays.
         let Some(text) = variable(name).filter(|text| text != "undefined") else { continue };
         let index = text.parse::<usize>().ok().and_then(|number| number.checked_sub(first));
-        return index.ok_or_else(|| Error::usage(format!("{name} is {text:?}, which is no number of a task")));
+        return index
+            .ok_or_else(|| Error::usage(format!("{name} is {text:?}, which is no number of a task")));
     }
     let names: Vec<_> = ENGINES.iter().map(|(name, _)| *name).collect();
     Err(Error::usage(format!("--shard env: none of {} is set", names.join(", "))))

@@ -85,7 +85,8 @@ impl Status {
             .map(|&phase| format!("{}={};;;0;{}", phase.name(), self.count(phase), self.jobs))
             .collect();
         // A pipe would begin the numbers.
-        let text = format!("{} of {} jobs: {}{}", done, self.jobs, said.join(", "), first.unwrap_or_default());
+        let text =
+            format!("{} of {} jobs: {}{}", done, self.jobs, said.join(", "), first.unwrap_or_default());
         (code, format!("REHOME {word} - {} | {}", text.replace('|', "/"), data.join(" ")))
     }
 }
@@ -131,8 +132,8 @@ pub fn write_status_file(path: &Path, state: &BatchState, exit_code: Option<u8>)
     loop {
         let shown = status.problems.len();
         let value = serde_json::json!({ "status": &status, "more_problems": all - shown });
-        let text = serde_json::to_string(&value)
-            .map_err(|e| Error::contract("a status as JSON").with_source(e))?;
+        let text =
+            serde_json::to_string(&value).map_err(|e| Error::contract("a status as JSON").with_source(e))?;
         if text.len() < MAX_STATUS || shown == 0 {
             return write_in_place(path, text + "\n");
         }
@@ -181,7 +182,10 @@ mod tests {
         assert_eq!(of(&[(Phase::Done, 0), (Phase::Running, 0)]).0, 1);
         let (code, line) = of(&[(Phase::Done, 0), (Phase::Held, 78), (Phase::Waiting, 0)]);
         assert_eq!(code, 2);
-        assert!(line.starts_with("REHOME CRITICAL - 1 of 3 jobs: 1 done, 1 waiting, 1 held; job1: a / b"), "{line}");
+        assert!(
+            line.starts_with("REHOME CRITICAL - 1 of 3 jobs: 1 done, 1 waiting, 1 held; job1: a / b"),
+            "{line}"
+        );
         assert!(line.contains(" | done=1;;;0;3 running=0;;;0;3 "), "{line}");
         assert_eq!(line.matches('|').count(), 1);
     }

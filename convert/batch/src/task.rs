@@ -70,7 +70,11 @@ fn is_id(id: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     // Those of the outcomes beside the states.
     let is_taken = id.to_ascii_lowercase().ends_with(".outcome");
-    !id.is_empty() && id.len() <= MAX_ID && !id.starts_with(['.', '-']) && id.bytes().all(is_fine) && !is_taken
+    !id.is_empty()
+        && id.len() <= MAX_ID
+        && !id.starts_with(['.', '-'])
+        && id.bytes().all(is_fine)
+        && !is_taken
 }
 
 /// Tasks as one JSON object a line.
@@ -95,8 +99,8 @@ pub fn parse_tasks(text: &str) -> Result<Vec<Task>> {
 pub fn format_tasks(tasks: &[Task]) -> Result<String> {
     let mut text = String::new();
     for task in tasks {
-        let line = serde_json::to_string(task)
-            .map_err(|e| Error::contract("a task as JSON").with_source(e))?;
+        let line =
+            serde_json::to_string(task).map_err(|e| Error::contract("a task as JSON").with_source(e))?;
         text.push_str(&line);
         text.push('\n');
     }
@@ -202,7 +206,8 @@ mod tests {
     #[test]
     fn an_id_is_a_file_name_and_comes_once() {
         let line = |id: &str| format!(r#"{{"id":"{id}","command":["c"],"outputs":["o"],"fingerprint":"1"}}"#);
-        for id in ["", ".hidden", "-f", "a/b", "..", "a b", "ä", "x.outcome", "X.Outcome", &"a".repeat(101)] {
+        for id in ["", ".hidden", "-f", "a/b", "..", "a b", "ä", "x.outcome", "X.Outcome", &"a".repeat(101)]
+        {
             assert!(parse_tasks(&line(id)).is_err(), "{id}");
         }
         for id in ["a", "web.1", "A_b-c.d", &"a".repeat(100)] {

@@ -185,7 +185,10 @@ mod tests {
         }
         let higher = lease(folder, "web.1.3", "b");
         let error = fence.check().unwrap_err();
-        assert_eq!((error.kind(), error.message()), (ErrorKind::Temporary, "another run has taken over web.1"));
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Temporary, "another run has taken over web.1")
+        );
         std::fs::remove_file(&higher).unwrap();
         fence.check().unwrap();
         lease(folder, "web.1.2", "b");

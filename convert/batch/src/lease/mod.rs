@@ -8,8 +8,8 @@
 mod owner;
 mod store;
 
-pub(crate) use owner::random_token;
 pub use owner::Owner;
+pub(crate) use owner::random_token;
 pub use store::{LeaseStore, LocalLeases, MemoryLeases};
 
 use format_core::{Error, ErrorKind, Result};
@@ -106,6 +106,11 @@ impl<S: LeaseStore> Leases<S> {
         &self.store
     }
 
+    /// Whose they are.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     /// How often a lease is to be renewed.
     pub fn renewal_interval(&self) -> Duration {
         self.ttl / 4
@@ -141,7 +146,8 @@ impl<S: LeaseStore> Leases<S> {
             (body.renewals, Duration::from_secs(body.ttl_seconds).max(self.ttl))
         });
         let mut silences = self.silences.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = silences.insert(job.to_owned(), Silence { epoch, token: token.clone(), renewals, since: now });
+        let seen =
+            silences.insert(job.to_owned(), Silence { epoch, token: token.clone(), renewals, since: now });
         let Some(seen) = seen else { return Watched::Waiting };
         if (seen.epoch, &seen.token, seen.renewals) != (epoch, &token, renewals) {
             return Watched::Alive;
@@ -172,7 +178,7 @@ impl<S: LeaseStore> Leases<S> {
         }
         // What an owner with a lower epoch finds missing tells it that it is none any more.
         if from > 0 {
-            self.store.remove(job, from)?;
+            self.store.remove_up_to(job, from)?;
         }
         self.silences.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
         Ok(Asked::Held(Box::new(Lease { job: job.to_owned(), epoch, body, taken_from })))
@@ -214,7 +220,7 @@ impl<S: LeaseStore> Leases<S> {
             Err(error) => return Err(error),
         }
         if is_done {
-            return self.store.remove(&lease.job, lease.epoch);
+            return self.store.remove_up_to(&lease.job, lease.epoch);
         }
         self.store.renew(&lease.job, lease.epoch, &LeaseBody { released: true, ..lease.body })
     }

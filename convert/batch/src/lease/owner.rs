@@ -27,7 +27,8 @@ impl Owner {
     pub fn this() -> Result<Self> {
         let failed = |what: &str, e| Error::io(format!("cannot read {what}"), e);
         let text = |path: &str| std::fs::read_to_string(path).map_err(|e| failed(path, e));
-        let namespace = std::fs::read_link("/proc/self/ns/pid").map_err(|e| failed("/proc/self/ns/pid", e))?;
+        let namespace =
+            std::fs::read_link("/proc/self/ns/pid").map_err(|e| failed("/proc/self/ns/pid", e))?;
         let pid = std::process::id();
         let started = started(pid).ok_or_else(|| Error::unsupported("/proc does not show this process"))?;
         Ok(Self {

@@ -4,7 +4,7 @@ use super::LeaseBody;
 use crate::state::files::{Durability, destination, read_json, write_json};
 use format_core::{Error, Result};
 use rustix::fs::CWD;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +40,13 @@ pub trait LeaseStore: Send + Sync {
     /// # Errors
     /// What the place reports.
     fn remove(&self, job: &str, epoch: u64) -> Result<()>;
+
+    /// Removes all leases of a job up to this epoch: of some, an owner that was killed may not have removed what it
+    /// succeeded.
+    ///
+    /// # Errors
+    /// What the place reports.
+    fn remove_up_to(&self, job: &str, epoch: u64) -> Result<()>;
 }
 
 /// Leases as files of a folder, `JOB.EPOCH`, on any file system, NFS included.
@@ -70,6 +77,28 @@ impl LocalLeases {
     #[must_use]
     pub fn path(&self, job: &str, epoch: u64) -> PathBuf {
         self.folder.join(format!("{job}.{epoch}"))
+    }
+
+    /// The jobs that have leases or notes here.
+    ///
+    /// # Errors
+    /// `Destination`, `Io`.
+    pub fn jobs(&self) -> Result<HashSet<String>> {
+        let mut jobs = HashSet::new();
+        self.each_name(|name| {
+            if let Some((job, _)) = name.rsplit_once('.').filter(|(job, _)| !job.is_empty()) {
+                jobs.insert(job.to_owned());
+            }
+        })?;
+        Ok(jobs)
+    }
+
+    fn each_name(&self, mut act: impl FnMut(&str)) -> Result<()> {
+        let failed = |e| destination(format!("cannot list {}", self.folder.display()), e);
+        for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
+            entry.map_err(failed)?.file_name().to_str().map(&mut act);
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -104,13 +133,8 @@ impl LeaseStore for LocalLeases {
     }
 
     fn read_highest(&self, job: &str) -> Result<Option<(u64, Option<LeaseBody>)>> {
-        let failed = |e| destination(format!("cannot list {}", self.folder.display()), e);
         let mut highest = None;
-        for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let epoch = name.to_str().and_then(|name| name.strip_prefix(job)?.strip_prefix('.')?.parse().ok());
-            highest = highest.max(epoch);
-        }
+        self.each_name(|name| highest = highest.max(epoch_of(job, name)))?;
         let Some(epoch) = highest else { return Ok(None) };
         Ok(Some((epoch, self.read(job, epoch)?)))
     }
@@ -132,6 +156,17 @@ impl LeaseStore for LocalLeases {
             _ => Ok(()),
         }
     }
+
+    fn remove_up_to(&self, job: &str, epoch: u64) -> Result<()> {
+        let mut found = Vec::new();
+        self.each_name(|name| found.extend(epoch_of(job, name).filter(|&old| old <= epoch)))?;
+        found.into_iter().try_for_each(|old| self.remove(job, old))
+    }
+}
+
+/// The epoch of a file that is a lease of this job.
+fn epoch_of(job: &str, name: &str) -> Option<u64> {
+    name.strip_prefix(job)?.strip_prefix('.')?.parse().ok()
 }
 
 fn create_new(path: &Path, body: &LeaseBody) -> Result<bool> {
@@ -190,6 +225,17 @@ impl LeaseStore for MemoryLeases {
 
     fn remove(&self, job: &str, epoch: u64) -> Result<()> {
         self.with(|objects| objects.remove(&(job.to_owned(), epoch)));
+        Ok(())
+    }
+
+    fn remove_up_to(&self, job: &str, epoch: u64) -> Result<()> {
+        let range = (job.to_owned(), 0)..=(job.to_owned(), epoch);
+        self.with(|objects| {
+            let found: Vec<_> = objects.range(range).map(|(key, _)| key.clone()).collect();
+            found.iter().for_each(|key| {
+                objects.remove(key);
+            });
+        });
         Ok(())
     }
 }

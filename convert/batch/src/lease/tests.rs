@@ -49,6 +49,9 @@ impl LeaseStore for Arc<dyn LeaseStore> {
     fn remove(&self, job: &str, epoch: u64) -> Result<()> {
         self.as_ref().remove(job, epoch)
     }
+    fn remove_up_to(&self, job: &str, epoch: u64) -> Result<()> {
+        self.as_ref().remove_up_to(job, epoch)
+    }
 }
 
 #[test]
@@ -86,9 +89,14 @@ fn an_owner_that_is_known_to_be_dead_is_succeeded_at_once() {
         let here = owner("pid:[1]");
         let dead = Owner { pid_started: 1, ..here.clone() };
         let lease = held(Leases::new(Arc::clone(&store), dead, TTL).ask("web", second(0)).unwrap());
-        let next = held(Leases::new(Arc::clone(&store), here, TTL).ask("web", second(0)).unwrap());
+        let leases = Leases::new(Arc::clone(&store), here, TTL);
+        let next = held(leases.ask("web", second(0)).unwrap());
         assert_eq!((lease.epoch, next.epoch, next.is_suspect()), (1, 2, false));
         assert!(store.read("web", 1).unwrap().is_none(), "whoever still holds it finds it missing");
+        // One that was killed before it removed what it succeeded.
+        store.create_exclusive("web", 1, &store.read("web", 2).unwrap().unwrap()).unwrap();
+        leases.release(next, true).unwrap();
+        assert!(store.read_highest("web").unwrap().is_none());
     });
 }
 

@@ -66,7 +66,8 @@ struct Plain<'a> {
 impl Plain<'_> {
     fn next(&mut self) -> Option<usize> {
         let wave = self.waiting.iter().chain(&self.running).map(|&i| self.tasks[i].wave).min()?;
-        let count = |same: &dyn Fn(&Task) -> bool| self.running.iter().filter(|&&i| same(&self.tasks[i])).count();
+        let count =
+            |same: &dyn Fn(&Task) -> bool| self.running.iter().filter(|&&i| same(&self.tasks[i])).count();
         let fits = |&i: &usize| {
             let task = &self.tasks[i];
             let source = count(&|other| other.source_key == task.source_key);
@@ -110,7 +111,11 @@ fn it_decides_as_one_that_looks_at_all_jobs_each_time() {
         loop {
             let next = queue.next(NOW);
             let wanted = plain.next();
-            assert_eq!(wanted, if let Next::Start(number) = next { Some(number) } else { None }, "{limits:?}");
+            assert_eq!(
+                wanted,
+                if let Next::Start(number) = next { Some(number) } else { None },
+                "{limits:?}"
+            );
             if wanted.is_some() {
                 continue;
             }

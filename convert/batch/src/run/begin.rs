@@ -2,10 +2,13 @@
 
 use super::RunOptions;
 use super::tell::Teller;
+use super::work::give_back;
 use crate::events::Event;
+use crate::lease::{Asked, Leases, LocalLeases};
 use crate::state::{JobState, Phase, StateFolder};
 use crate::task::Task;
 use format_core::{Error, ErrorKind, PublishedFile, Result};
+use std::time::Duration;
 
 /// The jobs of a run as it finds them.
 pub(super) struct Begun {
@@ -34,8 +37,10 @@ pub(super) fn look(
     state: &StateFolder,
     tasks: &[Task],
     options: &RunOptions,
+    leases: &Leases<LocalLeases>,
     teller: &Teller<'_>,
 ) -> Result<Begun> {
+    let leased = leases.store().jobs()?;
     let share = match options.shard {
         Some(shard) => shard.pick(tasks)?,
         None => (0..tasks.len()).collect(),
@@ -51,7 +56,12 @@ pub(super) fn look(
         match judge(task, &job, options, teller) {
             Verdict::Run => to_run.push(number),
             Verdict::Leave => {}
-            Verdict::AlreadyDone => already_done += 1,
+            Verdict::AlreadyDone => {
+                already_done += 1;
+                if leased.contains(&task.id) {
+                    sweep(leases, &task.id)?;
+                }
+            }
             Verdict::Changed => changed.push(task.id.as_str()),
         }
         known[number] = job;
@@ -66,6 +76,14 @@ pub(super) fn look(
         ));
     }
     Ok(Begun { known, share, to_run, already_done })
+}
+
+/// A run that was killed after it had told that the job is done left its lease.
+fn sweep(leases: &Leases<LocalLeases>, job: &str) -> Result<()> {
+    match leases.ask(job, Duration::ZERO)? {
+        Asked::Held(lease) => give_back(leases, *lease, true),
+        Asked::Busy(_) => Ok(()),
+    }
 }
 
 /// The state of a job; one that is damaged counts as none.
@@ -92,7 +110,8 @@ fn judge(task: &Task, job: &JobState, options: &RunOptions, teller: &Teller<'_>)
         Outputs::Same => {}
         // A machine that runs on it writes to it: what was made is no longer the batch's.
         Outputs::Changed(path) => {
-            teller.say(&Event::of_job("job-output-changed", task).saying(format!("{path} was changed since")));
+            teller
+                .say(&Event::of_job("job-output-changed", task).saying(format!("{path} was changed since")));
         }
         Outputs::Gone(path) => {
             teller.say(&Event::of_job("job-output-gone", task).saying(format!("{path} is gone: run again")));

@@ -148,7 +148,7 @@ impl Batch<'_> {
         let leases = Leases::new(leases, Owner::this()?, self.options.lease_ttl);
         let info = state.begin(&self.info, self.tasks)?;
         let teller = Teller::open(&state, self.options, self.watcher)?;
-        let begun = begin::look(&state, self.tasks, self.options, &teller)?;
+        let begun = begin::look(&state, self.tasks, self.options, &leases, &teller)?;
         let shared = Shared {
             options: self.options,
             tasks: self.tasks,
@@ -171,6 +171,9 @@ impl Batch<'_> {
         let driven = std::thread::scope(|scope| {
             scope.spawn(|| shared.keeper.keep(&shared.leases));
             let driven = run.drive(scope);
+            // Where the state cannot be kept any more, nobody would know what the children did.
+            run.stop_children();
+            run.wait_for_children();
             shared.keeper.end();
             driven
         });
@@ -249,11 +252,10 @@ impl<'a> Run<'a> {
             if self.shared.is_stopping() && !self.stopping {
                 self.stopping = true;
                 self.queue.stop();
-                self.handles.values().for_each(|handle| handle.stop());
-                self.shared.teller.say(&Event {
-                    running: Some(self.queue.running()),
-                    ..Event::new("batch-stopping")
-                });
+                self.stop_children();
+                self.shared
+                    .teller
+                    .say(&Event { running: Some(self.queue.running()), ..Event::new("batch-stopping") });
             }
             let wait = match self.queue.next(self.shared.now()) {
                 Next::Start(number) => {
@@ -264,11 +266,30 @@ impl<'a> Run<'a> {
                 Next::Wait(due) => due.map_or(STEP, |due| due.saturating_sub(self.shared.now()).min(STEP)),
             };
             if let Ok((number, ended)) = self.receiver.recv_timeout(wait.max(Duration::from_millis(1))) {
+                self.handles.remove(&number);
                 self.ended(number, ended?)?;
             }
-            self.shared.teller.at_pace(&self.known, self.queue.running(), self.shared.read.load(Ordering::Relaxed))?;
+            self.shared.teller.at_pace(
+                &self.known,
+                self.queue.running(),
+                self.shared.read.load(Ordering::Relaxed),
+            )?;
         }
         self.cancel()
+    }
+
+    fn stop_children(&self) {
+        self.handles.values().for_each(|handle| handle.stop());
+    }
+
+    /// Their leases are renewed until they have ended.
+    fn wait_for_children(&mut self) {
+        while !self.handles.is_empty() {
+            match self.receiver.recv() {
+                Ok((number, _)) => self.handles.remove(&number),
+                Err(_) => return,
+            };
+        }
     }
 
     fn start<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>, number: usize)
@@ -292,7 +313,6 @@ impl<'a> Run<'a> {
     }
 
     fn ended(&mut self, number: usize, ended: Ended) -> Result<()> {
-        self.handles.remove(&number);
         let index = self.numbers[number];
         let task = &self.shared.tasks[index];
         let again = match ended {

@@ -24,11 +24,7 @@ pub(super) struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn open(
-        state: &StateFolder,
-        options: &RunOptions,
-        watcher: &'a dyn Watcher,
-    ) -> Result<Self> {
+    pub(super) fn open(state: &StateFolder, options: &RunOptions, watcher: &'a dyn Watcher) -> Result<Self> {
         // Runs on several machines share the folder, and a network file system does not append for several at once.
         let named = |name: &str, ending: &str| match options.shard {
             Some(shard) => state.path().join(format!("{name}.{}.{ending}", shard.name())),

@@ -3,12 +3,12 @@
 use super::{Shared, begin};
 use crate::child::ChildHandle;
 use crate::events::Event;
-use crate::lease::{Asked, Lease};
+use crate::lease::{Asked, Lease, Leases, LocalLeases};
 use crate::runner::{Attempt, Ending};
 use crate::state::{JobState, OutputFile, Phase, Progress, outputs_now};
 use crate::task::Task;
 use crate::time::now_text;
-use format_core::{Fence, PublishedFile, Result};
+use format_core::{Error, ErrorKind, Fence, PublishedFile, Result};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -19,6 +19,33 @@ pub(super) enum Ended {
     Job(Box<JobState>),
     /// Another run has the job; asked for again later where it may be dead.
     Elsewhere { again: bool },
+}
+
+/// What came of having the lease.
+enum Worked {
+    /// Another run had done the job.
+    AlreadyDone(Box<JobState>),
+    /// An attempt has ended; its state is not kept yet.
+    Ended(Box<JobState>),
+}
+
+fn event_of(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Done => "job-done",
+        Phase::Held => "job-held",
+        Phase::Interrupted => "job-interrupted",
+        Phase::Waiting => "job-retry",
+        _ => "job-failed",
+    }
+}
+
+/// Gives a lease that is held back. Of a job that is done nothing stays.
+pub(super) fn give_back(leases: &Leases<LocalLeases>, lease: Lease, is_done: bool) -> Result<()> {
+    if is_done {
+        // Best effort: the state has the outputs.
+        let _ = std::fs::remove_file(Fence::published_path(leases.store().folder(), &lease.job));
+    }
+    leases.release(lease, is_done)
 }
 
 /// The thread of one attempt.
@@ -51,30 +78,40 @@ impl Worker<'_> {
         }
         let (epoch, is_fresh) = (lease.epoch, lease.is_suspect());
         self.shared.keeper.add(lease, Arc::clone(&self.handle));
-        let job = self.under_lease(epoch, is_fresh);
-        let is_done = job.as_ref().is_ok_and(|job| job.state == Phase::Done);
-        if let Some(lease) = self.shared.keeper.take(&self.task.id) {
-            self.give_back(lease, is_done)?;
+        let worked = self.under_lease(epoch, is_fresh);
+        let Some(lease) = self.shared.keeper.take(&self.task.id) else {
+            return Err(Error::contract("a lease that nobody keeps"));
+        };
+        match self.shared.leases.check(&lease) {
+            Ok(()) => {}
+            // What became of the job is for the run to tell that has it now.
+            Err(error) if error.kind() == ErrorKind::Temporary => {
+                self.say(Event::of_job("job-elsewhere", self.task).saying(error.to_string()));
+                return Ok(Ended::Elsewhere { again: false });
+            }
+            Err(error) => return Err(error),
         }
-        job.map(|job| Ended::Job(Box::new(job)))
+        let job = match worked? {
+            Worked::AlreadyDone(job) => {
+                self.say(Event::of_job("job-already-done", self.task));
+                job
+            }
+            Worked::Ended(job) => {
+                self.shared.state.keep(&job)?;
+                self.say(Event::of_ending(event_of(job.state), self.task, &job));
+                job
+            }
+        };
+        give_back(&self.shared.leases, lease, job.state == Phase::Done)?;
+        Ok(Ended::Job(job))
     }
 
-    fn give_back(&self, lease: Lease, is_done: bool) -> Result<()> {
-        if is_done && self.shared.leases.check(&lease).is_ok() {
-            // Best effort: the state has the outputs.
-            let folder = self.shared.leases.store().folder();
-            let _ = std::fs::remove_file(Fence::published_path(folder, &self.task.id));
-        }
-        self.shared.leases.release(lease, is_done)
-    }
-
-    fn under_lease(&self, epoch: u64, is_fresh: bool) -> Result<JobState> {
+    fn under_lease(&self, epoch: u64, is_fresh: bool) -> Result<Worked> {
         let known = begin::known_job(&self.shared.state, self.task, &self.shared.teller)?;
         if let Some(job) = &known
             && begin::is_done(self.task, job)
         {
-            self.say(Event::of_job("job-already-done", self.task));
-            return Ok(job.clone());
+            return Ok(Worked::AlreadyDone(Box::new(job.clone())));
         }
         let replace = self.are_own_outputs(known.as_ref())?;
         let same = known.filter(|job| job.fingerprint == self.task.fingerprint);
@@ -83,7 +120,7 @@ impl Worker<'_> {
             state: Phase::Running,
             attempts,
             started: Some(now_text()),
-            owner: Some(format!("process {}", std::process::id())),
+            owner: Some(self.shared.leases.owner().clone()),
             ..JobState::new(self.task)
         };
         self.shared.state.keep(&job)?;
@@ -93,17 +130,7 @@ impl Worker<'_> {
         job.seconds = begun.elapsed().as_secs_f64();
         job.ended = Some(now_text());
         self.take(&mut job, ending);
-        // Whoever took over keeps the state.
-        self.shared.state.keep(&job)?;
-        let event = match job.state {
-            Phase::Done => "job-done",
-            Phase::Held => "job-held",
-            Phase::Interrupted => "job-interrupted",
-            Phase::Waiting => "job-retry",
-            _ => "job-failed",
-        };
-        self.say(Event::of_ending(event, self.task, &job));
-        Ok(job)
+        Ok(Worked::Ended(Box::new(job)))
     }
 
     fn run(&self, job: &JobState, epoch: u64, is_fresh: bool, replace: bool) -> Ending {

@@ -145,7 +145,7 @@ pub struct JobState {
     pub progress: Option<Progress>,
     /// Who runs it, or did.
     #[serde(default)]
-    pub owner: Option<String>,
+    pub owner: Option<crate::Owner>,
     /// Wave and priority, for tables.
     #[serde(default)]
     pub wave: u32,

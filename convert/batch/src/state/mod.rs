@@ -14,6 +14,7 @@ mod job;
 
 pub use job::{JobError, JobState, OutputFile, Phase, Progress};
 
+use crate::lease::Owner;
 use crate::task::{Task, format_tasks, parse_tasks};
 use files::{Durability, destination, read, read_json, write, write_json};
 use format_core::{Error, ErrorKind, PublishedFile, Result};
@@ -171,7 +172,7 @@ impl StateFolder {
         read_json::<BatchInfo>(&self.batch_path())?.ok_or_else(missing)
     }
 
-    /// Everything that is known. A damaged state counts as that of a job that was never started; a warning says so.
+    /// Everything that is known. A job that runs although its batch is known to be dead was interrupted. A damaged state counts as that of a job that was never started; a warning says so.
     ///
     /// # Errors
     /// `Io`, `Corrupt` when the batch's own files are damaged.
@@ -182,8 +183,9 @@ impl StateFolder {
             .map_err(|e| e.context(self.tasks_path().display().to_string()).with_kind(ErrorKind::Corrupt))?;
         let mut warnings = Vec::new();
         let mut jobs = Vec::with_capacity(tasks.len());
+        let here = Owner::this()?;
         for task in &tasks {
-            let state = match self.job(&task.id) {
+            let mut state = match self.job(&task.id) {
                 Ok(state) => state,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     warnings.push(format!("{error}: the job counts as one that was never started"));
@@ -191,6 +193,12 @@ impl StateFolder {
                 }
                 Err(error) => return Err(error),
             };
+            if let Some(job) = &mut state
+                && job.state == Phase::Running
+                && job.owner.as_ref().is_some_and(|owner| owner.is_gone(&here))
+            {
+                job.state = Phase::Interrupted;
+            }
             jobs.push(state.unwrap_or_else(|| JobState::new(task)));
         }
         Ok(BatchState { batch, jobs, tasks, warnings })

@@ -31,11 +31,13 @@ fn a_batch_keeps_its_first_name_and_jobs_without_a_state_wait() {
     let mut job = JobState::new(&tasks[1]);
     job.state = Phase::Held;
     state.keep(&job).unwrap();
+    let dead = Owner { pid_started: 1, ..Owner::this().unwrap() };
+    state.keep(&JobState { state: Phase::Running, owner: Some(dead), ..JobState::new(&tasks[0]) }).unwrap();
     std::fs::write(state.job_file("c", "json"), b"{\"id\":").unwrap();
     let found = StateFolder::open(&path).unwrap().load().unwrap();
     assert_eq!(found.batch.started, "first");
     let phases: Vec<_> = found.jobs.iter().map(|job| (job.id.as_str(), job.state)).collect();
-    assert_eq!(phases, [("a", Phase::Waiting), ("b", Phase::Held), ("c", Phase::Waiting)]);
+    assert_eq!(phases, [("a", Phase::Interrupted), ("b", Phase::Held), ("c", Phase::Waiting)]);
     assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
     let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 3, "no temporary files: {names:?}");

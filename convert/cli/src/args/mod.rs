@@ -1,5 +1,7 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod batch;
+mod batch_run;
 mod boot_test;
 mod chains;
 mod editor;
@@ -11,6 +13,8 @@ mod rescue;
 mod serve;
 mod speed;
 
+pub(crate) use batch::*;
+pub(crate) use batch_run::*;
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
 pub(crate) use editor::*;
@@ -303,6 +307,8 @@ pub(crate) enum Command {
     /// Copy files and folders out of the guest.
     #[command(after_help = AFTER_CP_OUT)]
     CpOut(CpOutArgs),
+    /// Run many jobs unattended, and look at them.
+    Batch(BatchArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

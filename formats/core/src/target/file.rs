@@ -209,8 +209,8 @@ impl FileTarget {
         }
         if let Some(fence) = self.fence {
             let found = self.file.file().metadata();
-            let found = found
-                .map_err(|e| Error::io(format!("cannot examine {}", self.partial.display()), e))?;
+            let found =
+                found.map_err(|e| Error::io(format!("cannot examine {}", self.partial.display()), e))?;
             fence.publish(PublishedFile::of(&found)).map_err(|e| e.context(what()))?;
             let named = self::publish::name_own(self.file.file(), &self.partial, &self.path, self.replace);
             return named.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination));

@@ -134,7 +134,9 @@ impl FileInPlace {
             return remove(&marker);
         }
         if let Some(fence) = Fence::of_process()? {
-            fence.check().map_err(|e| e.context(format!("cannot give {} its name back", self.path.display())))?;
+            fence
+                .check()
+                .map_err(|e| e.context(format!("cannot give {} its name back", self.path.display())))?;
         }
         self.take_name(&self.partial, &self.path)?;
         *begun = false;
