@@ -1,7 +1,7 @@
 //! Where leases lie.
 
 use super::LeaseBody;
-use crate::state::files::{Durability, destination, read_json, write_json};
+use crate::state::files::{Durability, destination, read_json, sweep, write_json};
 use format_core::{Error, Result};
 use rustix::fs::CWD;
 use std::collections::{BTreeMap, HashSet};
@@ -69,7 +69,10 @@ impl LocalLeases {
                 Err(destination(format!("cannot create the folder {}", folder.display()), e)
                     .hint("create the folder above it first, or mount its volume"))
             }
-            _ => Ok(Self { folder: folder.to_owned() }),
+            _ => {
+                sweep(folder);
+                Ok(Self { folder: folder.to_owned() })
+            }
         }
     }
 

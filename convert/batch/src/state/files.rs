@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// No file of the state is longer; the tasks of 100,000 jobs fit.
 const MAX_FILE: u64 = 256 << 20;
@@ -48,6 +49,21 @@ pub(crate) fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result
     Ok(())
 }
 
+/// Removes what killed runs left of files that were being made. What is younger may be of a run that lives.
+pub(crate) fn sweep(folder: &Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_temporary =
+            name.to_str().is_some_and(|name| name.starts_with(".tmp.") || name.starts_with(".new."));
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_temporary && age().is_some_and(|age| age > OLD) {
+            // Best effort: it is in the way of nothing.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// As [`write()`] for a value as JSON.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value)
@@ -85,5 +101,24 @@ pub(crate) fn destination(what: String, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::SourceMissing | ErrorKind::Usage => error.with_kind(ErrorKind::Destination),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_files_of_killed_runs_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, hours) in [(".tmp.a.json.1.2", 2), (".new.abc", 2), (".tmp.b.json.1.2", 0), ("web.1", 2)] {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+        }
+        sweep(folder.path());
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".tmp.b.json.1.2", "web.1"]);
     }
 }

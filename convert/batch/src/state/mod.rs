@@ -83,6 +83,8 @@ impl StateFolder {
         };
         made(path)?;
         made(&path.join("jobs"))?;
+        files::sweep(path);
+        files::sweep(&path.join("jobs"));
         Ok(Self { path: path.to_owned() })
     }
 

@@ -1,11 +1,13 @@
 //! A target that is a file.
 
+mod left;
 mod publish;
 
 use super::direct::DirectFile;
 use super::reflink::Reflinks;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage};
+use left::{leave_to_others, refuse_unfinished_update, remove_update_marker};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -91,6 +93,11 @@ impl FileTarget {
     /// # Errors
     /// As [`FileTarget::create`].
     pub fn resume(path: &Path, replace: bool) -> Result<Self> {
+        Self::resume_under(Fence::of_process()?, path, replace)
+    }
+
+    /// As [`FileTarget::resume`] under this lease.
+    fn resume_under(fence: Option<&'static Fence>, path: &Path, replace: bool) -> Result<Self> {
         // The rename would refuse a name that ends like a folder's, but only after the whole copy.
         if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(Error::usage(format!("{} names no file", path.display())));
@@ -110,7 +117,6 @@ impl FileTarget {
         }
         refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
-        let fence = Fence::of_process()?;
         leave_to_others(path, &partial, fence)?;
         let file = std::fs::OpenOptions::new()
             .read(true)
@@ -221,52 +227,6 @@ impl FileTarget {
             false => rename_new(&self.partial, &self.path),
         };
         result.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination))
-    }
-}
-
-/// An image that is half old and half new can still be completed: it is not discarded unless that was said.
-fn refuse_unfinished_update(path: &Path, replace: bool) -> Result<()> {
-    let (partial, marker) = (FileTarget::partial_path(path), FileTarget::update_marker(path));
-    if marker.symlink_metadata().is_ok() && partial.symlink_metadata().is_ok() && !replace {
-        let text = format!("{} is what an interrupted --sync left of {}", partial.display(), path.display());
-        return Err(Error::new(ErrorKind::Destination, text)
-            .hint("run that again with --sync to complete it, or --force to discard it and write it anew"));
-    }
-    Ok(())
-}
-
-/// Takes the partial file's name off what must not be written: an image that has its final name already, and what a run
-/// that was not known to be dead may still write to. That run then writes into a file without a name.
-fn leave_to_others(path: &Path, partial: &Path, fence: Option<&Fence>) -> Result<()> {
-    let id = |path: &Path| path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()));
-    let Some(own) = id(partial) else { return Ok(()) };
-    let is_fresh = fence.is_some_and(Fence::is_fresh);
-    if !is_fresh && id(path) != Some(own) {
-        return Ok(());
-    }
-    // A journal never outlives the partial file that it tells of.
-    let journal = FileTarget::journal_path(path);
-    for file in [journal.as_path(), partial] {
-        match std::fs::remove_file(file) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io(format!("cannot remove {}", file.display()), e));
-            }
-            _ => {}
-        }
-    }
-    sync_folder(path)
-}
-
-/// The partial file is ours and will be a new image.
-fn remove_update_marker(path: &Path) -> Result<()> {
-    let marker = FileTarget::update_marker(path);
-    match std::fs::remove_file(&marker) {
-        Ok(()) => Ok(()),
-        // A name that is too long never had a file.
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
-            Ok(())
-        }
-        Err(e) => Err(Error::io(format!("cannot remove {}", marker.display()), e)),
     }
 }
 
