@@ -16,7 +16,7 @@ pub struct Event {
     /// When, in UTC.
     pub time: String,
     /// What: `batch-started`, `job-started`, `job-done`, `job-already-done`, `job-retry`, `job-failed`, `job-held`,
-    /// `job-interrupted`, `job-elsewhere`, `job-taken-over`, `job-output-gone`, `job-output-changed`, `destination-failed`,
+    /// `job-interrupted`, `job-elsewhere`, `job-taken-over`, `job-output-gone`, `job-output-changed`, `job-state-damaged`, `destination-failed`,
     /// `throughput`, `batch-stopping`, `batch-ended`.
     pub event: &'static str,
     /// The job.

@@ -186,7 +186,10 @@ impl Batch<'_> {
         let state = shared.state.load()?;
         let interrupted = shared.is_stopping();
         let share = begun.share.iter().filter_map(|&number| state.jobs.get(number));
-        let code = exit_code(share, interrupted).max(shared.destinations.exit_code());
+        let code = match exit_code(share, interrupted) {
+            0 => shared.destinations.exit_code(),
+            code => code,
+        };
         let summary = Summary {
             already_done: begun.already_done,
             bytes: shared.read.load(Ordering::Relaxed),

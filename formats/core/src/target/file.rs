@@ -209,6 +209,8 @@ impl FileTarget {
 
     fn rename(&self) -> Result<()> {
         let what = || format!("cannot give {} its final name", self.path.display());
+        // Before the look at the name, which the run that has taken over took away.
+        self.fence.map_or(Ok(()), Fence::check).map_err(|e| e.context(what()))?;
         if !is_named(self.file.file(), &self.partial) {
             let text = format!("{}: {} was replaced meanwhile", what(), self.partial.display());
             return Err(Error::new(ErrorKind::Destination, text));
