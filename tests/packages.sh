@@ -18,6 +18,8 @@ test_packages=(
     python3-cryptography python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools wine wine64 xfsprogs xorriso
     # The micro-VM's kernel, what makes thin pools for it, and what labels a guest's files.
     linux-image-amd64 policycoreutils thin-provisioning-tools
+    # promtool judges the metrics of a batch.
+    prometheus
     # What backs disks up into repositories.
     borgbackup restic
     # A server, and a file system on it, that are cut off with their network interface.

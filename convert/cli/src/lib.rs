@@ -9,6 +9,7 @@ mod container;
 mod evidence;
 mod extract;
 mod output;
+mod parent;
 mod progress;
 mod rescue;
 mod source;
@@ -51,7 +52,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
+    parent::end_with_it()?;
+    // Whose job this is, before anything else can change it.
+    format_core::Fence::of_process()?;
     let interrupted = stop_on_signals()?;
+    if let Command::Batch(args) = &cli.command {
+        return commands::batch::run(args, printer, cli.progress, cli.threads, &interrupted);
+    }
     let bar_wanted =
         matches!(&cli.command, Command::Convert(args) | Command::Flatten(args) if args.progress_bar);
     let progress = Arc::new(Progress::new(cli.progress, bar_wanted));
@@ -100,6 +107,7 @@ fn dispatch(
         Command::CpOut(args) => commands::cp_out::run(&args, printer, interrupted),
         Command::Destination(args) => commands::destination::run(&args, printer, interrupted),
         Command::Report(args) => commands::report::run(&args, printer),
+        Command::Batch(_) => Err(format_core::Error::contract("a batch is no command of its own jobs")),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

@@ -8,7 +8,7 @@ use crate::blocks::BlockSet;
 use crate::digest::BlockList;
 use crate::journal::{Checkpoint, Job, Journal};
 use crate::turns::locked;
-use format_core::{Disk, Error, ErrorKind, Result, Sink, Warning};
+use format_core::{Disk, Error, ErrorKind, Fence, Result, Sink, Warning};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
@@ -193,6 +193,8 @@ impl Writer {
             Some(journal) => journal,
             none => {
                 self.job.take_samples(&self.disk);
+                // The run that has taken over keeps its own under this name.
+                Fence::of_process()?.map_or(Ok(()), Fence::check)?;
                 none.insert(Journal::create(&self.path, &self.job)?)
             }
         };

@@ -6,7 +6,7 @@
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
 use crate::hashes::Hashes;
 use crate::pipeline::CopyOutcome;
-use format_core::{ChainLink, Error, FileTarget, OpenedImage, Result, TargetStorage, is_zero};
+use format_core::{ChainLink, Error, Fence, FileTarget, OpenedImage, Result, TargetStorage, is_zero};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -172,8 +172,9 @@ impl Manifest {
     /// Removes the manifest and the block list beside `image`, if they are there.
     ///
     /// # Errors
-    /// `Io` when the host fails.
+    /// `Io` when the host fails; `Temporary` when another run has taken over, whose manifest it may be.
     pub(crate) fn remove(image: &Path) -> Result<()> {
+        Fence::of_process()?.map_or(Ok(()), Fence::check)?;
         for path in [manifest_path(image), blocks_path(image)] {
             match std::fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

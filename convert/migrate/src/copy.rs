@@ -4,7 +4,7 @@ use crate::prove::{Proof, prove};
 use crate::report::DiskReport;
 use crate::wrap::Wrapping;
 use convert_engine::{ChangedRange, Control, ConvertRequest, Destination, convert, digest_disk};
-use format_core::{Disk, Error, ErrorKind, Format, OpenedImage, Overlay, Result};
+use format_core::{Disk, Error, ErrorKind, Fence, Format, OpenedImage, Overlay, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,6 +94,10 @@ fn with_own_digest(proof: Proof, unwrapped: Option<&Disk>, control: Control<'_>)
 /// An image that was not proven must not keep a name under which somebody would use it. One that was proven wrong is
 /// evidence of a bug or a failing disk and is kept under another name.
 pub(crate) fn put_aside(image: &Path, error: Error) -> Error {
+    // It may be that of the run that has taken over.
+    if let Err(lost) = Fence::of_process().and_then(|fence| fence.map_or(Ok(()), Fence::check)) {
+        return lost.context(error.to_string());
+    }
     let mut aside = image.as_os_str().to_owned();
     aside.push(".failed");
     let (done, what) = if error.kind() == ErrorKind::Mismatch {

@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use convert_engine::{BLOCKS_SUFFIX, MANIFEST_SUFFIX};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Fence, Result};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -79,6 +79,9 @@ impl<'a> Folder<'a> {
             })?;
         }
         let path = self.mark();
+        if Fence::of_process()?.is_some_and(Fence::is_fresh) {
+            take_from_others(&path)?;
+        }
         let (mark, left_over) = open_mark(&path)?;
         match mark.try_lock() {
             Ok(()) => {}
@@ -136,6 +139,7 @@ impl<'a> Folder<'a> {
     /// # Errors
     /// `Destination` when the folder of undo copies cannot be removed.
     pub(crate) fn abandon(&self, running: Running) -> Result<()> {
+        Fence::of_process()?.map_or(Ok(()), Fence::check)?;
         self.clear_undo(true)?;
         // What an earlier run left is still there.
         if running.left_over { Ok(()) } else { running.end() }
@@ -158,6 +162,19 @@ impl<'a> Folder<'a> {
         std::fs::remove_dir_all(&undo)
             .map_err(|e| destination(format!("cannot replace {}", undo.display()), e))
     }
+}
+
+/// Puts a copy in the mark's place: a run that was not known to be dead holds the lock of the file that is there. It looks at
+/// its lease before it gives files their names, and before it removes the mark.
+fn take_from_others(path: &Path) -> Result<()> {
+    let failed = |e| destination(format!("cannot take over {}", path.display()), e);
+    let bytes = match path.symlink_metadata() {
+        Ok(found) if found.is_file() && found.len() <= MARK_LIMIT => std::fs::read(path).map_err(failed)?,
+        // What it is, the next step says.
+        _ => return Ok(()),
+    };
+    let copy = with_suffix(path, ".taken");
+    std::fs::write(&copy, bytes).and_then(|()| std::fs::rename(&copy, path)).map_err(failed)
 }
 
 /// The mark, and whether it was there already. A link in its place is not followed.
@@ -222,8 +239,9 @@ impl Running {
     /// Takes the mark away: everything is written.
     ///
     /// # Errors
-    /// `Destination` when it cannot be removed.
+    /// `Destination` when it cannot be removed; `Temporary` when another run has taken over, whose mark it is then.
     pub(crate) fn end(self) -> Result<()> {
+        Fence::of_process()?.map_or(Ok(()), Fence::check)?;
         let removed = std::fs::remove_file(&self.path);
         drop(self.mark);
         removed.map_err(|e| destination(format!("cannot remove {}", self.path.display()), e))
@@ -265,6 +283,22 @@ mod tests {
         assert_eq!(folder.begin(false).err().unwrap().kind(), ErrorKind::Destination, "vm.vhdx is finished");
         assert!(!path.join("vm.unfinished").exists(), "a refused run leaves no mark");
         folder.begin(true).unwrap().end().unwrap();
+    }
+
+    #[test]
+    fn the_mark_of_a_run_that_may_live_is_taken_over_by_a_copy() {
+        let out = tempfile::tempdir().unwrap();
+        let (definition, path) = (definition(), out.path());
+        let folder = Folder::new(path, &definition);
+        let stopped = folder.begin(false).unwrap();
+        std::fs::write(path.join("vm.vhdx"), b"half").unwrap();
+        take_from_others(&folder.mark()).unwrap();
+        let running = folder.begin(false).unwrap();
+        assert!(running.replace, "it lists the files of the run that was stopped");
+        running.end().unwrap();
+        drop(stopped);
+        take_from_others(&folder.mark()).unwrap();
+        assert_eq!(std::fs::read_dir(path).unwrap().count(), 1, "nothing but the image");
     }
 
     #[test]

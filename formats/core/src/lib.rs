@@ -52,6 +52,7 @@ mod container;
 mod disk;
 mod error;
 mod extent;
+mod fence;
 mod flow;
 mod folder;
 mod format;
@@ -94,6 +95,7 @@ pub use container::{Container, DiskEntry, InnerImage, MachineFile, Origin, Point
 pub use disk::{Disk, Extents, MapEntry};
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind};
+pub use fence::{Fence, PublishedFile};
 pub use flow::{Flow, Flowing, open_flow, open_pipe};
 pub use folder::{FolderEntry, SourceFolder};
 pub use format::{

@@ -1,5 +1,7 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod batch;
+mod batch_run;
 mod boot_test;
 mod chains;
 mod destination;
@@ -13,6 +15,8 @@ mod rescue;
 mod serve;
 mod speed;
 
+pub(crate) use batch::*;
+pub(crate) use batch_run::*;
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
 pub(crate) use destination::*;
@@ -313,6 +317,8 @@ pub(crate) enum Command {
     /// Show, sign and check the reports of jobs and batches.
     #[command(after_help = report::AFTER_REPORT)]
     Report(ReportArgs),
+    /// Run many jobs unattended, and look at them.
+    Batch(BatchArgs),
     /// List the image formats and their options.
     Formats,
     /// Print a completion script for a shell.

@@ -15,7 +15,7 @@ pub(crate) struct SpeedArgs {
     pub(crate) max_memory: Option<u64>,
 }
 
-fn rate(text: &str) -> Result<u64, String> {
+pub(super) fn rate(text: &str) -> Result<u64, String> {
     match size(text)? {
         0 => Err("nothing would ever be read".into()),
         rate => Ok(rate),

@@ -1,8 +1,13 @@
 //! A target that is a file.
 
+mod left;
+mod publish;
+
 use super::direct::DirectFile;
 use super::reflink::Reflinks;
-use crate::{Error, ErrorKind, HostRange, Result, TargetStorage};
+use crate::fence::Fence;
+use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage};
+use left::{leave_to_others, refuse_unfinished_update, remove_update_marker};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -34,6 +39,8 @@ pub struct FileTarget {
     blank_from: AtomicU64,
     /// Whether the partial files of the image stay when they are dropped: a later run can go on with them.
     kept: Arc<AtomicBool>,
+    /// The lease that the process works under.
+    fence: Option<&'static Fence>,
 }
 
 impl FileTarget {
@@ -86,6 +93,11 @@ impl FileTarget {
     /// # Errors
     /// As [`FileTarget::create`].
     pub fn resume(path: &Path, replace: bool) -> Result<Self> {
+        Self::resume_under(Fence::of_process()?, path, replace)
+    }
+
+    /// As [`FileTarget::resume`] under this lease.
+    fn resume_under(fence: Option<&'static Fence>, path: &Path, replace: bool) -> Result<Self> {
         // The rename would refuse a name that ends like a folder's, but only after the whole copy.
         if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(Error::usage(format!("{} names no file", path.display())));
@@ -105,6 +117,7 @@ impl FileTarget {
         }
         refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
+        leave_to_others(path, &partial, fence)?;
         let file = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -127,6 +140,7 @@ impl FileTarget {
             resuming: true,
             blank_from: AtomicU64::new(u64::MAX),
             kept: Arc::new(AtomicBool::new(true)),
+            fence,
         })
     }
 
@@ -195,9 +209,19 @@ impl FileTarget {
 
     fn rename(&self) -> Result<()> {
         let what = || format!("cannot give {} its final name", self.path.display());
+        // Before the look at the name, which the run that has taken over took away.
+        self.fence.map_or(Ok(()), Fence::check).map_err(|e| e.context(what()))?;
         if !is_named(self.file.file(), &self.partial) {
             let text = format!("{}: {} was replaced meanwhile", what(), self.partial.display());
             return Err(Error::new(ErrorKind::Destination, text));
+        }
+        if let Some(fence) = self.fence {
+            let found = self.file.file().metadata();
+            let found =
+                found.map_err(|e| Error::io(format!("cannot examine {}", self.partial.display()), e))?;
+            fence.publish(PublishedFile::of(&found)).map_err(|e| e.context(what()))?;
+            let named = self::publish::name_own(self.file.file(), &self.partial, &self.path, self.replace);
+            return named.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination));
         }
         let here = rustix::fs::CWD;
         let result = match self.replace {
@@ -205,30 +229,6 @@ impl FileTarget {
             false => rename_new(&self.partial, &self.path),
         };
         result.map_err(|e| Error::io(what(), e.into()).with_kind(ErrorKind::Destination))
-    }
-}
-
-/// An image that is half old and half new can still be completed: it is not discarded unless that was said.
-fn refuse_unfinished_update(path: &Path, replace: bool) -> Result<()> {
-    let (partial, marker) = (FileTarget::partial_path(path), FileTarget::update_marker(path));
-    if marker.symlink_metadata().is_ok() && partial.symlink_metadata().is_ok() && !replace {
-        let text = format!("{} is what an interrupted --sync left of {}", partial.display(), path.display());
-        return Err(Error::new(ErrorKind::Destination, text)
-            .hint("run that again with --sync to complete it, or --force to discard it and write it anew"));
-    }
-    Ok(())
-}
-
-/// The partial file is ours and will be a new image.
-fn remove_update_marker(path: &Path) -> Result<()> {
-    let marker = FileTarget::update_marker(path);
-    match std::fs::remove_file(&marker) {
-        Ok(()) => Ok(()),
-        // A name that is too long never had a file.
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
-            Ok(())
-        }
-        Err(e) => Err(Error::io(format!("cannot remove {}", marker.display()), e)),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod archive;
 mod backups;
+mod batch;
 mod bench;
 mod boot_test;
 mod chains;

@@ -117,3 +117,57 @@ fn a_name_that_ends_like_a_folder_is_refused_before_the_copy() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+/// A lease of a job at `folder`, as long as the test runs.
+fn fence(folder: &Path, epoch: u64, fresh: bool) -> &'static Fence {
+    let path = folder.join(format!("web.{epoch}"));
+    std::fs::write(&path, format!("{{\"token\":\"{epoch}\"}}")).unwrap();
+    Box::leak(Box::new(Fence::open(&path, fresh).unwrap()))
+}
+
+fn started(fence: &'static Fence, path: &Path, replace: bool) -> Box<FileTarget> {
+    let mut target = FileTarget::resume_under(Some(fence), path, replace).unwrap();
+    target.restart().unwrap();
+    Box::new(target)
+}
+
+#[test]
+fn a_run_that_was_taken_for_dead_publishes_nothing_and_writes_to_nobodys_file() {
+    let (folder, leases) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("disk.raw");
+    for replace in [false, true] {
+        let stopped = started(fence(leases.path(), 1, false), &path, replace);
+        stopped.write_all_at(0, b"old").unwrap();
+        std::fs::write(FileTarget::journal_path(&path), b"of the old").unwrap();
+        // It holds its lock and its file; both are left to it.
+        let own = fence(leases.path(), 2, true);
+        let next = started(own, &path, replace);
+        assert!(!FileTarget::journal_path(&path).exists());
+        next.write_all_at(0, b"new").unwrap();
+        stopped.write_all_at(0, b"OLD").unwrap();
+        assert_eq!(stopped.commit().unwrap_err().kind(), ErrorKind::Temporary);
+        assert!(FileTarget::partial_path(&path).exists(), "that of the run that goes on");
+        next.commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let note = std::fs::read_to_string(Fence::published_path(leases.path(), "web")).unwrap();
+        let noted: PublishedFile = serde_json::from_str(note.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            noted,
+            PublishedFile::of(&path.metadata().unwrap()),
+            "the file is found again by its note"
+        );
+    }
+}
+
+#[test]
+fn an_image_with_two_names_keeps_its_bytes_when_a_run_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.raw");
+    std::fs::write(&path, b"whole").unwrap();
+    // Killed between giving it its name and taking the other away.
+    std::fs::hard_link(&path, FileTarget::partial_path(&path)).unwrap();
+    drop(FileTarget::create(&path, true).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

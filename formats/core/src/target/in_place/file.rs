@@ -3,7 +3,7 @@
 use super::write_zeros;
 use crate::target::direct::DirectFile;
 use crate::target::file::{is_named, lock, rename_new, sync_folder};
-use crate::{Error, ErrorKind, Extent, FileStorage, FileTarget, Result, Storage, UpdateStorage};
+use crate::{Error, ErrorKind, Extent, Fence, FileStorage, FileTarget, Result, Storage, UpdateStorage};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -132,6 +132,11 @@ impl FileInPlace {
         if !*begun {
             // Left by a run that was killed just before its end, or just before its beginning.
             return remove(&marker);
+        }
+        if let Some(fence) = Fence::of_process()? {
+            fence
+                .check()
+                .map_err(|e| e.context(format!("cannot give {} its name back", self.path.display())))?;
         }
         self.take_name(&self.partial, &self.path)?;
         *begun = false;
