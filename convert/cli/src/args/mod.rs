@@ -1,5 +1,7 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod batch;
+mod batch_file;
 mod boot_test;
 mod chains;
 mod editor;
@@ -11,6 +13,8 @@ mod rescue;
 mod serve;
 mod speed;
 
+pub(crate) use batch::*;
+pub(crate) use batch_file::*;
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
 pub(crate) use editor::*;
@@ -251,6 +255,9 @@ pub(crate) enum Command {
     /// can tell.
     #[command(after_help = AFTER_BOOT_TEST)]
     BootTest(BootTestArgs),
+    /// Move many machines: job files, their preflight, and what batch engines need.
+    #[command(after_help = AFTER_BATCH)]
+    Batch(BatchArgs),
     /// Put an image and all its parents together into one image.
     ///
     /// The same as convert, under the name that says what it is for.

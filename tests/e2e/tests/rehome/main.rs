@@ -3,6 +3,7 @@
 
 mod archive;
 mod backups;
+mod batch_file;
 mod bench;
 mod boot_test;
 mod chains;
