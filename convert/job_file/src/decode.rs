@@ -1,5 +1,6 @@
 //! From values to the model. Every error knows the innermost value or key that it is about.
 
+use crate::model::SCALAR;
 use crate::node::{Key, Node, Value};
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -178,10 +179,16 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        visitor.visit_newtype_struct(self).map_err(|e: DecodeError| e.placed(&self.span))
+        match &self.value {
+            _ if name != SCALAR => visitor.visit_newtype_struct(self),
+            Value::Text { text, loose: true } if text == "true" => visitor.visit_bool(true),
+            Value::Text { text, loose: true } if text == "false" => visitor.visit_bool(false),
+            _ => self.deserialize_any(visitor),
+        }
+        .map_err(|e: DecodeError| e.placed(&self.span))
     }
 
     serde::forward_to_deserialize_any! {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 /// As deep as a job file goes is 4; this leaves room for a hint about where it went wrong.
 pub(crate) const MOST_DEPTH: usize = 16;
-/// Values in a file, aliases expanded.
-pub(crate) const MOST_NODES: usize = 2_000_000;
+/// Values in a file, aliases expanded. Ten thousand jobs with twenty fields each have 210,000.
+pub(crate) const MOST_NODES: usize = 500_000;
 
 /// A value and the bytes of the file that it was read from.
 #[derive(Clone, Debug)]

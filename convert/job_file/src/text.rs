@@ -5,8 +5,8 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Ten thousand jobs with twenty fields each have 5 MiB; what is larger is not a job file, and is not read to find that out.
-pub const MOST_BYTES: u64 = 16 << 20;
+/// Ten thousand jobs with twenty fields each have 5 MiB: what is larger is not a job file, and is not read to find that out.
+pub const MOST_BYTES: u64 = 8 << 20;
 /// Of a line that is shown, around the place.
 const MOST_SHOWN: usize = 100;
 
@@ -88,11 +88,8 @@ impl Text {
         };
         let bytes = bytes.map_err(failed)?;
         if bytes.len() as u64 > MOST_BYTES {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("{name} is larger than 16 MiB: no job file is"),
-            )
-            .hint("cut it into several job files with outputs of their own"));
+            return Err(Error::new(ErrorKind::Limit, format!("{name} is larger than 8 MiB: no job file is"))
+                .hint("cut it into several job files with outputs of their own"));
         }
         let content = String::from_utf8(bytes).map_err(|e| {
             Error::corrupt(format!("{name} is not UTF-8")).at(e.utf8_error().valid_up_to() as u64)

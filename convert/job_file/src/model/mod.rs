@@ -7,6 +7,7 @@ mod words;
 
 pub use batch::{Batch, Destination, Isolate, IsolateHow};
 pub use job::Job;
+pub(crate) use values::SCALAR;
 pub use values::{Pairs, Paths, Size, Words};
 pub use words::{Editor, Firmware, Hash, Identity, Kind, Platform, XenType};
 

@@ -26,6 +26,9 @@ pub struct Size(pub u64);
 /// A value that is handed on as text.
 struct Scalar(String);
 
+/// By this name the values of a file know that `true` is meant as such also where it is a plain scalar of YAML.
+pub(crate) const SCALAR: &str = "scalar";
+
 macro_rules! from_visitor {
     ($name:ident) => {
         impl<'de> Deserialize<'de> for $name {
@@ -41,7 +44,12 @@ struct As<T>(std::marker::PhantomData<T>);
 from_visitor!(Words);
 from_visitor!(Pairs);
 from_visitor!(Size);
-from_visitor!(Scalar);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(SCALAR, As::<Self>(std::marker::PhantomData))
+    }
+}
 
 impl<'de> Deserialize<'de> for Paths {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -146,7 +146,7 @@ impl<'t> Reader<'t> {
     fn count(&mut self, more: usize, span: &Range<usize>) -> Result<()> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > MOST_NODES {
-            let text = "the file has more than 2,000,000 values, aliases counted as what they stand for";
+            let text = "the file has more than 500,000 values, aliases counted as what they stand for";
             return Err(Fault::at(self.text, span, text).kind(format_core::ErrorKind::Limit));
         }
         Ok(())

@@ -132,7 +132,7 @@ fn the_fingerprint_is_about_the_result_alone() {
 
 #[test]
 fn jobs_come_by_wave_priority_and_place() {
-    let yaml = "version: 1\ndefaults: {to: kvm, wave: 1}\njob:\n - {source: a}\n - {source: b, priority: 2}\n - {source: c, wave: 0}\n - {source: d, priority: 2}\n - {source: e, priority: -1}\n";
+    let yaml = "version: 1\ndefaults: {to: kvm, wave: 1}\njob:\n - {source: a.x}\n - {source: b.x, priority: 2}\n - {source: c.x, wave: 0}\n - {source: d.x, priority: 2}\n - {source: e.x, priority: -1}\n";
     let resolved = resolve(Notation::Yaml, yaml).unwrap();
     assert_eq!(resolved.jobs.iter().map(|job| job.id.as_str()).collect::<String>(), "cbdae");
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// The bound on a quiet machine is a second; the tests' machine is shared.
-const BOUND: Duration = Duration::from_secs(5);
+/// On a quiet machine it is a second; tests share theirs with many others.
+const BOUND: Duration = Duration::from_secs(10);
 
 fn refused(notation: Notation, content: &str) -> String {
     let begun = Instant::now();
@@ -29,10 +29,10 @@ fn aliases_do_not_multiply_without_bound() {
         let last = format!("*x{}, ", level - 1).repeat(9);
         writeln!(yaml, "x{level}: &x{level} [{}]", last.trim_end_matches(", ")).unwrap();
     }
-    assert!(refused(Notation::Yaml, &yaml).contains("2,000,000 values"));
+    assert!(refused(Notation::Yaml, &yaml).contains("500,000 values"));
     // The same in breadth.
     let wide = format!("version: 1\na: &a [{}]\nb: [{}]\n", "1, ".repeat(50_000), "*a, ".repeat(100_000));
-    assert!(refused(Notation::Yaml, &wide).contains("2,000,000 values"));
+    assert!(refused(Notation::Yaml, &wide).contains("500,000 values"));
 }
 
 #[test]
