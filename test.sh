@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Passes every test on a fresh Debian 12: installs what the tests need, then checks, builds, tests, fuzzes and boots.
+# Passes every test on a fresh Debian 12: installs what the tests need, then checks, builds, tests, fuzzes, boots, and runs a fleet.
 #
 #   ./test.sh            everything
-#   ./test.sh quick      without fuzzing and booting
+#   ./test.sh quick      without fuzzing, booting and the fleet
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -35,6 +35,9 @@ if [ "$what" = all ]; then
 
     stage "guests that boot"
     tests/guests/run.sh target/debug/rehome
+
+    stage "a fleet on Slurm"
+    tests/fleet/slurm/run.sh target/debug/rehome
 fi
 
 stage "all passed"

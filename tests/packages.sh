@@ -28,7 +28,13 @@ test_packages=(
     lzop pbzip2 pigz pixz tabix xz-utils zstd
     # What signs reports, and what judges them.
     minisign openssh-client python3-html5lib python3-jsonschema
+    # A batch engine that runs on one machine.
+    munge slurm-client slurm-wlm-basic-plugins slurmctld slurmd
+    python3-venv
 )
+
+# What the schemas of batch engines that cannot be run here are in. Python keeps them to themselves, in target/oracles.
+python_packages=(kubernetes-validate==1.37.0 botocore==1.44.8)
 
 # These come together from one suite: Debian 12's own qemu is too old, and mixing the two downgrades qemu-img.
 qemu_packages=(qemu-system-x86 qemu-utils)
@@ -75,7 +81,25 @@ install() { # APT_OPTION... PACKAGE...
         -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" >&2
 }
 
+# A folder of Python's own with packages that Debian does not have.
+install_oracles() {
+    local folder
+    folder=$(cd "$(dirname "$0")/.." && pwd)/target/oracles
+    if [[ -e $folder/made && $(<"$folder/made") == "${python_packages[*]}" ]]; then return; fi
+    say "making $folder"
+    rm -rf "$folder"
+    mkdir -p "$(dirname "$folder")"
+    python3 -m venv "$folder" >&2
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}" >&2
+    echo "${python_packages[*]}" >"$folder/made"
+}
+
 main() {
+    install_packages "$@"
+    if [[ ${1:-build} == test ]]; then install_oracles; fi
+}
+
+install_packages() {
     local plain qemu=() suite='' codename
     case ${1:-build} in
     build) mapfile -t plain < <(missing_of - "${build_packages[@]}") ;;

@@ -15,7 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed tar ova vma xva pbs partclone ntfsclone clonezilla wsb restic borg ewf mrimgx
-    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd microvm
+    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd microvm job_file
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")

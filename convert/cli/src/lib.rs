@@ -87,6 +87,7 @@ fn dispatch(
         Command::Convert(args) => commands::convert::run(&args, printer, control, interrupted),
         Command::Migrate(args) => commands::migrate::run(&args, printer, control, progress),
         Command::BootTest(args) => commands::boot_test::run(&args, printer, progress, interrupted),
+        Command::Batch(args) => commands::batch_file::run(&args, printer, control),
         Command::Flatten(args) => commands::convert::run(&args, printer, control, interrupted),
         Command::Delta(args) => commands::delta::run(&args, printer, control),
         Command::Create(args) => commands::create::run(&args, printer),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod batch_run;
+mod batch_file;
 mod boot_test;
 mod chains;
 mod destination;
@@ -17,6 +18,7 @@ mod speed;
 
 pub(crate) use batch::*;
 pub(crate) use batch_run::*;
+pub(crate) use batch_file::*;
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
 pub(crate) use destination::*;
@@ -259,6 +261,9 @@ pub(crate) enum Command {
     /// can tell.
     #[command(after_help = AFTER_BOOT_TEST)]
     BootTest(BootTestArgs),
+    /// Move many machines: job files, their preflight, and what batch engines need.
+    #[command(after_help = AFTER_BATCH)]
+    Batch(BatchArgs),
     /// Put an image and all its parents together into one image.
     ///
     /// The same as convert, under the name that says what it is for.

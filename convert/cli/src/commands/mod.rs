@@ -1,6 +1,7 @@
 //! One file per command: arguments in, a request to the libraries, the outcome out.
 
 pub(crate) mod batch;
+pub(crate) mod batch_file;
 pub(crate) mod boot_test;
 pub(crate) mod cat;
 pub(crate) mod chain;

@@ -4,6 +4,7 @@
 mod archive;
 mod backups;
 mod batch;
+mod batch_file;
 mod bench;
 mod boot_test;
 mod chains;

@@ -1,0 +1,35 @@
+//! Job files: what a batch is, as a person writes it down.
+//!
+//! ```text
+//!  jobs.toml ─▶ notation ─▶ values with places ─▶ variables ─▶ Model ─▶ resolve ─▶ ResolvedJob ─▶ command
+//!  jobs.yaml ─▶    │                                                      │
+//!  folders, CSV ─▶ plan ─▶ jobs.toml                                      └─▶ emit ─▶ Kubernetes, Slurm, AWS Batch
+//! ```
+//!
+//! [`JobFile::read`] and [`JobFile::resolve`] are where to begin. TOML and YAML become the same values, which know where they stand, so
+//! every error has file, line and column. Files are strangers' work: what is larger, deeper or more than a job file can be ends early.
+//! Nothing here opens an image; what is in a folder of backups is for a callback to say ([`Probe`]).
+
+mod decode;
+mod emit;
+mod fault;
+mod job_file;
+mod model;
+mod node;
+mod notation;
+mod plan;
+mod resolve;
+mod secrets;
+mod shard;
+mod text;
+mod variables;
+
+pub use emit::{Engine, Site, emit};
+pub use fault::{Fault, Result};
+pub use job_file::{JobFile, VERSION};
+pub use model::*;
+pub use plan::{Datastores, Found, Plan, PlannedJob, Probe, Wish, name_all, parse_list, plan, write};
+pub use resolve::{Resolved, ResolvedJob};
+pub use shard::{Shard, attempt, check_digest};
+pub use text::{MOST_BYTES, Notation, Place, Text};
+pub use variables::Environment;
