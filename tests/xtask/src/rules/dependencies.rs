@@ -1,7 +1,7 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other; those of archives see `formats/tar_members`. `convert/nbd` sees `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
+//! other; those of archives see `formats/tar_members`. `convert/nbd`, `convert/doctor` and `convert/support` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
@@ -121,7 +121,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             }
             ("drivers", "microvm_init") => false,
             ("drivers", _) => a_core,
-            ("convert", "nbd") => seen == "formats/core",
+            ("convert", "nbd" | "doctor" | "support") => seen == "formats/core",
             ("convert", "mount") => a_core,
             ("convert", "boot_test") => {
                 matches!(seen, "formats/core" | "convert/nbd" | "drivers/core" | "drivers/machine")
@@ -171,6 +171,8 @@ mod tests {
             ("convert/cli", "convert/migrate"),
             ("convert/cli", "convert/nbd"),
             ("convert/nbd", "formats/core"),
+            ("convert/doctor", "formats/core"),
+            ("convert/support", "formats/core"),
             ("convert/mount", "drivers/core"),
             ("convert/boot_test", "convert/nbd"),
             ("convert/cli", "convert/boot_test"),
@@ -192,6 +194,8 @@ mod tests {
             ("convert/boot_test", "convert/engine"),
             ("convert/nbd", "formats/all"),
             ("convert/nbd", "convert/engine"),
+            ("convert/doctor", "convert/engine"),
+            ("convert/support", "formats/all"),
             ("convert/mount", "convert/migrate"),
             ("convert/cli", "formats/vhdx"),
             ("convert/cli", "tests/conformance"),
