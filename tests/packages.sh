@@ -20,6 +20,8 @@ test_packages=(
     linux-image-amd64 policycoreutils thin-provisioning-tools
     # What backs disks up into repositories.
     borgbackup restic
+    # Servers and a proxy that the network checks are tried on.
+    openssl python3 tinyproxy-bin
     # What packs and unpacks compressed images; bgzip is in tabix.
     lzop pbzip2 pigz pixz tabix xz-utils zstd
 )

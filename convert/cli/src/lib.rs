@@ -98,6 +98,9 @@ fn dispatch(
         Command::Ls(args) => commands::ls::run(&args, printer),
         Command::Cat(args) => commands::cat::run(&args, printer),
         Command::CpOut(args) => commands::cp_out::run(&args, printer, interrupted),
+        Command::Doctor(args) => commands::doctor::run(&args, printer),
+        Command::Explain(args) => commands::explain::run(&args, printer),
+        Command::SupportBundle(args) => commands::support::run(&args, printer),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

@@ -14,6 +14,8 @@ pub(crate) mod create;
 pub(crate) mod delta;
 pub(crate) mod diff;
 pub(crate) mod digest;
+pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod formats;
 pub(crate) mod info;
 pub(crate) mod inspect;
@@ -24,6 +26,7 @@ pub(crate) mod measure;
 pub(crate) mod migrate;
 pub(crate) mod mount;
 pub(crate) mod serve;
+pub(crate) mod support;
 pub(crate) mod sync;
 pub(crate) mod verify;
 

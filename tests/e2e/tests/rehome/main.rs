@@ -11,6 +11,7 @@ mod consolidate;
 mod convert;
 mod diff;
 mod differences;
+mod doctor;
 mod editor;
 mod errors;
 mod guest;
