@@ -62,7 +62,7 @@ pub fn find(wanted: &str) -> Vec<Explanation> {
         return errors.into_iter().map(of_error).collect();
     }
     if let Ok(exit_code) = wanted.parse::<u8>() {
-        return codes::all().filter(|code| code.kind.exit_code() == exit_code).map(of_error).collect();
+        return codes::all().filter(|code| code.exit_code == exit_code).map(of_error).collect();
     }
     let lower = wanted.to_ascii_lowercase();
     warnings::all().into_iter().filter(|meaning| meaning.code == lower).map(of_warning).collect()
@@ -90,13 +90,12 @@ pub fn like(wanted: &str) -> Vec<String> {
 }
 
 fn of_error(code: &codes::Code) -> Explanation {
-    let exit_code = code.kind.exit_code();
     Explanation {
         code: code.id.into(),
         severity: "error",
         stage: Some(code.stage.name()),
         kind: Some(code.kind.name()),
-        exit_code: Some(exit_code),
+        exit_code: Some(code.exit_code),
         batch: Some(match code.kind {
             ErrorKind::Io | ErrorKind::Temporary => "retry",
             ErrorKind::NeedsPerson => "hold",

@@ -39,7 +39,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// The process exit code of this kind (sysexits-like; table in ARCHITECTURE.md).
     #[must_use]
-    pub fn exit_code(self) -> u8 {
+    pub const fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,
             Self::Corrupt | Self::Mismatch => 65,

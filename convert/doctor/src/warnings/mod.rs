@@ -87,13 +87,13 @@ mod tests {
 
     #[test]
     fn every_warning_that_the_sources_make_is_explained() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
         let mut files = Vec::new();
         for folder in ["formats", "drivers", "convert"] {
             sources(&root.join(folder), &mut files);
         }
         let mut made = BTreeSet::new();
-        for path in files.iter().filter(|path| !path.to_string_lossy().contains("convert/doctor")) {
+        for path in files.iter().filter(|path| !path.starts_with(root.join("convert/doctor"))) {
             let text = std::fs::read_to_string(path).unwrap();
             let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             for call in ["Warning::new(", "notes.warn(", "findings.warn(", "Warning { code:"] {

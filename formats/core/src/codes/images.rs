@@ -73,7 +73,7 @@ codes! { LIST;
         "start the guest, let it repair itself, shut it down and export it again";
     GUEST_DRIVERS = "RH-GUEST-DRIVERS", NeedsPerson, Plan,
         "the guest has no driver for the disk controller, network adapter or console of the target",
-        "choose another --disk-bus or --nic, add drivers (Windows: --driver-dir), or install them in the running guest before";
+        "choose another --disk-bus, give a folder of drivers (Windows), or install them in the running guest before";
     GUEST_SPACE = "RH-GUEST-SPACE", NeedsPerson, Plan,
         "the guest's file system has no room for what must be added",
         "free some MiB in the guest (old kernels, package caches), then export it again";

@@ -76,8 +76,10 @@ pub struct Alias {
 pub struct Code {
     /// Stable: `RH-` and words.
     pub id: &'static str,
-    /// The kind of errors with this code, and so their exit code. An error that is met in an unusual place can have another.
+    /// The kind of errors with this code. An error that is met in an unusual place can have another.
     pub kind: ErrorKind,
+    /// The exit code that goes with it: that of the kind, or 1 where a run ends well and what it tells is bad.
+    pub exit_code: u8,
     /// Where in a run it is met as a rule.
     pub stage: Stage,
     /// Why it happens.
@@ -98,12 +100,13 @@ impl Eq for Code {}
 
 /// Defines codes, and the list of them.
 macro_rules! codes {
-    ($list:ident; $($name:ident = $id:literal, $kind:ident, $stage:ident, $cause:literal, $step:literal $(, [$($alias:expr),*])?;)*) => {
+    ($list:ident; $($name:ident = $id:literal, $kind:ident $(($exit:literal))?, $stage:ident, $cause:literal, $step:literal $(, [$($alias:expr),*])?;)*) => {
         $(
             #[doc = concat!("`", $id, "`: ", $cause, ".")]
             pub static $name: Code = Code {
                 id: $id,
                 kind: ErrorKind::$kind,
+                exit_code: super::exit_of(ErrorKind::$kind, &[$($exit)?]),
                 stage: Stage::$stage,
                 cause: $cause,
                 step: $step,
@@ -114,6 +117,13 @@ macro_rules! codes {
     };
 }
 pub(crate) use codes;
+
+const fn exit_of(kind: ErrorKind, own: &[u8]) -> u8 {
+    match own {
+        [exit_code] => *exit_code,
+        _ => kind.exit_code(),
+    }
+}
 
 /// A number of Actiphy's ActiveImage Protector. Its maker publishes no list; only -403 is known by name, the others stand where they
 /// are nearest.

@@ -23,16 +23,16 @@ codes! { LIST;
     VERIFY_FAILED = "RH-VERIFY-FAILED", Mismatch, Verify,
         "what was written is not what was read plus the planned changes, or a manifest tells of other content",
         "do not use the image; look at memory, cables and kernel log, and convert again";
-    DIFFERENT = "RH-DIFFERENT", Mismatch, Verify,
+    DIFFERENT = "RH-DIFFERENT", Mismatch(1), Verify,
         "two disks that were compared are not the same",
         "rehome diff lists where";
     EVIDENCE = "RH-EVIDENCE", Mismatch, Verify,
         "the chain of custody does not hold: lines are missing, changed, or of another log",
         "compare it with the hash that was noted elsewhere";
-    DATA_LOST = "RH-DATA-LOST", Mismatch, Copy,
+    DATA_LOST = "RH-DATA-LOST", Mismatch(1), Copy,
         "the copy is complete but for ranges that the source could not give, which are zeros",
         "the mapfile lists them; run again with the same --mapfile when the device answers";
-    BOOT_FAILED = "RH-BOOT-FAILED", Mismatch, BootTest,
+    BOOT_FAILED = "RH-BOOT-FAILED", Mismatch(1), BootTest,
         "the guest does not come up from the written disks",
         "look at boot-test.json, serial.log and screen.png: the verdict names the line that decided";
     BOOT_UNDECIDED = "RH-BOOT-UNDECIDED", NeedsPerson, BootTest,
@@ -44,7 +44,7 @@ codes! { LIST;
     JOB_CONFLICT = "RH-JOB-CONFLICT", Usage, Batch,
         "two jobs would write the same file",
         "give each job an output of its own";
-    JOB_FAILED = "RH-JOB-FAILED", Mismatch, Batch,
+    JOB_FAILED = "RH-JOB-FAILED", Mismatch(1), Batch,
         "one job or more of the batch failed",
         "rehome batch status lists them; rehome batch retry --failed runs them again";
     JOB_HELD = "RH-JOB-HELD", NeedsPerson, Batch,
