@@ -24,6 +24,8 @@ test_packages=(
     borgbackup restic
     # A server, and a file system on it, that are cut off with their network interface.
     iproute2 openssh-server sshfs
+    # Servers and a proxy that the network checks are tried on.
+    openssl python3 tinyproxy-bin
     # What packs and unpacks compressed images; bgzip is in tabix.
     lzop pbzip2 pigz pixz tabix xz-utils zstd
     # What signs reports, and what judges them.

@@ -1,6 +1,6 @@
 //! UEFI for QEMU, as distributions install it. The BIOS is part of QEMU.
 
-use format_core::{Error, Result};
+use format_core::{Error, Result, codes};
 use std::path::{Path, PathBuf};
 
 /// Code without Secure Boot, and the store of variables that goes with it. Debian and Ubuntu, Fedora and RHEL, Arch, SUSE, Alpine,
@@ -38,7 +38,7 @@ impl Uefi {
         let is_there =
             |(code, store): &&(&str, &str)| Path::new(code).is_file() && Path::new(store).is_file();
         FILES.iter().find(is_there).ok_or_else(|| {
-            Error::needs_person("no UEFI firmware for QEMU was found on this host").hint(
+            Error::needs_person("no UEFI firmware for QEMU was found on this host").with_code(&codes::HOST_FIRMWARE).hint(
                 "install it: the package is called ovmf (Debian, Ubuntu), edk2-ovmf (Fedora, RHEL, Arch), \
                  qemu-ovmf-x86_64 (SUSE)",
             )

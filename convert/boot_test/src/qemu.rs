@@ -3,7 +3,7 @@
 use crate::child::Running;
 use crate::firmware::Uefi;
 use driver_core::Firmware;
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -131,7 +131,7 @@ pub fn check_host(firmware: Option<Firmware>) -> Result<()> {
 
 fn installed() -> Result<(PathBuf, String)> {
     PROGRAMS.iter().find_map(|name| version_of(name)).ok_or_else(|| {
-        Error::needs_person("QEMU is not installed on this host: there is no qemu-system-x86_64").hint(
+        Error::needs_person("QEMU is not installed on this host: there is no qemu-system-x86_64").with_code(&codes::HOST_QEMU).hint(
             "install it: the package is called qemu-system-x86 (Debian, Ubuntu, Fedora), qemu-kvm (RHEL), \
              qemu-x86 (SUSE), qemu-system-x86_64 (Alpine)",
         )

@@ -8,7 +8,7 @@ use crate::qmp::Qmp;
 use crate::rules::{Finder, Rule, named};
 use crate::run::{Sight, trouble_of};
 use crate::text_mode::{self, Font};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,8 @@ impl Watch {
         let mut shown = None;
         let decision = loop {
             if interrupted.load(Ordering::Relaxed) {
-                return Err(Error::new(ErrorKind::Temporary, "interrupted; the guest was stopped"));
+                return Err(Error::new(ErrorKind::Temporary, "interrupted; the guest was stopped")
+                    .with_code(&codes::INTERRUPTED));
             }
             let decision = self.turn()?;
             // Before anything is concluded from what a guest without its disk does.

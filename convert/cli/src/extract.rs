@@ -4,7 +4,7 @@
 
 use convert_mount::is_name;
 use driver_core::{FileKind, FileMeta, GuestFile, GuestTree};
-use format_core::{Error, ErrorKind, Result, Warning, is_zero};
+use format_core::{Error, ErrorKind, Result, Warning, codes, is_zero};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -136,7 +136,9 @@ impl<'a> Extraction<'a> {
         let mut names = HashSet::new();
         for entry in self.tree.read_dir(path).map_err(Failure::Guest)? {
             if self.interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::Host(Error::new(ErrorKind::Temporary, "interrupted")));
+                return Err(Failure::Host(
+                    Error::new(ErrorKind::Temporary, "interrupted").with_code(&codes::INTERRUPTED),
+                ));
             }
             let inner = format!("{}/{}", path.trim_end_matches('/'), entry.name);
             let done = if names.insert(entry.name.clone()) {
@@ -213,7 +215,9 @@ impl<'a> Extraction<'a> {
         let mut at = 0;
         while at < source.size() {
             if self.interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::Host(Error::new(ErrorKind::Temporary, "interrupted")));
+                return Err(Failure::Host(
+                    Error::new(ErrorKind::Temporary, "interrupted").with_code(&codes::INTERRUPTED),
+                ));
             }
             let len = (source.size() - at).min(PIECE as u64) as usize;
             let piece = self.buf.get_mut(..len).unwrap_or_default();

@@ -109,6 +109,9 @@ fn dispatch(
         Command::Destination(args) => commands::destination::run(&args, printer, interrupted),
         Command::Report(args) => commands::report::run(&args, printer),
         Command::Batch(_) => Err(format_core::Error::contract("a batch is no command of its own jobs")),
+        Command::Doctor(args) => commands::doctor::run(&args, printer),
+        Command::Explain(args) => commands::explain::run(&args, printer),
+        Command::SupportBundle(args) => commands::support::run(&args, printer),
         Command::Formats => commands::formats::run(printer),
         Command::Completions(args) => commands::completions::run(&args),
     }

@@ -68,6 +68,10 @@ impl Printer {
         if let Some(hint) = hint {
             to_stderr(&format!("\nhint: {}", safe(hint)));
         }
+        // For people alone: what a program reads on stderr stays as it was, and its JSON has the code.
+        if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+            to_stderr(&format!("more: rehome explain {}", error.code().id));
+        }
         hint
     }
 
@@ -106,6 +110,7 @@ pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsS
 /// An error as it stands in JSON.
 pub(crate) fn error_json(error: &Error, hint: Option<&str>) -> serde_json::Value {
     serde_json::json!({ "error": {
+        "code": error.code().id,
         "kind": error.kind().name(),
         "exit_code": error.kind().exit_code(),
         "message": error.to_string(),

@@ -3,7 +3,7 @@
 use crate::output::{safe, to_stderr};
 use crate::progress::Progress;
 use convert_engine::Observer;
-use format_core::{Error, ErrorKind, Spool, SpoolEvent, SpoolObserver};
+use format_core::{Error, ErrorKind, Spool, SpoolEvent, SpoolObserver, codes};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +23,9 @@ pub(crate) fn watch(progress: Arc<Progress>, interrupted: Arc<AtomicBool>) {
             SpoolEvent::End => progress.end(),
         }
         match interrupted.load(Ordering::Relaxed) {
-            true => Err(Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again")),
+            true => Err(Error::new(ErrorKind::Temporary, "interrupted")
+                .with_code(&codes::INTERRUPTED)
+                .hint("run the same command again")),
             false => Ok(()),
         }
     };

@@ -6,7 +6,7 @@ use crate::manifest::Manifest;
 use crate::observer::Control;
 use crate::pipeline::digest_disk;
 use crate::ranges::RangeList;
-use format_core::{Disk, Error, ErrorKind, Result, is_same_content};
+use format_core::{Disk, Error, ErrorKind, Result, codes, is_same_content};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -48,10 +48,11 @@ pub fn diff_disks(a: &Disk, b: &Disk, control: Control<'_>) -> Result<Difference
     let sizes = (a.virtual_size(), b.virtual_size());
     let size = sizes.0.min(sizes.1);
     check_disk_size(size)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(control.threads.max(1))
-        .build()
-        .map_err(|e| Error::new(ErrorKind::Temporary, "cannot start worker threads").with_source(e))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads.max(1)).build().map_err(|e| {
+        Error::new(ErrorKind::Temporary, "cannot start worker threads")
+            .with_code(&codes::HOST_MEMORY)
+            .with_source(e)
+    })?;
     control.observer.begin("compare", size);
     let windows = size.div_ceil(WINDOW);
     // A few windows a time, so that what they list is joined before there is much of it.

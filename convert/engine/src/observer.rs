@@ -1,6 +1,6 @@
 //! How long work tells what it does, and how it is told to stop.
 
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,7 +43,9 @@ pub struct Control<'a> {
 
 /// How a run ends that was told to stop.
 pub(crate) fn interrupted() -> Error {
-    Error::new(ErrorKind::Temporary, "interrupted").hint("run the same command again")
+    Error::new(ErrorKind::Temporary, "interrupted")
+        .with_code(&codes::INTERRUPTED)
+        .hint("run the same command again")
 }
 
 impl Control<'_> {

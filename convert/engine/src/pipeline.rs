@@ -11,7 +11,7 @@ use crate::reading::data_bytes;
 use crate::sample::Chosen;
 use crate::stream::StreamPlanner;
 use crate::turns::{Turns, locked};
-use format_core::{ChunkStream, Disk, Error, ErrorKind, MAX_CHUNK, Needs, Result, Sink};
+use format_core::{ChunkStream, Disk, Error, ErrorKind, MAX_CHUNK, Needs, Result, Sink, codes};
 use run::Run;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -256,7 +256,11 @@ fn run_from<'a>(
         .num_threads(workers(control.threads, 1 + u64::from(source.base.is_some()), packed))
         .thread_name(|i| format!("copy-{i}"))
         .build()
-        .map_err(|e| Error::new(ErrorKind::Temporary, "cannot start worker threads").with_source(e))?;
+        .map_err(|e| {
+            Error::new(ErrorKind::Temporary, "cannot start worker threads")
+                .with_code(&codes::HOST_MEMORY)
+                .with_source(e)
+        })?;
     pool.broadcast(|_| run.work_until_done());
     control.observer.end();
     let failure = locked(&run.failure).take();

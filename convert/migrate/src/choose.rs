@@ -2,7 +2,7 @@
 
 use crate::wrap::lone_file_system;
 use driver_core::{DefinitionKind, Firmware, Guest, Platform, Target};
-use format_core::{Error, Result};
+use format_core::{Error, Result, codes};
 use serde::Serialize;
 
 /// What the operator asked for.
@@ -119,7 +119,7 @@ fn firmware_for(guest: &Guest, wanted: Option<Firmware>) -> Result<(Firmware, St
         )
         .hint("use --firmware uefi, or install a BIOS boot loader in the guest first")),
         (None, None, None) => {
-            Err(Error::needs_person("no disk has a BIOS boot loader or \\EFI\\BOOT\\BOOTX64.EFI").hint(
+            Err(Error::needs_person("no disk has a BIOS boot loader or \\EFI\\BOOT\\BOOTX64.EFI").with_code(&codes::GUEST_UNKNOWN).hint(
                 "choose the boot disk as the first source, or repair the boot loader in the guest first",
             ))
         }

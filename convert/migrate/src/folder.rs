@@ -3,6 +3,7 @@
 use crate::definition::Definition;
 use convert_engine::{BLOCKS_SUFFIX, MANIFEST_SUFFIX};
 use format_core::{Error, ErrorKind, Fence, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -87,9 +88,9 @@ impl<'a> Folder<'a> {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let text = format!("another run is at work on {}", self.definition.name);
-                return Err(
-                    Error::new(ErrorKind::Temporary, text).hint("wait for it to end, then run this again")
-                );
+                return Err(Error::new(ErrorKind::Temporary, text)
+                    .with_code(&codes::DESTINATION_LOCKED)
+                    .hint("wait for it to end, then run this again"));
             }
             Err(TryLockError::Error(e)) => {
                 return Err(destination(format!("cannot lock {}", path.display()), e));
@@ -113,6 +114,7 @@ impl<'a> Folder<'a> {
         let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
         if let Some(path) = own.iter().find(|path| !replace && is_there(path) && !is_listed(path)) {
             return Err(Error::new(ErrorKind::Destination, format!("{} already exists", path.display()))
+                .with_code(&codes::DESTINATION_EXISTS)
                 .hint("choose another --out, or --force to replace it"));
         }
         // Those of a run to another target: whole or not, nobody has proven them.

@@ -6,7 +6,7 @@ use crate::stack;
 use driver_core::{FsFacts, GroupKind, Guest, GuestFs, GuestTree, ReadOnlyFs, TableKind, Volume, VolumeId};
 use driver_luks::Passphrase;
 use driver_partitions::{Window, read_table};
-use format_core::{Error, Overlay, Result};
+use format_core::{Error, Overlay, Result, codes};
 use std::sync::Arc;
 
 /// What lies on some disks. File systems are opened once and can be mounted in several trees, because nothing changes them.
@@ -213,7 +213,7 @@ fn not_shown(facts: &FsFacts) -> Option<Error> {
             Error::unsupported("btrfs is opened by the micro-VM only, which is there for 'rehome inspect' and 'rehome migrate'")
                 .hint("to look at files, serve the disk with 'rehome serve', attach it with nbd-client, and mount it read-only"),
         ),
-        "BitLocker" => Some(Error::needs_person(crate::windows::BITLOCKER_TEXT)),
+        "BitLocker" => Some(Error::needs_person(crate::windows::BITLOCKER_TEXT).with_code(&codes::ENCRYPTED)),
         _ => None,
     }
 }

@@ -267,7 +267,8 @@ fn with_obstacles(error: Error, guest: &Guest) -> Error {
         return error;
     }
     let hint = if is_cut { Some(COPY_AGAIN) } else { error.hint_text() }.map(str::to_owned);
-    let more = Error::needs_person(format!("{error}; what could not be looked at: {}", obstacles.join("; ")));
+    let more = Error::needs_person(format!("{error}; what could not be looked at: {}", obstacles.join("; ")))
+        .with_code(error.code());
     hint.into_iter().fold(more, Error::hint)
 }
 

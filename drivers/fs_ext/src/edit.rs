@@ -10,7 +10,7 @@ use crate::layout::{
 use driver_core::Ownership;
 use driver_core::guest_path::{components, split_last as split};
 use ext2fs_sys::Inode;
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 
 /// `EXT4_LINK_MAX`: a folder with more links counts 1, where the `dir_nlink` feature allows it.
 const LINK_MAX: u32 = 65_000;
@@ -49,7 +49,8 @@ impl ExtFs {
         } else {
             "no free inode".to_owned()
         };
-        let error = Error::needs_person(format!("no space in the guest's file system: {what}"));
+        let error = Error::needs_person(format!("no space in the guest's file system: {what}"))
+            .with_code(&codes::GUEST_SPACE);
         Err(error.in_format("ext4").hint("free space in the guest and try again"))
     }
 

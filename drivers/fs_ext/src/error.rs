@@ -1,7 +1,7 @@
 //! Each way an ext file system can lie or be beyond us, with the numbers.
 
 use ext2fs_sys::Damage;
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExtError {
@@ -83,6 +83,17 @@ impl ExtError {
         }
     }
 
+    fn code(&self) -> Option<&'static Code> {
+        match self {
+            Self::UncleanWithoutJournal
+            | Self::UncleanWithJournal
+            | Self::ErrorState
+            | Self::Journal(_)
+            | Self::Orphans(_) => Some(&codes::GUEST_UNCLEAN),
+            _ => None,
+        }
+    }
+
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::ErrorState
@@ -105,7 +116,7 @@ impl ExtError {
 
 impl From<ExtError> for Error {
     fn from(error: ExtError) -> Self {
-        let converted = Error::new(error.kind(), error.to_string()).in_format("ext4");
+        let converted = Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format("ext4");
         match error.hint() {
             Some(hint) => converted.hint(hint),
             None => converted,

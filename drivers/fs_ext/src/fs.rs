@@ -9,7 +9,7 @@ use crate::superblock::Superblock;
 use driver_core::guest_path::components;
 use driver_core::{CachedVolume, DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume};
 use ext2fs_sys::{BlockIo, Entry, Filesystem, Inode, IoFailed};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use std::sync::Arc;
 
 /// The longest name, in bytes: `EXT4_NAME_LEN`.
@@ -133,9 +133,9 @@ pub(crate) fn convert(io: &CachedVolume, error: ext2fs_sys::Error) -> Error {
     let reason = io.take_failure();
     match (error, reason) {
         (_, Some(reason)) => reason,
-        (ext2fs_sys::Error::NoSpace, None) => {
-            Error::needs_person("no space left in the guest's file system").in_format("ext4")
-        }
+        (ext2fs_sys::Error::NoSpace, None) => Error::needs_person("no space left in the guest's file system")
+            .with_code(&codes::GUEST_SPACE)
+            .in_format("ext4"),
         (error, None) => Error::corrupt(error.to_string()).in_format("ext4"),
     }
 }
@@ -270,7 +270,9 @@ impl ExtFs {
 /// Refuses a file whose content the guest has encrypted.
 fn not_encrypted(inode: &Inode) -> Result<()> {
     if inode.flags & EXT4_ENCRYPT_FL != 0 {
-        return Err(Error::needs_person("the file is encrypted by the guest (fscrypt)").in_format("ext4"));
+        return Err(Error::needs_person("the file is encrypted by the guest (fscrypt)")
+            .with_code(&codes::GUEST_LOCKED_FILES)
+            .in_format("ext4"));
     }
     Ok(())
 }

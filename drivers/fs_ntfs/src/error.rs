@@ -1,6 +1,6 @@
 //! Each way an NTFS volume can lie or be beyond us, with the numbers.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 const FORMAT: &str = "ntfs";
 const CHKDSK: &str = "run chkdsk /f on the volume in the source machine, shut it down completely (shutdown /s /t 0), and try again";
@@ -65,6 +65,18 @@ impl NtfsError {
         Self::Structure(what.into())
     }
 
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::BitLocker { .. } => &codes::ENCRYPTED,
+            Self::Encrypted { .. } => &codes::GUEST_LOCKED_FILES,
+            Self::Hibernated { .. } => &codes::GUEST_HIBERNATED,
+            Self::Unclean { .. } | Self::Dirty { .. } => &codes::GUEST_UNCLEAN,
+            Self::NoSpace { .. } => &codes::GUEST_SPACE,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoBootSector | Self::Refs | Self::Elsewhere { .. } => ErrorKind::Unsupported,
@@ -111,7 +123,7 @@ impl NtfsError {
 
 impl From<NtfsError> for Error {
     fn from(error: NtfsError) -> Self {
-        let converted = Self::new(error.kind(), error.to_string()).in_format(FORMAT);
+        let converted = Self::new(error.kind(), error.to_string()).with_code(error.code()).in_format(FORMAT);
         match error.hint() {
             Some(hint) => converted.hint(hint),
             None => converted,

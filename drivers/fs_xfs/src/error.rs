@@ -1,6 +1,6 @@
 //! Each way an XFS file system can lie or be beyond us, with the numbers.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 const REPAIR: &str =
     "run xfs_repair on the file system in the source machine, shut it down cleanly, and try again";
@@ -41,6 +41,14 @@ pub(crate) enum XfsError {
 }
 
 impl XfsError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::DirtyLog { .. } => &codes::GUEST_UNCLEAN,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSuperblock | Self::UnreadableFeatures(_) | Self::Realtime(_) => ErrorKind::Unsupported,
@@ -74,7 +82,7 @@ impl XfsError {
 
 impl From<XfsError> for Error {
     fn from(error: XfsError) -> Self {
-        let converted = Error::new(error.kind(), error.to_string()).in_format("xfs");
+        let converted = Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format("xfs");
         match error.hint() {
             Some(hint) => converted.hint(hint),
             None => converted,

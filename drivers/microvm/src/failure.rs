@@ -3,7 +3,7 @@
 use crate::channel::NoAnswer;
 use crate::console::Console;
 use crate::process::End;
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use microvm_init::{Failure, FailureKind, WireError};
 use rustix::io::Errno;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub(crate) fn told(failure: &Failure, doing: Doing<'_>, console: &Console) -> Er
     let error = match failure.kind {
         FailureKind::Usage => Error::usage(text),
         FailureKind::NoSpace => Error::needs_person(format!("no space in the guest's file system: {text}"))
+            .with_code(&codes::GUEST_SPACE)
             .hint("free space in the guest and try again"),
         FailureKind::Limit => Error::new(ErrorKind::Limit, text),
         FailureKind::Corrupt => Error::corrupt(text),
@@ -62,10 +63,12 @@ fn of_errno(errno: i32, text: String, doing: Doing<'_>, console: &Console) -> Er
     match errno {
         Errno::NOSPC | Errno::DQUOT => {
             Error::needs_person(format!("no space in the guest's file system: {text}"))
+                .with_code(&codes::GUEST_SPACE)
         }
         Errno::PERM | Errno::ACCESS => error(ErrorKind::NeedsPerson)
             .hint("the guest protects it (chattr +i, fs-verity): take that away in the guest"),
-        Errno::NOKEY => Error::needs_person(format!("{text}: the guest has encrypted it (fscrypt)")),
+        Errno::NOKEY => Error::needs_person(format!("{text}: the guest has encrypted it (fscrypt)"))
+            .with_code(&codes::GUEST_LOCKED_FILES),
         Errno::ROFS if console.damage().is_empty() => error(ErrorKind::NeedsPerson),
         Errno::NODEV | Errno::OPNOTSUPP | Errno::NOSYS => error(ErrorKind::Unsupported),
         _ if doing.on_guest => error(ErrorKind::Corrupt),

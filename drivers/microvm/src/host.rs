@@ -2,7 +2,7 @@
 
 use crate::modules::Modules;
 use crate::start::Files;
-use format_core::{Error, Result};
+use format_core::{Error, Result, codes};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,7 +59,9 @@ impl Host {
             return Err(Error::unsupported("the micro-VM is not supported on this kind of processor"));
         }
         let qemu = find_qemu().ok_or_else(|| {
-            Error::needs_person("there is no qemu-system-x86_64 for the micro-VM").hint(QEMU_HINT)
+            Error::needs_person("there is no qemu-system-x86_64 for the micro-VM")
+                .with_code(&codes::HOST_QEMU)
+                .hint(QEMU_HINT)
         })?;
         let kernel = find_kernel(wanted)?;
         let modules = match &wanted.modules {
@@ -110,7 +112,7 @@ fn find_kernel(wanted: &Wanted) -> Result<PathBuf> {
     if let Some(kernel) = &wanted.kernel {
         if !kernel.is_file() {
             let text = format!("there is no kernel {}", kernel.display());
-            return Err(Error::needs_person(text).hint(KERNEL_HINT));
+            return Err(Error::needs_person(text).with_code(&codes::HOST_KERNEL).hint(KERNEL_HINT));
         }
         return Ok(kernel.clone());
     }
@@ -124,7 +126,9 @@ fn find_kernel(wanted: &Wanted) -> Result<PathBuf> {
         .collect();
     kernels.sort_by_key(|path| version_of(path).map(version_key));
     kernels.pop().ok_or_else(|| {
-        Error::needs_person("there is no kernel with modules in /boot for the micro-VM").hint(KERNEL_HINT)
+        Error::needs_person("there is no kernel with modules in /boot for the micro-VM")
+            .with_code(&codes::HOST_KERNEL)
+            .hint(KERNEL_HINT)
     })
 }
 

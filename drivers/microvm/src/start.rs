@@ -8,7 +8,7 @@ use crate::machine::{DiskAddress, Paths, Processor, command};
 use crate::process::{End, Process};
 use crate::vm::{Started, folder};
 use crate::{bz_image, channel, initrd};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use microvm_init::{Reply, Request, VERSION};
 use std::collections::BTreeSet;
 use std::io;
@@ -70,6 +70,7 @@ pub(crate) fn start(host: &Host, disks: &[DiskAddress]) -> Result<Started> {
             Some(Err(error)) if host.acceleration == Acceleration::Kvm => return Err(error),
             None if host.acceleration == Acceleration::Kvm => {
                 return Err(Error::needs_person("KVM does not work on this machine")
+                    .with_code(&codes::HOST_KVM)
                     .hint("let the micro-VM be emulated, or give access to /dev/kvm"));
             }
             _ => {}

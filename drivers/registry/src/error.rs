@@ -1,7 +1,7 @@
 //! Every way a hive can be wrong or a request cannot be met, with the numbers.
 
 use crate::layout::{BASE_BLOCK, MAX_HIVE};
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 /// Result inside this crate.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
@@ -48,6 +48,14 @@ pub(crate) enum Fault {
 const SHUT_DOWN: &str = "start the guest, shut it down properly, and take its disk again";
 
 impl Fault {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::Dirty { .. } | Self::NotRecovered { .. } => &codes::GUEST_UNCLEAN,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotRegf { .. } | Self::Version { .. } | Self::Refused(_) => ErrorKind::Unsupported,
@@ -91,7 +99,8 @@ impl Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        let mut error = Error::new(fault.kind(), fault.to_string()).in_format("registry");
+        let mut error =
+            Error::new(fault.kind(), fault.to_string()).with_code(fault.code()).in_format("registry");
         if let Some(at) = fault.offset() {
             error = error.at(at);
         }

@@ -1,6 +1,6 @@
 //! Each way a saved folder can contradict itself, be incomplete, or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ClonezillaError {
@@ -75,6 +75,15 @@ pub(crate) enum ClonezillaError {
 }
 
 impl ClonezillaError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::Encrypted { .. } | Self::Luks { .. } => &codes::ENCRYPTED,
+            Self::Sum { .. } => &codes::SOURCE_CHECKSUM,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoFolder => ErrorKind::Usage,
@@ -141,7 +150,8 @@ impl ClonezillaError {
 
 impl From<ClonezillaError> for Error {
     fn from(error: ClonezillaError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

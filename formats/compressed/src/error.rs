@@ -1,6 +1,6 @@
 //! Each way a compressed file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 /// Results of this room before they have the name of a format.
 pub(crate) type Result<T, E = PackedError> = std::result::Result<T, E>;
@@ -45,6 +45,15 @@ pub(crate) enum PackedError {
 }
 
 impl PackedError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::Truncated { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Checksum { .. } => &codes::SOURCE_CHECKSUM,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Dictionary { .. } | Self::Unknown { .. } | Self::Filter { .. } => ErrorKind::Unsupported,
@@ -78,7 +87,7 @@ impl PackedError {
         if let Self::Read(error) = self {
             return error;
         }
-        let error = Error::new(self.kind(), self.to_string()).in_format(format);
+        let error = Error::new(self.kind(), self.to_string()).with_code(self.code()).in_format(format);
         match self.hint() {
             Some(hint) => error.hint(hint),
             None => error,

@@ -4,7 +4,7 @@ use crate::gate::Recorder;
 use crate::source::Source;
 use crate::{
     Access, Container, Disk, DiskEntry, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer,
-    LayerContext, Origin, ParentRef, PartFile, Result, Score, SourceFolder, Spool, Warning,
+    LayerContext, Origin, ParentRef, PartFile, Result, Score, SourceFolder, Spool, Warning, codes,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -328,7 +328,7 @@ fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> R
 /// The error for a format that is only recognised.
 pub(crate) fn cannot_read(format: &'static Format) -> Error {
     let text = format!("this is {}: it cannot be read", format.description);
-    let error = Error::unsupported(text).in_format(format.name);
+    let error = Error::unsupported(text).in_format(format.name).with_code(&codes::FORMAT_CLOSED);
     match format.way_out {
         Some(hint) => error.hint(hint),
         None => error,
@@ -353,12 +353,14 @@ fn open_parent(
         }
     }
     let Some(identity) = &parent.identity else {
-        return Err(missing.unwrap_or_else(|| Error::corrupt("the image has a parent but does not name it")));
+        let named = missing.map(|error| error.with_code(&codes::PARENT_MISSING));
+        return Err(named.unwrap_or_else(|| Error::corrupt("the image has a parent but does not name it")));
     };
     let error = missing.unwrap_or_else(|| {
         let text = format!("the image is a difference to {identity} and does not say which file that is");
         Error::new(ErrorKind::SourceMissing, text)
     });
+    let error = error.with_code(&codes::PARENT_MISSING);
     Err(match options.parents.len() {
         0 => error.hint("name the parent's file with --parent FILE, and the parent's parent if it has one"),
         many => error.hint(format!("of the {many} files given with --parent, none is {identity}")),
@@ -420,6 +422,7 @@ fn check_identities(layers: &[Arc<dyn Layer>], chain: &[ChainLink]) -> Result<()
             let found = parent.identity().unwrap_or("none");
             let path = link.path.display();
             return Err(Error::corrupt(format!("the child wants the parent {wanted}, {path} is {found}"))
+                .with_code(&codes::PARENT_WRONG)
                 .hint("the parent was changed or is another file: look for the right one"));
         }
     }

@@ -1,5 +1,6 @@
 //! One error type for the whole program: a small stable kind, and a sentence with the numbers.
 
+use crate::codes::{self, Code};
 use std::fmt;
 
 /// Shorthand for results of this crate.
@@ -38,7 +39,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// The process exit code of this kind (sysexits-like; table in ARCHITECTURE.md).
     #[must_use]
-    pub fn exit_code(self) -> u8 {
+    pub const fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,
             Self::Corrupt | Self::Mismatch => 65,
@@ -83,6 +84,7 @@ struct Inner {
     message: String,
     context: Vec<String>,
     hint: Option<String>,
+    code: Option<&'static Code>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -96,6 +98,7 @@ impl Error {
             message: message.into(),
             context: Vec::new(),
             hint: None,
+            code: None,
             source: None,
         }))
     }
@@ -175,6 +178,13 @@ impl Error {
         self
     }
 
+    /// Says which entry of the vocabulary it is, where the kind alone does not tell; `None` leaves that as it is.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<Option<&'static Code>>) -> Self {
+        self.0.code = code.into().or(self.0.code);
+        self
+    }
+
     /// Attaches the cause; it is printed after the message, so do not repeat it there.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
@@ -186,6 +196,23 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// The entry of the vocabulary: the one that was set, else what the system's error or the kind implies.
+    #[must_use]
+    pub fn code(&self) -> &'static Code {
+        self.0.code.unwrap_or_else(|| codes::implied(self.0.kind, self.system_error()))
+    }
+
+    fn system_error(&self) -> Option<&std::io::Error> {
+        let mut cause = self.0.source.as_deref().map(|s| s as &(dyn std::error::Error + 'static));
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref::<std::io::Error>() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// The sentence alone, without context and cause.
@@ -268,6 +295,30 @@ mod tests {
             (Errno::IO, ErrorKind::Io),
         ] {
             assert_eq!(Error::io("cannot write", errno.into()).kind(), kind, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn the_code_is_the_one_set_or_what_the_system_said_or_that_of_the_kind() {
+        use rustix::io::Errno;
+        let io = |errno: Errno| Error::io("cannot write", errno.into());
+        for (error, id) in [
+            (io(Errno::NOSPC), "RH-DESTINATION-FULL"),
+            (io(Errno::DQUOT), "RH-DESTINATION-FULL"),
+            (io(Errno::IO), "RH-DEVICE-FAILING"),
+            (io(Errno::BUSY), "RH-IN-USE"),
+            (io(Errno::ACCESS), "RH-PERMISSION"),
+            (io(Errno::NOENT), "RH-SOURCE-MISSING"),
+            (io(Errno::NOENT).with_kind(ErrorKind::Destination), "RH-DESTINATION-MISSING"),
+            (io(Errno::EXIST).with_kind(ErrorKind::Destination), "RH-DESTINATION-EXISTS"),
+            (io(Errno::PIPE), "RH-IO"),
+            (Error::corrupt("bad"), "RH-SOURCE-CORRUPT"),
+            (
+                Error::needs_person("locked").with_code(&codes::KEY_MISSING).context("open a"),
+                "RH-KEY-MISSING",
+            ),
+        ] {
+            assert_eq!(error.code().id, id, "{error:?}");
         }
     }
 }

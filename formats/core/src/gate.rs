@@ -1,6 +1,6 @@
 //! The gate: an image may name files, only the operator may open them.
 
-use crate::{Error, ErrorKind, FileStorage, Result, Storage};
+use crate::{Error, ErrorKind, FileStorage, Result, Storage, codes};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -77,10 +77,11 @@ impl Gate for FolderGate {
             }
             let text = format!("the image refers to {name:?}, which is a device");
             let hint = "if you trust the image, allow that folder with --allow-parent DIR";
-            return Err(Error::new(ErrorKind::Denied, text).hint(hint));
+            return Err(Error::new(ErrorKind::Denied, text).with_code(&codes::GATE_DENIED).hint(hint));
         }
         let denied = || {
             Error::new(ErrorKind::Denied, format!("the image refers to {name:?}, outside its own folder"))
+                .with_code(&codes::GATE_DENIED)
                 .hint("if you trust the image, allow that folder with --allow-parent DIR")
         };
         if name.contains('\0') || has_scheme(name) {
@@ -166,6 +167,7 @@ fn open_beneath(base: &Path, inside: &Path) -> Result<File> {
         match e {
             rustix::io::Errno::XDEV | rustix::io::Errno::LOOP => {
                 Error::new(ErrorKind::Denied, format!("{what}: it leads out of its folder"))
+                    .with_code(&codes::GATE_DENIED)
             }
             other => Error::io(what, other.into()),
         }

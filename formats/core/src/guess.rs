@@ -1,6 +1,6 @@
 //! Which format an image has that nobody named.
 
-use crate::{Error, Format, Result, Score, Storage};
+use crate::{Error, Format, Result, Score, Storage, codes};
 
 /// Which formats claim these bytes, surest first.
 ///
@@ -36,7 +36,11 @@ pub(crate) fn guess(
     let extension = extension_of(name);
     let named = |format: &Format| extension.as_deref().is_some_and(|e| format.extensions.contains(&e));
     let found = probe_formats(storage, formats)?;
-    let name_it = |message: String| Error::usage(message).hint("name the format with -f, for example -f raw");
+    let name_it = |message: String| {
+        Error::usage(message)
+            .with_code(&codes::FORMAT_UNCLEAR)
+            .hint("name the format with -f, for example -f raw")
+    };
     let magic: Vec<_> =
         found.iter().filter(|(_, score)| *score == Score::Magic).map(|(format, _)| *format).collect();
     let fallback = found.iter().find(|(_, score)| *score == Score::Possible).map(|(format, _)| *format);
@@ -59,6 +63,8 @@ pub(crate) fn guess(
             let text = format!("the file is named like a raw disk but starts like {0}", format.name);
             Err(Error::usage(text).hint(format!(
                 "name the format: -f {} if the file is one, -f raw if it is a disk on which somebody wrote that",
+            Err(Error::usage(text).with_code(&codes::FORMAT_UNCLEAR).hint(format!(
+                "name the format with -f: {} if the file is one, raw if it is a disk on which somebody wrote that",
                 format.name
             )))
         }

@@ -48,6 +48,7 @@ mod chain;
 mod check;
 mod checking;
 mod claims;
+pub mod codes;
 mod container;
 mod disk;
 mod error;
@@ -91,6 +92,7 @@ pub use chain::{ChainLink, Inside, MAX_CHAIN, OpenOptions, OpenedImage, open_ima
 pub use check::{CheckReport, Finding, Severity};
 pub use checking::{CheckedImage, check_image};
 pub use claims::Claims;
+pub use codes::{Code, Stage};
 pub use container::{Container, DiskEntry, InnerImage, MachineFile, Origin, Point, SourceProof, Tick};
 pub use disk::{Disk, Extents, MapEntry};
 pub use error::{Error, ErrorKind, Result};

@@ -1,6 +1,6 @@
 //! Each way an EWF image can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EwfError {
@@ -85,6 +85,16 @@ pub(crate) enum EwfError {
 }
 
 impl EwfError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::Truncated { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Encrypted { .. } => &codes::ENCRYPTED,
+            Self::VolumeChecksum { .. } => &codes::SOURCE_CHECKSUM,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Logical | Self::Delta | Self::SectorSize { .. } => ErrorKind::Unsupported,
@@ -123,7 +133,8 @@ impl EwfError {
 
 impl From<EwfError> for Error {
     fn from(error: EwfError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

@@ -4,7 +4,7 @@ use crate::image::Image;
 use crate::layout::MAX_CHUNK;
 use crate::parse::{Hashes, to_hex};
 use crate::table::Form;
-use format_core::{CheckReport, Error, ErrorKind, Result, Severity, Tick};
+use format_core::{CheckReport, Error, ErrorKind, Result, Severity, Tick, codes};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 
@@ -186,9 +186,12 @@ fn count_compressed(image: &Image, report: &mut CheckReport) -> Result<()> {
 pub(crate) fn prove(image: &Image, tick: Tick<'_>) -> Result<()> {
     let hashing = walk(image, tick, &|error| Err(error))?;
     match hashing.compare(image.hashes) {
-        Some(text) => Err(Error::new(ErrorKind::Mismatch, text).in_format(crate::FORMAT.name).hint(
-            "the image was changed after it was made, or damaged: make it again, or read it from a copy",
-        )),
+        Some(text) => Err(Error::new(ErrorKind::Mismatch, text)
+            .with_code(&codes::SOURCE_CHECKSUM)
+            .in_format(crate::FORMAT.name)
+            .hint(
+                "the image was changed after it was made, or damaged: make it again, or read it from a copy",
+            )),
         None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Each way a backup can contradict itself, or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MrimgxError {
@@ -67,6 +67,17 @@ pub(crate) enum MrimgxError {
 }
 
 impl MrimgxError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::Magic { .. } => &codes::SOURCE_CUT_OFF,
+            Self::MetadataSum { .. } | Self::Sum { .. } => &codes::SOURCE_CHECKSUM,
+            Self::NoKey { .. } => &codes::KEY_MISSING,
+            Self::WrongKey { .. } => &codes::KEY_WRONG,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoKey | Self::WrongKey => ErrorKind::NeedsPerson,
@@ -94,7 +105,8 @@ impl MrimgxError {
 
 impl From<MrimgxError> for Error {
     fn from(error: MrimgxError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

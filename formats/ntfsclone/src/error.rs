@@ -1,6 +1,6 @@
 //! Each way an ntfsclone image can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NtfscloneError {
@@ -31,6 +31,15 @@ pub(crate) enum NtfscloneError {
 }
 
 impl NtfscloneError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            Self::Ends { .. } => &codes::SOURCE_CUT_OFF,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. } | Self::ClusterSize { .. } | Self::MetadataOnly => ErrorKind::Unsupported,
@@ -41,7 +50,8 @@ impl NtfscloneError {
 
 impl From<NtfscloneError> for Error {
     fn from(error: NtfscloneError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error {
             NtfscloneError::Version { .. } => {
                 made.hint("restore it with ntfsclone --restore-image --overwrite FILE, and convert that")

@@ -1,6 +1,6 @@
 //! Each way a package can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OvaError {
@@ -65,6 +65,14 @@ pub(crate) enum OvaError {
 }
 
 impl OvaError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::Digest { .. } => &codes::SOURCE_CHECKSUM,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::TooLarge { .. } | Self::Many { .. } | Self::Members { .. } => ErrorKind::Limit,
@@ -101,7 +109,8 @@ impl OvaError {
 
 impl From<OvaError> for Error {
     fn from(error: OvaError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

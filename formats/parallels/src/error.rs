@@ -1,6 +1,6 @@
 //! Each way a Parallels disk can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,16 @@ pub(crate) enum ParallelsError {
 }
 
 impl ParallelsError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::ShortImage { .. } | Self::BatPlace { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Version { .. } | Self::DescriptorVersion { .. } => &codes::VERSION_UNSUPPORTED,
+            Self::Encrypted { .. } => &codes::ENCRYPTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. }
@@ -110,7 +120,8 @@ impl ParallelsError {
 
 impl From<ParallelsError> for Error {
     fn from(error: ParallelsError) -> Self {
-        let told = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let told =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => told.hint(hint),
             None => told,

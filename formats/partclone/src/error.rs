@@ -1,6 +1,6 @@
 //! Each way a partclone image can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PartcloneError {
@@ -49,6 +49,18 @@ pub(crate) enum PartcloneError {
 }
 
 impl PartcloneError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::DataPlace { .. } | Self::Ends { .. } | Self::BitmapPlace { .. } => {
+                &codes::SOURCE_CUT_OFF
+            }
+            Self::HeaderSum { .. } | Self::BitmapSum { .. } => &codes::SOURCE_CHECKSUM,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. }
@@ -65,7 +77,7 @@ impl PartcloneError {
 impl From<PartcloneError> for Error {
     fn from(error: PartcloneError) -> Self {
         let kind = error.kind();
-        let made = Error::new(kind, error.to_string()).in_format(crate::FORMAT.name);
+        let made = Error::new(kind, error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error {
             PartcloneError::BigEndian => {
                 made.hint("restore it with partclone on such a machine, and migrate the disk")

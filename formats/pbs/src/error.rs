@@ -1,6 +1,6 @@
 //! Each way a snapshot can contradict itself, or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PbsError {
@@ -75,6 +75,22 @@ pub(crate) enum PbsError {
 }
 
 impl PbsError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::IndexShort { .. } | Self::BlobShort { .. } => &codes::SOURCE_CUT_OFF,
+            Self::IndexSum { .. } | Self::Crc { .. } | Self::Digest { .. } | Self::FileSum { .. } => {
+                &codes::SOURCE_CHECKSUM
+            }
+            Self::NoKey { .. } | Self::NoPassphrase { .. } => &codes::KEY_MISSING,
+            Self::WrongKey { .. }
+            | Self::KeyFingerprint { .. }
+            | Self::Passphrase { .. }
+            | Self::Tag { .. } => &codes::KEY_WRONG,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoKey
@@ -119,7 +135,8 @@ impl PbsError {
 
 impl From<PbsError> for Error {
     fn from(error: PbsError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

@@ -1,6 +1,6 @@
 //! Each way a qcow file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QcowError {
@@ -52,6 +52,16 @@ pub(crate) enum Misplaced {
 }
 
 impl QcowError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } => &codes::SOURCE_CUT_OFF,
+            Self::NoKey { .. } => &codes::KEY_MISSING,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version(_) | Self::CryptMethod(_) => ErrorKind::Unsupported,
@@ -84,7 +94,8 @@ impl QcowError {
 
 impl From<QcowError> for Error {
     fn from(fault: QcowError) -> Self {
-        let mut error = Error::new(fault.kind(), fault.to_string()).in_format(crate::FORMAT.name);
+        let mut error =
+            Error::new(fault.kind(), fault.to_string()).with_code(fault.code()).in_format(crate::FORMAT.name);
         if let Some(offset) = fault.offset() {
             error = error.at(offset);
         }

@@ -1,6 +1,6 @@
 //! Each way in which a qcow2 file can lie or be beyond us, with the numbers.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 use thiserror::Error as ThisError;
 
 /// A fault of the file. Converted once, at the room's border.
@@ -88,6 +88,15 @@ pub(crate) enum EntryFault {
 }
 
 impl Qcow2Error {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::ShortHeader { .. } | Self::L1Outside { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version(_) | Self::Features(_) | Self::Compression(_) => ErrorKind::Unsupported,
@@ -124,7 +133,8 @@ impl Qcow2Error {
 
 impl From<Qcow2Error> for Error {
     fn from(fault: Qcow2Error) -> Self {
-        let mut error = Error::new(fault.kind(), fault.to_string()).in_format(crate::FORMAT.name);
+        let mut error =
+            Error::new(fault.kind(), fault.to_string()).with_code(fault.code()).in_format(crate::FORMAT.name);
         if let Some(offset) = fault.offset() {
             error = error.at(offset);
         }

@@ -1,6 +1,6 @@
 //! Each way a QED file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QedError {
@@ -46,6 +46,14 @@ pub(crate) enum Misplaced {
 }
 
 impl QedError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } => &codes::SOURCE_CUT_OFF,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Features(_) => ErrorKind::Unsupported,
@@ -75,7 +83,8 @@ impl QedError {
 
 impl From<QedError> for Error {
     fn from(fault: QedError) -> Self {
-        let mut error = Error::new(fault.kind(), fault.to_string()).in_format(crate::FORMAT.name);
+        let mut error =
+            Error::new(fault.kind(), fault.to_string()).with_code(fault.code()).in_format(crate::FORMAT.name);
         if let Some(offset) = fault.offset() {
             error = error.at(offset);
         }

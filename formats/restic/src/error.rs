@@ -1,6 +1,6 @@
 //! Each way a repository can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResticError {
@@ -57,6 +57,18 @@ pub(crate) enum ResticError {
 }
 
 impl ResticError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::PackShort { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Hash { .. } => &codes::SOURCE_CHECKSUM,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            Self::NoPassword { .. } => &codes::KEY_MISSING,
+            Self::WrongPassword { .. } => &codes::KEY_WRONG,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. } | Self::Kdf { .. } | Self::Encoding { .. } => ErrorKind::Unsupported,
@@ -90,7 +102,8 @@ impl ResticError {
 
 impl From<ResticError> for Error {
     fn from(error: ResticError) -> Self {
-        let made = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let made =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

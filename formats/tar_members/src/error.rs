@@ -1,6 +1,6 @@
 //! Each way an archive can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TarError {
@@ -43,6 +43,15 @@ pub(crate) enum TarError {
 }
 
 impl TarError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::CutHeader { .. } | Self::CutMember { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Checksum { .. } => &codes::SOURCE_CHECKSUM,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Global { .. } | Self::Volume { .. } | Self::SparseKind { .. } => ErrorKind::Unsupported,
@@ -58,7 +67,7 @@ impl TarError {
 
 impl From<TarError> for Error {
     fn from(error: TarError) -> Self {
-        let made = Error::new(error.kind(), error.to_string());
+        let made = Error::new(error.kind(), error.to_string()).with_code(error.code());
         match error {
             TarError::Volume { .. } => made.hint("unpack the volumes with tar -xM and read the disk itself"),
             TarError::Global { .. } | TarError::SparseKind { .. } => {

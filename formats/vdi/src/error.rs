@@ -1,6 +1,6 @@
 //! Each way a VDI file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VdiError {
@@ -39,6 +39,15 @@ pub(crate) enum VdiError {
 }
 
 impl VdiError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. } | Self::ImageType { .. } | Self::SectorSize { .. } => ErrorKind::Unsupported,
@@ -49,6 +58,6 @@ impl VdiError {
 
 impl From<VdiError> for Error {
     fn from(error: VdiError) -> Self {
-        Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name)
+        Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name)
     }
 }

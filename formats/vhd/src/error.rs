@@ -1,6 +1,6 @@
 //! Each way a VHD file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VhdError {
@@ -43,6 +43,16 @@ pub(crate) enum VhdError {
 }
 
 impl VhdError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::CutOff { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Checksum { .. } => &codes::SOURCE_CHECKSUM,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. } | Self::DiskType { .. } => ErrorKind::Unsupported,
@@ -54,7 +64,8 @@ impl VhdError {
 impl From<VhdError> for Error {
     fn from(error: VhdError) -> Self {
         let is_checksum = matches!(error, VhdError::Checksum { .. });
-        let error = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let error =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         if is_checksum { error.hint("--ignore-checksum reads on, with a warning") } else { error }
     }
 }

@@ -1,6 +1,6 @@
 //! Each way a VHDX file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 use uuid::Uuid;
 
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,15 @@ pub(crate) enum VhdxError {
 }
 
 impl VhdxError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Version { .. } | Self::LogVersion { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. }
@@ -113,7 +122,8 @@ impl From<VhdxError> for Error {
     fn from(error: VhdxError) -> Self {
         let by_checksum =
             matches!(error, VhdxError::NoHeader | VhdxError::NoRegionTable | VhdxError::LogBroken { .. });
-        let error = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let error =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         if by_checksum {
             return error.hint("where only the checksums are wrong, --ignore-checksum reads on");
         }

@@ -1,6 +1,6 @@
 //! Each way a VMA file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VmaError {
@@ -69,6 +69,18 @@ pub(crate) enum VmaError {
 }
 
 impl VmaError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::TooShort { .. } | Self::HeaderCut { .. } | Self::Missing { .. } | Self::Cut { .. } => {
+                &codes::SOURCE_CUT_OFF
+            }
+            Self::HeaderChecksum { .. } | Self::ExtentChecksum { .. } => &codes::SOURCE_CHECKSUM,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Version { .. } => ErrorKind::Unsupported,
@@ -101,7 +113,8 @@ impl VmaError {
 
 impl From<VmaError> for Error {
     fn from(error: VmaError) -> Self {
-        let known = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let known =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => known.hint(hint),
             None => known,

@@ -3,7 +3,7 @@
 use crate::layout::{
     MAX_DESCRIPTOR, MAX_DIRECTORY_ENTRIES, MAX_EXTENTS, MAX_GRAIN_SECTORS, MAX_TABLE_ENTRIES,
 };
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 /// What is wrong with a VMDK file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,6 +143,18 @@ pub(crate) enum VmdkError {
 }
 
 impl VmdkError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::HeaderCut { .. } | Self::FlatShort { .. } | Self::StreamCut { .. } => {
+                &codes::SOURCE_CUT_OFF
+            }
+            Self::HeaderVersion { .. } | Self::CowdVersion { .. } => &codes::VERSION_UNSUPPORTED,
+            Self::Encrypted { .. } => &codes::ENCRYPTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::BareExtent { .. }
@@ -196,7 +208,8 @@ impl VmdkError {
 
 impl From<VmdkError> for Error {
     fn from(error: VmdkError) -> Self {
-        let converted = Self::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let converted =
+            Self::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => converted.hint(hint),
             None => converted,

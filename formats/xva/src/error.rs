@@ -1,6 +1,6 @@
 //! Each way an XVA file can contradict itself or ask for what we cannot do.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum XvaError {
@@ -67,6 +67,15 @@ pub(crate) enum XvaError {
 }
 
 impl XvaError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::Missing { .. } | Self::Cut { .. } => &codes::SOURCE_CUT_OFF,
+            Self::Mismatch { .. } | Self::HeaderChecksum { .. } => &codes::SOURCE_CHECKSUM,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::MemberType { .. } | Self::Pax | Self::Appliance | Self::MixedSums | Self::OnlyMetadata => {
@@ -102,7 +111,8 @@ impl XvaError {
 
 impl From<XvaError> for Error {
     fn from(error: XvaError) -> Self {
-        let known = Error::new(error.kind(), error.to_string()).in_format(crate::FORMAT.name);
+        let known =
+            Error::new(error.kind(), error.to_string()).with_code(error.code()).in_format(crate::FORMAT.name);
         match error.hint() {
             Some(hint) => known.hint(hint),
             None => known,

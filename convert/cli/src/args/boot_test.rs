@@ -20,6 +20,26 @@ pub(super) fn memory(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "MiB, from 64 to 1048576".into())
 }
 
+pub(crate) const AFTER_BOOT_TEST: &str = "\
+What happens:
+  The images are served to QEMU on an overlay, so they stay as they are and may have any format, with all their parents.
+  The devices are those of QEMU that come nearest to the target's; the report says how they differ. Hyper-V's VMBus and
+  Xen's own devices cannot be emulated: there a controller stands in that the guest has a driver for.
+  KVM is used where it works, else everything is emulated, which takes minutes. The guest reaches no network.
+  Serial console and screen are watched for what decides: a login prompt or systemd's target (passed); a panic, a missing
+  root, a prompt of GRUB, an initramfs or the firmware, a stop of Windows, restart after restart (failed).
+  A graphical screen that nobody can read is never a success: the verdict is 'undecided', look at screen.png.
+  DIR gets boot-test.json, serial.log and screen.png.
+
+Exit codes: 0 passed, 1 failed, 78 undecided, or QEMU or its firmware is missing.
+
+Examples:
+  rehome boot-test vm/web.vhdx --target hyperv-gen1
+  rehome boot-test vm/web.qcow2 --target kvm --firmware uefi --timeout 900
+  rehome boot-test root.vmdk data.vmdk --target vmware --machine web.vmx --memory 2048 --out evidence
+  rehome boot-test export.raw --target aws              does the source's image start at all
+  rehome migrate web.vmdk --to kvm --out vm --boot-test";
+
 #[derive(Args, Debug)]
 pub(crate) struct BootTestArgs {
     /// The images of the machine's disks, the boot disk first. They are not changed: what the guest writes is dropped.

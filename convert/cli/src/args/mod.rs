@@ -6,6 +6,7 @@ mod batch_file;
 mod boot_test;
 mod chains;
 mod destination;
+mod doctor;
 mod editor;
 mod images;
 mod look;
@@ -22,6 +23,7 @@ pub(crate) use batch_file::*;
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
 pub(crate) use destination::*;
+pub(crate) use doctor::*;
 pub(crate) use editor::*;
 pub(crate) use images::*;
 pub(crate) use look::*;
@@ -227,25 +229,6 @@ Examples:
   rehome cp-out server.vmdk /boot/vmlinuz-6.1.0-28-amd64 .
   rehome cp-out windows.vhdx /Windows/System32/config hives
   sudo rehome cp-out data.qcow2 --volume vg0/srv / srv --preserve";
-const AFTER_BOOT_TEST: &str = "\
-What happens:
-  The images are served to QEMU on an overlay, so they stay as they are and may have any format, with all their parents.
-  The devices are those of QEMU that come nearest to the target's; the report says how they differ. Hyper-V's VMBus and
-  Xen's own devices cannot be emulated: there a controller stands in that the guest has a driver for.
-  KVM is used where it works, else everything is emulated, which takes minutes. The guest reaches no network.
-  Serial console and screen are watched for what decides: a login prompt or systemd's target (passed); a panic, a missing
-  root, a prompt of GRUB, an initramfs or the firmware, a stop of Windows, restart after restart (failed).
-  A graphical screen that nobody can read is never a success: the verdict is 'undecided', look at screen.png.
-  DIR gets boot-test.json, serial.log and screen.png.
-
-Exit codes: 0 passed, 1 failed, 78 undecided, or QEMU or its firmware is missing.
-
-Examples:
-  rehome boot-test vm/web.vhdx --target hyperv-gen1
-  rehome boot-test vm/web.qcow2 --target kvm --firmware uefi --timeout 900
-  rehome boot-test root.vmdk data.vmdk --target vmware --machine web.vmx --memory 2048 --out evidence
-  rehome boot-test export.raw --target aws              does the source's image start at all
-  rehome migrate web.vmdk --to kvm --out vm --boot-test";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -326,6 +309,15 @@ pub(crate) enum Command {
     Batch(BatchArgs),
     /// List the image formats and their options.
     Formats,
+    /// Tell what this host can do, what rehome does without the rest, and how to get it; or which endpoints it reaches.
+    #[command(after_help = AFTER_DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Explain the code of an error or a warning: cause, next step, exit code.
+    #[command(after_help = AFTER_EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Pack what somebody needs to understand a failed run: logs, reports, headers of images; nothing of the guest, no secrets.
+    #[command(after_help = AFTER_SUPPORT)]
+    SupportBundle(SupportArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }

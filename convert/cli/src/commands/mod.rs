@@ -17,6 +17,8 @@ pub(crate) mod delta;
 pub(crate) mod destination;
 pub(crate) mod diff;
 pub(crate) mod digest;
+pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod formats;
 pub(crate) mod info;
 pub(crate) mod inspect;
@@ -28,6 +30,7 @@ pub(crate) mod migrate;
 pub(crate) mod mount;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod support;
 pub(crate) mod sync;
 pub(crate) mod verify;
 

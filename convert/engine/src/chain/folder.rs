@@ -2,7 +2,7 @@
 
 use super::{Alone, ChainImage, ImageState, facts, image_format, may_name_files, newer_parents};
 use crate::observer::Control;
-use format_core::{Error, ErrorKind, OpenOptions, ParentRef, Result, Warning};
+use format_core::{Error, ErrorKind, OpenOptions, ParentRef, Result, Warning, codes};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -151,6 +151,7 @@ fn parent_of(child: &Alone, parent: &ParentRef, options: &OpenOptions) -> Result
 fn another_parent(child: &Alone, parent: &ParentRef) -> Error {
     let (path, wanted) = (child.link.path.display(), parent.identity.as_deref().unwrap_or("none"));
     Error::corrupt(format!("{path} wants the parent {wanted}, what it names is another image"))
+        .with_code(&codes::PARENT_WRONG)
         .hint("the parent was changed or is another file: look for the right one")
 }
 

@@ -1,6 +1,6 @@
 //! What a consolidation does to files: locks, looks, swaps and removals, each of which is whole or did not happen.
 
-use format_core::{Error, ErrorKind, FileTarget, Result};
+use format_core::{Error, ErrorKind, FileTarget, Result, codes};
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,9 @@ impl FolderLock {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
                     let text = format!("another consolidation is at work in {}", folder.display());
-                    return Err(Error::new(ErrorKind::Temporary, text).hint("wait for it to end"));
+                    return Err(Error::new(ErrorKind::Temporary, text)
+                        .with_code(&codes::DESTINATION_LOCKED)
+                        .hint("wait for it to end"));
                 }
                 Err(e) => return Err(failed(e.into())),
             }
@@ -138,7 +140,9 @@ pub(super) fn refuse_in_use(path: &Path, goes: bool) -> Result<()> {
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::ACCESS | Errno::AGAIN) => {
             let text = format!("{} is open in another program", path.display());
-            Err(Error::new(ErrorKind::Temporary, text).hint("stop the machine or the backup that uses it"))
+            Err(Error::new(ErrorKind::Temporary, text)
+                .with_code(&codes::IN_USE)
+                .hint("stop the machine or the backup that uses it"))
         }
         // Where locks are unknown, nobody holds one.
         _ => Ok(()),

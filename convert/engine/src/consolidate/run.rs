@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, blocks_path, manifest_path};
 use crate::observer::Control;
 use crate::pipeline::Proof;
 use crate::run::{ConvertRequest, Destination, convert};
-use format_core::{Error, ErrorKind, OpenOptions, Result, Warning, open_image};
+use format_core::{Error, ErrorKind, OpenOptions, Result, Warning, codes, open_image};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -249,6 +249,7 @@ impl Run<'_> {
 
 fn changed(path: &Path) -> Error {
     Error::new(ErrorKind::Temporary, format!("{} was changed meanwhile", path.display()))
+        .with_code(&codes::SOURCE_CHANGED)
         .hint("stop the machine or the backup that writes there, then run this again")
 }
 

@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use crate::clock::rfc3339;
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -131,7 +131,9 @@ pub fn verify_log(path: &Path, head: Option<&str>) -> Result<LogState> {
         return Ok(state);
     }
     let text = format!("no line of {} has the hash that was noted", path.display());
-    Err(Error::new(ErrorKind::Mismatch, text).hint("lines were taken away or changed, or it is another log"))
+    Err(Error::new(ErrorKind::Mismatch, text)
+        .with_code(&codes::EVIDENCE)
+        .hint("lines were taken away or changed, or it is another log"))
 }
 
 fn follow(file: &File, path: &Path) -> Result<(LogState, [u8; 32])> {
@@ -153,6 +155,7 @@ fn follow_with(file: &File, path: &Path, mut seen: impl FnMut(&str)) -> Result<(
         let wrong = |why: String| {
             let text = format!("line {number} of {} {why}", path.display());
             Error::new(ErrorKind::Mismatch, text)
+                .with_code(&codes::EVIDENCE)
                 .hint("the log was changed or cut: begin a new one in another folder")
         };
         let Some(content) = bytes.strip_suffix(b"\n") else {

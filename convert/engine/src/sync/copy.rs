@@ -4,7 +4,7 @@ use crate::chunks::{ChunkKind, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::observer::Control;
 use crate::turns::locked;
-use format_core::{AlignedBuffer, Disk, Error, ErrorKind, ExtentKind, Result, Update};
+use format_core::{AlignedBuffer, Disk, Error, ErrorKind, ExtentKind, Result, Update, codes};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -58,10 +58,11 @@ pub(super) fn sync_disks(
         totals: Mutex::default(),
         control,
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(control.threads.max(1))
-        .build()
-        .map_err(|e| Error::new(ErrorKind::Temporary, "cannot start worker threads").with_source(e))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads.max(1)).build().map_err(|e| {
+        Error::new(ErrorKind::Temporary, "cannot start worker threads")
+            .with_code(&codes::HOST_MEMORY)
+            .with_source(e)
+    })?;
     control.observer.begin("synchronise", size);
     let done = pool.install(|| {
         (0..size.div_ceil(WINDOW)).into_par_iter().try_for_each_init(Buffers::new, |buffers, index| {

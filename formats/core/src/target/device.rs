@@ -1,7 +1,7 @@
 //! A target that is a block device.
 
 use super::direct::DirectFile;
-use crate::{Error, ErrorKind, RangeSet, Result, TargetStorage};
+use crate::{Error, ErrorKind, RangeSet, Result, TargetStorage, codes};
 use rustix::fs::{FallocateFlags, FileType, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -44,7 +44,7 @@ impl DeviceTarget {
                     "{} is in use: it or a part of it is mounted, or belongs to a volume",
                     path.display()
                 );
-                Error::new(ErrorKind::Temporary, text).hint("unmount it first")
+                Error::new(ErrorKind::Temporary, text).with_code(&codes::IN_USE).hint("unmount it first")
             }
             _ => Error::io(format!("cannot open {} for writing", path.display()), e),
         })?;
@@ -87,7 +87,8 @@ impl TargetStorage for DeviceTarget {
             return Ok(());
         }
         let (path, size) = (self.path.display(), self.size);
-        Err(Error::new(ErrorKind::Destination, format!("{path} has {size} bytes, the image needs {len}")))
+        Err(Error::new(ErrorKind::Destination, format!("{path} has {size} bytes, the image needs {len}"))
+            .with_code(&codes::DESTINATION_DEVICE))
     }
 
     fn sync(&self) -> Result<()> {

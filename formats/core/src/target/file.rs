@@ -8,6 +8,7 @@ use super::reflink::Reflinks;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage};
 use left::{leave_to_others, refuse_unfinished_update, remove_update_marker};
+use crate::{Error, ErrorKind, HostRange, Result, TargetStorage, codes};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -111,6 +112,7 @@ impl FileTarget {
             }
             Ok(_) if !replace => {
                 return Err(Error::new(ErrorKind::Destination, format!("{} already exists", path.display()))
+                    .with_code(&codes::DESTINATION_EXISTS)
                     .hint("choose another name, or --force to replace it"));
             }
             _ => {}
@@ -256,6 +258,7 @@ fn destination_error(path: &Path, error: std::io::Error) -> Error {
 pub(super) fn lock(file: &File, path: &Path) -> Result<()> {
     let busy = || {
         Error::new(ErrorKind::Temporary, format!("{} is being written by another run", path.display()))
+            .with_code(&codes::DESTINATION_LOCKED)
             .hint("wait for it to end, then run this again")
     };
     rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {

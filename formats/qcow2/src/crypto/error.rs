@@ -1,6 +1,6 @@
 //! What can be wrong with the encryption of an image.
 
-use format_core::{Error, ErrorKind};
+use format_core::{Code, Error, ErrorKind, codes};
 use thiserror::Error as ThisError;
 
 /// A fault of the encryption header, or of the key. Converted once, at the room's border.
@@ -45,6 +45,17 @@ pub(crate) enum CryptoError {
 }
 
 impl CryptoError {
+    /// The entry of the vocabulary, where the kind alone does not tell.
+    fn code(&self) -> Option<&'static Code> {
+        Some(match self {
+            Self::NoKey { .. } => &codes::KEY_MISSING,
+            Self::WrongKey { .. } => &codes::KEY_WRONG,
+            Self::Method { .. } => &codes::ENCRYPTED,
+            Self::Version { .. } => &codes::VERSION_UNSUPPORTED,
+            _ => return None,
+        })
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoKey { .. } | Self::Method(_) | Self::WrongKey { .. } => ErrorKind::NeedsPerson,
@@ -87,7 +98,8 @@ impl CryptoError {
 
 impl From<CryptoError> for Error {
     fn from(fault: CryptoError) -> Self {
-        let mut error = Error::new(fault.kind(), fault.to_string()).in_format(crate::FORMAT.name);
+        let mut error =
+            Error::new(fault.kind(), fault.to_string()).with_code(fault.code()).in_format(crate::FORMAT.name);
         if let Some(offset) = fault.offset() {
             error = error.at(offset);
         }

@@ -14,6 +14,7 @@ mod convert;
 mod destination;
 mod diff;
 mod differences;
+mod doctor;
 mod editor;
 mod errors;
 mod guest;

@@ -6,6 +6,7 @@
 //! other; those of archives see `formats/tar_members`. `convert/nbd` sees `formats/core` alone, `convert/batch` what it needs to
 //! start processes and tell of them, `convert/mount` the two cores, `convert/boot_test` the server and
 //! other; those of archives see `formats/tar_members`. `convert/nbd` and `convert/job_file` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
+//! other; those of archives see `formats/tar_members`. `convert/nbd`, `convert/doctor` and `convert/support` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
@@ -129,6 +130,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("convert", "nbd") => seen == "formats/core",
             ("convert", "batch") => matches!(seen, "formats/core" | "convert/destination" | "convert/report"),
             ("convert", "nbd" | "job_file") => seen == "formats/core",
+            ("convert", "nbd" | "doctor" | "support") => seen == "formats/core",
             ("convert", "mount") => a_core,
             ("convert", "nbd") => seen == "formats/core",
             ("convert", "mount" | "report") => a_core,
@@ -183,6 +185,8 @@ mod tests {
             ("convert/destination", "formats/core"),
             ("convert/job_file", "formats/core"),
             ("convert/cli", "convert/job_file"),
+            ("convert/doctor", "formats/core"),
+            ("convert/support", "formats/core"),
             ("convert/mount", "drivers/core"),
             ("convert/report", "drivers/core"),
             ("convert/cli", "convert/report"),
@@ -209,6 +213,8 @@ mod tests {
             ("convert/destination", "convert/engine"),
             ("convert/job_file", "formats/all"),
             ("convert/job_file", "convert/engine"),
+            ("convert/doctor", "convert/engine"),
+            ("convert/support", "formats/all"),
             ("convert/mount", "convert/migrate"),
             ("convert/report", "convert/engine"),
             ("convert/cli", "formats/vhdx"),

@@ -4,6 +4,7 @@ use super::write_zeros;
 use crate::target::direct::DirectFile;
 use crate::target::file::{is_named, lock, rename_new, sync_folder};
 use crate::{Error, ErrorKind, Extent, Fence, FileStorage, FileTarget, Result, Storage, UpdateStorage};
+use crate::{Error, ErrorKind, Extent, FileStorage, FileTarget, Result, Storage, UpdateStorage, codes};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -201,7 +202,9 @@ fn refuse_in_use(file: &File, path: &Path) -> Result<()> {
     match rustix::fs::fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::AGAIN | Errno::ACCESS) => {
             let text = format!("{} is in use by another program", path.display());
-            Err(Error::new(ErrorKind::Temporary, text).hint("shut the guest that runs on it down first"))
+            Err(Error::new(ErrorKind::Temporary, text)
+                .with_code(&codes::IN_USE)
+                .hint("shut the guest that runs on it down first"))
         }
         // A file system without such locks has nobody who holds one.
         _ => Ok(()),
