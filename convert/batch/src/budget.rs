@@ -70,12 +70,15 @@ fn limit(args: &mut Vec<OsString>, flag: &str, share: Option<u64>) {
     let number = |text: &OsStr| text.to_str().and_then(|text| parse_size(text).ok());
     let joined = format!("{flag}=");
     let mut own = None;
-    if let Some(at) = args.iter().position(|arg| arg == flag)
-        && at + 1 < args.len()
+    // What stands behind a lone `--` are files, whatever they are called.
+    let options = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let options = args.get(..options).unwrap_or_default();
+    if let Some(at) = options.iter().position(|arg| arg == flag)
+        && at + 1 < options.len()
     {
         own = number(&args[at + 1]);
         args.drain(at..at + 2);
-    } else if let Some(at) = args.iter().position(|arg| arg.to_string_lossy().starts_with(&joined)) {
+    } else if let Some(at) = options.iter().position(|arg| arg.to_string_lossy().starts_with(&joined)) {
         own = number(OsStr::new(args.remove(at).to_string_lossy().trim_start_matches(&joined)));
     }
     let value = own.map_or(share, |own| own.min(share));
@@ -104,6 +107,11 @@ mod tests {
             words("migrate --threads 1 --rate-limit 20 --max-memory 139810133 a")
         );
         assert_eq!(share.apply(&words("boot-test a")), words("boot-test --threads 1 a"));
+        // A file with the name of an option.
+        assert_eq!(
+            share.apply(&words("boot-test -- --threads=9 a")),
+            words("boot-test --threads 1 -- --threads=9 a")
+        );
         assert_eq!(Budget::default().share(9).unwrap().apply(&words("convert a b")), words("convert a b"));
         let error = budget.share(9).unwrap_err();
         assert!(error.to_string().contains("too little for 9 jobs"), "{error}");

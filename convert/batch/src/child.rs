@@ -85,7 +85,8 @@ impl ChildRunner {
         let own = self.share.apply(&attempt.task.command);
         args.extend(own);
         if attempt.replace && !attempt.task.command.iter().any(|arg| arg == "--force" || arg == "--sync") {
-            args.push("--force".into());
+            // Behind the command's name: what comes last may be files.
+            args.insert(self.global.len() + 1, "--force".into());
         }
         args
     }

@@ -12,8 +12,13 @@ pub struct Shard {
     pub count: Option<usize>,
 }
 
+/// How many jobs of the file other arrays before this one do, where there are several.
+const OFFSET: &str = "REHOME_SHARD_OFFSET";
+
 /// Where engines tell which task of an array this is, and from which number they count.
-const ENGINES: [(&str, usize); 5] = [
+const ENGINES: [(&str, usize); 6] = [
+    // Set by what 'rehome batch emit' writes, where an engine's own number is not what is wanted.
+    ("REHOME_SHARD_INDEX", 0),
     ("JOB_COMPLETION_INDEX", 0),
     ("SLURM_ARRAY_TASK_ID", 0),
     ("AWS_BATCH_JOB_ARRAY_INDEX", 0),
@@ -35,7 +40,8 @@ impl Shard {
             None => (text, None),
         };
         let index = match index {
-            "env" => from_engine(variable)?,
+            "env" if count.is_none() => from_engine(&variable)?.saturating_add(offset(&variable)?),
+            "env" => from_engine(&variable)?,
             _ if count.is_none() => return Err(wrong()),
             number => number.parse().map_err(|_| wrong())?,
         };
@@ -70,16 +76,31 @@ impl Shard {
     }
 }
 
+fn offset(variable: impl Fn(&str) -> Option<String>) -> Result<usize> {
+    let text = variable(OFFSET).unwrap_or_else(|| "0".into());
+    text.parse().map_err(|_| Error::usage(format!("{OFFSET} is {text:?}, which is no number of jobs")))
+}
+
 fn from_engine(variable: impl Fn(&str) -> Option<String>) -> Result<usize> {
+    let mut found: Option<(&str, usize)> = None;
     for (name, first) in ENGINES {
         // Grid Engine sets its own to "undefined" outside of arrays.
         let Some(text) = variable(name).filter(|text| text != "undefined") else { continue };
-        let index = text.parse::<usize>().ok().and_then(|number| number.checked_sub(first));
-        return index
-            .ok_or_else(|| Error::usage(format!("{name} is {text:?}, which is no number of a task")));
+        let number = text.parse::<usize>().ok().and_then(|number| number.checked_sub(first));
+        let number =
+            number.ok_or_else(|| Error::usage(format!("{name} is {text:?}, which is no number of a task")))?;
+        match found {
+            Some((other, before)) if before != number => {
+                return Err(Error::usage(format!("{other} and {name} tell two tasks"))
+                    .hint("unset the one that is not this engine's"));
+            }
+            _ => found = Some((name, number)),
+        }
     }
-    let names: Vec<_> = ENGINES.iter().map(|(name, _)| *name).collect();
-    Err(Error::usage(format!("--shard env: none of {} is set", names.join(", "))))
+    found.map(|(_, number)| number).ok_or_else(|| {
+        let names: Vec<_> = ENGINES.iter().map(|(name, _)| *name).collect();
+        Error::usage(format!("--shard env: none of {} is set", names.join(", ")))
+    })
 }
 
 #[cfg(test)]
@@ -97,12 +118,25 @@ mod tests {
             let found = parse("env", name, &(first + 4).to_string());
             assert_eq!(found, Some(Shard { index: 4, count: None }), "{name}");
         }
+        let second = |name: &str| match name {
+            OFFSET => Some("1000".to_owned()),
+            "SLURM_ARRAY_TASK_ID" => Some("4".to_owned()),
+            _ => None,
+        };
+        assert_eq!(Shard::parse("env", second).ok(), Some(Shard { index: 1004, count: None }));
+        assert_eq!(Shard::parse("env/7", second).ok(), Some(Shard { index: 4, count: Some(7) }));
         assert_eq!(parse("env/7", "SLURM_ARRAY_TASK_ID", "4"), Some(Shard { index: 4, count: Some(7) }));
         assert_eq!(parse("2/7", "", ""), Some(Shard { index: 2, count: Some(7) }));
         for text in ["7/7", "1", "x/2", "1/0", "env", "env/4", "1/2/3", "-1/3"] {
             assert_eq!(parse(text, "JOB_COMPLETION_INDEX", "nine"), None, "{text}");
         }
         assert_eq!(parse("env", "SGE_TASK_ID", "0"), None);
+        let two = |name: &str| match name {
+            "SGE_TASK_ID" => Some("3".to_owned()),
+            "JOB_COMPLETION_INDEX" => Some("1".to_owned()),
+            _ => None,
+        };
+        assert!(Shard::parse("env", two).is_err());
         assert_eq!(parse("env", "SGE_TASK_ID", "undefined"), None);
     }
 

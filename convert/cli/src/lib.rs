@@ -87,7 +87,8 @@ fn dispatch(
         Command::Convert(args) => commands::convert::run(&args, printer, control, interrupted),
         Command::Migrate(args) => commands::migrate::run(&args, printer, control, progress),
         Command::BootTest(args) => commands::boot_test::run(&args, printer, progress, interrupted),
-        Command::Batch(args) => commands::batch_file::run(&args, printer, control),
+        // It has no progress and no evidence of its own: its jobs have.
+        Command::Batch(_) => Err(format_core::Error::contract("a batch begins before all else")),
         Command::Flatten(args) => commands::convert::run(&args, printer, control, interrupted),
         Command::Delta(args) => commands::delta::run(&args, printer, control),
         Command::Create(args) => commands::create::run(&args, printer),
@@ -108,7 +109,6 @@ fn dispatch(
         Command::CpOut(args) => commands::cp_out::run(&args, printer, interrupted),
         Command::Destination(args) => commands::destination::run(&args, printer, interrupted),
         Command::Report(args) => commands::report::run(&args, printer),
-        Command::Batch(_) => Err(format_core::Error::contract("a batch is no command of its own jobs")),
         Command::Doctor(args) => commands::doctor::run(&args, printer),
         Command::Explain(args) => commands::explain::run(&args, printer),
         Command::SupportBundle(args) => commands::support::run(&args, printer),

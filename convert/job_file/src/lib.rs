@@ -20,16 +20,14 @@ mod notation;
 mod plan;
 mod resolve;
 mod secrets;
-mod shard;
 mod text;
 mod variables;
 
-pub use emit::{Engine, Site, emit};
+pub use emit::{Engine, Site, check_digest, emit};
 pub use fault::{Fault, Result};
 pub use job_file::{JobFile, VERSION};
 pub use model::*;
 pub use plan::{Datastores, Found, Plan, PlannedJob, Probe, Wish, name_all, parse_list, plan, write};
 pub use resolve::{Resolved, ResolvedJob};
-pub use shard::{Shard, attempt, check_digest};
 pub use text::{MOST_BYTES, Notation, Place, Text};
 pub use variables::Environment;

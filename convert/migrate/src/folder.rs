@@ -2,8 +2,7 @@
 
 use crate::definition::Definition;
 use convert_engine::{BLOCKS_SUFFIX, MANIFEST_SUFFIX};
-use format_core::{Error, ErrorKind, Fence, Result};
-use format_core::{Error, ErrorKind, Result, codes};
+use format_core::{Error, ErrorKind, Fence, Result, codes};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};

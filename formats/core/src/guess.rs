@@ -61,10 +61,8 @@ pub(crate) fn guess(
         },
         ([format], _) => {
             let text = format!("the file is named like a raw disk but starts like {0}", format.name);
-            Err(Error::usage(text).hint(format!(
-                "name the format: -f {} if the file is one, -f raw if it is a disk on which somebody wrote that",
             Err(Error::usage(text).with_code(&codes::FORMAT_UNCLEAR).hint(format!(
-                "name the format with -f: {} if the file is one, raw if it is a disk on which somebody wrote that",
+                "name the format: -f {} if the file is one, -f raw if it is a disk on which somebody wrote that",
                 format.name
             )))
         }

@@ -116,6 +116,14 @@ impl StateFolder {
         self.path.join("tasks.ndjson")
     }
 
+    /// Writes a file about the batch, such as its report, so that it is whole or the one before.
+    ///
+    /// # Errors
+    /// `Destination`, `Io`.
+    pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write(&self.path.join(name), bytes, Durability::Whole)
+    }
+
     /// A file of a job: its state, outcome or log.
     #[must_use]
     pub fn job_file(&self, id: &str, suffix: &str) -> PathBuf {

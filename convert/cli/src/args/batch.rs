@@ -1,9 +1,7 @@
 //! Arguments of `rehome batch`.
 
-use super::batch_run::{BatchReportArgs, BatchRetryArgs, BatchRunArgs, BatchStatusArgs};
-use clap::{Args, Subcommand};
-
 use super::batch_file::{BatchCheckArgs, BatchEmitArgs, BatchPlanArgs};
+use super::batch_run::{BatchReportArgs, BatchRetryArgs, BatchRunArgs, BatchStatusArgs};
 use clap::{Args, Subcommand};
 
 pub(super) const AFTER_BATCH: &str = "\
@@ -28,6 +26,8 @@ Fields are called like the options of 'rehome migrate' and 'rehome convert', wit
 Examples:
   rehome batch plan '/backups/*.vmdk' --to hyperv --output-dir /srv/out > jobs.toml
   rehome batch check jobs.toml
+  rehome batch run jobs.toml --jobs 4
+  rehome batch status --state /srv/out/.rehome-batch
   rehome batch emit slurm jobs.toml > jobs.sh";
 
 #[derive(Args, Debug)]

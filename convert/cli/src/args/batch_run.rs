@@ -1,5 +1,6 @@
 //! Arguments that run batches and look at them.
 
+use super::batch_file::NotationKind;
 use super::images::size;
 use clap::Args;
 use std::path::PathBuf;
@@ -45,6 +46,9 @@ pub(crate) struct BatchSourceArgs {
     /// The job file.
     #[arg(value_name = "JOBS")]
     pub(crate) job_file: Option<PathBuf>,
+    /// How the job file is written; by default what its name says.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<NotationKind>,
     /// Run resolved jobs, a JSON object a line, as STATE/tasks.ndjson has them.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) tasks: Option<PathBuf>,
@@ -61,9 +65,9 @@ pub(crate) struct BatchRunArgs {
     /// The state folder; by default .rehome-batch in the folder of the outputs.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
-    /// How many jobs run at once.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(crate) jobs: u16,
+    /// How many jobs run at once; by default what the job file says, else 2.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) jobs: Option<u16>,
     /// How many jobs of one source run at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_per_source: Option<u16>,
@@ -76,9 +80,9 @@ pub(crate) struct BatchRunArgs {
     /// Read at most so much data a second, all jobs together.
     #[arg(long, value_name = "SIZE", value_parser = super::speed::rate)]
     pub(crate) rate_limit: Option<u64>,
-    /// How often a job is tried again that ended with 74 or 75, with growing waits.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub(crate) retries: u32,
+    /// How often a job is tried again that ended with 74 or 75, with growing waits; by default what the job file says, else 2.
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
     /// The wait before the first of these, in seconds; it doubles with each, up to 5 minutes.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub(crate) retry_wait: f64,
@@ -138,6 +142,9 @@ pub(crate) struct BatchRetryArgs {
 pub(crate) struct BatchReportArgs {
     #[command(flatten)]
     pub(crate) state: BatchStateArgs,
+    /// Sign the report with this key: of SSH, or of minisign (its password, if it has one, in MINISIGN_PASSWORD_FILE).
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -1,8 +1,8 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
 mod batch;
-mod batch_run;
 mod batch_file;
+mod batch_run;
 mod boot_test;
 mod chains;
 mod destination;
@@ -18,8 +18,8 @@ mod serve;
 mod speed;
 
 pub(crate) use batch::*;
-pub(crate) use batch_run::*;
 pub(crate) use batch_file::*;
+pub(crate) use batch_run::*;
 pub(crate) use boot_test::*;
 pub(crate) use chains::*;
 pub(crate) use destination::*;
@@ -305,8 +305,6 @@ pub(crate) enum Command {
     /// Show, sign and check the reports of jobs and batches.
     #[command(after_help = report::AFTER_REPORT)]
     Report(ReportArgs),
-    /// Run many jobs unattended, and look at them.
-    Batch(BatchArgs),
     /// List the image formats and their options.
     Formats,
     /// Tell what this host can do, what rehome does without the rest, and how to get it; or which endpoints it reaches.

@@ -168,3 +168,17 @@ fn label(name: &str) -> String {
     let label = label.trim_end_matches('-');
     if label.is_empty() { "batch".to_owned() } else { label.to_owned() }
 }
+
+/// That the job file is the one which the engine's specification was written for.
+///
+/// # Errors
+/// `Usage` when `REHOME_JOB_FILE` is set and is not `digest`: numbers of tasks would mean other jobs.
+pub fn check_digest(digest: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+    match environment("REHOME_JOB_FILE") {
+        Some(expected) if expected != digest => Err(Error::usage(
+            "the job file is not the one that this task was made for: its number would mean another job",
+        )
+        .hint("write the engine's specification again with 'rehome batch emit'")),
+        _ => Ok(()),
+    }
+}

@@ -1,12 +1,8 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other; those of archives see `formats/tar_members`. `convert/nbd` and `convert/destination` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
-//! other; those of archives see `formats/tar_members`. `convert/nbd` sees `formats/core` alone, `convert/mount` and `convert/report` the two cores, `convert/boot_test` the server and
-//! other; those of archives see `formats/tar_members`. `convert/nbd` sees `formats/core` alone, `convert/batch` what it needs to
-//! start processes and tell of them, `convert/mount` the two cores, `convert/boot_test` the server and
-//! other; those of archives see `formats/tar_members`. `convert/nbd` and `convert/job_file` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
-//! other; those of archives see `formats/tar_members`. `convert/nbd`, `convert/doctor` and `convert/support` see `formats/core` alone, `convert/mount` the two cores, `convert/boot_test` the server and
+//! other; those of archives see `formats/tar_members`. `convert/nbd`, `destination`, `job_file`, `doctor` and `support` see `formats/core` alone,
+//! `convert/batch` what it needs to start processes and tell of them, `convert/mount` and `report` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
@@ -126,13 +122,8 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             }
             ("drivers", "microvm_init") => false,
             ("drivers", _) => a_core,
-            ("convert", "nbd" | "destination") => seen == "formats/core",
-            ("convert", "nbd") => seen == "formats/core",
+            ("convert", "nbd" | "destination" | "job_file" | "doctor" | "support") => seen == "formats/core",
             ("convert", "batch") => matches!(seen, "formats/core" | "convert/destination" | "convert/report"),
-            ("convert", "nbd" | "job_file") => seen == "formats/core",
-            ("convert", "nbd" | "doctor" | "support") => seen == "formats/core",
-            ("convert", "mount") => a_core,
-            ("convert", "nbd") => seen == "formats/core",
             ("convert", "mount" | "report") => a_core,
             ("convert", "boot_test") => {
                 matches!(seen, "formats/core" | "convert/nbd" | "drivers/core" | "drivers/machine")

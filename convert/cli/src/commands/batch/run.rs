@@ -1,12 +1,15 @@
 //! `rehome batch run`
 
+use super::destinations::Destinations;
+use super::pages;
 use super::show::Show;
+use super::source::{self, Source};
 use super::status::status_text;
+use super::watch::{InFolders, Watch};
 use crate::args::{BatchRunArgs, ProgressKind};
-use crate::output::{Printer, to_stderr};
+use crate::output::{Printer, safe, to_stderr};
 use convert_batch::{
-    Batch, BatchInfo, Budget, ChildRunner, Limits, LocalLeases, RunOptions, Shard, StateFolder, Status,
-    Summary, Task, parse_tasks,
+    Batch, BatchInfo, Budget, ChildRunner, Limits, RunOptions, Shard, StateFolder, Status, Summary,
 };
 use convert_engine::Control;
 use format_core::{Error, ErrorKind, Result};
@@ -17,17 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-/// A batch that was read: from a job file, or as resolved jobs.
-pub(super) struct Resolved {
-    pub(super) tasks: Vec<Task>,
-    /// What the operator named.
-    pub(super) name: PathBuf,
-    /// BLAKE3 of it.
-    pub(super) hash: String,
-    /// Where the outputs go, if it says so.
-    pub(super) output: Option<PathBuf>,
-}
-
 #[derive(Serialize)]
 struct Outcome {
     #[serde(flatten)]
@@ -37,6 +29,8 @@ struct Outcome {
     seconds: f64,
     interrupted: bool,
     state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<String>,
 }
 
 pub(super) fn run(
@@ -46,142 +40,158 @@ pub(super) fn run(
     threads: Option<u8>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
-    let resolved = resolve(args)?;
-    let options = options(args, &resolved)?;
+    let source = source::read(args, printer)?;
+    let output = output_of(args, &source)?;
+    // The children are told where their leases are; they have the same working directory.
+    let state = args.state.clone().unwrap_or_else(|| output.join(StateFolder::NAME));
+    let destinations = Destinations::new(kept(&source, &state), interrupted);
+    destinations.enter_all(&source.tasks, &state)?;
+    let done = run_connected(&Run { args, source: &source, output, state, threads, progress }, &destinations, interrupted);
+    let disconnected = destinations.leave_all(&source.tasks);
+    let code = tell(&done?, args, printer)?;
+    disconnected.map(|()| code)
+}
+
+/// What has to stay within reach.
+fn kept(source: &Source, state: &Path) -> Vec<PathBuf> {
+    vec![source.name.clone(), state.to_owned()]
+}
+
+/// A batch whose destinations are there.
+struct Run<'a> {
+    args: &'a BatchRunArgs,
+    source: &'a Source,
+    output: PathBuf,
+    state: PathBuf,
+    threads: Option<u8>,
+    progress: ProgressKind,
+}
+
+/// What came of it, and where the report is.
+struct Done {
+    summary: Summary,
+    state: PathBuf,
+    report: Result<PathBuf>,
+}
+
+fn run_connected(
+    run: &Run<'_>,
+    destinations: &Destinations<'_>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Done> {
+    let (args, source) = (run.args, run.source);
+    let options = options(run)?;
+    let of_file = &source.batch;
     let budget = Budget {
-        memory: args.max_memory,
-        rate: args.rate_limit,
-        threads: Some(threads.map_or_else(Control::default_threads, usize::from)),
+        memory: args.max_memory.or(of_file.memory.map(|size| size.0)),
+        rate: args.rate_limit.or(of_file.rate_limit.map(|size| size.0)),
+        threads: Some(run.threads.map_or_else(Control::default_threads, usize::from)),
     };
-    let runner = ChildRunner {
-        program: std::env::current_exe().map_err(|e| Error::io("cannot find this program's own file", e))?,
+    let program =
+        std::env::current_exe().map_err(|e| Error::io("cannot find this program's own file", e))?;
+    let children = ChildRunner {
+        program: program.clone(),
         global: ["--output", "json", "--progress", "json"].map(Into::into).into(),
-        share: budget.share(options.limits.jobs.min(resolved.tasks.len()))?,
+        share: budget.share(options.limits.jobs.min(source.tasks.len()))?,
     };
-    let show = Show::new(if args.quiet { ProgressKind::None } else { progress }, resolved.tasks.len());
+    let show = Show::new(if args.quiet { ProgressKind::None } else { run.progress }, source.tasks.len());
     let batch = Batch {
-        info: info(&resolved),
-        tasks: &resolved.tasks,
+        info: info(source),
+        tasks: &source.tasks,
         options: &options,
-        runner: &runner,
-        isolation: None,
-        watcher: &show,
+        runner: &InFolders { children, folders: &source.folders },
+        isolation: Some(destinations),
+        watcher: &Watch { show: &show, state: &options.state, program: &program },
         stop: interrupted,
     };
     let summary = batch.run();
     show.end();
-    tell(&summary?, args, &options, printer)
+    let summary = summary?;
+    let report = StateFolder::open(&options.state)
+        .and_then(|folder| pages::write(&folder, pages::make(&folder, &summary.state)));
+    Ok(Done { summary, state: options.state, report })
 }
 
-fn tell(summary: &Summary, args: &BatchRunArgs, options: &RunOptions, printer: &Printer) -> Result<ExitCode> {
+fn tell(done: &Done, args: &BatchRunArgs, printer: &Printer) -> Result<ExitCode> {
+    let summary = &done.summary;
     let code = summary.exit_code;
+    let report = match &done.report {
+        Ok(path) => Some(path.with_extension("html").display().to_string()),
+        // The jobs are what counts.
+        Err(error) => {
+            printer.warning(&format!("no report was written: {error}"), "batch-report");
+            None
+        }
+    };
     let outcome = Outcome {
         status: Status { exit_code: code, ..Status::of(&summary.state) },
         already_done: summary.already_done,
         read_bytes: summary.bytes,
         seconds: summary.seconds,
         interrupted: summary.interrupted,
-        state: options.state.display().to_string(),
+        state: done.state.display().to_string(),
+        report,
     };
     if code == 0 && args.quiet {
         return Ok(ExitCode::SUCCESS);
     }
+    let mut text = status_text(&summary.state);
+    if let Some(report) = &outcome.report {
+        text.push_str(&format!("\nreport: {}\n", safe(report)));
+    }
     if args.quiet {
-        to_stderr(status_text(&summary.state).trim_end());
+        to_stderr(text.trim_end());
     } else {
-        printer.result(&outcome, |_| status_text(&summary.state))?;
+        printer.result(&outcome, |_| text)?;
     }
     Ok(ExitCode::from(code))
 }
 
-fn info(resolved: &Resolved) -> BatchInfo {
+fn info(source: &Source) -> BatchInfo {
     let started = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     BatchInfo {
         id: format!("{}-{}", started.replace([':', '-', '.'], ""), std::process::id()),
-        job_file: resolved.name.display().to_string(),
-        job_file_hash: resolved.hash.clone(),
+        job_file: source.name.display().to_string(),
+        job_file_hash: source.hash.clone(),
         started,
         version: env!("CARGO_PKG_VERSION").into(),
     }
 }
 
-fn resolve(args: &BatchRunArgs) -> Result<Resolved> {
-    if let Some(path) = &args.source.tasks {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::io(format!("cannot read {}", path.display()), e))?;
-        let tasks = parse_tasks(&text).map_err(|e| e.context(path.display().to_string()))?;
-        let hash = convert_engine::digest_of_bytes(text.as_bytes()).to_hex().to_string();
-        let output = common_folder(&tasks);
-        return Ok(Resolved { tasks, name: path.clone(), hash, output });
-    }
-    Err(Error::unsupported("job files are not read by this build").hint("name resolved jobs with --tasks"))
-}
-
-/// The folder that all outputs share.
-fn common_folder(tasks: &[Task]) -> Option<PathBuf> {
-    let folders = tasks.iter().flat_map(|task| &task.outputs).filter_map(|path| path.parent());
-    let common = |one: PathBuf, other: &Path| {
-        let same = one.components().zip(other.components()).take_while(|(a, b)| a == b);
-        same.map(|(a, _)| a).collect()
-    };
-    let mut folders = folders;
-    let first = folders.next()?.to_owned();
-    let found: PathBuf = folders.fold(first, common);
-    Some(if found.as_os_str().is_empty() { ".".into() } else { found })
-}
-
-fn options(args: &BatchRunArgs, resolved: &Resolved) -> Result<RunOptions> {
-    let output = args.output_dir.clone().or_else(|| resolved.output.clone());
-    let output = output.ok_or_else(|| {
+fn output_of(args: &BatchRunArgs, source: &Source) -> Result<PathBuf> {
+    args.output_dir.clone().or_else(|| source.output.clone()).ok_or_else(|| {
         Error::usage("nothing says where the outputs go").hint("name the folder with --output-dir")
-    })?;
+    })
+}
+
+fn options(run: &Run<'_>) -> Result<RunOptions> {
+    let (args, of_file, output) = (run.args, &run.source.batch, &run.output);
     if !output.is_dir() {
         let text = format!("the folder of the outputs, {}, is not there", output.display());
         return Err(
             Error::new(ErrorKind::Destination, text).hint("create the folder first, or mount its volume")
         );
     }
-    // The children are told where their leases are; they have the same working directory.
-    let state = args.state.clone().unwrap_or_else(|| output.join(StateFolder::NAME));
     let shard = args.shard.as_deref();
     let variable = |name: &str| std::env::var(name).ok();
+    let most = |flag: Option<u16>, file: Option<u32>| {
+        flag.map(usize::from).or(file.map(|most| most as usize))
+    };
     Ok(RunOptions {
         limits: Limits {
-            jobs: usize::from(args.jobs),
-            per_source: args.max_per_source.map(usize::from),
-            per_target: args.max_per_target.map(usize::from),
+            jobs: most(args.jobs, of_file.jobs).unwrap_or(2),
+            per_source: most(args.max_per_source, of_file.max_per_source),
+            per_target: most(args.max_per_target, of_file.max_per_target),
         },
-        retries: args.retries,
+        retries: args.retries.or(of_file.retries).unwrap_or(2),
         backoff: Duration::from_secs_f64(args.retry_wait),
-        max_failures: args.max_failures.map(|most| most as usize),
+        max_failures: args.max_failures.or(of_file.max_failures).map(|most| most as usize),
         shard: shard.map(|text| Shard::parse(text, variable)).transpose()?,
         lease_ttl: Duration::from_secs(args.takeover_after.into()),
         redo_changed: args.redo_changed,
         metrics: args.metrics.clone(),
         status_file: args.status_file.clone(),
-        output,
-        state,
+        output: output.clone(),
+        state: run.state.clone(),
     })
-}
-
-/// Below the folder of the outputs.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leases_and_state_go_where_all_outputs_are() {
-        let line = |outputs: &str| {
-            format!(
-                "{{\"id\":\"a{}\",\"command\":[\"c\"],\"outputs\":{outputs},\"fingerprint\":\"1\"}}\n",
-                outputs.len()
-            )
-        };
-        let folder = |text: &str| common_folder(&parse_tasks(text).unwrap()).unwrap();
-        assert_eq!(folder(&line("[\"/o/a/x\",\"/o/a/y\"]")), Path::new("/o/a"));
-        assert_eq!(folder(&(line("[\"/o/a/x\"]") + &line("[\"/o/bcd/x\"]"))), Path::new("/o"));
-        assert_eq!(folder(&(line("[\"a/x\"]") + &line("[\"bcde/x\"]"))), Path::new("."));
-        assert_eq!(folder(&line("[\"x\"]")), Path::new("."));
-        assert_eq!(LocalLeases::NAME, ".rehome-lease");
-    }
 }

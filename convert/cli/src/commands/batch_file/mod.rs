@@ -1,27 +1,16 @@
 //! `rehome batch schema|plan|check|emit`: what is done with job files before they are run.
 
-mod check;
+pub(crate) mod check;
 mod check_report;
 mod check_source;
-mod emit;
-mod plan;
-mod schema;
+pub(crate) mod emit;
+pub(crate) mod plan;
+pub(crate) mod schema;
 
-use crate::args::{BatchArgs, BatchCommand, JobFileArgs, NotationKind};
+use crate::args::{JobFileArgs, NotationKind};
 use crate::output::{Printer, safe, to_stderr};
-use convert_engine::Control;
 use convert_job_file::{Fault, JobFile, Notation, Resolved};
 use format_core::{Error, Result};
-use std::process::ExitCode;
-
-pub(crate) fn run(args: &BatchArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
-    match &args.command {
-        BatchCommand::Schema => schema::run(),
-        BatchCommand::Plan(args) => plan::run(args, printer),
-        BatchCommand::Check(args) => check::run(args, printer, control),
-        BatchCommand::Emit(args) => emit::run(args),
-    }
-}
 
 /// The job file and what it comes to. Where it is wrong, people see the line.
 pub(crate) fn read(args: &JobFileArgs, printer: &Printer) -> Result<(JobFile, Resolved)> {

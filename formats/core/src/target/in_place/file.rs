@@ -3,8 +3,9 @@
 use super::write_zeros;
 use crate::target::direct::DirectFile;
 use crate::target::file::{is_named, lock, rename_new, sync_folder};
-use crate::{Error, ErrorKind, Extent, Fence, FileStorage, FileTarget, Result, Storage, UpdateStorage};
-use crate::{Error, ErrorKind, Extent, FileStorage, FileTarget, Result, Storage, UpdateStorage, codes};
+use crate::{
+    Error, ErrorKind, Extent, Fence, FileStorage, FileTarget, Result, Storage, UpdateStorage, codes,
+};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::fs::File;

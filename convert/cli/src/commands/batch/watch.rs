@@ -1,0 +1,68 @@
+//! What a batch does beside running its jobs: it shows itself, makes a support bundle at the first failure, and the folders of jobs.
+
+use super::show::Show;
+use crate::output::{safe, to_stderr};
+use convert_batch::{Attempt, ChildRunner, Ending, Event, JobState, Progress, Runner, Task, Watcher};
+use convert_doctor::host;
+use format_core::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The content of a bundle before it is packed.
+const BUNDLE: u64 = 20 << 20;
+
+/// Watches a run.
+pub(super) struct Watch<'a> {
+    pub(super) show: &'a Show,
+    pub(super) state: &'a Path,
+    pub(super) program: &'a Path,
+}
+
+impl Watcher for Watch<'_> {
+    fn event(&self, event: &Event) {
+        self.show.event(event);
+    }
+
+    fn progress(&self, task: &Task, progress: &Progress) {
+        self.show.progress(task, progress);
+    }
+
+    fn first_failure(&self, task: &Task, _: &JobState) {
+        let output = self.state.join("support.tar.gz");
+        let request = convert_support::Request {
+            program: self.program.to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            state: Some(self.state.to_owned()),
+            job: Some(task.id.clone()),
+            files: Vec::new(),
+            images: Vec::new(),
+            host: serde_json::to_value(host::examine(&host::Request::default())).unwrap_or_default(),
+            output,
+            max_size: BUNDLE,
+            split: None,
+            force: true,
+        };
+        // The batch goes on without it.
+        if let Err(error) = convert_support::bundle(&request) {
+            to_stderr(&format!("warning: no support bundle was made: {} [support-bundle]", safe(&error.to_string())));
+        }
+    }
+}
+
+/// Runs jobs as children, in folders that are there.
+pub(super) struct InFolders<'a> {
+    pub(super) children: ChildRunner,
+    pub(super) folders: &'a HashMap<String, PathBuf>,
+}
+
+impl Runner for InFolders<'_> {
+    fn run(&self, attempt: &Attempt<'_>) -> Result<Ending> {
+        if let Some(folder) = self.folders.get(&attempt.task.id) {
+            std::fs::create_dir_all(folder).map_err(|e| {
+                let text = format!("cannot create {}", folder.display());
+                Error::io(text, e).with_kind(ErrorKind::Destination)
+            })?;
+        }
+        self.children.run(attempt)
+    }
+}
