@@ -223,7 +223,7 @@ fn is_conversion(value: &Value) -> bool {
 }
 
 /// The files that an outcome names besides images: manifests, definitions, the evidence of a boot test. Their digests belong into
-/// the report. Paths are as the run saw them.
+/// the report. Paths are as the run saw them; what is a folder here, as that of the undo, has no digest and is left out.
 #[must_use]
 pub fn files_of_outcome(outcome: &Value) -> Vec<PathBuf> {
     let fields = Fields(outcome);
@@ -237,7 +237,7 @@ pub fn files_of_outcome(outcome: &Value) -> Vec<PathBuf> {
     let images: Vec<String> =
         fields.list("disks").map(|disk| disk.word("file")).chain(fields.text("package")).collect();
     let files = fields.texts("files").into_iter().filter(|file| !images.contains(file));
-    files.map(|file| folder.join(file)).collect()
+    files.map(|file| folder.join(file)).filter(|file| !file.is_dir()).collect()
 }
 
 fn guest(os: Fields<'_>) -> Option<GuestReport> {

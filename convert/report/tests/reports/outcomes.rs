@@ -95,6 +95,17 @@ fn a_migration() {
 }
 
 #[test]
+fn folders_that_a_migration_leaves_have_no_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("web.undo")).unwrap();
+    std::fs::write(folder.path().join("web.ps1"), "").unwrap();
+    let mut outcome = migration();
+    outcome["out"] = json!(folder.path());
+    outcome["files"] = json!(["web.vhdx", "web.undo", "web.ps1"]);
+    assert_eq!(files_of_outcome(&outcome), [folder.path().join("web.ps1")]);
+}
+
+#[test]
 fn a_plan_a_blocked_one_and_a_boot_that_failed() {
     let with = |name: &str, value: Value| {
         let mut outcome = migration();
