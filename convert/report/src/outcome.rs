@@ -155,6 +155,7 @@ impl JobReport {
         self.sources = self.disks.iter().map(|disk| disk.source.clone()).collect();
         self.fixups = outcome.list("fixups").map(fixup).collect();
         self.changes = outcome.list("edits").map(change).collect();
+        give_reasons(&mut self.fixups, &self.changes);
         self.read_warnings(outcome);
         (self.state, self.exit_code) = match outcome.word("outcome").as_str() {
             "blocked" => (State::Held, Some(78)),
@@ -223,7 +224,7 @@ fn is_conversion(value: &Value) -> bool {
 }
 
 /// The files that an outcome names besides images: manifests, definitions, the evidence of a boot test. Their digests belong into
-/// the report. Paths are as the run saw them.
+/// the report. Paths are as the run saw them; what is a folder here, as that of the undo, has no digest and is left out.
 #[must_use]
 pub fn files_of_outcome(outcome: &Value) -> Vec<PathBuf> {
     let fields = Fields(outcome);
@@ -237,7 +238,7 @@ pub fn files_of_outcome(outcome: &Value) -> Vec<PathBuf> {
     let images: Vec<String> =
         fields.list("disks").map(|disk| disk.word("file")).chain(fields.text("package")).collect();
     let files = fields.texts("files").into_iter().filter(|file| !images.contains(file));
-    files.map(|file| folder.join(file)).collect()
+    files.map(|file| folder.join(file)).filter(|file| !file.is_dir()).collect()
 }
 
 fn guest(os: Fields<'_>) -> Option<GuestReport> {
@@ -303,6 +304,22 @@ fn fixup(fixup: Fields<'_>) -> FixupReport {
         reason: fixup.text("reason"),
         next_step: fixup.text("next_step"),
         edits: fixup.number("edits").unwrap_or(0),
+    }
+}
+
+/// A fixup that found something to do says why with each of its changes, which come in the order of the fixups.
+fn give_reasons(fixups: &mut [FixupReport], changes: &[ChangeReport]) {
+    let mut changes = changes.iter();
+    for fixup in fixups {
+        let mut reasons: Vec<&str> = Vec::new();
+        for change in changes.by_ref().take(usize::try_from(fixup.edits).unwrap_or(usize::MAX)) {
+            if !reasons.contains(&change.reason.as_str()) {
+                reasons.push(&change.reason);
+            }
+        }
+        if fixup.reason.is_none() && !reasons.is_empty() {
+            fixup.reason = Some(reasons.join("; "));
+        }
     }
 }
 

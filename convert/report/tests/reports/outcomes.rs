@@ -95,6 +95,37 @@ fn a_migration() {
 }
 
 #[test]
+fn a_fixup_without_a_reason_has_those_of_its_changes() {
+    let mut outcome = migration();
+    let fixup = |edits: u64, reason: Value| json!({"id": "a", "title": "A", "status": "planned", "reason": reason, "edits": edits});
+    outcome["fixups"] = json!([
+        fixup(3, json!(null)),
+        fixup(0, json!(null)),
+        fixup(1, json!("its own")),
+        fixup(9, json!(null))
+    ]);
+    let edits = ["one", "two", "one", "three", "four"];
+    outcome["edits"] = edits
+        .iter()
+        .map(|reason| json!({"path": "/a", "action": "change", "reason": reason, "detail": ""}))
+        .collect();
+    let report = JobReport::from_outcome("a", &outcome);
+    let reasons: Vec<_> = report.fixups.iter().map(|fixup| fixup.reason.as_deref()).collect();
+    assert_eq!(reasons, [Some("one; two"), None, Some("its own"), Some("four")]);
+}
+
+#[test]
+fn folders_that_a_migration_leaves_have_no_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("web.undo")).unwrap();
+    std::fs::write(folder.path().join("web.ps1"), "").unwrap();
+    let mut outcome = migration();
+    outcome["out"] = json!(folder.path());
+    outcome["files"] = json!(["web.vhdx", "web.undo", "web.ps1"]);
+    assert_eq!(files_of_outcome(&outcome), [folder.path().join("web.ps1")]);
+}
+
+#[test]
 fn a_plan_a_blocked_one_and_a_boot_that_failed() {
     let with = |name: &str, value: Value| {
         let mut outcome = migration();

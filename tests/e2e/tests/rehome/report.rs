@@ -46,7 +46,7 @@ fn the_outcome_of_a_conversion_becomes_a_report() {
     assert!(disk["after"]["data_bytes"].as_u64().unwrap() >= 13 * MIB, "{disk}");
     let stages: Vec<_> =
         report["stages"].as_array().unwrap().iter().map(|stage| stage["name"].clone()).collect();
-    assert_eq!(stages, ["convert", "verify"], "{report:#}");
+    assert_eq!(stages, ["copy", "verify"], "{report:#}");
     let sums = bench.tool("b3sum", "b3sum", &["disk.vhdx.rehome.json", "web.outcome.json"]);
     for (file, line) in report["evidence"].as_array().unwrap().iter().zip(sums.lines()) {
         assert_eq!(line, format!("{}  {}", file["blake3"].as_str().unwrap(), file["path"].as_str().unwrap()));
@@ -74,6 +74,23 @@ fn a_plan_for_a_guest_is_shown_with_its_fixups() {
         assert!(page.contains(fixup["id"].as_str().unwrap()), "{fixup}");
     }
     assert!(page.contains("/etc/fstab"));
+}
+
+#[test]
+fn a_migration_is_reported_with_what_it_left() {
+    let bench = Bench::new();
+    guest::build(&bench, "server.raw", &HYPERV_MODULES, |_| {});
+    bench.bash("\"$REHOME\" --output json migrate server.raw --to hyperv --out vm > outcome.json").ends(0);
+    bench.rehome(&["report", "show", "outcome.json", "--format", "json", "-o", "report.json"]).ends(0);
+    let report = bench.json_of("report.json");
+    let files: Vec<_> =
+        report["evidence"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    for file in ["vm/web01.vhdx.rehome.json", "vm/web01.ps1", "vm/web01.report.json", "outcome.json"] {
+        assert!(files.contains(&file), "{files:?}");
+    }
+    let text = bench.rehome(&["report", "show", "report.json"]).ends(0).stdout;
+    assert!(text.starts_with("DONE: web01 was moved to Hyper-V"), "{text}");
+    assert_eq!(report["disks"][0]["proof"], "source");
 }
 
 #[test]
