@@ -17,6 +17,7 @@ use serde::Deserialize;
 /// A job file of rehome.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "rehome job file")]
 pub struct Model {
     /// The version of this notation: 1.
     #[schemars(range(min = 1, max = 1))]

@@ -64,8 +64,10 @@ fn is_allowed(c: char) -> bool {
 
 /// The source's name without its extension, and what a name cannot have as dashes.
 pub(crate) fn from_source(source: &Path) -> String {
-    let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    from_name(stem.strip_suffix(".tar").or_else(|| stem.strip_suffix(".raw")).unwrap_or(&stem))
+    let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name.trim_start_matches('.');
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    from_name(stem.strip_suffix(".tar").or_else(|| stem.strip_suffix(".raw")).unwrap_or(stem))
 }
 
 /// The same of any text.

@@ -121,7 +121,7 @@ fn a_mistake_is_shown_in_its_line() {
 fn stdin_and_schema() {
     let bench = bench();
     let schema = bench.rehome(&["batch", "schema"]).ends(0).json();
-    assert_eq!(schema["title"], "Model");
+    assert_eq!(schema["title"], "rehome job file");
     assert!(schema["$defs"]["Job"]["properties"]["network_map"].is_object());
     bench.write("jobs", "version: 1\njob: [{source: web.vmdk, target_format: raw, output: out}]\n");
     bench.bash("\"$REHOME\" batch check - --format yaml <jobs").ends(0);
