@@ -97,10 +97,14 @@ pub(crate) fn shake(mut socket: Timed, host: &str, trust: &Trust) -> io::Result<
     let version = client.protocol_version().and_then(|version| version.as_str().map(plain_version));
     let cipher = client.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str().map(str::to_owned));
     let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (certificate, distrust) = match seen {
+    let (certificate, mut distrust) = match seen {
         Some((bytes, distrust)) => (told(&bytes), distrust),
         None => (None, Some("the server showed no certificate".into())),
     };
+    let signs_itself = certificate.as_ref().is_some_and(|seen| seen.subject == seen.issuer);
+    if signs_itself && distrust.as_deref() == Some(UNKNOWN) {
+        distrust = Some(format!("{UNKNOWN}: it is signed by itself"));
+    }
     Ok(Shaken {
         stream: StreamOwned::new(client, socket),
         version: version.unwrap_or_else(|| "TLS of an unknown version".into()),
@@ -178,6 +182,8 @@ impl ServerCertVerifier for Witness {
     }
 }
 
+const UNKNOWN: &str = "no authority that this host trusts has signed it";
+
 /// Why a certificate is refused, as a person would say it.
 fn reason(error: &Error) -> String {
     use rustls::CertificateError as C;
@@ -186,7 +192,9 @@ fn reason(error: &Error) -> String {
         C::Expired | C::ExpiredContext { .. } => "it has expired".into(),
         C::NotValidYet | C::NotValidYetContext { .. } => "it is not valid yet: compare the clocks".into(),
         C::NotValidForName | C::NotValidForNameContext { .. } => "it is for another name".into(),
-        C::UnknownIssuer => "no authority that this host trusts has signed it".into(),
+        C::UnknownIssuer => UNKNOWN.into(),
+        // What signs itself says as a rule that it is an authority.
+        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => UNKNOWN.into(),
         C::BadSignature => "a signature in its chain is wrong".into(),
         C::Revoked => "it was revoked".into(),
         other => crate::text::line(&other.to_string()),
