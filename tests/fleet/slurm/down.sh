@@ -14,4 +14,10 @@ for file in "$dir"/slurmd-n*.pid "$dir/slurmctld.pid" "$dir/munge/private/pid"; 
     kill -CONT "$pid" 2>/dev/null
     kill "$pid" 2>/dev/null
 done
+# What watches over a task goes on trying to tell a controller that is gone. It is known by the configuration that it was started with.
+sleep 1
+for folder in /proc/[0-9]*; do
+    [[ $(cat "$folder/comm" 2>/dev/null) == slurmstepd ]] || continue
+    if tr '\0' '\n' <"$folder/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$dir/slurm.conf"; then kill -9 "${folder##*/}" 2>/dev/null; fi
+done
 exit 0
