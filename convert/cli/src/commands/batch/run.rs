@@ -5,8 +5,8 @@ use super::status::status_text;
 use crate::args::{BatchRunArgs, ProgressKind};
 use crate::output::{Printer, to_stderr};
 use convert_batch::{
-    Batch, BatchInfo, Budget, ChildRunner, Limits, LocalLeases, RunOptions, Shard, StateFolder, Status,
-    Summary, Task, parse_tasks,
+    Batch, BatchInfo, Budget, ChildRunner, Limits, RunOptions, Shard, StateFolder, Status, Summary, Task,
+    parse_tasks,
 };
 use convert_engine::Control;
 use format_core::{Error, ErrorKind, Result};
@@ -164,7 +164,6 @@ fn options(args: &BatchRunArgs, resolved: &Resolved) -> Result<RunOptions> {
     })
 }
 
-/// Below the folder of the outputs.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +181,5 @@ mod tests {
         assert_eq!(folder(&(line("[\"/o/a/x\"]") + &line("[\"/o/bcd/x\"]"))), Path::new("/o"));
         assert_eq!(folder(&(line("[\"a/x\"]") + &line("[\"bcde/x\"]"))), Path::new("."));
         assert_eq!(folder(&line("[\"x\"]")), Path::new("."));
-        assert_eq!(LocalLeases::NAME, ".rehome-lease");
     }
 }
