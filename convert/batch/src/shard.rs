@@ -87,8 +87,8 @@ fn from_engine(variable: impl Fn(&str) -> Option<String>) -> Result<usize> {
         // Grid Engine sets its own to "undefined" outside of arrays.
         let Some(text) = variable(name).filter(|text| text != "undefined") else { continue };
         let number = text.parse::<usize>().ok().and_then(|number| number.checked_sub(first));
-        let number =
-            number.ok_or_else(|| Error::usage(format!("{name} is {text:?}, which is no number of a task")))?;
+        let number = number
+            .ok_or_else(|| Error::usage(format!("{name} is {text:?}, which is no number of a task")))?;
         match found {
             Some((other, before)) if before != number => {
                 return Err(Error::usage(format!("{other} and {name} tell two tasks"))

@@ -40,7 +40,8 @@ pub(super) fn rule_of(job: &ResolvedJob, output: &Path) -> Result<Option<serde_j
         None if wanted.volume || job.isolate.is_some() => Required::SubfolderOfVolume,
         None => Required::Exists,
     };
-    let destination = Destination { device: wanted.uuid.map(Device::Uuid), ..Destination::new(folder, required) };
+    let destination =
+        Destination { device: wanted.uuid.map(Device::Uuid), ..Destination::new(folder, required) };
     let rule = Rule { destination, isolation: job.isolate.as_ref().and_then(isolation_of) };
     serde_json::to_value(rule).map(Some).map_err(|e| Error::contract("a rule as JSON").with_source(e))
 }

@@ -3,7 +3,8 @@
 use super::maps;
 use convert_batch::{BatchState, JobState, Phase, StateFolder, Task};
 use convert_report::{
-    Attempt, BatchReport, ErrorReport, Evidence, JobReport, Report, State, Totals, files_of_outcome, html, text,
+    Attempt, BatchReport, ErrorReport, Evidence, JobReport, Report, State, Totals, files_of_outcome, html,
+    text,
 };
 use format_core::{Error, Result};
 use serde_json::Value;
@@ -65,7 +66,8 @@ fn report_of(folder: &StateFolder, job: &JobState, task: &Task) -> JobReport {
         Some(outcome) => JobReport::from_outcome(&job.id, outcome),
         None => JobReport { id: job.id.clone(), ..JobReport::default() },
     };
-    let words = |words: &[std::ffi::OsString]| words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words =
+        |words: &[std::ffi::OsString]| words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     report.title = Some(job.title.clone()).filter(|title| !title.is_empty());
     report.wave = task.wave;
     report.state = state_of(job.state);
@@ -99,7 +101,8 @@ fn report_of(folder: &StateFolder, job: &JobState, task: &Task) -> JobReport {
     }
     let files = outcome.as_ref().map(files_of_outcome).unwrap_or_default();
     let own = std::iter::once(outcome_path);
-    report.evidence = files.into_iter().chain(own).filter_map(|file| Evidence::of(folder.path(), &file).ok()).collect();
+    report.evidence =
+        files.into_iter().chain(own).filter_map(|file| Evidence::of(folder.path(), &file).ok()).collect();
     maps::add(&mut report);
     report
 }
@@ -131,7 +134,8 @@ fn last_attempt(path: &Path) -> Option<String> {
     file.take(LOG_TAIL).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let begin = text.match_indices("=== ").filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
-    let begin = begin.filter(|(at, _)| text[*at..].lines().next().is_some_and(|line| line.contains(": attempt ")));
+    let begin =
+        begin.filter(|(at, _)| text[*at..].lines().next().is_some_and(|line| line.contains(": attempt ")));
     let at = begin.last().map_or(0, |(at, _)| at);
     Some(text[at..].to_owned())
 }

@@ -46,7 +46,11 @@ pub(super) fn run(
     let state = args.state.clone().unwrap_or_else(|| output.join(StateFolder::NAME));
     let destinations = Destinations::new(kept(&source, &state), interrupted);
     destinations.enter_all(&source.tasks, &state)?;
-    let done = run_connected(&Run { args, source: &source, output, state, threads, progress }, &destinations, interrupted);
+    let done = run_connected(
+        &Run { args, source: &source, output, state, threads, progress },
+        &destinations,
+        interrupted,
+    );
     let disconnected = destinations.leave_all(&source.tasks);
     let code = tell(&done?, args, printer)?;
     disconnected.map(|()| code)
@@ -87,8 +91,7 @@ fn run_connected(
         rate: args.rate_limit.or(of_file.rate_limit.map(|size| size.0)),
         threads: Some(run.threads.map_or_else(Control::default_threads, usize::from)),
     };
-    let program =
-        std::env::current_exe().map_err(|e| Error::io("cannot find this program's own file", e))?;
+    let program = std::env::current_exe().map_err(|e| Error::io("cannot find this program's own file", e))?;
     let children = ChildRunner {
         program: program.clone(),
         global: ["--output", "json", "--progress", "json"].map(Into::into).into(),
@@ -174,9 +177,8 @@ fn options(run: &Run<'_>) -> Result<RunOptions> {
     }
     let shard = args.shard.as_deref();
     let variable = |name: &str| std::env::var(name).ok();
-    let most = |flag: Option<u16>, file: Option<u32>| {
-        flag.map(usize::from).or(file.map(|most| most as usize))
-    };
+    let most =
+        |flag: Option<u16>, file: Option<u32>| flag.map(usize::from).or(file.map(|most| most as usize));
     Ok(RunOptions {
         limits: Limits {
             jobs: most(args.jobs, of_file.jobs).unwrap_or(2),

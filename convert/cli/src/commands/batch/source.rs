@@ -63,12 +63,19 @@ fn task_of(job: &ResolvedJob, output: &Path) -> Result<Task> {
 }
 
 fn of_tasks(path: &Path) -> Result<Source> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Error::io(format!("cannot read {}", path.display()), e))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Error::io(format!("cannot read {}", path.display()), e))?;
     let tasks = parse_tasks(&text).map_err(|e| e.context(path.display().to_string()))?;
     let hash = convert_engine::digest_of_bytes(text.as_bytes()).to_hex().to_string();
     let output = common_folder(&tasks);
-    Ok(Source { tasks, name: path.to_owned(), hash, output, batch: Batch::default(), folders: HashMap::new() })
+    Ok(Source {
+        tasks,
+        name: path.to_owned(),
+        hash,
+        output,
+        batch: Batch::default(),
+        folders: HashMap::new(),
+    })
 }
 
 /// The folder that all outputs share.

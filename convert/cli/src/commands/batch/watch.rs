@@ -44,7 +44,10 @@ impl Watcher for Watch<'_> {
         };
         // The batch goes on without it.
         if let Err(error) = convert_support::bundle(&request) {
-            to_stderr(&format!("warning: no support bundle was made: {} [support-bundle]", safe(&error.to_string())));
+            to_stderr(&format!(
+                "warning: no support bundle was made: {} [support-bundle]",
+                safe(&error.to_string())
+            ));
         }
     }
 }
