@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(like("KEY-GONE").len(), 3);
         assert!(find("-403")[0].aliases[0].same && !find("-999")[0].aliases[0].same);
         for one in all() {
-            assert_eq!(named(&one.code), [one.code.clone()]);
+            assert_eq!(named(&one.code), std::slice::from_ref(&one.code));
         }
     }
 }

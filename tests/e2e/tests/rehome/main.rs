@@ -5,6 +5,7 @@ mod archive;
 mod backups;
 mod batch;
 mod batch_file;
+mod batch_night;
 mod bench;
 mod boot_test;
 mod chains;

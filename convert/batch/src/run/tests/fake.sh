@@ -2,15 +2,19 @@
 # A child of a batch, as much of one as the batch sees: ends with its batch, writes through a partial file, notes what it
 # publishes, stops when asked to.
 #
-#   fake.sh copy SECONDS OUTPUT | fails CODE OUTPUT | twice CODE OUTPUT | crashes OUTPUT | env OUTPUT   [--force]
+#   fake.sh copy SECONDS OUTPUT | fails CODE OUTPUT | twice CODE OUTPUT | crashes OUTPUT | env OUTPUT   with --force behind the first word
 set -euo pipefail
 if [[ -z ${FAKE_INNER:-} ]]; then
     FAKE_INNER=1 exec setpriv --pdeathsig KILL "$BASH" "$0" "$@"
 fi
 [[ $PPID == "$REHOME_PARENT" ]] || exit 75
-verb=$1 argument=$2 output=${*: -1}
-force=no
-if [[ $output == --force ]]; then force=yes output=${*: -2:1}; fi
+verb=$1 force=no
+shift
+if [[ $1 == --force ]]; then
+    force=yes
+    shift
+fi
+argument=$1 output=${*: -1}
 echo "$verb $force" >>"$output.starts"
 
 error() { # CODE MESSAGE

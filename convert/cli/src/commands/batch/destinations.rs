@@ -84,19 +84,37 @@ impl<'a> Destinations<'a> {
         }
     }
 
+    /// # Errors
+    /// `Usage` where the state would go with a destination.
+    pub(super) fn refuse_state(&self, tasks: &[Task], state: &Path) -> Result<()> {
+        let taken = isolated(tasks)?.into_iter().find(|rule| state.starts_with(&rule.destination.folder));
+        taken.map_or(Ok(()), |rule| {
+            let (state, folder) = (state.display(), rule.destination.folder.display());
+            let text = format!("the state in {state} would be out of reach together with {folder}");
+            Err(Error::usage(text).hint("name a folder on another volume with --state"))
+        })
+    }
+
     /// Brings all of them back before anything is looked for on them.
     ///
     /// # Errors
-    /// `Usage` where the state would go with a destination; those of [`Isolator::enter`].
-    pub(super) fn enter_all(&self, tasks: &[Task], state: &Path) -> Result<()> {
-        for rule in isolated(tasks)? {
-            let folder = &rule.destination.folder;
-            if state.starts_with(folder) {
-                let (state, folder) = (state.display(), folder.display());
-                let text = format!("the state in {state} would be out of reach together with {folder}");
-                return Err(Error::usage(text).hint("name a folder on another volume with --state"));
+    /// Those of [`Isolator::enter`].
+    pub(super) fn enter_all(&self, tasks: &[Task]) -> Result<()> {
+        isolated(tasks)?
+            .into_iter()
+            .try_for_each(|rule| self.isolator().enter(&rule.destination.folder).map(drop))
+    }
+
+    /// Looks at the folder that all outputs, leases and mostly the state go to, before the first of them is made.
+    ///
+    /// # Errors
+    /// Those of [`Destination::check`].
+    pub(super) fn check_root(&self, tasks: &[Task], output: &Path) -> Result<()> {
+        for rule in tasks.iter().filter_map(|task| task.destination.as_ref()) {
+            let rule = parsed(rule)?;
+            if rule.destination.folder == output {
+                return rule.destination.check(&self.host).map(drop);
             }
-            self.isolator().enter(folder)?;
         }
         Ok(())
     }

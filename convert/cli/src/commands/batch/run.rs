@@ -44,13 +44,14 @@ pub(super) fn run(
     let output = output_of(args, &source)?;
     // The children are told where their leases are; they have the same working directory.
     let state = args.state.clone().unwrap_or_else(|| output.join(StateFolder::NAME));
+    let state = std::path::absolute(&state).unwrap_or(state);
     let destinations = Destinations::new(kept(&source, &state), interrupted);
-    destinations.enter_all(&source.tasks, &state)?;
-    let done = run_connected(
-        &Run { args, source: &source, output, state, threads, progress },
-        &destinations,
-        interrupted,
-    );
+    destinations.refuse_state(&source.tasks, &state)?;
+    let run = Run { args, source: &source, output, state, threads, progress };
+    let done = destinations
+        .enter_all(&source.tasks)
+        .and_then(|()| destinations.check_root(&source.tasks, &run.output))
+        .and_then(|()| run_connected(&run, &destinations, interrupted));
     let disconnected = destinations.leave_all(&source.tasks);
     let code = tell(&done?, args, printer)?;
     disconnected.map(|()| code)
