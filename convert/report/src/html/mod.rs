@@ -1,7 +1,7 @@
 //! Reports as pages: one file each, without scripts and without anything from elsewhere.
 //!
 //! What browsers may do with a page is in the page: its policy allows the one style sheet, by its hash, and images within the page. Foreign
-//! text gets there through [`Shown`] alone.
+//! text gets there through `Shown` alone.
 
 mod batch;
 mod charts;
