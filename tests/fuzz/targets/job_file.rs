@@ -1,7 +1,7 @@
 //! Job files and lists of machines: no text makes the program panic, what is understood has commands, and what is planned reads back.
 #![no_main]
 
-use convert_job_file::{Engine, JobFile, Notation, Plan, Shard, Site, Text, Wish, emit, parse_list, write};
+use convert_job_file::{Engine, JobFile, Notation, Plan, Site, Text, Wish, emit, parse_list, write};
 use fuzz::write_seeds;
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
@@ -29,7 +29,6 @@ fuzz_target!(
             }
         }
         list(content);
-        let _ = Shard::parse(content, &|_| Some(content.to_owned()));
     }
 );
 
