@@ -46,10 +46,7 @@ fn job_file(bench: &Bench) {
     }
     for number in 0..MIGRATIONS {
         let sample = env!("CARGO_MANIFEST_DIR").to_owned() + "/../../samples/ec2-debian";
-        let more = format!(
-            "kind = \"migrate\"\nto = \"{}\"\nmachine = \"{sample}.json\"\nwave = 1",
-            ["hyperv", "kvm", "proxmox"][number]
-        );
+        let more = format!("kind = \"migrate\"\nto = \"hyperv\"\nmachine = \"{sample}.json\"\nwave = 1");
         job(&mut text, &format!("machine{number}"), &format!("{sample}.vmdk"), &more);
     }
     for number in 0..JOBS - BAD.len() - MIGRATIONS {
