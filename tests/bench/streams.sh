@@ -3,7 +3,7 @@
 #
 #   tests/bench/streams.sh [KIND...]      REHOME=path/to/rehome BENCH_DIR=/somewhere DISK_MIB=2048 RUNS=3
 #
-# "theirs" writes the raw disk into a file, as rehome does; rehome takes its digest as well.
+# "theirs" writes the raw disk into a file and syncs it, as rehome does; rehome takes its digest as well.
 set -euo pipefail
 
 REHOME=$(realpath "${REHOME:-target/release/rehome}")
@@ -40,7 +40,7 @@ describe() {
     xz) file=disk.raw.xz make='xz -1 -c disk.raw' theirs='xz -dc' ;;
     xz-blocks) file=disk.blocks.xz make='xz -1 -T2 -c disk.raw' theirs='xz -T2 -dc' ;;
     lz4) file=disk.raw.lz4 make='lz4 -qc disk.raw' theirs='lz4 -qdc' ;;
-    bz2) file=disk.raw.bz2 make='pbzip2 -p2 -c disk.raw' theirs='pbzip2 -p2 -dc' ;;
+    bz2) file=disk.raw.bz2 make='pbzip2 -p2 -c disk.raw' theirs='bzip2 -dc' ;;
     lzop) file=disk.raw.lzo make='lzop -c disk.raw' theirs='lzop -dc' ;;
     tar) file=disk.tar make='tar -c disk.raw' theirs='tar -xOf' ;;
     tar.gz) file=disk.tar.gz make='tar -cz disk.raw' theirs='tar -xzOf' ;;
@@ -72,6 +72,8 @@ run_theirs() {
     partclone.gz) gzip -dc "$file" | partclone.restore -q -O out.raw -C ;;
     *) $theirs "$file" >out.raw ;;
     esac
+    # rehome leaves a durable file.
+    sync out.raw
 }
 run_ours() {
     rm -f out.raw*
@@ -98,7 +100,7 @@ for kind in "${kinds[@]}"; do
     our_time=$(best run_ours)
     [[ $("$REHOME" digest -f raw out.raw | cut -d ' ' -f 1) == "$wanted" ]] || { echo "$kind: another disk" >&2; exit 1; }
     printf '| %s | %d | %s | %s | %s | %d %% | %d |\n' "$kind" $(($(stat -c %s "$file") >> 20)) "$theirs" "$their_time" "$our_time" \
-        "$(awk "BEGIN { print 100 * $their_time / $our_time }")" $(($(cat peak) / 1024))
+        "$(awk "BEGIN { printf \"%d\", 100 * $their_time / $our_time }")" $(($(cat peak) / 1024))
     rm -f out.raw*
     [[ $file == disk.vma ]] || rm -f "$file"
 done
