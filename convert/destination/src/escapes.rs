@@ -47,7 +47,7 @@ pub(crate) fn encoded(name: &OsStr) -> String {
 }
 
 /// A path as one word of a POSIX shell, for the commands that hints name.
-pub(crate) fn shell_word(path: &Path) -> String {
+pub fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -39,6 +39,7 @@ mod rule;
 mod unmount;
 mod volume;
 
+pub use escapes::shell_word;
 pub use host::Host;
 pub use isolation::{Entered, Isolation, Isolator, Left};
 pub use marker::{MARKER, Marker, init};

@@ -2,6 +2,7 @@
 
 use super::maps;
 use convert_batch::{BatchState, JobState, Phase, StateFolder, Task};
+use convert_destination::shell_word;
 use convert_report::{
     Attempt, BatchReport, ErrorReport, Evidence, JobReport, Report, State, Totals, files_of_outcome, html,
     text,
@@ -138,10 +139,6 @@ fn last_attempt(path: &Path) -> Option<String> {
         begin.filter(|(at, _)| text[*at..].lines().next().is_some_and(|line| line.contains(": attempt ")));
     let at = begin.last().map_or(0, |(at, _)| at);
     Some(text[at..].to_owned())
-}
-
-fn shell_word(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 /// Signs the report that lies in the state folder.
