@@ -1,11 +1,12 @@
 //! A job as a child process: a crash, a leak or a kill of one touches no other.
 
 use crate::budget::Share;
+use crate::deadline;
 use crate::outcome::Outcome;
 use crate::runner::{Attempt, Ending, Runner};
 use crate::state::{JobError, Progress, files};
 use crate::time::now_text;
-use format_core::{Error, Fence, Result};
+use format_core::{Error, Fence, Result, codes};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,7 +14,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 /// A longer line of a child is cut into several.
 const MAX_LINE: u64 = 16 << 10;
@@ -44,8 +46,13 @@ impl ChildHandle {
     }
 
     fn signal(&self, signal: Signal) {
-        let mut state = self.locked();
-        state.asked = Some(signal);
+        self.locked().asked = Some(signal);
+        self.send(signal);
+    }
+
+    /// Signals the child if it runs; nobody has asked the job to end.
+    pub(crate) fn send(&self, signal: Signal) {
+        let state = self.locked();
         if let Some(pid) = state.pid {
             // It may have ended, and waits to be waited for.
             let _ = kill_process(pid, signal);
@@ -137,17 +144,23 @@ impl Runner for ChildRunner {
             child
         };
         let stderr = child.stderr.take();
-        let (status, progress) = std::thread::scope(|scope| {
+        let (status, progress, is_late) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| stderr.and_then(|stderr| follow(stderr, &mut log, attempt.progress)));
+            let (running, ended) = mpsc::channel();
+            let allowed = attempt.task.timeout.map(|seconds| Duration::from_secs(seconds.into()));
+            let deadline =
+                allowed.map(|time| scope.spawn(move || deadline::watch(&ended, attempt.handle, time)));
             let status = wait(&mut child, attempt.handle);
-            (status, reader.join().unwrap_or_default())
+            drop(running);
+            let is_late = deadline.is_some_and(|deadline| deadline.join().unwrap_or_default());
+            (status, reader.join().unwrap_or_default(), is_late)
         });
         let status = status?;
         log.line(&format!("=== {}: {}", now_text(), said(status)));
         std::fs::rename(&unfinished, &outcome_path).map_err(failed(&outcome_path))?;
         let outcome = Outcome::read(&outcome_path);
         let error = outcome.error.or_else(|| error_of(status, log.last_error));
-        Ok(Ending {
+        let ending = Ending {
             exit_code: status.code(),
             signal: status.signal(),
             error: error.filter(|_| !status.success()),
@@ -155,6 +168,10 @@ impl Runner for ChildRunner {
             digest: outcome.digest,
             warnings: outcome.warnings,
             progress,
+        };
+        Ok(match attempt.task.timeout.filter(|_| is_late) {
+            Some(seconds) => deadline::ending_of_late(ending, seconds),
+            None => ending,
         })
     }
 }
@@ -188,7 +205,9 @@ fn error_of(status: ExitStatus, last: Option<String>) -> Option<JobError> {
     }
     let kind = if status.signal().is_some() { "signal" } else { "unknown" };
     let message = last.unwrap_or_else(|| format!("the process {}", said(status)));
-    Some(JobError { kind: kind.into(), message, hint: None })
+    // A run that ends with 1 has told in its result what is bad.
+    let code = (status.code() != Some(1)).then(|| codes::JOB_CRASHED.id.into());
+    Some(JobError { code, kind: kind.into(), message, hint: None })
 }
 
 fn header(attempt: &Attempt<'_>, command: &Command) -> String {

@@ -13,6 +13,7 @@
 
 mod budget;
 mod child;
+mod deadline;
 mod events;
 mod lease;
 mod metrics;
@@ -45,4 +46,4 @@ pub use state::{
 };
 pub use status::{Problem, Status, seconds_left, write_status_file};
 pub use task::{Task, check_tasks, format_tasks, parse_tasks};
-pub use verdict::{WORST_FIRST, exit_code};
+pub use verdict::{exit_code, worse};

@@ -1,6 +1,7 @@
 //! What a child printed: its result as JSON, or its error.
 
 use crate::state::{JobError, files};
+use format_core::codes;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -41,6 +42,7 @@ impl Outcome {
         let from_disks = printed.disks.iter().filter_map(|disk| disk.data_bytes);
         let sum = from_disks.reduce(u64::saturating_add);
         let blocked = (printed.outcome.as_deref() == Some("blocked")).then(|| JobError {
+            code: Some(codes::PLAN_BLOCKED.id.into()),
             kind: "needs-person".into(),
             message: match printed.obstacles.first() {
                 Some(first) => first.clone(),
@@ -80,6 +82,7 @@ mod tests {
         let blocked = read(r#"{"outcome":"blocked","next_step":"do this","obstacles":["hibernated"]}"#);
         let error = blocked.error.unwrap();
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("hibernated", Some("do this")));
+        assert_eq!(error.code.as_deref(), Some("RH-PLAN-BLOCKED"));
         let failed =
             read(r#"{"error":{"kind":"io","exit_code":74,"message":"m","offset":null,"hint":null}}"#);
         assert_eq!(failed.error.unwrap().kind, "io");

@@ -49,7 +49,7 @@ impl Ending {
     /// It was asked to end before it began.
     pub(crate) fn not_started() -> Self {
         let message = "stopped before it began".into();
-        let error = Some(JobError { kind: "temporary".into(), message, hint: None });
+        let error = Some(JobError { code: None, kind: "temporary".into(), message, hint: None });
         Self { exit_code: Some(75), error, ..Self::default() }
     }
 }

@@ -168,7 +168,7 @@ mod tests {
         let jobs = phases.iter().enumerate().map(|(i, &(state, code))| JobState {
             state,
             exit_code: Some(code),
-            error: Some(JobError { kind: "io".into(), message: "a | b ".repeat(90), hint: None }),
+            error: Some(JobError { code: None, kind: "io".into(), message: "a | b ".repeat(90), hint: None }),
             started: Some("2026-11-30T05:00:00.000Z".into()),
             ..JobState::new(&task(&format!("job{i}")))
         });

@@ -32,6 +32,9 @@ pub struct Task {
     /// Within a wave the highest goes first.
     #[serde(default)]
     pub priority: i32,
+    /// Seconds that an attempt may take; then it is asked to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
     /// BLAKE3 of everything that decides over the result, as hex.
     pub fingerprint: String,
     /// What is done with the destination before and after: for [`crate::Isolation`] alone to understand.
@@ -191,6 +194,7 @@ mod tests {
             target_key: String::new(),
             wave: 2,
             priority: -3,
+            timeout: Some(9),
             fingerprint: "ab".into(),
             destination: Some(serde_json::json!({"isolate": "unmount"})),
         };

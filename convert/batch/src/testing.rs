@@ -13,6 +13,7 @@ pub(crate) fn task(id: &str) -> Task {
         target_key: String::new(),
         wave: 0,
         priority: 0,
+        timeout: None,
         fingerprint: "1".into(),
         destination: None,
     }

@@ -54,6 +54,9 @@ impl Phase {
 /// What a child said went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct JobError {
+    /// Its code, which `rehome explain` knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The stable name of its kind.
     pub kind: String,
     /// The sentence.
@@ -66,6 +69,7 @@ pub struct JobError {
 impl From<&Error> for JobError {
     fn from(error: &Error) -> Self {
         Self {
+            code: Some(error.code().id.into()),
             kind: error.kind().name().into(),
             message: error.to_string(),
             hint: error.hint_text().map(Into::into),

@@ -34,7 +34,7 @@ pub struct Job {
     pub source_group: Option<String>,
     /// Jobs of the same target group share what max_per_target allows; by default those that write into the same folder.
     pub target_group: Option<String>,
-    /// Seconds after which the job is asked to end: for other runners; `rehome batch run` refuses it as yet.
+    /// Seconds after which an attempt at the job is asked to stop at a checkpoint; the next attempt goes on from there.
     #[schemars(range(min = 1))]
     pub timeout: Option<u32>,
     /// In place of the batch's.

@@ -64,6 +64,7 @@ fn tasks(shape: &Shape, jobs: usize, folder: &Path) -> Vec<Task> {
         target_key: (i / 3 % shape.targets).to_string(),
         wave: (i * shape.waves / jobs) as u32,
         priority: (i * 7 % 10) as i32,
+        timeout: None,
         fingerprint: "1".into(),
         destination: None,
     };

@@ -305,3 +305,29 @@ fn a_destination_is_connected_for_its_jobs_only_and_one_that_is_missing_gets_no_
     let wanted = ["enter \"usb\"", "leave \"usb\"", "enter {\"missing\":true}", "leave {\"missing\":true}"];
     assert_eq!(*doors.said.lock().unwrap(), wanted);
 }
+
+#[test]
+fn a_job_that_takes_too_long_is_stopped_at_a_checkpoint_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = Site::new(folder.path());
+    site.options.retries = 1;
+    let within = |seconds, task: Task| Task { timeout: Some(seconds), ..task };
+    let tasks = [
+        within(1, site.task("slow", &["copy", "600"])),
+        within(600, site.task("quick", &["copy", "0"])),
+        within(1, site.task("corrupt", &["fails", "65"])),
+    ];
+    let summary = site.run(&tasks).unwrap();
+    let wanted = [
+        ("slow", Phase::Failed, Some(75)),
+        ("quick", Phase::Done, Some(0)),
+        ("corrupt", Phase::Failed, Some(65)),
+    ];
+    assert_eq!(phases(&summary), wanted);
+    assert_eq!(site.starts("slow"), 2);
+    let error = summary.state.jobs[0].error.as_ref().unwrap();
+    assert_eq!((error.code.as_deref(), error.kind.as_str()), (Some("RH-JOB-TIMEOUT"), "temporary"));
+    assert!(error.message.contains("timeout of 1 s"), "{}", error.message);
+    let log = std::fs::read_to_string(site.options.state.join("jobs/slow.log")).unwrap();
+    assert_eq!(log.matches("ended with exit code 75").count(), 2, "{log}");
+}

@@ -83,6 +83,7 @@ fn report_of(folder: &StateFolder, job: &JobState, task: &Task) -> JobReport {
     }
     if let (None, Some(error)) = (&report.error, &job.error) {
         report.error = Some(ErrorReport {
+            code: error.code.clone(),
             kind: error.kind.clone(),
             message: error.message.clone(),
             hint: error.hint.clone(),

@@ -48,11 +48,6 @@ fn of_job_file(resolved: Resolved, name: PathBuf, hash: String) -> Result<Source
 }
 
 fn task_of(job: &ResolvedJob, output: &Path) -> Result<Task> {
-    if job.job.timeout.is_some() {
-        let text = format!("job {}: a timeout of a job is not kept yet", job.id);
-        return Err(Error::unsupported(text)
-            .hint("leave it out of the job file, and limit the whole batch: timeout 8h rehome batch run"));
-    }
     Ok(Task {
         id: job.id.clone(),
         title: job.title.clone(),
@@ -62,6 +57,7 @@ fn task_of(job: &ResolvedJob, output: &Path) -> Result<Task> {
         target_key: job.target_key(),
         wave: job.wave,
         priority: job.priority,
+        timeout: job.job.timeout,
         fingerprint: job.fingerprint(),
         destination: rule_of(job, output)?,
     })

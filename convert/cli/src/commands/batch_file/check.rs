@@ -5,6 +5,7 @@ use super::check_source::{Look, existing, look};
 use super::read;
 use crate::args::BatchCheckArgs;
 use crate::output::Printer;
+use convert_batch::worse;
 use convert_engine::Control;
 use convert_job_file::{Kind, Resolved, ResolvedJob};
 use format_core::{Error, ErrorKind, Result};
@@ -20,18 +21,6 @@ use std::time::Duration;
 const ASSUMED_RATE: u64 = 200_000_000;
 /// Less says more about caches than about disks.
 const LEAST_SAMPLE: u64 = 8 << 20;
-
-/// Which of two exit codes matters more: first what no other try mends, then what a person has to do, then what may pass.
-const WORST: [u8; 10] = [70, 2, 77, 73, 69, 66, 65, 78, 74, 75];
-
-/// The worse of two exit codes.
-pub(super) fn worse(a: u8, b: u8) -> u8 {
-    let rank = |code: u8| match code {
-        0 => WORST.len() + 1,
-        code => WORST.iter().position(|worst| *worst == code).unwrap_or(WORST.len()),
-    };
-    if rank(b) < rank(a) { b } else { a }
-}
 
 pub(crate) fn run(args: &BatchCheckArgs, printer: &Printer, control: Control<'_>) -> Result<ExitCode> {
     let (file, resolved) = read(&args.file, printer)?;
@@ -159,19 +148,5 @@ fn job_report(job: &ResolvedJob, look: Look) -> JobReport {
         needs: look.needs,
         needs_exact: look.is_exact,
         notes: look.notes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_pass_is_worse_than_what_may() {
-        assert_eq!(worse(0, 75), 75);
-        assert_eq!(worse(75, 78), 78);
-        assert_eq!(worse(66, 78), 66);
-        assert_eq!(worse(1, 0), 1);
-        assert_eq!(worse(0, 0), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::{BatchCheckArgs, ChainArgs};
 use crate::commands::{format_named, key_values};
+use convert_batch::worse;
 use convert_engine::{Control, measure};
 use convert_job_file::{Kind, ResolvedJob};
 use format_core::{Error, ErrorKind, ExtentKind, OpenOptions, OpenedImage, Result, open_images};
@@ -44,7 +45,7 @@ impl Look {
     }
 
     fn note(&mut self, code: u8, text: String) {
-        self.code = super::check::worse(self.code, code);
+        self.code = worse(self.code, code);
         self.notes.push(text);
     }
 }
