@@ -34,6 +34,8 @@ build() {
         -Cllvm-args=-sanitizer-coverage-trace-compares
         --cfg fuzzing
     )
+    # Targets that run only for a moment are not worth a long build.
+    if ((seconds < 10)); then export CARGO_PROFILE_RELEASE_OPT_LEVEL=1; fi
     (cd "$here" && RUSTFLAGS=${flags[*]} cargo build --quiet --release --target x86_64-unknown-linux-gnu)
 }
 
@@ -309,7 +311,7 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux | windows | probe | clonezilla | wsb | restic | borg | luks | lvm | md | registry | registry_log | inf | disc)
+    manifest | linux | windows | probe | clonezilla | wsb | restic | borg | luks | lvm | md | registry | registry_log | inf | disc | microvm | job_file)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         ;;
     initramfs)

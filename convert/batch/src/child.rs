@@ -2,25 +2,20 @@
 
 use crate::budget::Share;
 use crate::deadline;
+use crate::job_log::{Log, follow, quoted};
 use crate::outcome::Outcome;
 use crate::runner::{Attempt, Ending, Runner};
-use crate::state::{JobError, Progress, files};
+use crate::state::{JobError, files};
 use crate::time::now_text;
 use format_core::{Error, Fence, Result, codes};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
-
-/// A longer line of a child is cut into several.
-const MAX_LINE: u64 = 16 << 10;
-/// What stands in the log of one attempt at most; what follows is left away.
-const MAX_LOG: u64 = 8 << 20;
 
 /// A child that can be signalled as long as it runs, and never another process that got its number.
 #[derive(Debug, Default)]
@@ -128,7 +123,7 @@ impl Runner for ChildRunner {
         let outcome = File::create_new(&unfinished).map_err(failed(&unfinished))?;
         let log_path = attempt.state.job_file(&attempt.task.id, "log");
         let log = File::options().create(true).append(true).open(&log_path).map_err(failed(&log_path))?;
-        let mut log = Log { file: log, left: MAX_LOG, last_error: None };
+        let mut log = Log::new(log);
         let mut command = self.command(attempt, outcome);
         log.line(&header(attempt, &command));
         let mut child = {
@@ -214,101 +209,4 @@ fn header(attempt: &Attempt<'_>, command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line: Vec<_> = words.map(quoted).collect();
     format!("=== {}: attempt {}: {}", now_text(), attempt.number, line.join(" "))
-}
-
-/// A word as a shell takes it, on one line and without control characters.
-fn quoted(word: &OsStr) -> String {
-    let text = word.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.into_owned();
-    }
-    if text.chars().any(char::is_control) {
-        let escape = |c: char| match c {
-            '\'' | '\\' => format!("\\{c}"),
-            c if c.is_control() => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
-            c => c.to_string(),
-        };
-        return format!("$'{}'", text.chars().map(escape).collect::<String>());
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-/// The log of a job.
-struct Log {
-    file: File,
-    left: u64,
-    /// The last line that told of an error.
-    last_error: Option<String>,
-}
-
-impl Log {
-    fn line(&mut self, line: &str) {
-        let len = line.len() as u64 + 1;
-        if self.left >= len {
-            self.left -= len;
-            // A full disk is told by the child; the log only helps to see why.
-            let _ = self.file.write_all(format!("{line}\n").as_bytes());
-        }
-    }
-}
-
-/// One line of progress as a child prints it.
-#[derive(serde::Deserialize)]
-struct ProgressLine {
-    event: String,
-    stage: String,
-    #[serde(default)]
-    bytes: u64,
-    #[serde(default)]
-    total: u64,
-    #[serde(default)]
-    seconds: f64,
-}
-
-/// Reads what the child says until it has nothing more to say.
-fn follow(stderr: ChildStderr, log: &mut Log, tell: &(dyn Fn(&Progress) + Sync)) -> Option<Progress> {
-    let mut lines = BufReader::new(stderr);
-    let mut line = Vec::new();
-    let mut last = None;
-    loop {
-        line.clear();
-        match (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return last,
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
-        if let Some(found) = serde_json::from_str::<ProgressLine>(text).ok().filter(|_| text.starts_with('{'))
-        {
-            let ProgressLine { event, stage, bytes, total, seconds } = found;
-            let progress = Progress { stage, bytes, total, seconds };
-            tell(&progress);
-            last = Some(progress);
-            // Twice a second for hours: the ends say enough.
-            if event == "progress" {
-                continue;
-            }
-        }
-        if let Some(error) = text.strip_prefix("error: ") {
-            log.last_error = Some(error.to_owned());
-        }
-        log.line(text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_logged_command_can_be_repeated() {
-        assert_eq!(quoted(OsStr::new("a-b/c.raw")), "a-b/c.raw");
-        for word in ["", "it's \"$x\" `id` \\", "a\u{1b}[31m\n'b'\\\u{9b}", "ä *"] {
-            let line = quoted(OsStr::new(word));
-            assert!(!line.contains(char::is_control), "{line:?}");
-            let echoed = Command::new("bash").args(["-c", &format!("printf %s {line}")]).output().unwrap();
-            assert_eq!(String::from_utf8(echoed.stdout).unwrap(), word, "{line}");
-        }
-    }
 }

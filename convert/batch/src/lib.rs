@@ -15,6 +15,7 @@ mod budget;
 mod child;
 mod deadline;
 mod events;
+mod job_log;
 mod lease;
 mod metrics;
 mod outcome;

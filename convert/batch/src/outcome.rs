@@ -26,6 +26,32 @@ struct Printed {
     digest: Option<String>,
     disks: Vec<PrintedDisk>,
     warnings: Vec<serde::de::IgnoredAny>,
+    boot_test: Option<BootTest>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BootTest {
+    verdict: String,
+    about: Option<String>,
+    reason: Option<String>,
+}
+
+impl BootTest {
+    /// What a boot that did not pass makes of the job.
+    fn error(self) -> Option<JobError> {
+        let code = match self.verdict.as_str() {
+            "failed" => &codes::BOOT_FAILED,
+            "undecided" => &codes::BOOT_UNDECIDED,
+            _ => return None,
+        };
+        Some(JobError {
+            code: Some(code.id.into()),
+            kind: code.kind.name().into(),
+            message: self.about.or(self.reason).unwrap_or_else(|| code.cause.into()),
+            hint: Some(code.step.into()),
+        })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -51,7 +77,7 @@ impl Outcome {
             hint: printed.next_step.clone(),
         });
         Self {
-            error: printed.error.or(blocked),
+            error: printed.error.or(blocked).or_else(|| printed.boot_test.and_then(BootTest::error)),
             bytes: printed.data_bytes.or(sum),
             digest: printed.digest.or_else(|| printed.disks.into_iter().find_map(|disk| disk.digest)),
             warnings: printed.warnings.len() as u64,
@@ -86,6 +112,10 @@ mod tests {
         let failed =
             read(r#"{"error":{"kind":"io","exit_code":74,"message":"m","offset":null,"hint":null}}"#);
         assert_eq!(failed.error.unwrap().kind, "io");
+        let unbootable = read(r#"{"outcome":"done","boot_test":{"verdict":"failed","about":"no root"}}"#);
+        let error = unbootable.error.unwrap();
+        assert_eq!((error.code.as_deref(), error.message.as_str()), (Some("RH-BOOT-FAILED"), "no root"));
+        assert!(read(r#"{"boot_test":{"verdict":"passed"}}"#).error.is_none());
         for text in ["", "{", "[]", "no JSON", "{\"disks\":3}"] {
             assert!(read(text).error.is_none(), "{text}");
         }

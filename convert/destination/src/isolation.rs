@@ -10,7 +10,7 @@ use crate::record::{Phase, Record, Records, Remembered, real_path};
 use crate::remount::mount_again;
 use crate::rule::{Destination, Place, Required, not_found};
 use crate::unmount::{may_unmount, unmount, verify_gone};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,6 +105,13 @@ impl Isolator<'_> {
     /// `Temporary` (75) where it is in use; `Usage`, `Unsupported` or `NeedsPerson` where it is refused, with nothing done;
     /// `Denied` without the rights.
     pub fn leave(&self, folder: &Path, isolation: &Isolation) -> Result<Left> {
+        self.take_away(folder, isolation).map_err(|error| match error.kind() {
+            ErrorKind::Temporary | ErrorKind::NeedsPerson => error.with_code(&codes::ISOLATION_FAILED),
+            _ => error,
+        })
+    }
+
+    fn take_away(&self, folder: &Path, isolation: &Isolation) -> Result<Left> {
         let records = Records::open(self.state)?;
         let (mut record, already) = match records.find(folder)? {
             Some(record) if !self.is_back(&record)? => {

@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::marker::{Marker, open_folder, other_volume, read, unreachable_folder};
 use crate::mounts::{Mount, mounts, unmounted_place};
 use crate::volume::{Volume, VolumeKind, number_of};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -235,6 +235,7 @@ fn not_mounted(point: &Path, folder: &Path, mount: &Mount) -> Error {
         mount.point.display()
     ))
     .hint(format!("mount it: mount {}", shell_word(point)))
+    .with_code(&codes::DESTINATION_NOT_MOUNTED)
 }
 
 /// Whether `mount` shows the file system that the host runs from. Bind mounts and subvolumes of it are it, too: they fill it.

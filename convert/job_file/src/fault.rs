@@ -1,7 +1,7 @@
 //! What is wrong with a job file, and where.
 
 use crate::text::{Place, Text};
-use format_core::{Error, ErrorKind};
+use format_core::{Error, ErrorKind, codes};
 use std::ops::Range;
 
 /// An error with its place in the job file, where it has one.
@@ -30,7 +30,7 @@ impl Fault {
 
     fn placed(place: Place, message: &str) -> Self {
         let text = format!("{}:{}:{}: {message}", place.file, place.line, place.column);
-        Self { place: Some(place), error: Box::new(Error::usage(text)) }
+        Self { place: Some(place), error: Box::new(Error::usage(text).with_code(&codes::JOB_FILE)) }
     }
 
     /// Adds the next step.

@@ -4,7 +4,7 @@ use crate::model::{
     AdapterReport, BootTestReport, ChangeReport, DiskReport, ErrorReport, FixupReport, GuestReport,
     JobReport, MachineReport, Proof, State, WarningReport,
 };
-use format_core::ErrorKind;
+use format_core::{ErrorKind, codes};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -135,6 +135,7 @@ impl JobReport {
                 message: format!(
                     "{unreadable_bytes} bytes of the source could not be read and are zeros now"
                 ),
+                code: Some(codes::DATA_LOST.id.into()),
                 hint: Some("run it again with --mapfile: only what is missing is read".into()),
                 ..ErrorReport::default()
             });

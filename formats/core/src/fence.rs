@@ -159,6 +159,7 @@ fn token_at(path: &Path) -> Option<String> {
 
 fn taken_over(job: &str) -> Error {
     Error::new(ErrorKind::Temporary, format!("another run has taken over {job}"))
+        .with_code(&crate::codes::LEASE_LOST)
 }
 
 #[cfg(test)]

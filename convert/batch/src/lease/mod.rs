@@ -12,7 +12,7 @@ pub use owner::Owner;
 pub(crate) use owner::random_token;
 pub use store::{LeaseStore, LocalLeases, MemoryLeases};
 
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, codes};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -205,7 +205,8 @@ impl<S: LeaseStore> Leases<S> {
         if is_ours && highest.is_some_and(|(epoch, _)| epoch == lease.epoch) {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Temporary, format!("another run has taken over {}", lease.job)))
+        Err(Error::new(ErrorKind::Temporary, format!("another run has taken over {}", lease.job))
+            .with_code(&codes::LEASE_LOST))
     }
 
     /// Gives a lease back. Of a job that is done nothing stays; of any other the epoch does, so that a run that was taken

@@ -17,7 +17,7 @@ pub use job::{JobError, JobState, OutputFile, Phase, Progress};
 use crate::lease::Owner;
 use crate::task::{Task, format_tasks, parse_tasks};
 use files::{Durability, destination, read, read_json, write, write_json};
-use format_core::{Error, ErrorKind, PublishedFile, Result};
+use format_core::{Error, ErrorKind, PublishedFile, Result, codes};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -99,7 +99,8 @@ impl StateFolder {
         }
         let text = format!("{} is no state folder of a batch", path.display());
         Err(Error::new(ErrorKind::SourceMissing, text)
-            .hint("name the folder with --state; 'rehome batch run' makes it"))
+            .hint("name the folder with --state; 'rehome batch run' makes it")
+            .with_code(&codes::STATE_FOLDER))
     }
 
     /// Its path.

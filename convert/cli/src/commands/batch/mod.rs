@@ -1,6 +1,7 @@
 //! `rehome batch`
 
 mod destinations;
+mod log;
 mod maps;
 mod pages;
 mod report;

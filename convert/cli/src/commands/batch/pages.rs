@@ -1,5 +1,6 @@
 //! The report of a batch, made from its state folder: `report.json`, `report.html`, `report.txt`.
 
+use super::log::JobLog;
 use super::maps;
 use convert_batch::{BatchState, JobState, Phase, StateFolder, Task};
 use convert_destination::shell_word;
@@ -10,12 +11,10 @@ use convert_report::{
 use format_core::{Error, Result};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// More of a log's end is not looked at: samples of progress beyond that are left out of the page.
-const LOG_TAIL: u64 = 4 << 20;
 /// An outcome has a few KiB for each disk.
 const MOST_OUTCOME: u64 = 64 << 20;
 
@@ -90,7 +89,9 @@ fn report_of(folder: &StateFolder, job: &JobState, task: &Task) -> JobReport {
             ..ErrorReport::default()
         });
     }
+    let log = JobLog::read(&folder.job_file(&job.id, "log"));
     if job.attempts > 0 {
+        report.attempts = log.as_ref().map(JobLog::earlier_attempts).unwrap_or_default();
         report.attempts.push(Attempt {
             began: job.started.clone(),
             ended: job.ended.clone(),
@@ -98,8 +99,8 @@ fn report_of(folder: &StateFolder, job: &JobState, task: &Task) -> JobReport {
             message: job.error.as_ref().map(|error| error.message.clone()),
         });
     }
-    if let Some(log) = last_attempt(&folder.job_file(&job.id, "log")) {
-        report.read_log(&log);
+    if let Some(log) = log {
+        report.read_log(log.last_attempt());
     }
     let files = outcome.as_ref().map(files_of_outcome).unwrap_or_default();
     let own = std::iter::once(outcome_path);
@@ -125,21 +126,6 @@ fn outcome_of(path: &Path) -> Option<Value> {
     let mut text = Vec::new();
     File::open(path).ok()?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// What the log says of the last attempt.
-fn last_attempt(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
-    let len = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(len.saturating_sub(LOG_TAIL))).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LOG_TAIL).read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let begin = text.match_indices("=== ").filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
-    let begin =
-        begin.filter(|(at, _)| text[*at..].lines().next().is_some_and(|line| line.contains(": attempt ")));
-    let at = begin.last().map_or(0, |(at, _)| at);
-    Some(text[at..].to_owned())
 }
 
 /// Signs the report that lies in the state folder.

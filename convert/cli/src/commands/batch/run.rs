@@ -16,7 +16,7 @@ use format_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
@@ -99,17 +99,19 @@ fn run_connected(
         share: budget.share(options.limits.jobs.min(source.tasks.len()))?,
     };
     let show = Show::new(if args.quiet { ProgressKind::None } else { run.progress }, source.tasks.len());
+    let watch = Watch { show: &show, state: &options.state, program: &program, bundle: Mutex::default() };
     let batch = Batch {
         info: info(source),
         tasks: &source.tasks,
         options: &options,
         runner: &InFolders { children, folders: &source.folders },
         isolation: Some(destinations),
-        watcher: &Watch { show: &show, state: &options.state, program: &program },
+        watcher: &watch,
         stop: interrupted,
     };
     let summary = batch.run();
     show.end();
+    watch.finish();
     let summary = summary?;
     let report = StateFolder::open(&options.state)
         .and_then(|folder| pages::write(&folder, pages::make(&folder, &summary.state)));

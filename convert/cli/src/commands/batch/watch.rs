@@ -7,6 +7,8 @@ use convert_doctor::host;
 use format_core::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// The content of a bundle before it is packed.
 const BUNDLE: u64 = 20 << 20;
@@ -16,6 +18,7 @@ pub(super) struct Watch<'a> {
     pub(super) show: &'a Show,
     pub(super) state: &'a Path,
     pub(super) program: &'a Path,
+    pub(super) bundle: Mutex<Option<JoinHandle<Result<()>>>>,
 }
 
 impl Watcher for Watch<'_> {
@@ -28,8 +31,17 @@ impl Watcher for Watch<'_> {
     }
 
     fn first_failure(&self, task: &Task, _: &JobState) {
+        let request = self.bundle_request(task);
+        // The batch does not wait for it, and goes on without it.
+        let bundle = std::thread::spawn(move || convert_support::bundle(&request).map(drop));
+        *self.bundle.lock().unwrap_or_else(PoisonError::into_inner) = Some(bundle);
+    }
+}
+
+impl Watch<'_> {
+    fn bundle_request(&self, task: &Task) -> convert_support::Request {
         let output = self.state.join("support.tar.gz");
-        let request = convert_support::Request {
+        convert_support::Request {
             program: self.program.to_owned(),
             version: env!("CARGO_PKG_VERSION").into(),
             state: Some(self.state.to_owned()),
@@ -41,13 +53,15 @@ impl Watcher for Watch<'_> {
             max_size: BUNDLE,
             split: None,
             force: true,
-        };
-        // The batch goes on without it.
-        if let Err(error) = convert_support::bundle(&request) {
-            to_stderr(&format!(
-                "warning: no support bundle was made: {} [support-bundle]",
-                safe(&error.to_string())
-            ));
+        }
+    }
+
+    /// Waits for what is made beside the batch.
+    pub(super) fn finish(&self) {
+        let bundle = self.bundle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Ok(Err(error))) = bundle.map(JoinHandle::join) {
+            let text = safe(&error.to_string());
+            to_stderr(&format!("warning: no support bundle was made: {text} [support-bundle]"));
         }
     }
 }
@@ -60,12 +74,18 @@ pub(super) struct InFolders<'a> {
 
 impl Runner for InFolders<'_> {
     fn run(&self, attempt: &Attempt<'_>) -> Result<Ending> {
-        if let Some(folder) = self.folders.get(&attempt.task.id) {
+        let folder = self.folders.get(&attempt.task.id);
+        if let Some(folder) = folder {
             std::fs::create_dir_all(folder).map_err(|e| {
                 let text = format!("cannot create {}", folder.display());
                 Error::io(text, e).with_kind(ErrorKind::Destination)
             })?;
         }
-        self.children.run(attempt)
+        let ending = self.children.run(attempt)?;
+        // A folder of a job that came to nothing would look like a result; it goes only when it is empty.
+        if let Some(folder) = folder.filter(|_| ending.exit_code != Some(0)) {
+            let _ = std::fs::remove_dir(folder);
+        }
+        Ok(ending)
     }
 }
