@@ -355,13 +355,29 @@ run() { # TARGET
 say "building"
 build
 make_bases
+try() { # TARGET: leaves artifacts/TARGET.failed where it fails
+    rm -f "$here/artifacts/$1.failed"
+    make_seeds "$1"
+    if ! run "$1"; then
+        touch "$here/artifacts/$1.failed"
+        grep -h -A 3 -m 1 -e 'panicked at' -e 'ERROR: libFuzzer' "$here/artifacts/$1.log" | cut -c 1-400 >&2 || true
+        say "$1 failed, the input is in $here/artifacts/$1"
+    fi
+}
+
+mkdir -p "$here/artifacts"
+running=0
+for target in "${targets[@]}"; do
+    if ((running == $(nproc))); then
+        wait -n
+        running=$((running - 1))
+    fi
+    try "$target" &
+    running=$((running + 1))
+done
+wait
 failed=()
 for target in "${targets[@]}"; do
-    make_seeds "$target"
-    if ! run "$target"; then
-        failed+=("$target")
-        grep -h -A 3 -m 1 -e 'panicked at' -e 'ERROR: libFuzzer' "$here/artifacts/$target.log" | cut -c 1-400 >&2 || true
-        say "$target failed, the input is in $here/artifacts/$target"
-    fi
+    if [[ -e $here/artifacts/$target.failed ]]; then failed+=("$target"); fi
 done
 ((${#failed[@]} == 0)) || { say "failed: ${failed[*]}"; exit 1; }

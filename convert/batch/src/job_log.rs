@@ -132,7 +132,9 @@ mod tests {
         let mut child = child.unwrap();
         let mut log = Log::new(File::create(&path).unwrap());
         let told = AtomicUsize::new(0);
-        let tell = |_: &Progress| drop(told.fetch_add(1, Ordering::Relaxed));
+        let tell = |_: &Progress| {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
         let last = follow(child.stderr.take().unwrap(), &mut log, &tell);
         child.wait().unwrap();
         assert_eq!((last.unwrap().bytes, told.into_inner()), (20_000, 40_002));
