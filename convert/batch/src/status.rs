@@ -109,12 +109,17 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// When the jobs that are left will be done, in seconds from now, going by those that are done; `None` before there are any.
+/// When the jobs that are left will be done, in seconds from now, going by those that are done; `None` before there
+/// are any, and when the run has ended.
 #[must_use]
 pub fn seconds_left(state: &BatchState, now: SystemTime) -> Option<f64> {
     let done: Vec<_> = state.jobs.iter().filter(|job| job.state == Phase::Done).collect();
     let begun = done.iter().filter_map(|job| unix_seconds(job.started.as_deref()?)).reduce(f64::min)?;
     let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs_f64();
+    // Nobody is at work, or about to be.
+    if !state.jobs.iter().any(|job| matches!(job.state, Phase::Running | Phase::Waiting)) {
+        return None;
+    }
     let left = state.jobs.iter().filter(|job| job.may_start()).count();
     Some((now - begun).max(0.0) / done.len() as f64 * left as f64)
 }

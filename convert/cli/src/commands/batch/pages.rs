@@ -80,7 +80,10 @@ fn report_of(folder: &StateFolder, job: &JobState, task: &Task) -> JobReport {
     if report.seconds.is_none() && job.seconds > 0.0 {
         report.seconds = Some(job.seconds);
     }
-    if let (None, Some(error)) = (&report.error, &job.error) {
+    // What the batch knows of the end of a job, the job itself may not: that it was stopped for being late.
+    if let Some(error) = &job.error
+        && report.error.as_ref().is_none_or(|said| said.message != error.message)
+    {
         report.error = Some(ErrorReport {
             code: error.code.clone(),
             kind: error.kind.clone(),
