@@ -3,6 +3,7 @@
 use crate::args::OutputKind;
 use convert_engine::Hashes;
 use format_core::{Error, ErrorKind, Result, Warning};
+use rustix::io::Errno;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
@@ -148,8 +149,8 @@ fn is_refusal(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(found) = cause {
         if let Some(found) = found.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{PermissionDenied, Unsupported};
-            return found.raw_os_error().is_some() && matches!(found.kind(), PermissionDenied | Unsupported);
+            let answers = [Errno::PERM, Errno::ACCESS, Errno::NOSYS].map(Errno::raw_os_error);
+            return found.raw_os_error().is_some_and(|number| answers.contains(&number));
         }
         cause = found.source();
     }

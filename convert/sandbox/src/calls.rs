@@ -1,6 +1,7 @@
 //! The system calls, by what they are for.
 //!
-//! Lists hold what the kernel calls them; those with `OLD` behind their name are of x86-64 alone, where newer calls took their place.
+//! Lists hold what the kernel calls them; those with `OLD` behind their name are of old
+//! architectures, where newer calls took their place.
 
 use serde::Serialize;
 
@@ -108,7 +109,6 @@ pub(crate) const NEEDED: &[i64] = &[
     libc::SYS_fchdir,
     libc::SYS_mkdirat,
     libc::SYS_unlinkat,
-    libc::SYS_renameat,
     libc::SYS_renameat2,
     libc::SYS_linkat,
     libc::SYS_symlinkat,
@@ -250,6 +250,7 @@ pub(crate) const NEEDED_OLD: &[i64] = &[
     libc::SYS_mkdir,
     libc::SYS_rmdir,
     libc::SYS_rename,
+    libc::SYS_renameat,
     libc::SYS_link,
     libc::SYS_unlink,
     libc::SYS_symlink,
@@ -275,7 +276,9 @@ pub(crate) const NEEDED_OLD: &[i64] = &[
     libc::SYS_setrlimit,
     libc::SYS_arch_prctl,
 ];
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+pub(crate) const NEEDED_OLD: &[i64] = &[libc::SYS_renameat];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) const NEEDED_OLD: &[i64] = &[];
 
 /// What a server needs besides, and nobody else gets.

@@ -13,8 +13,10 @@ type Matches = BTreeMap<i64, Vec<SeccompRule>>;
 /// Confines the calling thread to the calls of `calls`.
 pub(crate) fn confine(calls: Calls, listening: Option<Listening>) -> Result<(), String> {
     let arch = std::env::consts::ARCH;
-    let arch = TargetArch::try_from(arch).map_err(|_| format!("there is no list of system calls for {arch}"))?;
-    let programs = programs(calls, listening, arch).map_err(|e| format!("the filter of system calls is wrong: {e}"))?;
+    let arch =
+        TargetArch::try_from(arch).map_err(|_| format!("there is no list of system calls for {arch}"))?;
+    let programs =
+        programs(calls, listening, arch).map_err(|e| format!("the filter of system calls is wrong: {e}"))?;
     for program in &programs {
         seccompiler::apply_filter(program).map_err(|e| format!("seccomp failed: {e}"))?;
     }
@@ -27,26 +29,31 @@ fn programs(
     listening: Option<Listening>,
     arch: TargetArch,
 ) -> Result<Vec<BpfProgram>, BackendError> {
-    let refuse = |matches: Matches, errno: i32| {
-        let answer = SeccompAction::Errno(errno.unsigned_abs());
-        SeccompFilter::new(matches, SeccompAction::Allow, answer, arch)?.try_into()
+    let refuse = |matches, errno: i32| {
+        program(matches, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch)
     };
+    let dangerous = refuse(dangerous(calls, listening)?, libc::EPERM)?;
     Ok(match calls {
         Calls::Needed => {
             let mut needed = by_number(calls::NEEDED.iter().chain(calls::NEEDED_OLD));
             if listening.is_some() {
                 needed.extend(by_number(calls::SERVING));
             }
-            let answer = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-            let list = SeccompFilter::new(needed, answer, SeccompAction::Allow, arch)?.try_into()?;
-            vec![list, refuse(dangerous(calls, listening)?, libc::EPERM)?]
+            let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+            vec![program(needed, missing, SeccompAction::Allow, arch)?, dangerous]
         }
-        Calls::Harmless => {
-            // Its flags are behind a pointer, where a filter cannot look; without it the C library takes `clone`.
-            let unseen = by_number(&[libc::SYS_clone3]);
-            vec![refuse(unseen, libc::ENOSYS)?, refuse(dangerous(calls, listening)?, libc::EPERM)?]
-        }
+        // Its flags are behind a pointer, where a filter cannot look; without it the C library takes `clone`.
+        Calls::Harmless => vec![refuse(by_number(&[libc::SYS_clone3]), libc::ENOSYS)?, dangerous],
     })
+}
+
+fn program(
+    matches: Matches,
+    otherwise: SeccompAction,
+    then: SeccompAction,
+    arch: TargetArch,
+) -> Result<BpfProgram, BackendError> {
+    SeccompFilter::new(matches, otherwise, then, arch)?.try_into()
 }
 
 fn by_number<'a>(numbers: impl IntoIterator<Item = &'a i64>) -> Matches {
@@ -60,7 +67,8 @@ fn dangerous(calls: Calls, listening: Option<Listening>) -> Result<Matches, Back
         SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, u64::from(value.cast_unsigned()))
     };
     // Both put words into the operator's terminal, as if typed there.
-    let words = [calls::TIOCSTI, calls::TIOCLINUX].map(|request| SeccompRule::new(vec![on(1, SeccompCmpOp::Eq, request)?]));
+    let words = [calls::TIOCSTI, calls::TIOCLINUX]
+        .map(|request| SeccompRule::new(vec![on(1, SeccompCmpOp::Eq, request)?]));
     matches.insert(libc::SYS_ioctl, words.into_iter().collect::<Result<_, _>>()?);
     let mut clone = Vec::new();
     for flag in calls::NAMESPACES {
@@ -82,7 +90,7 @@ fn dangerous(calls: Calls, listening: Option<Listening>) -> Result<Matches, Back
         Some(Listening::Tcp(_)) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
         _ => &[libc::AF_UNIX],
     };
-    let others = ours.iter().map(|family| on(0, SeccompCmpOp::Ne, *family)).collect::<Result<_, _>>()?;
+    let others = ours.iter().map(|family| on(0, SeccompCmpOp::Ne, *family)).collect::<Result<Vec<_>, _>>()?;
     let mut socket = vec![SeccompRule::new(others)?];
     if ours.len() > 1 {
         // Whoever serves TCP needs no packets: Landlock does not know where they go.

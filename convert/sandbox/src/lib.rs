@@ -13,7 +13,7 @@
 //! - The rules are made from the arguments *before* anything else happens, in the process's only thread: threads and children that come
 //!   later inherit them. Nothing is added afterwards, so there is no state in which a thread is outside.
 //! - A folder is allowed, not a file, because images have parents, extents and pieces beside them, and targets get `.partial`, journals
-//!   and manifests. The [gate](../format_core/trait.Gate.html) stays what decides which of the files an image may name; the sandbox is for the
+//!   and manifests. The gate (`format_core::Gate`) stays what decides which of the files an image may name; the sandbox is for the
 //!   day when that decision is not asked any more.
 //! - What is not on the list of system calls answers `ENOSYS`, as an older kernel would: the C library and Rust's standard library then
 //!   take the older way. What is dangerous and never needed answers `EPERM`. Nothing kills the process: a killed run leaves a target
@@ -46,7 +46,8 @@ pub use state::{Sandbox, State, settle, state};
 pub fn try_out() -> Sandbox {
     let trial = std::thread::spawn(|| {
         let sandbox = Rules::new().enforce();
-        let refused = std::fs::File::open("/etc/passwd").is_err_and(|e| e.raw_os_error() == Some(libc::EACCES));
+        let refused =
+            std::fs::File::open("/etc/passwd").is_err_and(|e| e.raw_os_error() == Some(libc::EACCES));
         (sandbox, refused)
     });
     match trial.join() {

@@ -23,19 +23,22 @@ const SYSTEM: [&str; 12] = [
 ];
 /// What is read by every run: about itself and the machine, the C library's data, the time zone. Processes of others give away nothing
 /// there: Landlock refuses to look into what it does not confine itself.
-const ALWAYS_READ: [&str; 9] = [
-    "/proc",
-    "/sys",
-    "/usr",
-    "/lib",
-    "/lib64",
-    "/etc/localtime",
-    "/dev/urandom",
-    "/dev/random",
-    "/dev/zero",
+const ALWAYS_READ: [&str; 9] =
+    ["/proc", "/sys", "/usr", "/lib", "/lib64", "/etc/localtime", "/dev/urandom", "/dev/random", "/dev/zero"];
+/// What programs read before they do anything: settings of the loader, of libraries for cryptography, of names, of QEMU. No secrets.
+const SETTINGS: [&str; 11] = [
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-aarch64.path",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/crypto-policies",
+    "/etc/gnutls",
+    "/etc/gcrypt",
+    "/etc/nsswitch.conf",
+    "/etc/qemu",
 ];
-/// What the loader of programs reads besides the programs.
-const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
 
 /// What a path may be used for. Later ones hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +127,14 @@ impl Rules {
         self
     }
 
+    /// Lets everything in a folder for temporary files be written, if it is there: nobody makes it.
+    pub fn write_temporary(&mut self, path: &Path) -> &mut Self {
+        if path.is_dir() {
+            self.allow(path, Use::Write);
+        }
+        self
+    }
+
     /// Lets everything in a folder be written; where it is still to be made, everything in the nearest folder above it that is there.
     pub fn write_folder(&mut self, path: &Path) -> &mut Self {
         if let Some(there) = path.ancestors().map(here).find(|folder| folder.is_dir()) {
@@ -137,7 +148,7 @@ impl Rules {
     pub fn run_programs(&mut self, names: &[&str]) -> &mut Self {
         self.calls = Calls::Harmless;
         SYSTEM.iter().for_each(|folder| self.allow(Path::new(folder), Use::Run));
-        LOADER.iter().for_each(|file| self.allow(Path::new(file), Use::Read));
+        SETTINGS.iter().for_each(|file| self.allow(Path::new(file), Use::Read));
         let search = std::env::var_os("PATH").unwrap_or_default();
         for folder in std::env::split_paths(&search).filter(|folder| folder.is_absolute()) {
             for program in names.iter().filter_map(|name| folder.join(name).canonicalize().ok()) {
@@ -190,7 +201,10 @@ impl Rules {
 
     /// A file in the root folder makes the whole host one that is allowed.
     fn too_wide(&self) -> Option<String> {
-        let uses = self.paths.iter().filter(|(path, _)| path.canonicalize().is_ok_and(|path| path == Path::new("/")));
+        use std::os::unix::fs::MetadataExt;
+        let id = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let root = id(Path::new("/"))?;
+        let uses = self.paths.iter().filter(|(path, _)| id(path) == Some(root));
         match uses.flat_map(|(_, uses)| uses).max()? {
             Use::Write => Some("the target lies in /, so every file may be written".into()),
             _ => Some("a source lies in /, so every file may be read".into()),
@@ -214,21 +228,26 @@ enum Kind {
 
 fn kind_of(path: &Path) -> Kind {
     use std::os::unix::fs::FileTypeExt;
-    let Ok(found) = std::fs::metadata(here(path)).map(|found| found.file_type()) else { return Kind::Missing };
-    match () {
-        () if found.is_block_device() || found.is_char_device() => Kind::Device,
-        () if found.is_dir() => Kind::Folder,
-        () => Kind::Other,
+    let Ok(found) = std::fs::metadata(here(path)).map(|found| found.file_type()) else {
+        return Kind::Missing;
+    };
+    if found.is_block_device() || found.is_char_device() {
+        Kind::Device
+    } else if found.is_dir() {
+        Kind::Folder
+    } else {
+        Kind::Other
     }
 }
 
-/// The folder that a path lies in, and the one of the file that it leads to, where it is a link.
+/// The folder that a path lies in, and the one of the file that it leads to, where it is a link. Beside `/dev/stdin` lie only devices.
 fn folders_of(path: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = path.parent().map(|folder| here(folder).to_owned()).into_iter().collect();
     if path.is_symlink() {
         let behind = path.canonicalize().ok();
         folders.extend(behind.as_deref().and_then(Path::parent).map(Path::to_owned));
     }
+    folders.retain(|folder| folder != Path::new("/dev"));
     folders
 }
 
@@ -268,6 +287,8 @@ mod tests {
         rules.write_folder(&folder.path().join("not/yet")).write_file(Path::new("bare.raw"));
         assert_eq!(of(&rules, folder.path()), [Use::Write]);
         assert_eq!(of(&rules, Path::new(".")), [Use::Write]);
+        rules.write_temporary(Path::new("/no/such/folder"));
+        assert!(of(&rules, Path::new("/")).is_empty());
         rules.read_image(&folder.path().join("missing.raw"));
         assert_eq!(of(&rules, folder.path()), [Use::Write]);
     }

@@ -50,7 +50,11 @@ fn this_host_is_told_as_it_is() {
     let found = try_out();
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(json["state"], found.state.name());
-    assert_eq!(found.landlock.is_some() && found.system_calls.is_some(), found.state == State::Enforced, "{json}");
+    assert_eq!(
+        found.landlock.is_some() && found.system_calls.is_some(),
+        found.state == State::Enforced,
+        "{json}"
+    );
     assert_eq!(found.reason.is_none(), found.state == State::Enforced, "{json}");
     // It was tried elsewhere: this thread is free.
     File::open("/etc/passwd").unwrap();
@@ -231,7 +235,11 @@ fn programs_get_no_dangerous_call_either() {
     let mut rules = Rules::new();
     rules.run_programs(&[]);
     let said = confined(&rules, |_| {
-        let python = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", CALLS]).stdin(Stdio::null()).output().unwrap();
+        let python = Command::new("/usr/bin/python3")
+            .args(["-I", "-S", "-c", CALLS])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
         String::from_utf8(python.stdout).unwrap()
     });

@@ -41,14 +41,14 @@ impl Inputs<'_> {
             rules.read(key);
         }
         if let Some(folder) = &chain.spool {
-            rules.write_folder(folder);
+            rules.write_temporary(folder);
         }
     }
 }
 
 /// What `command` reads, or why nobody says so.
 pub(super) fn of(command: &Command) -> Result<Inputs<'_>, Why> {
-    let inputs = |images: Vec<_>, chain| Ok(Inputs { images, files: Vec::new(), chain: Some(chain) });
+    let chained = |images, chain| Ok(Inputs { images, files: Vec::new(), chain: Some(chain) });
     let opened = |images, open| Ok(with(images, open));
     match command {
         Command::Inspect(args) => opened(paths(&args.images), &args.open),
@@ -61,22 +61,25 @@ pub(super) fn of(command: &Command) -> Result<Inputs<'_>, Why> {
             let files = args.machine.iter().map(PathBuf::as_path).chain(virtio).collect();
             Ok(Inputs { files, ..with(paths(&args.sources), &args.open) })
         }
-        Command::BootTest(args) => Ok(Inputs { files: paths(&args.machine), ..with(paths(&args.images), &args.open) }),
-        Command::Delta(args) => opened(vec![&args.base, &args.top], &args.open),
-        Command::Create(args) => inputs(args.base.as_deref().into_iter().collect(), &args.chain),
-        Command::Info(args) => opened(vec![&args.image], &args.open),
-        Command::Chain(args) => inputs(vec![&args.image], &args.chain),
-        Command::Consolidate(args) => inputs(vec![&args.top], &args.chain),
-        Command::Map(args) => opened(vec![&args.image], &args.open),
-        Command::Measure(args) => opened(args.image.as_deref().into_iter().collect(), &args.open),
-        Command::Check(args) => opened(vec![&args.image], &args.open),
-        // Its list of blocks lies beside the manifest.
-        Command::Verify(args) => {
-            opened(std::iter::once(args.image.as_path()).chain(args.manifest.as_deref()).collect(), &args.open)
+        Command::BootTest(args) => {
+            Ok(Inputs { files: paths(&args.machine), ..with(paths(&args.images), &args.open) })
         }
-        Command::Compare(args) => inputs(vec![&args.a, &args.b], &args.open.chain),
-        Command::Diff(args) => inputs(vec![&args.a, &args.b], &args.open.chain),
-        Command::Digest(args) => opened(vec![&args.image], &args.open),
+        Command::Delta(args) => opened(vec![args.base.as_path(), args.top.as_path()], &args.open),
+        Command::Create(args) => chained(args.base.as_deref().into_iter().collect(), &args.chain),
+        Command::Info(args) => opened(vec![args.image.as_path()], &args.open),
+        Command::Chain(args) => chained(vec![args.image.as_path()], &args.chain),
+        Command::Consolidate(args) => chained(vec![args.top.as_path()], &args.chain),
+        Command::Map(args) => opened(vec![args.image.as_path()], &args.open),
+        Command::Measure(args) => opened(args.image.as_deref().into_iter().collect(), &args.open),
+        Command::Check(args) => opened(vec![args.image.as_path()], &args.open),
+        // Its list of blocks lies beside the manifest.
+        Command::Verify(args) => opened(
+            std::iter::once(args.image.as_path()).chain(args.manifest.as_deref()).collect(),
+            &args.open,
+        ),
+        Command::Compare(args) => chained(vec![args.a.as_path(), args.b.as_path()], &args.open.chain),
+        Command::Diff(args) => chained(vec![args.a.as_path(), args.b.as_path()], &args.open.chain),
+        Command::Digest(args) => opened(vec![args.image.as_path()], &args.open),
         Command::Serve(args) => opened(paths(&args.images), &args.open),
         Command::Ls(args) => Ok(looked_into(&args.place)),
         Command::Cat(args) => Ok(looked_into(&args.place)),

@@ -14,10 +14,9 @@ type Why = &'static str;
 
 /// Confines this process to what its command needs.
 pub(crate) fn enter(cli: &Cli) {
-    settle(match rules(cli) {
-        _ if cli.no_sandbox => Sandbox::switched_off(),
-        Ok(rules) => rules.enforce(),
-        Err(why) => Sandbox::off(why),
+    settle(match cli.no_sandbox {
+        true => Sandbox::switched_off(),
+        false => rules(cli).map_or_else(Sandbox::off, |rules| rules.enforce()),
     });
 }
 
@@ -39,7 +38,7 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
     }
     outputs::allow(&cli.command, &mut rules);
     // Images that cannot be read at any place, changes of a guest and what talks to a child go through files there.
-    rules.write_folder(&std::env::temp_dir());
+    rules.write_temporary(&std::env::temp_dir());
     if let Some(lease) = std::env::var_os(Fence::LEASE) {
         rules.write_file(Path::new(&lease));
     }
@@ -58,7 +57,9 @@ fn batch(command: &BatchCommand, rules: &mut Rules) -> Result<(), Why> {
     match command {
         BatchCommand::Run(_) => Err("each job is a process in a sandbox of its own"),
         _ => {
-            rules.run_programs(&[]).with_all_files("which files are needed stands in the job file or the batch's state");
+            rules
+                .run_programs(&[])
+                .with_all_files("which files are needed stands in the job file or the batch's state");
             Ok(())
         }
     }
@@ -66,11 +67,9 @@ fn batch(command: &BatchCommand, rules: &mut Rules) -> Result<(), Why> {
 
 /// A repository of Borg is read by a program.
 fn is_borg(path: &Path) -> bool {
-    let format = FORMATS.iter().find(|format| format.is_called("borg"));
-    let claims = |format: &&format_core::Format| {
-        path.is_dir() && SourceFolder::open(path).is_ok_and(|folder| (format.probe_folder)(&folder) == Score::Magic)
-    };
-    format.filter(|format| claims(format)).is_some()
+    let Some(format) = FORMATS.iter().find(|format| format.is_called("borg")) else { return false };
+    let claims = |folder| (format.probe_folder)(&folder) == Score::Magic;
+    path.is_dir() && SourceFolder::open(path).is_ok_and(claims)
 }
 
 fn borg(rules: &mut Rules) -> Result<(), Why> {

@@ -98,7 +98,7 @@ fn a_stranger_in_a_run_reaches_nothing_that_was_not_named() {
     let all = ["read", "make", "list", "connect", "netlink", "trace", "type", "start"];
     let convert = |target: &'static str| vec!["convert", "disk.raw", target];
     // Unconfined it can do most of that, or the test would show nothing.
-    let free = scene.refused(&[&["--no-sandbox"][..], &convert("free.qcow2")].concat());
+    let free = scene.refused(&[vec!["--no-sandbox"], convert("free.qcow2")].concat());
     for name in ["read", "make", "connect", "netlink", "start"] {
         assert!(!free.iter().any(|refused| refused == name), "{name}: {free:?}");
     }
@@ -134,14 +134,19 @@ fn outcomes_say_how_the_run_was_confined() {
         bench.rehome(&[&args[..], more].concat()).ends(0).json()["sandbox"].clone()
     };
     let off = convert(&["--no-sandbox"]);
-    assert_eq!((&off["state"], &off["reason"]), (&"off".into(), &"--no-sandbox".into()));
+    assert_eq!(off["state"], "off");
+    assert_eq!(off["reason"], "--no-sandbox");
     assert!(off["landlock"].is_null() && off["system_calls"].is_null());
     let sandbox = convert(&[]);
     let version = sandbox["landlock"].as_i64().map(|version| format!("files by Landlock {version}"));
     assert_eq!(version.is_some(), host["found"].as_str().unwrap().contains("Landlock "), "{sandbox} {host}");
-    assert!(host["found"].as_str().unwrap().starts_with(sandbox["state"].as_str().unwrap()), "{sandbox} {host}");
+    assert!(
+        host["found"].as_str().unwrap().starts_with(sandbox["state"].as_str().unwrap()),
+        "{sandbox} {host}"
+    );
     bench.rehome(&["convert", "disk.raw", "disk.vhdx"]).ends(0);
-    let synced = bench.rehome(&["convert", "--sync", "disk.raw", "disk.vhdx", "--output", "json"]).ends(0).json();
+    let synced =
+        bench.rehome(&["convert", "--sync", "disk.raw", "disk.vhdx", "--output", "json"]).ends(0).json();
     assert_eq!(synced["sandbox"], sandbox);
     guest::build(&bench, "server.raw", &HYPERV_MODULES, |_| {});
     let args = ["migrate", "server.raw", "--to", "hyperv", "--out", "vm", "--output", "json"];
@@ -152,7 +157,8 @@ fn outcomes_say_how_the_run_was_confined() {
         assert_eq!(sandbox["system_calls"], "needed");
         assert_eq!(report["sandbox"]["system_calls"], "harmless");
         // The page for people.
-        let shown = bench.rehome(&["report", "show", "vm/web01.report.json", "--format", "json"]).ends(0).json();
+        let shown =
+            bench.rehome(&["report", "show", "vm/web01.report.json", "--format", "json"]).ends(0).json();
         assert!(shown.to_string().contains("\"sandbox\":\"enforced, Landlock "), "{shown}");
     }
 }
@@ -185,7 +191,17 @@ fn what_the_operator_named_is_reached_wherever_it_lies() {
         std::fs::create_dir(bench.path(folder)).unwrap();
     }
     bench.disk("bases/base.raw", 4 * MIB, &[(0, 70_000)]);
-    bench.qemu_img(&["create", "-q", "-f", "qcow2", "-b", "../bases/base.raw", "-F", "raw", "images/top.qcow2"]);
+    bench.qemu_img(&[
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        "../bases/base.raw",
+        "-F",
+        "raw",
+        "images/top.qcow2",
+    ]);
     std::os::unix::fs::symlink("../images/top.qcow2", bench.path("links/top.qcow2")).unwrap();
     std::os::unix::fs::symlink("bases", bench.path("linked-bases")).unwrap();
     let convert = |source, target: &str, more: &[&str]| {
@@ -210,7 +226,17 @@ fn what_the_operator_named_is_reached_wherever_it_lies() {
     bench.bash("\"$REHOME\" digest e.qcow2 --key-file <(cat key)").ends(0);
     // All sources, and what was made in the folder, are in the evidence.
     std::fs::copy(bench.path("bases/base.raw"), bench.path("images/other.raw")).unwrap();
-    let several = ["convert", "bases/base.raw", "images/other.raw", "--out", "new", "-O", "qcow2", "--evidence", "evidence"];
+    let several = [
+        "convert",
+        "bases/base.raw",
+        "images/other.raw",
+        "--out",
+        "new",
+        "-O",
+        "qcow2",
+        "--evidence",
+        "evidence",
+    ];
     bench.rehome(&several).ends(0);
     let log = String::from_utf8(bench.read("evidence/evidence.jsonl")).unwrap();
     for name in ["bases/base.raw", "images/other.raw", "new/base.qcow2", "new/other.qcow2.rehome.json"] {
