@@ -271,3 +271,23 @@ fn a_server_is_confined_while_it_serves() {
         assert!(status(&["--no-sandbox"]).contains("Seccomp:\t0"));
     }
 }
+
+#[test]
+fn each_job_of_a_batch_is_confined_unless_the_batch_says_otherwise() {
+    for (more, state) in [(&[][..], None), (&["--no-sandbox"][..], Some("off"))] {
+        let bench = Bench::new();
+        bench.disk("disk.raw", MIB, &[(0, 4096)]);
+        std::fs::create_dir(bench.path("out")).unwrap();
+        let command = ["convert", "disk.raw", "out/web.qcow2"];
+        let task = serde_json::json!({
+            "id": "web", "command": command, "outputs": [command[2]], "source_key": "disk.raw", "fingerprint": "1",
+        });
+        bench.write("tasks", task.to_string() + "\n");
+        bench.rehome(&[&["batch", "run", "--tasks", "tasks"][..], more].concat()).ends(0);
+        let outcome = bench.json_of("out/.rehome-batch/jobs/web.outcome.json");
+        let alone =
+            bench.rehome(&["convert", "disk.raw", "out/alone.qcow2", "--output", "json"]).ends(0).json();
+        let expected = state.map_or_else(|| alone["sandbox"]["state"].clone(), serde_json::Value::from);
+        assert_eq!(outcome["sandbox"]["state"], expected, "{outcome}");
+    }
+}
