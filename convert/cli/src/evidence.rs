@@ -138,8 +138,11 @@ fn work_of(command: &Command) -> Option<Work<'_>> {
     let one = |source, open, results| Some(Work { sources: vec![source], open, results });
     match command {
         Command::Convert(args) | Command::Flatten(args) => {
-            let manifest = convert_engine::manifest_path(&args.target);
-            one(args.source.as_path(), &args.open, vec![args.target.clone(), manifest])
+            let results = match &args.out {
+                Some(out) => vec![out.clone()],
+                None => vec![args.target.clone(), convert_engine::manifest_path(&args.target)],
+            };
+            Some(Work { sources: args.sources(), open: &args.open, results })
         }
         Command::Migrate(args) => {
             let sources = args.sources.iter().map(PathBuf::as_path).collect();

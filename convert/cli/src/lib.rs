@@ -12,6 +12,7 @@ mod output;
 mod parent;
 mod progress;
 mod rescue;
+mod sandbox;
 mod source;
 mod spool;
 mod stdin;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     parent::end_with_it()?;
+    sandbox::enter(&cli);
     // Whose job this is, before anything else can change it.
     format_core::Fence::of_process()?;
     let interrupted = stop_on_signals()?;

@@ -3,6 +3,7 @@
 use crate::args::OutputKind;
 use convert_engine::Hashes;
 use format_core::{Error, ErrorKind, Result, Warning};
+use rustix::io::Errno;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
@@ -62,10 +63,10 @@ impl Printer {
     }
 
     /// Tells people about an error on stderr, and gives the next step where one is known.
-    pub(crate) fn say<'e>(&self, error: &'e Error) -> Option<&'e str> {
+    pub(crate) fn say(&self, error: &Error) -> Option<String> {
         to_stderr(&format!("error: {}", safe(&error.to_string())));
-        let hint = error.hint_text().or_else(|| next_step(error));
-        if let Some(hint) = hint {
+        let hint = hint_of(error);
+        if let Some(hint) = &hint {
             to_stderr(&format!("\nhint: {}", safe(hint)));
         }
         // For people alone: what a program reads on stderr stays as it was, and its JSON has the code.
@@ -80,7 +81,7 @@ impl Printer {
         let hint = self.say(error);
         let code = error.kind().exit_code();
         if self.kind == OutputKind::Json {
-            print_error(error, hint, self.on_stderr);
+            print_error(error, hint.as_deref(), self.on_stderr);
         }
         ExitCode::from(code)
     }
@@ -127,6 +128,33 @@ fn print_error(error: &Error, hint: Option<&str>, on_stderr: bool) {
     } else {
         let _ = to_stdout(&format!("{value:#}\n"));
     }
+}
+
+/// What the error says should be done next, and what can be said without it.
+pub(crate) fn hint_of(error: &Error) -> Option<String> {
+    let own = error.hint_text().or_else(|| next_step(error));
+    let refused = is_refusal(error) && convert_sandbox::state().is_confining();
+    match (own, refused) {
+        (own, false) => own.map(str::to_owned),
+        (None, true) => Some(REFUSED.to_owned()),
+        (Some(own), true) => Some(format!("{own}; {REFUSED}")),
+    }
+}
+
+/// Nobody can tell from the answer whether it was the system's own permissions.
+const REFUSED: &str = "if its permissions allow that, rehome's sandbox refused it: try --no-sandbox, and when that helps, report it";
+
+/// Whether the system refused something as the sandbox does (EPERM, EACCES, ENOSYS).
+fn is_refusal(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        if let Some(found) = found.downcast_ref::<std::io::Error>() {
+            let answers = [Errno::PERM, Errno::ACCESS, Errno::NOSYS].map(Errno::raw_os_error);
+            return found.raw_os_error().is_some_and(|number| answers.contains(&number));
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// What can be done about an error of the system that was met far below.
@@ -193,4 +221,27 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use convert_sandbox::{Sandbox, settle};
+
+    #[test]
+    fn what_the_sandbox_may_have_refused_is_said_to_be_that() {
+        settle(Sandbox { landlock: Some(7), ..Sandbox::off("a test") });
+        let failed = |number| Error::io("cannot open x", std::io::Error::from_raw_os_error(number));
+        // EPERM, EACCES, ENOSYS
+        for number in [1, 13, 38] {
+            let hint = hint_of(&failed(number)).unwrap();
+            assert!(hint.contains("--no-sandbox") && hint.contains("report"), "{number}: {hint}");
+        }
+        let hint = hint_of(&failed(13).hint("do this")).unwrap();
+        assert!(hint.starts_with("do this; ") && hint.contains("--no-sandbox"), "{hint}");
+        // A gate of our own is no system that refuses, and neither is a missing file.
+        let gate = Error::new(ErrorKind::Denied, "outside its folder").hint("allow it");
+        assert_eq!(hint_of(&gate).as_deref(), Some("allow it"));
+        assert!(hint_of(&failed(2)).is_none_or(|hint| !hint.contains("--no-sandbox")));
+    }
 }

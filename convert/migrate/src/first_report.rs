@@ -91,6 +91,7 @@ pub(crate) fn first_report(
         files: Vec::new(),
         out: request.out.clone(),
         boot_test: None,
+        sandbox: convert_sandbox::state(),
         next_step: "run the same command without --dry-run".into(),
     }
 }

@@ -49,6 +49,8 @@ pub struct MigrateReport {
     /// What was seen when the written images were booted, where that was asked for: the boot test's own report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_test: Option<serde_json::Value>,
+    /// How the run was confined.
+    pub sandbox: convert_sandbox::Sandbox,
     /// What to do next.
     pub next_step: String,
 }

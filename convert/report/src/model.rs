@@ -79,7 +79,7 @@ pub struct JobReport {
     /// The command with its arguments, as it can be run by hand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Versions of what took part: the program, the host's kernel, QEMU.
+    /// What took part, and how: versions of the program, the host's kernel, QEMU; how the run was confined.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     /// The job's own page, relative to the report, where there is one.

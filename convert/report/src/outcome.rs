@@ -96,8 +96,17 @@ impl JobReport {
         );
     }
 
+    fn read_sandbox(&mut self, sandbox: Fields<'_>) {
+        let Some(state) = sandbox.text("state") else { return };
+        let landlock = sandbox.number("landlock").map(|version| format!(", Landlock {version}"));
+        let reason = sandbox.text("reason").map(|reason| format!(": {reason}"));
+        let text = format!("{state}{}{}", landlock.unwrap_or_default(), reason.unwrap_or_default());
+        self.environment.insert("sandbox".into(), text);
+    }
+
     fn read_conversion(&mut self, outcome: Fields<'_>) {
         self.sources.extend(outcome.text("source"));
+        self.read_sandbox(outcome.at("sandbox"));
         self.read_warnings(outcome);
         if outcome.has("error") {
             return self.read_error(outcome);
@@ -150,6 +159,7 @@ impl JobReport {
         self.obstacles = outcome.texts("obstacles");
         self.next_step = outcome.text("next_step");
         self.environment.extend(outcome.text("tool").map(|tool| ("program".to_owned(), tool)));
+        self.read_sandbox(outcome.at("sandbox"));
         self.guest = guest(outcome.at("guest").at("os"));
         self.machine = machine(outcome, choice.at("secure_boot").0.as_bool());
         self.disks = outcome.list("disks").map(disk).collect();

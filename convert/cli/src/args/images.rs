@@ -4,7 +4,7 @@ use super::{AlsoArgs, ChainArgs, OpenArgs, RescueArgs, SpeedArgs};
 use clap::Args;
 use clap::builder::ArgPredicate;
 use format_core::units::parse_size;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A size as people type it.
 pub(super) fn size(text: &str) -> Result<u64, String> {
@@ -90,6 +90,18 @@ pub(crate) struct ConvertArgs {
     pub(crate) rescue: RescueArgs,
     #[command(flatten)]
     pub(crate) speed: SpeedArgs,
+}
+
+impl ConvertArgs {
+    /// All images that are read: with --out the target is one more of them.
+    pub(crate) fn sources(&self) -> Vec<&Path> {
+        let mut images = vec![self.source.as_path()];
+        if self.out.is_some() {
+            images.extend(Some(self.target.as_path()).filter(|second| *second != Path::new(NO_IMAGE)));
+            images.extend(self.more.iter().map(PathBuf::as_path));
+        }
+        images
+    }
 }
 
 #[derive(Args, Debug)]

@@ -64,6 +64,11 @@ pub(crate) struct Cli {
         help_heading = "Output and speed"
     )]
     pub(crate) attach: Vec<PathBuf>,
+    /// Let this run do whatever its user may. Without this, it is confined before it reads the first byte of an image: to the folders of the
+    /// files that are named, without network, and to the system calls that it needs, as far as the kernel can do that ('rehome
+    /// doctor' tells; --output json of convert and migrate says what it was). Where something that you may do is refused, report it.
+    #[arg(long, global = true, help_heading = "Output and speed")]
+    pub(crate) no_sandbox: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

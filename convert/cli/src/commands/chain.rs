@@ -1,7 +1,7 @@
 //! `rehome chain`
 
 use crate::args::ChainListArgs;
-use crate::output::{Printer, counted, error_json, safe, table};
+use crate::output::{Printer, counted, error_json, hint_of, safe, table};
 use convert_engine::{Chain, ChainImage, Control, FolderChains, TreeImage, chain_of, chains_in_folder};
 use format_core::units::format_size;
 use format_core::{Error, OpenOptions, Point, Result, Score, SourceFolder, Warning};
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &ChainListArgs, printer: &Printer, control: Control<'_>)
         return folder(&args.image, &options, printer, control);
     }
     let Chain { images, warnings, error, points } = chain_of(&args.image, &options, control)?;
-    let shown = error.as_ref().map(|error| error_json(error, error.hint_text()));
+    let shown = error.as_ref().map(|error| error_json(error, hint_of(error).as_deref()));
     let total = Total::of(images.iter());
     let points = points.iter().enumerate().map(point).collect();
     let outcome = Outcome { chain: images, total, points, warnings, error: shown };
@@ -170,7 +170,7 @@ fn folder(path: &Path, options: &OpenOptions, printer: &Printer, control: Contro
     let found = chains_in_folder(path, options, control)?;
     let text = trees(&found, path);
     let FolderChains { images, tops, warnings, errors } = found;
-    let shown = errors.iter().map(|error| error_json(error, error.hint_text()).take()).collect();
+    let shown = errors.iter().map(|error| error_json(error, hint_of(error).as_deref()).take()).collect();
     let outcome = FolderOutcome {
         folder: path.display().to_string(),
         total: Total::of(images.iter().map(|image| &image.image)),

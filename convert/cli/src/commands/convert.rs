@@ -13,6 +13,7 @@ use convert_engine::{
     digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
+use convert_sandbox::Sandbox;
 use format_core::units::format_size;
 use format_core::{DeviceTarget, Error, ErrorKind, Format, OpenOptions, Result, Warning, open_image};
 use serde::Serialize;
@@ -43,6 +44,8 @@ pub(super) struct Outcome {
     unreadable: Vec<LostRange>,
     seconds: f64,
     pub(super) warnings: Vec<Warning>,
+    /// How the run was confined.
+    sandbox: Sandbox,
 }
 
 impl Outcome {
@@ -135,6 +138,7 @@ pub(super) fn convert_one(
         unreadable,
         seconds: started.elapsed().as_secs_f64(),
         warnings,
+        sandbox: convert_sandbox::state(),
     })
 }
 

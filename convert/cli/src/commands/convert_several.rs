@@ -3,7 +3,7 @@
 use crate::args::{ConvertArgs, NO_IMAGE, OutputKind};
 use crate::commands::convert::{Outcome, convert_one, human, is_pipe};
 use crate::commands::target_format;
-use crate::output::{Printer, error_json};
+use crate::output::{Printer, error_json, hint_of};
 use crate::progress::Together;
 use convert_engine::{Control, SourceFile, refuse_source_files, threads_within};
 use format_core::{Error, ErrorKind, Format, Result, Warning, open_image};
@@ -38,7 +38,7 @@ pub(crate) fn run(
         Ok(outcome) => serde_json::to_value(outcome)
             .map_err(|e| Error::contract("the result cannot be written as JSON").with_source(e)),
         Err(error) => {
-            let mut value = error_json(error, error.hint_text());
+            let mut value = error_json(error, hint_of(error).as_deref());
             value["source"] = job.source.display().to_string().into();
             Ok(value)
         }

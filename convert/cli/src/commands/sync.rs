@@ -35,6 +35,8 @@ struct Outcome {
     verified: bool,
     seconds: f64,
     warnings: Vec<Warning>,
+    /// How the run was confined.
+    sandbox: convert_sandbox::Sandbox,
 }
 
 pub(super) fn run(
@@ -113,6 +115,7 @@ fn outcome(args: &ConvertArgs, source: &OpenedImage, done: &SyncOutcome) -> Resu
         verified: args.verify,
         seconds: 0.0,
         warnings: source.warnings.iter().chain(&done.warnings).cloned().collect(),
+        sandbox: convert_sandbox::state(),
     })
 }
 

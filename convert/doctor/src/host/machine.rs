@@ -1,13 +1,12 @@
 //! Kernel, processors, memory, limits and clock.
 
 use super::{Finding, State};
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
 use rustix::process::{Resource, Rlimit, getrlimit};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn findings() -> Vec<Finding> {
-    vec![kernel_release(), processors(), memory(), open_files(), file_size(), landlock(), openat2(), clock()]
+    vec![kernel_release(), processors(), memory(), open_files(), file_size(), sandbox(), openat2(), clock()]
 }
 
 fn kernel_release() -> Finding {
@@ -85,19 +84,21 @@ fn file_size() -> Finding {
     }
 }
 
-fn landlock() -> Finding {
-    let known = [ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];
-    let works = |abi: &ABI| {
-        let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-        rules.handle_access(AccessFs::from_all(*abi)).and_then(Ruleset::create).is_ok()
-    };
-    match known.iter().find(|abi| works(abi)) {
-        // Versions 4 and 6 add nothing for files, so this is the least that the kernel has.
-        Some(abi) => Finding::ok("landlock", format!("version {} or later", *abi as u8)),
-        None => Finding::ok("landlock", "the kernel does not offer it").but(
+/// How runs are confined here: a sandbox was set up, and something that it forbids was tried.
+fn sandbox() -> Finding {
+    let tried = convert_sandbox::try_out();
+    let found = Finding::ok("sandbox", tried.text());
+    match (tried.landlock, tried.system_calls) {
+        (Some(_), Some(_)) => found,
+        (None, _) => found.but(
             State::Degraded,
-            "processes cannot confine themselves to folders",
-            "use a kernel of 5.13 or later with landlock among its LSMs (boot option lsm=landlock,…)",
+            "an image that takes rehome over could read and write whatever its user may",
+            "use a kernel of 5.19 or later with landlock among its LSMs (boot option lsm=landlock,…)",
+        ),
+        (_, None) => found.but(
+            State::Degraded,
+            "an image that takes rehome over could use every system call",
+            "use a kernel with seccomp filters, on x86-64, AArch64 or RISC-V",
         ),
     }
 }

@@ -58,11 +58,14 @@ impl Run {
 /// A folder for one test; it is gone when the test ends.
 pub struct Bench {
     folder: tempfile::TempDir,
+    /// Temporary files of programs lie elsewhere: what the program may write there, it may not write here.
+    temporary: tempfile::TempDir,
 }
 
 impl Bench {
     pub fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("rehome-e2e-").tempdir().unwrap() }
+        let folder = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
+        Self { folder: folder("rehome-e2e-"), temporary: folder("rehome-tmp-") }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -73,7 +76,7 @@ impl Bench {
     pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "-k", "5", "60"]).arg(binary()).args(args);
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.current_dir(self.folder.path()).env("TMPDIR", self.temporary.path()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -86,7 +89,7 @@ impl Bench {
     /// The same, with this on its stdin.
     pub fn spawn_reading(&self, args: &[&str], stdin: Stdio) -> std::process::Child {
         let mut command = Command::new(binary());
-        command.args(args).current_dir(self.folder.path()).stdin(stdin);
+        command.args(args).current_dir(self.folder.path()).env("TMPDIR", self.temporary.path()).stdin(stdin);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -109,7 +112,7 @@ impl Bench {
     /// Runs a line of bash; the program is `"$REHOME"`.
     pub fn bash(&self, line: &str) -> Run {
         let mut command = Command::new("timeout");
-        command.args(["60", "bash", "-c", line]).env("REHOME", binary());
+        command.args(["60", "bash", "-c", line]).env("REHOME", binary()).env("TMPDIR", self.temporary.path());
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         Run::new(&command.output().expect("timeout is missing, install coreutils"))
     }

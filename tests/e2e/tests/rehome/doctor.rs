@@ -8,7 +8,7 @@ fn the_doctor_looks_at_the_host_and_a_folder_and_says_what_is_required_and_missi
     let report = bench.rehome(&["doctor", "--dir", ".", "--output", "json"]).ends(0).json();
     assert_eq!(report["fit"], true);
     let names: Vec<_> = report["findings"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
-    for name in ["qemu", "kvm", "fuse", "kernel", "memory", "landlock", "space", "reflinks"] {
+    for name in ["qemu", "kvm", "fuse", "kernel", "memory", "sandbox", "space", "reflinks"] {
         assert!(names.iter().any(|found| *found == name), "{name}: {report:#}");
     }
     assert!(bench.names().is_empty(), "nothing stays in the folder");

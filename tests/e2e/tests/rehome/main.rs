@@ -32,6 +32,7 @@ mod places;
 mod reflinks;
 mod report;
 mod rescue;
+mod sandbox;
 mod serve;
 mod several;
 mod sync;

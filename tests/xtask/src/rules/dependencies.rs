@@ -2,7 +2,7 @@
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
 //! other; those of archives see `formats/tar_members`. `convert/nbd`, `destination`, `job_file`, `doctor` and `support` see `formats/core` alone,
-//! `convert/batch` what it needs to start processes and tell of them, `convert/mount` and `report` the two cores, `convert/boot_test` the server and
+//! but that `doctor` tries out `convert/sandbox`, which sees nobody; `convert/batch` what it needs to start processes and tell of them, `convert/mount` and `report` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
 //! its registry, so `drivers/core` sees `drivers/registry`. Nothing in formats or drivers sees convert, and nothing sees tests, but
@@ -122,7 +122,9 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             }
             ("drivers", "microvm_init") => false,
             ("drivers", _) => a_core,
-            ("convert", "nbd" | "destination" | "job_file" | "doctor" | "support") => seen == "formats/core",
+            ("convert", "sandbox") => false,
+            ("convert", "doctor") => matches!(seen, "formats/core" | "convert/sandbox"),
+            ("convert", "nbd" | "destination" | "job_file" | "support") => seen == "formats/core",
             ("convert", "batch") => matches!(seen, "formats/core" | "convert/destination" | "convert/report"),
             ("convert", "mount" | "report") => a_core,
             ("convert", "boot_test") => {
@@ -131,7 +133,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             }
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
-                matches!(seen, "formats/core" | "formats/all" | "convert/engine" | "convert/nbd")
+                matches!(seen, "formats/core" | "formats/all" | "convert/engine" | "convert/nbd" | "convert/sandbox")
                     || seen_role == "drivers"
                     || (only_tests && seen == "tests/windows_guests")
             }
@@ -177,6 +179,8 @@ mod tests {
             ("convert/job_file", "formats/core"),
             ("convert/cli", "convert/job_file"),
             ("convert/doctor", "formats/core"),
+            ("convert/doctor", "convert/sandbox"),
+            ("convert/migrate", "convert/sandbox"),
             ("convert/support", "formats/core"),
             ("convert/mount", "drivers/core"),
             ("convert/report", "drivers/core"),
@@ -205,6 +209,8 @@ mod tests {
             ("convert/job_file", "formats/all"),
             ("convert/job_file", "convert/engine"),
             ("convert/doctor", "convert/engine"),
+            ("convert/sandbox", "formats/core"),
+            ("convert/engine", "convert/sandbox"),
             ("convert/support", "formats/all"),
             ("convert/mount", "convert/migrate"),
             ("convert/report", "convert/engine"),

@@ -95,7 +95,11 @@ fn run_connected(
     let program = std::env::current_exe().map_err(|e| Error::io("cannot find this program's own file", e))?;
     let children = ChildRunner {
         program: program.clone(),
-        global: ["--output", "json", "--progress", "json"].map(Into::into).into(),
+        global: ["--output", "json", "--progress", "json"]
+            .into_iter()
+            .chain(crate::sandbox::for_children())
+            .map(Into::into)
+            .collect(),
         share: budget.share(options.limits.jobs.min(source.tasks.len()))?,
     };
     let show = Show::new(if args.quiet { ProgressKind::None } else { run.progress }, source.tasks.len());

@@ -187,6 +187,7 @@ fn dry_run(job: &ResolvedJob, control: Control<'_>, look: &mut Look) -> Result<(
     let mut output = tempfile::tempfile().map_err(failed)?;
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .args(["--output", "json", "--progress", "none"])
+        .args(crate::sandbox::for_children())
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(failed)?)
