@@ -24,6 +24,7 @@ fn read(case: Case, codes: &[u8]) -> Case {
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = texts();
+    cases.extend(lists());
     cases.extend(tables());
     cases.extend(files());
     cases
@@ -48,6 +49,31 @@ fn texts() -> Vec<Case> {
         read(case("parted-huge", "a disk of 2^64 sectors", &whole().with("sda-pt.parted", "Disk /dev/sda: 18446744073709551615s\nSector size (logical/physical): 512B/512B\nPartition Table: msdos\n")), &[65, 69]),
         read(case("parted-sector", "sectors of no bytes", &whole().with("sda-pt.parted", "Disk /dev/sda: 8192s\nSector size (logical/physical): 0B/0B\nPartition Table: msdos\n")), &[65, 69]),
         read(case("swap-steers", "a swap area whose label steers the terminal", &whole().with("swappt-sda3.info", "UUID=\"\u{1b}[31m\"\nLABEL=\"\u{7}\"\n")), &[0, 65]),
+    ]
+}
+
+/// Lists that are honest but long.
+fn lists() -> Vec<Case> {
+    let numbered = |name: &str| (0..100_000).map(|n| format!("{name}{n} ")).collect::<String>();
+    let rows: String =
+        (1..40_000).map(|n| format!("/dev/sda{n} : start= {}, size= 1, type=83\n", n * 2)).collect();
+    vec![
+        read(
+            case("list-disks", "a hundred thousand disks", &whole().with("disk", numbered("sd"))),
+            &[65, 66, 69],
+        ),
+        read(
+            case("list-parts", "a hundred thousand partitions", &whole().with("parts", numbered("sda"))),
+            &[65, 66, 69],
+        ),
+        read(
+            case(
+                "list-table",
+                "a table of forty thousand partitions",
+                &whole().with("sda-pt.sf", format!("label: gpt\nunit: sectors\n\n{rows}")),
+            ),
+            &[65, 66, 69],
+        ),
     ]
 }
 

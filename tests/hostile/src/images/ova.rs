@@ -25,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
     let loose = |name: &str| -> Files { vec![("vm.ovf".into(), text(name).into())] };
     let mut cases = foreign::cases("ova", "href", "vm.ovf", &loose, &code);
     cases.extend(xml());
+    cases.extend(lists());
     cases.extend(members());
     cases.extend(machines());
     cases
@@ -69,6 +70,47 @@ fn xml() -> Vec<Case> {
         both(case("capacity-more", "a capacity of more than the disk", good.replace("ovf:capacity=\"65536\"", "ovf:capacity=\"99999999\"")), &[0, 65]),
         both(case("cut", "an envelope that ends in the middle", good[..good.len() / 2].to_owned()), &[65]),
         both(case("no-text", "an envelope of bytes that are no text", good.replace("made by a test", "\u{0}\u{1}\u{1b}[31m")), &[65]),
+    ]
+}
+
+/// Lists that are honest but long: what is looked up in them must not be looked for from the start each time.
+fn lists() -> Vec<Case> {
+    let digits = |number: u32| format!("{number:040x}");
+    let manifest: String = (0..90_000).map(|n| format!("SHA1(file{n})= {}\n", digits(n))).collect();
+    let files: String = (0..60_000).map(|n| format!(r#"<File ovf:id="f{n}" ovf:href="a.img"/>"#)).collect();
+    let disks: String = (0..60_000)
+        .map(|n| format!(r#"<Disk ovf:diskId="d{n}" ovf:capacity="65536" ovf:fileRef="f59999"/>"#))
+        .collect();
+    let loose = |name: &str, about: &str, text: String| {
+        Case::new(&format!("ova/{name}"), about).file("vm.ovf", text).file("a.img", disk())
+    };
+    let all = |case: Case, codes: &[u8]| {
+        case.run(&["info", "vm.ovf"], codes).run(&["convert", "vm.ovf", "out.raw"], codes)
+    };
+    vec![
+        all(
+            loose("list-manifest", "a manifest of ninety thousand files", text("a.img"))
+                .file("vm.mf", manifest),
+            &[0, 65, 69],
+        ),
+        all(
+            loose(
+                "list-disks",
+                "sixty thousand disks, all of the last of sixty thousand files",
+                envelope(&files, &disks, ""),
+            ),
+            &[2, 65, 69],
+        ),
+        all(
+            loose("list-items", "sixty thousand devices", {
+                let item = "<Item><rasd:InstanceID>1</rasd:InstanceID><rasd:ResourceType>17</rasd:ResourceType></Item>";
+                text("a.img").replace(
+                    "</VirtualHardwareSection>",
+                    &format!("{}</VirtualHardwareSection>", item.repeat(60_000)),
+                )
+            }),
+            &[0, 65, 69],
+        ),
     ]
 }
 

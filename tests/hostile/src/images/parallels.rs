@@ -101,6 +101,8 @@ fn descriptors() -> Vec<Case> {
         .collect();
     let deep = format!("{head}{}{}", "<a>".repeat(100_000), "</a>".repeat(100_000));
     let many = (0..70_000).map(|number| (number, number + 1, 1, vec![image(0)])).collect();
+    let line: Vec<_> = (0..50_000).map(|n| (guid(n), guid(n + 1))).collect();
+    let apart: Vec<_> = (0..50_000).map(|n| (guid(n), NIL.into())).collect();
     let refused = |case: Case, codes: &[u8]| {
         case.run(&["inspect", "a.hdd"], codes)
             .run(&["check", "a.hdd"], codes)
@@ -142,6 +144,10 @@ fn descriptors() -> Vec<Case> {
             ),
             &[65],
         ),
+        refused(case("list-chain", "a chain of fifty thousand snapshots", &shots(line)), &[65, 69]),
+        case("list-shots", "fifty thousand snapshots of nothing", &shots(apart))
+            .run(&["inspect", "a.hdd"], &[0, 65, 69])
+            .run(&["convert", "a.hdd", "out.raw"], &[0, 65, 69]),
         refused(
             case("own-parent", "a snapshot that is its own parent", &shots(vec![(guid(0), guid(0))])),
             &[65],

@@ -60,6 +60,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]);
     cases.extend(files());
     cases.extend(chunks());
+    cases.push(listed());
     cases
 }
 
@@ -154,6 +155,19 @@ fn files() -> Vec<Case> {
         ),
     ]);
     cases
+}
+
+/// A manifest of very many files, which are not there.
+fn listed() -> Case {
+    let files = store(|store| {
+        let files: Vec<_> = (0..60_000)
+            .map(|n| json!({"crypt-mode": "none", "csum": "00".repeat(32), "filename": format!("f{n}.img.fidx"), "size": 4096}))
+            .collect();
+        let manifest = json!({"backup-id": "100", "backup-time": 1_795_312_800, "backup-type": "vm", "unprotected": {}, "files": files});
+        let bytes = wrap(manifest.to_string().as_bytes(), Wrap::Plain, &store.key);
+        std::fs::write(store.folder().join("index.json.blob"), bytes).unwrap();
+    });
+    read(case("list-files", "a manifest of sixty thousand disks", files), &[2, 65, 66, 69])
 }
 
 /// A blob that unpacks to a gigabyte.

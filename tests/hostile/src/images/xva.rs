@@ -10,6 +10,7 @@ fn plan() -> Plan {
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = members();
+    cases.extend(lists());
     cases.extend(descriptions());
     cases
 }
@@ -89,6 +90,23 @@ fn members() -> Vec<Case> {
                 with(&|members| members.truncate(members.len() - 2)),
             ),
             &[65],
+        ),
+    ]
+}
+
+/// Lists that are honest but long.
+fn lists() -> Vec<Case> {
+    let plans: Vec<Plan> = (0..4000).map(|_| Plan { bytes: vec![7; 512], ..plan() }).collect();
+    let same = pack(&ova(&plans, 2), &blocks(&plans[0]));
+    let value =
+        |name: &str, value: &str| format!("<member><name>{name}</name><value>{value}</value></member>");
+    let members: String = (0..100_000).map(|n| value(&format!("n{n}"), "x")).collect();
+    let wide = ova(&[plan()], 2).replacen("<value><struct>", &format!("<value><struct>{members}"), 1);
+    vec![
+        read(case("list-disks", "four thousand disks of the same name", same), &[65, 69]),
+        read(
+            case("list-members", "a struct of a hundred thousand members", pack(&wide, &blocks(&plan()))),
+            &[0, 65, 69],
         ),
     ]
 }
