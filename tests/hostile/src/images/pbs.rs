@@ -20,13 +20,13 @@ fn store(change: impl FnOnce(&Store)) -> Files {
 /// The same with another manifest.
 fn manifest(name: &str, size: u64) -> Files {
     store(|store| {
-        let bytes = std::fs::read(store.folder().join(INDEX)).unwrap();
+        let bytes = std::fs::read(store.simple_path().join(INDEX)).unwrap();
         let manifest = json!({
             "backup-id": "100", "backup-time": 1_795_312_800, "backup-type": "vm", "unprotected": {},
             "files": [{"crypt-mode": "none", "csum": super::bases::pbs::hex(&sha256(&[&bytes[4096..]])), "filename": name, "size": size}],
         });
         let bytes = wrap(manifest.to_string().as_bytes(), Wrap::Plain, &store.key);
-        std::fs::write(store.folder().join("index.json.blob"), bytes).unwrap();
+        std::fs::write(store.simple_path().join("index.json.blob"), bytes).unwrap();
     })
 }
 
@@ -37,7 +37,7 @@ fn indexed(bytes: Vec<u8>, size: usize) -> Files {
         let list = bytes.get(4096..).unwrap_or_default();
         snapshot.list(INDEX, size, sha256(&[list]), Wrap::Plain);
         snapshot.write();
-        std::fs::write(store.folder().join(INDEX), &bytes).unwrap();
+        std::fs::write(store.simple_path().join(INDEX), &bytes).unwrap();
     })
 }
 
@@ -165,7 +165,7 @@ fn listed() -> Case {
             .collect();
         let manifest = json!({"backup-id": "100", "backup-time": 1_795_312_800, "backup-type": "vm", "unprotected": {}, "files": files});
         let bytes = wrap(manifest.to_string().as_bytes(), Wrap::Plain, &store.key);
-        std::fs::write(store.folder().join("index.json.blob"), bytes).unwrap();
+        std::fs::write(store.simple_path().join("index.json.blob"), bytes).unwrap();
     });
     read(case("list-files", "a manifest of sixty thousand disks", files), &[2, 65, 66, 69])
 }

@@ -48,7 +48,10 @@ fn names() -> Vec<Case> {
     let several = |(label, name): (&str, &str)| {
         // Long names come in a record of their own.
         let named = |content: &[u8]| vec![pax(&[("path", name)]), Hand::file("x.raw", content)];
-        let members = [named(&disk()), vec![Hand::file("good.raw", &[9; 4096])]].concat();
+        let members = [named(&disk()), vec![Hand::file("good.raw", &[9; 4096])]]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>();
         case(&format!("name-{label}"), &format!("a member that is called {name:.40?}"), &members)
             .run(&["inspect", "a.tar"], &[0, 65, 69])
             .run(&["info", "a.tar"], &[0, 2, 65, 69])
