@@ -141,7 +141,7 @@ fn faults(case: &Case, rehome: &Path) -> Vec<String> {
         }
         // What is not finished is called so. Of several disks, those that are well are.
         let finished = |path: &&PathBuf| {
-            path.parent() == Some(&folder)
+            path.parent() == Some(folder.as_path())
                 && path.extension().is_none_or(|e| e != "partial" && e != "journal")
         };
         if let Some(left) = files.iter().find(finished).filter(|_| !matches!(code, Some(0 | 1))) {
