@@ -203,7 +203,7 @@ macro_rules! families {
 }
 
 families! {
-    clonezilla compressed ewf mrimgx names ova parallels partitions pbs pieces qcow1 qcow2 qed raw restic tar vdi vhd vhdx vma
+    clonezilla compressed ewf manifests mrimgx names ova parallels partitions pbs pieces qcow1 qcow2 qed raw restic tar vdi vhd vhdx vma
     vmdk wsb xva
 }
 

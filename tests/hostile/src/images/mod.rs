@@ -8,6 +8,7 @@ mod clonezilla;
 mod compressed;
 mod ewf;
 mod foreign;
+mod manifests;
 mod mrimgx;
 mod named;
 mod ova;
@@ -40,10 +41,11 @@ use crate::{Case, Content};
 type Files = Vec<(String, Content)>;
 
 /// What the cases' names begin with, and what makes them.
-const FAMILIES: [(&str, fn() -> Vec<Case>); 23] = [
+const FAMILIES: [(&str, fn() -> Vec<Case>); 24] = [
     ("clonezilla", clonezilla::cases),
     ("compressed", compressed::cases),
     ("ewf", ewf::cases),
+    ("manifests", manifests::cases),
     ("mrimgx", mrimgx::cases),
     ("names", named::cases),
     ("ova", ova::cases),
