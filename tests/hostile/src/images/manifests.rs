@@ -85,7 +85,7 @@ fn left() -> Vec<Case> {
         let mut case =
             Case::new(&format!("manifests/left-{name}"), about).file("a.raw", vec![7; SIZE as usize]);
         case.files.extend(files);
-        case.run(&["convert", "a.raw", "b.qcow2"], &[73, 75, 77, 78, 2, 65])
+        case.run(&["convert", "a.raw", "b.qcow2"], &[73])
     };
     let partial = |content: Content| vec![("b.qcow2.partial".to_owned(), content)];
     vec![
