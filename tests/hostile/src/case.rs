@@ -153,6 +153,34 @@ impl Case {
         )
     }
 
+    /// The image opens and a check finds nothing, but what it holds cannot be read.
+    #[must_use]
+    pub fn unreadable(self, image: &str, says: &'static str) -> Self {
+        self.run(&["info", image], &[0]).run(&["check", image], &[0]).run_saying(
+            &["convert", image, "out.raw"],
+            &[65],
+            says,
+        )
+    }
+
+    /// The image is read as if the broken part were not there, because the disk does not need it; a check says so.
+    #[must_use]
+    pub fn noticed(self, image: &str) -> Self {
+        self.run(&["inspect", image], &[0])
+            .run(&["info", image], &[0])
+            .run(&["check", image], &[1])
+            .run(&["convert", image, "out.raw"], &[0])
+    }
+
+    /// The image does not open; a check tells what else is wrong with it.
+    #[must_use]
+    pub fn unopened(self, image: &str) -> Self {
+        self.run(&["inspect", image], &[65])
+            .run(&["info", image], &[65])
+            .run(&["check", image], &[1])
+            .run(&["convert", image, "out.raw"], &[65])
+    }
+
     /// Writes its files into a folder, which is made, and the canary beside it.
     ///
     /// In names, links and contents [`names::CANARY`] stands for the absolute path of that file, and the characters of

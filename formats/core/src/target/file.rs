@@ -119,7 +119,6 @@ impl FileTarget {
         refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
         leave_to_others(path, &partial, fence)?;
-        refuse_odd(&partial)?;
         let file = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -242,17 +241,6 @@ pub(super) fn sync_folder(path: &Path) -> Result<()> {
     };
     let failed = |e| Error::io(format!("cannot make the folder {} durable", folder.display()), e);
     File::open(folder).map_err(failed)?.sync_all().map_err(failed)
-}
-
-/// Whoever may write into the folder can put a link, a pipe or a folder there, which no run of ours left.
-fn refuse_odd(partial: &Path) -> Result<()> {
-    match partial.symlink_metadata() {
-        Ok(found) if !found.is_file() => {
-            let text = format!("{} exists and is no regular file", partial.display());
-            Err(Error::new(ErrorKind::Destination, text).hint("find out who put it there, and remove it"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn destination_error(path: &Path, error: std::io::Error) -> Error {

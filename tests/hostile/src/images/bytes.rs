@@ -29,14 +29,6 @@ impl Bytes {
         self.put(at, &value.to_be_bytes())
     }
 
-    pub(super) fn le32(self, at: usize, value: u32) -> Self {
-        self.put(at, &value.to_le_bytes())
-    }
-
-    pub(super) fn le64(self, at: usize, value: u64) -> Self {
-        self.put(at, &value.to_le_bytes())
-    }
-
     pub(super) fn len(mut self, len: usize) -> Self {
         self.0.resize(len, 0);
         self

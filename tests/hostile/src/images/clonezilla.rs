@@ -37,18 +37,18 @@ fn texts() -> Vec<Case> {
     let long = "sda ".repeat(100_000);
     vec![
         read(case("good", "no attack: the folder that is taken apart", &whole()), &[0]),
-        read(case("disk-above", "a disk that is called like a file of the host", &disks(NEAR)), &[65, 66, 69, 77]),
-        read(case("disk-absolute", "a disk with an absolute name", &disks(CANARY)), &[65, 66, 69, 77]),
-        read(case("disk-steers", "a disk whose name steers the terminal", &disks("\u{1b}[31m\u{202e}sda")), &[65, 66, 69]),
-        read(case("disk-many", "a hundred thousand disks of the same name", &disks(&long)), &[0, 65, 69]),
-        read(case("parts-above", "a partition that is called like a file of the host", &whole().with("parts", format!("sda1 {NEAR}"))), &[65, 66, 69, 77]),
-        read(case("parts-unknown", "a partition that is not in the table", &whole().with("parts", "sda1 sda2 sda99")), &[65, 66, 69]),
+        read(case("disk-above", "a disk that is called like a file of the host", &disks(NEAR)), &[65]),
+        read(case("disk-absolute", "a disk with an absolute name", &disks(CANARY)), &[65]),
+        read(case("disk-steers", "a disk whose name steers the terminal", &disks("\u{1b}[31m\u{202e}sda")), &[65]),
+        read(case("disk-many", "a hundred thousand disks of the same name", &disks(&long)), &[69]),
+        read(case("parts-above", "a partition that is called like a file of the host", &whole().with("parts", format!("sda1 {NEAR}"))), &[65]),
+        read(case("parts-unknown", "a partition that is not in the table", &whole().with("parts", "sda1 sda2 sda99")), &[66]),
         read(case("sf-negative", "a partition that begins before the disk", &sf(&format!("{head}/dev/sda1 : start= -1, size= 1000, type=83\n"))), &[65]),
         read(case("sf-huge", "a partition that ends behind 2^64", &sf(&format!("{head}/dev/sda1 : start= 18446744073709551615, size= 18446744073709551615, type=83\n"))), &[65]),
-        read(case("sf-many", "a hundred thousand partitions", &sf(&format!("{head}{}", "/dev/sda1 : start= 1000, size= 1000, type=83\n".repeat(100_000)))), &[65, 69]),
-        read(case("parted-huge", "a disk of 2^64 sectors", &whole().with("sda-pt.parted", "Disk /dev/sda: 18446744073709551615s\nSector size (logical/physical): 512B/512B\nPartition Table: msdos\n")), &[65, 69]),
-        read(case("parted-sector", "sectors of no bytes", &whole().with("sda-pt.parted", "Disk /dev/sda: 8192s\nSector size (logical/physical): 0B/0B\nPartition Table: msdos\n")), &[65, 69]),
-        read(case("swap-steers", "a swap area whose label steers the terminal", &whole().with("swappt-sda3.info", "UUID=\"\u{1b}[31m\"\nLABEL=\"\u{7}\"\n")), &[0, 65]),
+        read(case("sf-many", "a hundred thousand partitions", &sf(&format!("{head}{}", "/dev/sda1 : start= 1000, size= 1000, type=83\n".repeat(100_000)))), &[69]),
+        read(case("parted-huge", "a disk of 2^64 sectors", &whole().with("sda-pt.parted", "Disk /dev/sda: 18446744073709551615s\nSector size (logical/physical): 512B/512B\nPartition Table: msdos\n")), &[0]),
+        read(case("parted-sector", "sectors of no bytes", &whole().with("sda-pt.parted", "Disk /dev/sda: 8192s\nSector size (logical/physical): 0B/0B\nPartition Table: msdos\n")), &[65]),
+        read(case("swap-steers", "a swap area whose label steers the terminal", &whole().with("swappt-sda3.info", "UUID=\"\u{1b}[31m\"\nLABEL=\"\u{7}\"\n")), &[65]),
     ]
 }
 
@@ -58,13 +58,10 @@ fn lists() -> Vec<Case> {
     let rows: String =
         (1..40_000).map(|n| format!("/dev/sda{n} : start= {}, size= 1, type=83\n", n * 2)).collect();
     vec![
-        read(
-            case("list-disks", "a hundred thousand disks", &whole().with("disk", numbered("sd"))),
-            &[65, 66, 69],
-        ),
+        read(case("list-disks", "a hundred thousand disks", &whole().with("disk", numbered("sd"))), &[69]),
         read(
             case("list-parts", "a hundred thousand partitions", &whole().with("parts", numbered("sda"))),
-            &[65, 66, 69],
+            &[69],
         ),
         read(
             case(
@@ -72,7 +69,7 @@ fn lists() -> Vec<Case> {
                 "a table of forty thousand partitions",
                 &whole().with("sda-pt.sf", format!("label: gpt\nunit: sectors\n\n{rows}")),
             ),
-            &[65, 66, 69],
+            &[65],
         ),
     ]
 }
@@ -92,7 +89,7 @@ fn tables() -> Vec<Case> {
                 "partitions that overlap",
                 &with(&[(0x83, 1000, 5000), (7, 2048, 2048), (0x82, 4096, 1024)]),
             ),
-            &[0, 65, 69],
+            &[65],
         ),
         read(
             case(
@@ -100,10 +97,10 @@ fn tables() -> Vec<Case> {
                 "a partition behind the end of the disk",
                 &with(&[(0x83, u32::MAX, u32::MAX), (7, 2048, 2048)]),
             ),
-            &[65, 69],
+            &[65],
         ),
         read(case("mbr-short", "a first sector of 3 bytes", &whole().with("sda-mbr", [1u8, 2, 3])), &[65]),
-        read(case("gpt-entries", "four billion entries of a GPT", &gpt), &[0, 65, 69]),
+        read(case("gpt-entries", "four billion entries of a GPT", &gpt), &[65]),
     ]
 }
 
@@ -122,15 +119,15 @@ fn files() -> Vec<Case> {
                 "sda1.dd-img.aa",
                 Content::Link(format!("../{NEAR}")),
             ),
-            &[65, 66, 77],
+            &[66],
         ),
         read(
             replaced("image-is-a-pipe", "a partition that is a pipe", "sda1.dd-img.aa", Content::Pipe),
-            &[2, 65, 66, 69, 77],
+            &[66],
         ),
         read(
             replaced("image-is-a-folder", "a partition that is a folder", "sda1.dd-img.aa", Content::Folder),
-            &[2, 65, 66, 69, 77],
+            &[66],
         ),
         read(
             replaced(
@@ -139,7 +136,7 @@ fn files() -> Vec<Case> {
                 "sda-pt.sf",
                 Content::Link(format!("../{NEAR}")),
             ),
-            &[65, 66, 77],
+            &[66],
         ),
         read(
             replaced(
@@ -148,7 +145,7 @@ fn files() -> Vec<Case> {
                 "sda-pt.sf",
                 Content::Link("/dev/zero".into()),
             ),
-            &[65, 66, 77],
+            &[66],
         ),
         read(case("image-larger", "a partition that is larger than the table says", &larger), &[65]),
         read(
@@ -157,7 +154,7 @@ fn files() -> Vec<Case> {
                 "a piece that is missing in the middle",
                 &whole().with("sda1.dd-img.ad", vec![0; 1000]),
             ),
-            &[65, 66],
+            &[66],
         ),
     ]
 }

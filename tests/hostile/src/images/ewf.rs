@@ -38,23 +38,23 @@ fn sweeps() -> Vec<Case> {
         one("a.E01", bytes)
     };
     let fields: [Field; 17] = [
-        ("magic", 0, 8, [9, 9, 9, 9]),
-        ("segment", 9, 2, [9, 9, 9, 9]),
-        ("section-next", volume + 16, 8, [9, 9, 9, 9]),
-        ("section-size", volume + 24, 8, [9, 9, 9, 9]),
-        ("sectors-next", sectors + 16, 8, [9, 9, 9, 9]),
-        ("sectors-size", sectors + 24, 8, [9, 9, 9, 9]),
-        ("table-next", table + 16, 8, [9, 9, 9, 9]),
-        ("table-size", table + 24, 8, [9, 9, 9, 9]),
-        ("media", volume + 76, 1, [9, 9, 9, 9]),
-        ("chunks", volume + 80, 4, [9, 9, 9, 9]),
-        ("sectors-per-chunk", volume + 84, 4, [9, 9, 9, 9]),
-        ("bytes-per-sector", volume + 88, 4, [9, 9, 9, 9]),
-        ("disk-sectors", volume + 92, 8, [9, 9, 9, 9]),
-        ("table-entries", table + 76, 4, [9, 9, 9, 9]),
-        ("table-base", table + 84, 8, [9, 9, 9, 9]),
-        ("table-entry", entries, 4, [9, 9, 9, 9]),
-        ("table-last-entry", entries + 40, 4, [9, 9, 9, 9]),
+        ("magic", 0, 8, [65, 65, 65, 65]),
+        ("segment", 9, 2, [2, 0, 2, 2]),
+        ("section-next", volume + 16, 8, [65, 65, 65, 65]),
+        ("section-size", volume + 24, 8, [0, 0, 0, 0]),
+        ("sectors-next", sectors + 16, 8, [65, 65, 65, 65]),
+        ("sectors-size", sectors + 24, 8, [0, 0, 0, 0]),
+        ("table-next", table + 16, 8, [65, 65, 65, 65]),
+        ("table-size", table + 24, 8, [0, 0, 0, 0]),
+        ("media", volume + 76, 1, [0, 0, 0, 0]),
+        ("chunks", volume + 80, 4, [0, 0, 0, 0]),
+        ("sectors-per-chunk", volume + 84, 4, [69, 65, 69, 69]),
+        ("bytes-per-sector", volume + 88, 4, [69, 65, 69, 69]),
+        ("disk-sectors", volume + 92, 8, [65, 0, 65, 65]),
+        ("table-entries", table + 76, 4, [0, 0, 0, 0]),
+        ("table-base", table + 84, 8, [0, 65, 0, 0]),
+        ("table-entry", entries, 4, [65, 65, 65, 65]),
+        ("table-last-entry", entries + 40, 4, [65, 65, 65, 65]),
     ];
     Sweep {
         name: "ewf/header",
@@ -109,7 +109,7 @@ fn sections() -> Vec<Case> {
             &[65],
         ),
         read(case("section-missing", "a file that ends without a last section", good[..end].to_vec()), &[65]),
-        read(case("sections-many", "two hundred thousand sections of nothing", many), &[65, 69]),
+        read(case("sections-many", "two hundred thousand sections of nothing", many), &[69]),
         read(
             case(
                 "no-volume",
@@ -119,8 +119,8 @@ fn sections() -> Vec<Case> {
             &[65],
         ),
         case("header-bomb", "a text of 64 MiB, packed; its offsets are wrong, too", bomb)
-            .run(&["info", "a.E01"], &[65, 69])
-            .run(&["convert", "a.E01", "out.raw"], &[65, 69]),
+            .run(&["info", "a.E01"], &[65])
+            .run(&["convert", "a.E01", "out.raw"], &[65]),
         case(
             "header-steers",
             "a text that steers the terminal",
@@ -158,12 +158,9 @@ fn segments() -> Vec<Case> {
                 2,
                 Some(Content::Link(NEAR.into())),
             ),
-            &[65, 66, 77],
+            &[77],
         ),
-        read(
-            case("segment-is-a-pipe", "a segment that is a pipe", 2, Some(Content::Pipe)),
-            &[2, 65, 66, 69, 77],
-        ),
+        read(case("segment-is-a-pipe", "a segment that is a pipe", 2, Some(Content::Pipe)), &[66]),
         read(
             case("segment-of-another", "a segment of another image", 2, Some(other[1].clone().into())),
             &[65],

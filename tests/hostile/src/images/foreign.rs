@@ -24,6 +24,14 @@ const NAMES: [(&str, &str); 16] = [
     ("steering", "../\u{1b}[31m\n\u{202e}\"canary"),
 ];
 
+/// The code for a name that no room treats in its own way: outside of the folder, or what is there is no file.
+pub(super) fn usual(label: &str) -> u8 {
+    match label {
+        "pipe" | "folder" => 69,
+        _ => 77,
+    }
+}
+
 /// An image for each name, made by `make`; the codes are those of `inspect` and of a copy.
 pub(super) fn cases(
     family: &str,

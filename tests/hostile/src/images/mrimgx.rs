@@ -29,16 +29,16 @@ fn sweeps() -> Vec<Case> {
         wrap: &wrap,
     }
     .cases(&[
-        ("magic", end - 12, 8, [9, 9, 9, 9]),
-        ("root", end - 20, 8, [9, 9, 9, 9]),
-        ("json-name", json, 8, [9, 9, 9, 9]),
-        ("json-length", json + 8, 4, [9, 9, 9, 9]),
-        ("json-sum", json + 12, 8, [9, 9, 9, 9]),
-        ("json-flags", json + 28, 1, [9, 9, 9, 9]),
-        ("track-length", track + 8, 4, [9, 9, 9, 9]),
-        ("index-length", index + 8, 4, [9, 9, 9, 9]),
-        ("index-reserved", element, 4, [9, 9, 9, 9]),
-        ("index-blocks", element + 4, 4, [9, 9, 9, 9]),
+        ("magic", end - 12, 8, [65, 65, 65, 65]),
+        ("root", end - 20, 8, [65, 65, 65, 65]),
+        ("json-name", json, 8, [65, 65, 65, 65]),
+        ("json-length", json + 8, 4, [65, 65, 65, 65]),
+        ("json-sum", json + 12, 8, [65, 65, 65, 65]),
+        ("json-flags", json + 28, 1, [65, 65, 65, 78]),
+        ("track-length", track + 8, 4, [65, 65, 65, 65]),
+        ("index-length", index + 8, 4, [65, 65, 65, 65]),
+        ("index-reserved", element, 4, [0, 65, 65, 65]),
+        ("index-blocks", element + 4, 4, [65, 65, 65, 65]),
     ])
 }
 
@@ -106,7 +106,7 @@ fn texts() -> Vec<Case> {
                 "blocks of no bytes",
                 with_text("\"block_size\":4096", "\"block_size\":0"),
             ),
-            &[65, 69],
+            &[65],
         ),
         read(
             case(
@@ -114,7 +114,7 @@ fn texts() -> Vec<Case> {
                 "blocks of 2 GiB",
                 with_text("\"block_size\":4096", "\"block_size\":2147483648"),
             ),
-            &[65, 69],
+            &[65],
         ),
         read(
             case(
@@ -130,7 +130,7 @@ fn texts() -> Vec<Case> {
                 "a disk of 2^63 bytes",
                 with_text("\"disk_size\":4194304", "\"disk_size\":9223372036854775807"),
             ),
-            &[65, 69],
+            &[0, 73],
         ),
         read(
             case(
@@ -154,7 +154,7 @@ fn texts() -> Vec<Case> {
                 "a partition of 2^63 bytes",
                 with_text("\"length\":32768", "\"length\":9223372036854775807"),
             ),
-            &[65],
+            &[0],
         ),
         read(
             case(
@@ -162,7 +162,7 @@ fn texts() -> Vec<Case> {
                 "sectors of no bytes",
                 with_text("\"bytes_per_sector\":512", "\"bytes_per_sector\":0"),
             ),
-            &[65, 69],
+            &[65],
         ),
         read(
             case(
@@ -174,7 +174,7 @@ fn texts() -> Vec<Case> {
         ),
         read(
             case("bomb", "256 MiB of blanks, packed", sealed(before, " ".repeat(256 << 20).as_bytes())),
-            &[65, 69],
+            &[65],
         ),
         read(case("no-text", "bytes that are no text", sealed(before, &[0xff; 100])), &[65]),
         read(
@@ -183,7 +183,7 @@ fn texts() -> Vec<Case> {
                 "a history that names a file of the host",
                 with_text("B:\\\\x\\\\D684BA87241263E2-00.mrimgx", "..\\\\canary"),
             ),
-            &[0, 65],
+            &[0],
         ),
         read(
             case(
@@ -194,12 +194,12 @@ fn texts() -> Vec<Case> {
                     "\"enable\":true,\"key_iterations\":4294967295",
                 ),
             ),
-            &[65, 69, 78],
+            &[65],
         ),
         Case::new("mrimgx/set-above", "an increment whose history names a file of the host")
             .file("D684BA87241263E2-01.mrimgx", foreign)
             .file("link", crate::Content::Link(NEAR.into()))
-            .run(&["inspect", "D684BA87241263E2-01.mrimgx"], &[65, 66, 77])
-            .run(&["convert", "D684BA87241263E2-01.mrimgx", "out.raw"], &[65, 66, 77]),
+            .run(&["inspect", "D684BA87241263E2-01.mrimgx"], &[1])
+            .run(&["convert", "D684BA87241263E2-01.mrimgx", "out.raw"], &[66]),
     ]
 }

@@ -19,8 +19,8 @@ fn disk() -> Vec<u8> {
 
 pub(super) fn cases() -> Vec<Case> {
     let code = |label: &str| match label {
-        "folder" => 66,
-        _ => 77,
+        "nbd" | "nbd-unix" | "http" => 69,
+        _ => foreign::usual(label),
     };
     let loose = |name: &str| -> Files { vec![("vm.ovf".into(), text(name).into())] };
     let mut cases = foreign::cases("ova", "href", "vm.ovf", &loose, &code);
@@ -57,19 +57,19 @@ fn xml() -> Vec<Case> {
         (0..20_000).map(|n| format!(r#"<File ovf:id="f{n}" ovf:href="a.img" ovf:size="65536"/>"#)).collect();
     vec![
         both(case("good", "no attack: the package that is taken apart", good.clone()), &[0]),
-        both(case("xxe", "an external entity", typed(&format!("<!ENTITY x SYSTEM \"file://{CANARY}\">"), "&x;")), &[65]),
-        both(case("xxe-parameter", "an external entity of the document type", typed(&format!("<!ENTITY % x SYSTEM \"{NEAR}\"> %x;"), "a.img")), &[65]),
-        both(case("entity-bomb", "a billion laughs", typed(&format!("<!ENTITY l0 \"ha\">{laughs}"), "&l9;")), &[65]),
+        both(case("xxe", "an external entity", typed(&format!("<!ENTITY x SYSTEM \"file://{CANARY}\">"), "&x;")), &[69]),
+        both(case("xxe-parameter", "an external entity of the document type", typed(&format!("<!ENTITY % x SYSTEM \"{NEAR}\"> %x;"), "a.img")), &[69]),
+        both(case("entity-bomb", "a billion laughs", typed(&format!("<!ENTITY l0 \"ha\">{laughs}"), "&l9;")), &[69]),
         both(case("entity-square", "an entity of 100 KiB, ten thousand times", {
             typed(&format!("<!ENTITY x \"{}\">", "x".repeat(100_000)), &"&x;".repeat(10_000))
         }), &[65, 69]),
         both(case("include", "an inclusion", good.replace("<Info>x</Info>", &format!("<xi:include xmlns:xi=\"http://www.w3.org/2001/XInclude\" href=\"{NEAR}\" parse=\"text\"/>"))), &[0]),
-        both(case("deep", "a hundred thousand elements inside each other", good.replace("<Info>x</Info>", &format!("{}{}", "<a>".repeat(100_000), "</a>".repeat(100_000)))), &[0, 65, 69]),
-        both(case("files-many", "twenty thousand files", good.replace("<References>", &format!("<References>{many}"))), &[65, 69]),
-        both(case("capacity-huge", "a capacity that is no number of bytes", good.replace("ovf:capacity=\"65536\"", "ovf:capacity=\"65536\" ovf:capacityAllocationUnits=\"byte * 2^200\"")), &[65, 69]),
-        both(case("capacity-more", "a capacity of more than the disk", good.replace("ovf:capacity=\"65536\"", "ovf:capacity=\"99999999\"")), &[0, 65]),
+        both(case("deep", "a hundred thousand elements inside each other", good.replace("<Info>x</Info>", &format!("{}{}", "<a>".repeat(100_000), "</a>".repeat(100_000)))), &[69]),
+        both(case("files-many", "twenty thousand files", good.replace("<References>", &format!("<References>{many}"))), &[69]),
+        both(case("capacity-huge", "a capacity that is no number of bytes", good.replace("ovf:capacity=\"65536\"", "ovf:capacity=\"65536\" ovf:capacityAllocationUnits=\"byte * 2^200\"")), &[65]),
+        both(case("capacity-more", "a capacity of more than the disk", good.replace("ovf:capacity=\"65536\"", "ovf:capacity=\"99999999\"")), &[0]),
         both(case("cut", "an envelope that ends in the middle", good[..good.len() / 2].to_owned()), &[65]),
-        both(case("no-text", "an envelope of bytes that are no text", good.replace("made by a test", "\u{0}\u{1}\u{1b}[31m")), &[65]),
+        both(case("no-text", "an envelope of bytes that are no text", good.replace("made by a test", "\u{0}\u{1}\u{1b}[31m")), &[0]),
     ]
 }
 
@@ -99,7 +99,7 @@ fn lists() -> Vec<Case> {
                 "sixty thousand disks, all of the last of sixty thousand files",
                 envelope(&files, &disks, ""),
             ),
-            &[2, 65, 69],
+            &[69],
         ),
         all(
             loose("list-items", "sixty thousand devices", {
@@ -134,44 +134,34 @@ fn members() -> Vec<Case> {
             "member-above",
             "an href that leads out, and a member of that name",
             &[ovf("../canary"), Hand::file("../canary", &disk())],
-            &[65, 66, 69, 77],
+            &[77],
         ),
         case(
             "member-absolute",
             "an absolute href, and a member of that name",
             &[ovf("/etc/passwd"), Hand::file("/etc/passwd", &disk())],
-            &[65, 66, 69, 77],
+            &[77],
         ),
-        case(
-            "member-link",
-            "a disk that is a symbolic link",
-            &[ovf("a.img"), link(b'2', NEAR)],
-            &[65, 66, 69],
-        ),
-        case(
-            "member-hard-link",
-            "a disk that is a hard link",
-            &[ovf("a.img"), link(b'1', "vm.ovf")],
-            &[65, 66, 69],
-        ),
+        case("member-link", "a disk that is a symbolic link", &[ovf("a.img"), link(b'2', NEAR)], &[69]),
+        case("member-hard-link", "a disk that is a hard link", &[ovf("a.img"), link(b'1', "vm.ovf")], &[69]),
         case(
             "member-twice",
             "two disks of the same name",
             &[ovf("a.img"), file(), Hand::file("a.img", &[9; 65536])],
-            &[69],
+            &[65],
         ),
         case(
             "member-twice-spelled",
             "the same name, spelled otherwise",
             &[ovf("a.img"), file(), Hand::file("./a.img", &[9; 65536])],
-            &[0, 69],
+            &[65],
         ),
-        case("envelope-twice", "two envelopes", &[ovf("a.img"), ovf("b.img"), file()], &[65, 69]),
+        case("envelope-twice", "two envelopes", &[ovf("a.img"), ovf("b.img"), file()], &[65]),
         case(
             "size-desync",
             "a size of a pax record and another in the header (CVE-2025-62518)",
             &sized("1024"),
-            &[65, 69],
+            &[65],
         ),
         case("size-huge", "a disk of 2^63 bytes", &sized("9223372036854775807"), &[65]),
         case(
@@ -184,19 +174,19 @@ fn members() -> Vec<Case> {
             "manifest-foreign",
             "a manifest of a file of the host",
             &manifest(&format!("SHA256({NEAR})= {}\n", "0".repeat(64))),
-            &[0, 65, 66],
+            &[0],
         ),
         case(
             "manifest-nonsense",
             "a manifest that steers the terminal",
             &manifest("SHA256(\u{1b}[31m)= \u{7}\n"),
-            &[0, 65],
+            &[65],
         ),
         case(
             "manifest-huge",
             "a manifest of two million lines",
             &manifest(&"SHA1(a)= 00\n".repeat(2_000_000)),
-            &[0, 65, 69],
+            &[69],
         ),
     ]
 }

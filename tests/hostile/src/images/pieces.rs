@@ -22,20 +22,17 @@ pub(super) fn cases() -> Vec<Case> {
     }
     vec![
         read(case("good", "no attack: three pieces of a disk", piece(2).into()), &[0]),
-        read(
-            case("link", "a piece that is a link to a file of the host", Content::Link(NEAR.into())),
-            &[66, 77],
-        ),
+        read(case("link", "a piece that is a link to a file of the host", Content::Link(NEAR.into())), &[77]),
         read(
             case("link-absolute", "a piece that is a link to a device", Content::Link("/dev/zero".into())),
-            &[66, 77],
+            &[77],
         ),
-        read(case("pipe", "a piece that is a pipe", Content::Pipe), &[2, 65, 66, 69, 77]),
-        read(case("folder", "a piece that is a folder", Content::Folder), &[2, 65, 66, 69, 77]),
-        read(case("empty", "a piece of no bytes", Content::Sparse { len: 0, parts: vec![] }), &[0, 65]),
+        read(case("pipe", "a piece that is a pipe", Content::Pipe), &[69]),
+        read(case("folder", "a piece that is a folder", Content::Folder), &[69]),
+        read(case("empty", "a piece of no bytes", Content::Sparse { len: 0, parts: vec![] }), &[65]),
         read(
             case("huge", "a piece of 8 TiB that is a hole", Content::Sparse { len: 1 << 43, parts: vec![] }),
-            &[0, 73],
+            &[65],
         ),
         Case::new(
             "pieces/first-is-a-header",
@@ -43,8 +40,8 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .file("a.001", super::qcow2::image().0)
         .file("a.002", piece(2))
-        .run(&["inspect", "a.001"], &[0, 2, 65])
-        .run(&["convert", "a.001", "out.raw"], &[0, 2, 65]),
+        .run(&["inspect", "a.001"], &[2])
+        .run(&["convert", "a.001", "out.raw"], &[2]),
         many.run(&["convert", "a.001", "out.raw"], &[0, 69]),
     ]
 }

@@ -84,14 +84,10 @@ fn sizes() -> Vec<Case> {
             .refused("a.qcow2", 69, "L1 table"),
         case("l1-entries", "four billion L1 entries (CVE-2014-0147)", image().be32(36, u32::MAX))
             .refused("a.qcow2", 69, "L1 table"),
-        case(
-            "all-holes",
-            "64 TiB of nothing: honest, and read as quickly as it is written",
-            holes.len(3 << 21),
-        )
-        .run(&["info", "a.qcow2"], &[0])
-        .run(&["digest", "a.qcow2"], &[0])
-        .run(&["convert", "a.qcow2", "out.qcow2"], &[0]),
+        case("all-holes", "64 TiB of nothing: honest", holes.len(3 << 21))
+            .run(&["info", "a.qcow2"], &[0])
+            .run(&["map", "a.qcow2"], &[0])
+            .run(&["measure", "-O", "vhdx", "a.qcow2"], &[0]),
     ]
 }
 
@@ -114,19 +110,18 @@ fn snapshots() -> Vec<Case> {
     };
     vec![
         case("snapshots-many", "four billion snapshots (CVE-2014-0147)", table(u32::MAX, END as u64))
-            .refused("a.qcow2", 69, "snapshot"),
-        case("snapshots-outside", "snapshots behind the end", table(3, 1 << 40))
-            .refused("a.qcow2", 65, "snapshot"),
+            .noticed("a.qcow2"),
+        case("snapshots-outside", "snapshots behind the end", table(3, 1 << 40)).noticed("a.qcow2"),
         case("snapshots-cut", "65536 snapshots in a table of one cluster", table(65536, DATA as u64))
-            .refused("a.qcow2", 65, "snapshot"),
+            .noticed("a.qcow2"),
         case("snapshot-extra", "a snapshot with 4 GiB of extra data", entry(L1 as u64, 1, 1, 10, u32::MAX))
-            .refused("a.qcow2", 65, "snapshot"),
+            .noticed("a.qcow2"),
         case(
             "snapshot-names",
             "names of a snapshot that are longer than the table",
             entry(L1 as u64, 1, u16::MAX, u16::MAX, 16),
         )
-        .refused("a.qcow2", 65, "snapshot"),
+        .noticed("a.qcow2"),
         case("snapshot-steers", "a snapshot whose name steers the terminal", entry(L1 as u64, 1, 1, 12, 16))
             .run(&["info", "a.qcow2"], &[0])
             .run(&["convert", "--snapshot", "x", "a.qcow2", "out.raw"], &[2]),
@@ -136,7 +131,7 @@ fn snapshots() -> Vec<Case> {
                 "a snapshot's L1 table of four billion entries",
                 entry(L1 as u64, u32::MAX, 1, 4, 16),
             ),
-            &[65, 69],
+            &[69],
         ),
         asked(
             case("snapshot-l1-outside", "a snapshot's L1 table behind the end", entry(1 << 40, 1, 1, 4, 16)),
@@ -179,25 +174,25 @@ fn compressed() -> Vec<Case> {
             "a packed cluster that gives 8 MiB: only the cluster's 16 KiB are taken",
             packed(&bomb),
         )
-        .run(&["convert", "a.qcow2", "out.raw"], &[0, 65]),
+        .run(&["convert", "a.qcow2", "out.raw"], &[65]),
         case(
             "compressed-short",
             "a packed cluster that gives half a cluster",
             packed(&deflate(&[7; CLUSTER / 2])),
         )
-        .damaged("a.qcow2", "does not give"),
+        .unreadable("a.qcow2", "does not give"),
         case("compressed-nonsense", "a packed cluster of ones", packed(&[0xff; 500]))
-            .damaged("a.qcow2", "does not give"),
+            .unreadable("a.qcow2", "does not give"),
         case("compressed-outside", "a packed cluster behind the end", image().be64(L2, COMPRESSED | 1 << 40))
             .damaged("a.qcow2", "the file ends at"),
         case("compressed-in-version-2", "the same in version 2", version_2().be64(L2, COMPRESSED | 1 << 40))
             .damaged("a.qcow2", "the file ends at"),
         case("zstd-bomb", "a cluster packed by zstd that gives 64 MiB", zstd(&zstd_bomb))
-            .run(&["convert", "a.qcow2", "out.raw"], &[0, 65]),
+            .run(&["convert", "a.qcow2", "out.raw"], &[65]),
         case("zstd-window", "a cluster packed by zstd that wants a window of 2 TiB", zstd(&window))
-            .damaged("a.qcow2", "does not give"),
+            .unreadable("a.qcow2", "does not give"),
         case("zstd-unsaid", "packed by zstd, and the header says deflate", packed(&zstd_bomb))
-            .damaged("a.qcow2", ""),
+            .unreadable("a.qcow2", ""),
     ]
 }
 
@@ -210,8 +205,8 @@ fn counts() -> Vec<Case> {
         case("refcount-table-outside", "the refcount table behind the end", image().be64(48, 1 << 40))
             .refused("a.qcow2", 65, "refcount table"),
         case("refcount-table-huge", "a refcount table of 4 billion clusters", image().be32(56, u32::MAX))
-            .run(&["check", "a.qcow2"], &[65, 69])
-            .run(&["convert", "a.qcow2", "out.raw"], &[65, 69]),
+            .run(&["check", "a.qcow2"], &[65])
+            .run(&["convert", "a.qcow2", "out.raw"], &[65]),
         checked(
             case(
                 "refcount-block-is-table",
@@ -242,9 +237,9 @@ fn counts() -> Vec<Case> {
             }),
             1,
         ),
-        checked(case("dirty", "the image was not closed", image().be64(72, 1)), 1),
+        checked(case("dirty", "the image was not closed", image().be64(72, 1)), 0),
         case("marked-corrupt", "an image that its last user marked as corrupt", image().be64(72, 2))
-            .run(&["check", "a.qcow2"], &[1, 65])
-            .run(&["convert", "a.qcow2", "out.raw"], &[0, 65]),
+            .run(&["check", "a.qcow2"], &[0])
+            .run(&["convert", "a.qcow2", "out.raw"], &[0]),
     ]
 }

@@ -88,12 +88,12 @@ fn others() -> Vec<Case> {
             .run(&["convert", name, "out.qcow2"], codes)
     };
     vec![
-        all(Case::new("raw/empty", "a file of no bytes").file("a.raw", vec![]), "a.raw", &[0, 65, 69]),
-        all(Case::new("raw/one-byte", "a file of one byte").file("a.raw", vec![1]), "a.raw", &[0, 65, 69]),
+        all(Case::new("raw/empty", "a file of no bytes").file("a.raw", vec![]), "a.raw", &[0]),
+        all(Case::new("raw/one-byte", "a file of one byte").file("a.raw", vec![1]), "a.raw", &[0]),
         all(
             Case::new("raw/folder", "a folder that is called like an image").file("a.qcow2", Content::Folder),
             "a.qcow2",
-            &[2, 66],
+            &[69],
         ),
         all(
             Case::new("raw/link-to-nowhere", "a link to what is not there")
@@ -104,12 +104,12 @@ fn others() -> Vec<Case> {
         all(
             Case::new("raw/link-to-itself", "a link to itself").file("a.raw", Content::Link("a.raw".into())),
             "a.raw",
-            &[66, 74],
+            &[74],
         ),
         all(
             Case::new("raw/pipe", "a named pipe that nobody writes into").file("a.raw", Content::Pipe),
             "a.raw",
-            &[2, 66, 69],
+            &[69],
         ),
         Case::new("raw/sparse-8-eib", "a hole of almost 8 EiB, as far as the file system has it")
             .file("a.raw", Content::Sparse { len: (1 << 43) - 4096, parts: vec![] })

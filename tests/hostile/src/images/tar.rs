@@ -72,22 +72,19 @@ fn kinds() -> Vec<Case> {
                 "a disk that is a symbolic link to a file of the host",
                 &[link(b'2', NEAR)],
             ),
-            &[65, 69],
+            &[69],
         ),
         read(
             case("link-hard", "a disk that is a hard link to a file of the host", &[link(b'1', NEAR)]),
-            &[65, 69],
+            &[69],
         ),
-        read(case("link-beside", "a link beside a disk", &[link(b'2', NEAR), good()]), &[0, 65, 69]),
+        read(case("link-beside", "a link beside a disk", &[link(b'2', NEAR), good()]), &[0]),
         read(
             case("device", "a disk that is a device", &[Hand::of(b'3', "disk.raw", &[]), good()]),
             &[0, 65, 69],
         ),
-        read(case("pipe", "a disk that is a pipe", &[Hand::of(b'6', "disk.raw", &[])]), &[65, 69]),
-        read(
-            case("kind-unknown", "a kind that nobody knows", &[Hand::of(b'Q', "disk.raw", &disk())]),
-            &[65, 69],
-        ),
+        read(case("pipe", "a disk that is a pipe", &[Hand::of(b'6', "disk.raw", &[])]), &[69]),
+        read(case("kind-unknown", "a kind that nobody knows", &[Hand::of(b'Q', "disk.raw", &disk())]), &[69]),
         read(
             case("volume", "the second volume of an archive", &[Hand::of(b'M', "disk.raw", &disk())]),
             &[69],
@@ -106,7 +103,7 @@ fn kinds() -> Vec<Case> {
                 "the same name, spelled otherwise",
                 &[Hand::file("disk.raw", &disk()), Hand::file("./disk.raw", &[9; 4096])],
             ),
-            &[2, 65, 69],
+            &[69],
         ),
     ]
 }
@@ -136,22 +133,22 @@ fn headers() -> Vec<Case> {
             "a size of a pax record and another in the header",
             &outer(&smuggled.len().to_string()),
         )
-        .run(&["inspect", "a.tar"], &[0, 65, 69])
-        .run(&["convert", "a.tar", "out.raw"], &[0, 65, 69]),
+        .run(&["inspect", "a.tar"], &[2])
+        .run(&["convert", "a.tar", "out.raw"], &[2]),
         read(
             case(
                 "pax-size-zero",
                 "a size of 0 in the record, data behind the header",
                 &[pax(&[("size", "0")]), file()],
             ),
-            &[65, 69],
+            &[65],
         ),
         read(case("pax-size-negative", "a negative size", &[pax(&[("size", "-1")]), file()]), &[65]),
         read(
             case("pax-size-huge", "a size of 2^64 - 1", &[pax(&[("size", "18446744073709551615")]), file()]),
             &[65],
         ),
-        read(case("pax-size-twice", "two sizes", &records("13 size=4096\n13 size=8192\n")), &[0, 65]),
+        read(case("pax-size-twice", "two sizes", &records("13 size=4096\n13 size=8192\n")), &[0]),
         read(case("pax-global", "a size for all members", &[global, file()]), &[69]),
         read(case("pax-length-zero", "a record of no length", &records("0 size=1\n")), &[65]),
         read(
@@ -164,7 +161,7 @@ fn headers() -> Vec<Case> {
         ),
         read(
             case("pax-huge", "a megabyte of records", &records(&"20 comment=aaaaaaaa\n".repeat(60_000))),
-            &[65, 69],
+            &[0],
         ),
         read(case("pax-last", "records and no member", &[file(), pax(&[("size", "1")])]), &[65]),
         read(
@@ -173,7 +170,7 @@ fn headers() -> Vec<Case> {
                 "a name of a megabyte",
                 &[Hand::of(b'L', "././@LongLink", &vec![b'a'; 1 << 20]), file()],
             ),
-            &[65, 69],
+            &[69],
         ),
         read(
             case(
@@ -190,7 +187,7 @@ fn headers() -> Vec<Case> {
             &[65],
         ),
         read(case("size-words", "a size that is no number", &[file().patched(124, b"0000000099x\0")]), &[65]),
-        read(bare("sum-wrong", "a header whose sum is wrong", sum), &[2, 65, 69]),
+        read(bare("sum-wrong", "a header whose sum is wrong", sum), &[65]),
         read(
             bare("cut", "an archive that ends inside of a disk", archive(&[file()])[..4096].to_vec()),
             &[65],
@@ -201,7 +198,7 @@ fn headers() -> Vec<Case> {
                 "fifty thousand members of nothing",
                 archive(&(0..50_000).map(|n| Hand::file(&format!("{n}"), &[])).collect::<Vec<_>>()),
             ),
-            &[65, 69],
+            &[69],
         ),
         read(
             bare(
@@ -209,7 +206,7 @@ fn headers() -> Vec<Case> {
                 "five thousand disks",
                 archive(&(0..5000).map(|n| Hand::file(&format!("{n}.raw"), &[7; 512])).collect::<Vec<_>>()),
             ),
-            &[0, 2, 69],
+            &[0, 2],
         ),
     ]
 }
@@ -233,7 +230,7 @@ fn inside() -> Vec<Case> {
                 "a qcow2 in an archive that names a file of the host",
                 &[file("a.qcow2", child(NEAR))],
             ),
-            &[77],
+            &[66],
         ),
         read(
             case(
@@ -242,7 +239,7 @@ fn inside() -> Vec<Case> {
                 &[file("a.qcow2", child("b.raw"))],
             )
             .file("b.raw", vec![1; 65536]),
-            &[66, 77],
+            &[66],
         ),
         read(
             case(
@@ -250,7 +247,7 @@ fn inside() -> Vec<Case> {
                 "a VMDK in an archive that names a file of the host",
                 &[file("a.vmdk", descriptor(NEAR))],
             ),
-            &[77],
+            &[69],
         ),
         read(
             case("hidden", "a raw disk in an archive that begins like qcow2", &[file("a.raw", child(NEAR))]),
@@ -262,7 +259,7 @@ fn inside() -> Vec<Case> {
                 "an archive in an archive, eight times",
                 &[file("a.tar", (0..8).fold(disk(), |bytes, _| archive(&[Hand::file("a.tar", &bytes)])))],
             ),
-            &[0, 2, 65, 69],
+            &[69],
         ),
         Case::new("tar/endless", "an archive that is a hole of a terabyte")
             .file(
@@ -272,7 +269,7 @@ fn inside() -> Vec<Case> {
                     parts: vec![(0, archive(&[Hand::file("disk.raw", &disk())]))],
                 },
             )
-            .run(&["info", "a.tar"], &[0, 65])
-            .run(&["convert", "a.tar", "out.raw"], &[0, 65]),
+            .run(&["info", "a.tar"], &[0])
+            .run(&["convert", "a.tar", "out.raw"], &[0]),
     ]
 }

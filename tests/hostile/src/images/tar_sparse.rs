@@ -73,7 +73,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "a map of four billion entries",
                 newest("8192", "4294967295\n0\n4096\n", &[7; 4096]),
             ),
-            &[65, 69],
+            &[69],
         ),
         read(
             case(
@@ -81,7 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "a map of 2^64 entries",
                 newest("8192", "18446744073709551616\n0\n4096\n", &[7; 4096]),
             ),
-            &[65, 69],
+            &[65],
         ),
         read(case("new-negative", "a negative offset", newest("8192", "1\n-1\n4096\n", &[7; 4096])), &[65]),
         read(
@@ -108,9 +108,9 @@ pub(super) fn cases() -> Vec<Case> {
         .run(&["info", "a.tar"], &[0])
         .run(&["convert", "a.tar", "out.raw"], &[0]),
         case("new-8-eib", "a disk of almost 8 EiB of nothing", newest("9223372036854775296", "0\n", &[]))
-            .run(&["info", "a.tar"], &[0, 69])
-            .run(&["digest", "a.tar"], &[0, 69])
-            .run(&["convert", "a.tar", "out.qcow2"], &[2, 69]),
+            .run(&["info", "a.tar"], &[0])
+            .run(&["digest", "a.tar"], &[69])
+            .run(&["convert", "a.tar", "out.qcow2"], &[69]),
         read(
             case("record-odd", "an offset without a length", middle("8192", "0,4096,5000", &[7; 4096])),
             &[65],
@@ -124,7 +124,7 @@ pub(super) fn cases() -> Vec<Case> {
             "three thousand runs in a record",
             middle("6000", &in_record.join(","), &[7; 3000]),
         )
-        .run(&["convert", "a.tar", "out.raw"], &[0, 69]),
+        .run(&["convert", "a.tar", "out.raw"], &[0]),
         read(
             case("version", "a version that nobody knows", {
                 vec![

@@ -11,23 +11,25 @@ pub(super) fn cases() -> Vec<Case> {
         |name, base| Sweep { name, format: "vdi", image: "a.vdi", base, order: Order::Little, wrap: &wrap };
     let map = Plan::sample().off_blocks as usize;
     let mut cases = sweep("vdi/header", Plan::sample().build().bytes).cases(&[
-        ("signature", at::SIGNATURE, 4, [9, 9, 9, 9]),
-        ("version", at::VERSION, 4, [9, 9, 9, 9]),
-        ("header-size", at::HEADER_SIZE, 4, [9, 9, 9, 9]),
-        ("type", at::TYPE, 4, [9, 9, 9, 9]),
-        ("off-blocks", at::OFF_BLOCKS, 4, [9, 9, 9, 9]),
-        ("off-data", at::OFF_DATA, 4, [9, 9, 9, 9]),
-        ("sector-size", at::SECTOR_SIZE, 4, [9, 9, 9, 9]),
-        ("disk-size", at::DISK_SIZE, 8, [9, 9, 9, 9]),
-        ("block-size", at::BLOCK_SIZE, 4, [9, 9, 9, 9]),
-        ("block-extra", at::BLOCK_EXTRA, 4, [9, 9, 9, 9]),
-        ("blocks", at::BLOCKS, 4, [9, 9, 9, 9]),
-        ("allocated", at::ALLOCATED, 4, [9, 9, 9, 9]),
-        ("map-entry", map, 4, [9, 9, 9, 9]),
+        ("signature", at::SIGNATURE, 4, [65, 65, 65, 65]),
+        ("version", at::VERSION, 4, [69, 69, 69, 69]),
+        ("header-size", at::HEADER_SIZE, 4, [65, 65, 65, 65]),
+        ("type", at::TYPE, 4, [69, 0, 69, 69]),
+        ("off-blocks", at::OFF_BLOCKS, 4, [65, 65, 65, 65]),
+        ("off-data", at::OFF_DATA, 4, [65, 65, 65, 65]),
+        ("sector-size", at::SECTOR_SIZE, 4, [69, 69, 69, 69]),
+        ("disk-size", at::DISK_SIZE, 8, [0, 0, 65, 65]),
+        ("block-size", at::BLOCK_SIZE, 4, [65, 65, 65, 65]),
+        ("block-extra", at::BLOCK_EXTRA, 4, [0, 0, 65, 65]),
+        ("blocks", at::BLOCKS, 4, [65, 65, 65, 65]),
+        ("allocated", at::ALLOCATED, 4, [0, 0, 65, 65]),
+        ("map-entry", map, 4, [0, 0, 65, 0]),
     ]);
     cases.extend(
-        sweep("vdi/extra", Plan::extra().build().bytes)
-            .cases(&[("block-extra", at::BLOCK_EXTRA, 4, [9, 9, 9, 9]), ("map-entry", map, 4, [9, 9, 9, 9])]),
+        sweep("vdi/extra", Plan::extra().build().bytes).cases(&[
+            ("block-extra", at::BLOCK_EXTRA, 4, [0, 0, 65, 65]),
+            ("map-entry", map, 4, [0, 0, 65, 0]),
+        ]),
     );
     let case = |name: &str, about: &str, plan: Plan| {
         Case::new(&format!("vdi/{name}"), about).file("a.vdi", plan.build().bytes)
@@ -36,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend([
         case("blocks-shared", "blocks that share their data", twice)
             .run(&["check", "a.vdi"], &[1])
-            .run(&["convert", "a.vdi", "out.raw"], &[0, 65]),
+            .run(&["convert", "a.vdi", "out.raw"], &[0]),
         case(
             "difference-alone",
             "a difference whose parent nobody knows",
@@ -57,9 +59,9 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(
         Case::new("vdi/huge-map", "a map of 16 GiB that is a hole of the file")
             .file("a.vdi", hole)
-            .run(&["inspect", "a.vdi"], &[65, 69])
-            .run(&["check", "a.vdi"], &[65, 69])
-            .run(&["convert", "a.vdi", "out.raw"], &[65, 69]),
+            .run(&["inspect", "a.vdi"], &[65])
+            .run(&["check", "a.vdi"], &[65])
+            .run(&["convert", "a.vdi", "out.raw"], &[65]),
     );
     cases
 }

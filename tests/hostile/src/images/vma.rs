@@ -27,23 +27,23 @@ pub(super) fn cases() -> Vec<Case> {
     let order = Order::Big;
     let mut cases = Sweep { name: "vma/header", format: "vma", image: "a.vma", base, order, wrap: &wrap }
         .cases(&[
-            ("magic", 0, 4, [9, 9, 9, 9]),
-            ("version", 4, 4, [9, 9, 9, 9]),
-            ("time", 24, 8, [9, 9, 9, 9]),
-            ("blob-offset", 48, 4, [9, 9, 9, 9]),
-            ("blob-size", 52, 4, [9, 9, 9, 9]),
-            ("header-size", 56, 4, [9, 9, 9, 9]),
-            ("config-name", 2044, 4, [9, 9, 9, 9]),
-            ("config-data", 3068, 4, [9, 9, 9, 9]),
-            ("device-name", 4096 + 32, 4, [9, 9, 9, 9]),
-            ("device-size", 4096 + 40, 8, [9, 9, 9, 9]),
-            ("second-device-size", 4096 + 72, 8, [9, 9, 9, 9]),
-            ("extent-magic", extent, 4, [9, 9, 9, 9]),
-            ("extent-blocks", extent + 6, 2, [9, 9, 9, 9]),
-            ("extent-uuid", extent + 8, 8, [9, 9, 9, 9]),
-            ("block-mask", extent + 40, 2, [9, 9, 9, 9]),
-            ("block-device", extent + 43, 1, [9, 9, 9, 9]),
-            ("block-cluster", extent + 44, 4, [9, 9, 9, 9]),
+            ("magic", 0, 4, [65, 65, 65, 65]),
+            ("version", 4, 4, [69, 0, 69, 69]),
+            ("time", 24, 8, [0, 0, 0, 0]),
+            ("blob-offset", 48, 4, [65, 65, 65, 65]),
+            ("blob-size", 52, 4, [65, 65, 65, 65]),
+            ("header-size", 56, 4, [65, 65, 69, 65]),
+            ("config-name", 2044, 4, [65, 0, 65, 65]),
+            ("config-data", 3068, 4, [65, 0, 65, 65]),
+            ("device-name", 4096 + 32, 4, [65, 0, 65, 65]),
+            ("device-size", 4096 + 40, 8, [65, 65, 65, 65]),
+            ("second-device-size", 4096 + 72, 8, [0, 65, 65, 65]),
+            ("extent-magic", extent, 4, [65, 65, 65, 65]),
+            ("extent-blocks", extent + 6, 2, [65, 65, 65, 65]),
+            ("extent-uuid", extent + 8, 8, [65, 65, 65, 65]),
+            ("block-mask", extent + 40, 2, [65, 65, 65, 65]),
+            ("block-device", extent + 43, 1, [65, 0, 65, 65]),
+            ("block-cluster", extent + 44, 4, [0, 65, 65, 65]),
         ]);
     cases.extend(others());
     cases
@@ -108,7 +108,7 @@ fn others() -> Vec<Case> {
             &config("scsi0: /etc/passwd,size=1G\nargs: -drive file=/etc/passwd\nname: \u{1b}[31mx\n"),
         )
         .run(&["inspect", "a.vma"], &[0])
-        .run(&["migrate", "a.vma", "--to", "kvm", "--out", "out", "--dry-run"], &[65, 78]),
+        .run(&["migrate", "a.vma", "--to", "kvm", "--out", "out", "--dry-run"], &[78]),
     );
     cases
 }

@@ -44,15 +44,12 @@ pub(super) fn cases() -> Vec<Case> {
                 "a volume that is a link to a file of the host",
                 vec![(at(VOLUME), Content::Link(format!("../../../{NEAR}")))],
             ),
-            &[65, 66, 77],
+            &[69],
         ),
-        read(
-            case("volume-is-a-pipe", "a volume that is a pipe", vec![(at(VOLUME), Content::Pipe)]),
-            &[2, 65, 66, 69, 77],
-        ),
+        read(case("volume-is-a-pipe", "a volume that is a pipe", vec![(at(VOLUME), Content::Pipe)]), &[69]),
         read(
             case("volume-is-a-folder", "a volume that is a folder", vec![(at(VOLUME), Content::Folder)]),
-            &[2, 65, 66, 69, 77],
+            &[69],
         ),
         read(
             case("volume-is-nonsense", "a volume that is no VHDX", vec![(at(VOLUME), "nonsense".into())]),
@@ -64,7 +61,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "a volume that names a file of the host",
                 vec![(at(VOLUME), child.bytes.into())],
             ),
-            &[66, 77],
+            &[77],
         ),
         read(
             case(
@@ -75,7 +72,7 @@ pub(super) fn cases() -> Vec<Case> {
                     (at(VOLUME), image()),
                 ],
             ),
-            &[0, 65],
+            &[0, 2],
         ),
         read(
             case(
@@ -86,8 +83,8 @@ pub(super) fn cases() -> Vec<Case> {
                     (at(VOLUME), image()),
                 ],
             ),
-            &[0, 65, 66, 77],
+            &[0],
         ),
-        read(case("points-many", "three thousand points in time without anything", many), &[65, 66, 69]),
+        read(case("points-many", "three thousand points in time without anything", many), &[69]),
     ]
 }

@@ -21,6 +21,13 @@ fn read(case: Case, codes: &[u8]) -> Case {
         .run(&["convert", "a.xva", "out.raw"], codes)
 }
 
+/// Sums are compared where the data are read.
+fn unread(case: Case) -> Case {
+    case.run(&["inspect", "a.xva"], &[0])
+        .run(&["check", "a.xva"], &[1, 65])
+        .run(&["convert", "a.xva", "out.raw"], &[65])
+}
+
 fn case(name: &str, about: &str, bytes: Vec<u8>) -> Case {
     Case::new(&format!("xva/{name}"), about).file("a.xva", bytes)
 }
@@ -70,19 +77,17 @@ fn members() -> Vec<Case> {
             ),
             &[65],
         ),
-        read(case("block-size", "a block of 8 GiB", big), &[65]),
-        read(
-            case(
-                "sum-wrong",
-                "a sum that is another one",
-                with(&|members| members[1].bytes = b"0000000000000000".to_vec()),
-            ),
-            &[65],
-        ),
-        read(
-            case("sum-huge", "a sum of a megabyte", with(&|members| members[1].bytes = vec![b'0'; 1 << 20])),
-            &[65],
-        ),
+        read(case("block-size", "a block of 8 GiB", big), &[69]),
+        unread(case(
+            "sum-wrong",
+            "a sum that is another one",
+            with(&|members| members[1].bytes = b"0000000000000000".to_vec()),
+        )),
+        unread(case(
+            "sum-huge",
+            "a sum of a megabyte",
+            with(&|members| members[1].bytes = vec![b'0'; 1 << 20]),
+        )),
         read(
             case(
                 "last-missing",
@@ -103,7 +108,7 @@ fn lists() -> Vec<Case> {
     let members: String = (0..100_000).map(|n| value(&format!("n{n}"), "x")).collect();
     let wide = ova(&[plan()], 2).replacen("<value><struct>", &format!("<value><struct>{members}"), 1);
     vec![
-        read(case("list-disks", "four thousand disks of the same name", same), &[65, 69]),
+        read(case("list-disks", "four thousand disks of the same name", same), &[69]),
         read(
             case("list-members", "a struct of a hundred thousand members", pack(&wide, &blocks(&plan()))),
             &[0, 65, 69],
@@ -128,7 +133,7 @@ fn descriptions() -> Vec<Case> {
     };
     vec![
         read(case("size-zero", "a disk of no bytes", size("0")), &[65]),
-        read(case("size-huge", "a disk of 2^63 bytes", size("9223372036854775807")), &[65, 69]),
+        read(case("size-huge", "a disk of 2^63 bytes", size("9223372036854775807")), &[65]),
         read(case("size-negative", "a disk of -1 bytes", size("-1")), &[65]),
         read(case("size-words", "a disk of many bytes", size("many")), &[65]),
         read(
@@ -160,7 +165,7 @@ fn descriptions() -> Vec<Case> {
                         .replace(">data<", ">../../&#x202e;evil<"),
                 ),
             ),
-            &[0, 65],
+            &[0],
         ),
         read(
             case("no-description", "a first member that is no description", member("ova.xml", b"nothing")),
@@ -173,7 +178,7 @@ fn descriptions() -> Vec<Case> {
                 super::bases::xva::seal(&mut bytes[..512]);
                 bytes
             }),
-            &[65, 69],
+            &[65],
         ),
     ]
 }

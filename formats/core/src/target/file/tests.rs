@@ -18,25 +18,6 @@ fn the_final_name_appears_only_with_the_commit() {
 }
 
 #[test]
-fn what_no_run_left_is_not_written_into() {
-    let folder = tempfile::tempdir().unwrap();
-    let other = folder.path().join("other");
-    std::fs::write(&other, "precious").unwrap();
-    let path = folder.path().join("disk.raw");
-    let partial = FileTarget::partial_path(&path);
-    std::os::unix::fs::symlink(&other, &partial).unwrap();
-    for replace in [false, true] {
-        let error = FileTarget::create(&path, replace).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Destination, "{error}");
-        assert!(error.to_string().contains("is no regular file"), "{error}");
-    }
-    assert_eq!(std::fs::read(&other).unwrap(), b"precious");
-    std::fs::remove_file(&partial).unwrap();
-    std::fs::create_dir(&partial).unwrap();
-    assert_eq!(FileTarget::create(&path, true).unwrap_err().kind(), ErrorKind::Destination);
-}
-
-#[test]
 fn what_an_interrupted_run_left_is_kept_up_to_a_point_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.raw");
