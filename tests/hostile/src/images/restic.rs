@@ -211,7 +211,7 @@ fn indexes() -> Vec<Case> {
         let case = case(&format!("index-{name}"), about, |repo, _| {
             let nodes = json!([node(repo, "a.raw")]);
             let tree = repo.tree(nodes);
-            repo.index(|value| change(value));
+            repo.index(change);
             repo.snapshot(&tree, TIME);
         });
         read(case, &[65, 66, 69])
