@@ -1,4 +1,5 @@
 //! Every attack under 512 MiB of memory and 5 seconds: the answer is the documented one, and nothing but the target is written.
+#![allow(clippy::expect_used, clippy::panic)]
 
 use hostile::{Case, names};
 use std::path::{Path, PathBuf};

@@ -137,7 +137,7 @@ fn names() -> Vec<Case> {
         "backing-file-of-version-2",
         "a.qcow2",
         &backing(version_2()),
-        &code,
+        &foreign::usual,
     ));
     cases.extend(foreign::cases("qcow2", "data-file", "a.qcow2", &data, &foreign::usual));
     cases
