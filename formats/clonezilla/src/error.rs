@@ -8,6 +8,8 @@ pub(crate) enum ClonezillaError {
     NoFolder,
     #[error("neither `disk` nor `parts` names a disk")]
     NoDisks,
+    #[error("the folder has {found} {what}, at most {limit} are read")]
+    Many { what: &'static str, found: usize, limit: usize },
     #[error("the folder was encrypted with eCryptfs by Clonezilla")]
     Encrypted,
     #[error("{name:?} is no name of a disk or partition")]
@@ -87,6 +89,7 @@ impl ClonezillaError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoFolder => ErrorKind::Usage,
+            Self::Many { .. } => ErrorKind::Limit,
             Self::Encrypted | Self::Luks { .. } => ErrorKind::NeedsPerson,
             Self::Unplaced { .. }
             | Self::NoGroup { .. }

@@ -12,6 +12,10 @@ use std::sync::Arc;
 
 /// Texts and tables are not larger.
 const MAX_TEXT: u64 = 4 << 20;
+/// Disks of a machine.
+const MAX_DISKS: usize = 128;
+/// Partitions or volumes of a machine: all of them are compared with each other.
+const MAX_NAMES: usize = 1024;
 /// The type of the partition that hides a GPT from programs that do not know it.
 const PROTECTIVE: u8 = 0xee;
 /// No disk is larger: 8 PiB.
@@ -77,7 +81,12 @@ impl Image {
             return Err(ClonezillaError::Encrypted.into());
         }
         image.load_lists()?;
-        for name in image.disk_names()? {
+        few("partitions", image.parts.len(), MAX_NAMES)?;
+        few("volumes", image.volumes.len(), MAX_NAMES)?;
+        few("saved partitions and volumes", image.contents.len(), MAX_NAMES)?;
+        let names = image.disk_names()?;
+        few("disks", names.len(), MAX_DISKS)?;
+        for name in names {
             let disk = image.load_disk(name)?;
             image.disks.push(disk);
         }
@@ -298,6 +307,10 @@ impl Image {
         });
         packed.fold((0, 0), |(count, bytes), saved| (count + 1, bytes + saved.len()))
     }
+}
+
+fn few(what: &'static str, found: usize, limit: usize) -> Result<(), ClonezillaError> {
+    if found > limit { Err(ClonezillaError::Many { what, found, limit }) } else { Ok(()) }
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {

@@ -14,6 +14,8 @@ use std::sync::Arc;
 /// Envelopes with translated licences have a few hundred KiB.
 const MAX_ENVELOPE: u64 = 8 << 20;
 const MAX_MANIFEST: u64 = 1 << 20;
+/// Warnings of one kind.
+const MAX_TOLD: usize = 20;
 
 struct Package {
     format: &'static str,
@@ -158,13 +160,14 @@ impl Package {
                 let text = format!("the manifest has digests that are not known here: {names}");
                 found.push(("ova-digest-unknown", text));
             }
-            let text = |name| format!("the manifest has no digest of {name:?}");
-            found.extend(self.uncovered(manifest).into_iter().map(|name| ("ova-not-covered", text(name))));
+            let text = |name: &String| format!("the manifest has no digest of {name:?}");
+            let names = self.uncovered(manifest);
+            found.extend(told("ova-not-covered", names.iter().map(text), "files of which the manifest has no digest"));
             let missing = manifest.lines.iter().filter(|line| !self.is_there(&line.name));
             let text = |line: &Line| {
                 format!("the manifest has a digest of {:?}, which is not in the package", line.name)
             };
-            found.extend(missing.map(|line| ("ova-line-without-file", text(line))));
+            found.extend(told("ova-line-without-file", missing.map(text), "digests of files that are not in the package"));
         }
         self.warnings.extend(found.into_iter().map(|(code, text)| Warning::new(code, text)));
     }
@@ -209,6 +212,21 @@ impl Package {
     fn lines(&self) -> &[Line] {
         self.manifest.as_ref().map_or(&[], |(_, manifest)| manifest.lines.as_slice())
     }
+}
+
+/// The first of these texts, and how many more there are: a stranger's manifest may have very many.
+fn told(
+    code: &'static str,
+    texts: impl Iterator<Item = String>,
+    what: &str,
+) -> Vec<(&'static str, String)> {
+    let mut texts = texts;
+    let mut told: Vec<_> = texts.by_ref().take(MAX_TOLD).map(|text| (code, text)).collect();
+    match texts.count() {
+        0 => {}
+        more => told.push((code, format!("and {more} more {what}"))),
+    }
+    told
 }
 
 /// A file that lost its end. Programs do not agree what the size of a compressed file is, and one that was replaced by a

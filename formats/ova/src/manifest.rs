@@ -3,6 +3,7 @@
 use crate::error::OvaError;
 use format_core::{Error, Result, Storage, Tick};
 use sha2::Digest;
+use std::collections::HashMap;
 
 /// Read at once.
 const PART: usize = 1 << 20;
@@ -30,6 +31,8 @@ pub(crate) struct Manifest {
     pub(crate) lines: Vec<Line>,
     /// Names of digests that are not computed here.
     pub(crate) unknown: Vec<String>,
+    /// Where the lines of a name are: a stranger's manifest may have very many.
+    by_name: HashMap<String, Vec<usize>>,
 }
 
 impl Algorithm {
@@ -83,12 +86,12 @@ impl Manifest {
     }
 
     fn add(&mut self, line: Line) -> Result<(), OvaError> {
-        let same =
-            self.lines.iter().find(|other| other.name == line.name && other.algorithm == line.algorithm);
+        let same = self.of(&line.name).find(|other| other.algorithm == line.algorithm);
         match same {
             Some(other) if *other != line => Err(OvaError::ManifestTwice { name: line.name }),
             Some(_) => Ok(()),
             None => {
+                self.by_name.entry(line.name.clone()).or_default().push(self.lines.len());
                 self.lines.push(line);
                 Ok(())
             }
@@ -96,8 +99,9 @@ impl Manifest {
     }
 
     /// The lines for a file.
-    pub(crate) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Line> {
-        self.lines.iter().filter(move |line| line.name == name)
+    pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Line> + use<'a> {
+        let places = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.lines.get(*place))
     }
 }
 
@@ -172,6 +176,19 @@ pub(crate) fn compare(line: &Line, storage: &dyn Storage, tick: Tick<'_>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_manifest_is_read_at_once() {
+        let line = |number: u32| format!("SHA1(file{number})= {number:040x}\n");
+        let text: String = (0..200_000).map(line).collect();
+        let started = std::time::Instant::now();
+        let manifest = Manifest::parse(&text).unwrap();
+        assert_eq!(manifest.of("file199999").count(), 1);
+        assert_eq!(manifest.of("file").count(), 0);
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+        let twice = format!("{text}SHA1(file7)= {:040x}\n", 8);
+        assert_eq!(Manifest::parse(&twice), Err(OvaError::ManifestTwice { name: "file7".into() }));
+    }
 
     #[test]
     fn lines_of_all_programs() {

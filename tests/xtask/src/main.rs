@@ -25,6 +25,11 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Write images that attack, and INDEX.txt with what each attacks and what rehome must answer, into DIR, which is created
+    MakeHostile {
+        /// Folder for the images
+        dir: PathBuf,
+    },
     /// Check the house rules; each violation is a line PATH:LINE: RULE
     Rules,
 }
@@ -35,6 +40,10 @@ fn main() -> ExitCode {
         Chore::Man { dir } => man::write(rehome_cli::command(), &dir).map(|pages| println!("{pages} pages")),
         Chore::Readme { check: true } => readme::check(&root),
         Chore::Readme { check: false } => readme::write(&root),
+        Chore::MakeHostile { dir } => std::fs::create_dir_all(&dir)
+            .and_then(|()| hostile::write(&dir))
+            .map(|cases| println!("{cases} cases"))
+            .map_err(|error| format!("{}: {error}", dir.display())),
         Chore::Rules => rules::check(&root).and_then(|violations| {
             violations.iter().for_each(|violation| println!("{violation}"));
             if violations.is_empty() { Ok(()) } else { Err(format!("{} violations", violations.len())) }

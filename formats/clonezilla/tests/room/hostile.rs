@@ -112,3 +112,15 @@ fn names_lead_nowhere_else() {
         assert!(small().with("lvm_vg_dev.list", list).open().is_err(), "{name}");
     }
 }
+
+#[test]
+fn long_lists_are_refused_at_once() {
+    let started = Instant::now();
+    let numbered = |name: &str| (0..100_000).map(|n| format!("{name}{n} ")).collect::<String>();
+    for (file, text) in [("parts", numbered("sda")), ("disk", numbered("sd"))] {
+        let error = small().with(file, text).open().err().expect("a list without an end");
+        assert_eq!(error.kind(), format_core::ErrorKind::Limit, "{error}");
+        assert!(error.to_string().contains("has 100000"), "{error}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}

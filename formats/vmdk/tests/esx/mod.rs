@@ -1,7 +1,7 @@
 //! Builds small ESX snapshot extents from what is known of them, without the reader's code.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
-use crate::builder::noise;
+use super::builder::noise;
 
 const SECTOR: usize = 512;
 pub const SECTORS: usize = 64;
