@@ -27,6 +27,16 @@ pub struct Inspection {
     pub(crate) microvm: Option<Arc<MicroVm>>,
 }
 
+/// File systems that are opened: a machine has fewer, and each takes its memory until the end.
+pub(crate) const MAX_FILE_SYSTEMS: usize = 256;
+
+/// What is said of volumes that were not looked into because of that.
+pub(crate) fn left_out_text(count: u64) -> Option<String> {
+    (count > 0).then(|| {
+        format!("{MAX_FILE_SYSTEMS} file systems are opened at most, and {count} volumes were not looked into")
+    })
+}
+
 /// File systems that were opened and not mounted yet.
 pub(crate) type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
 
@@ -77,9 +87,15 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
         guest.disks.push(facts);
     }
-    for candidate in stack::stack(&mut guest, overlays, opening, &mut notes)? {
+    let candidates = stack::stack(&mut guest, overlays, opening, &mut notes)?;
+    let mut left_out = 0u64;
+    for candidate in candidates {
         let place = guest.place_name(candidate.id);
         let mut file_system = None;
+        if opened.len() >= MAX_FILE_SYSTEMS {
+            left_out += 1;
+            continue;
+        }
         match open_volume(&candidate, opening, &mut file_system, &mut notes) {
             Ok(Some(fs)) => {
                 opened.insert(candidate.id, fs);
@@ -102,6 +118,7 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
             ));
         }
     }
+    guest.obstacles.extend(left_out_text(left_out));
     for (id, text) in std::mem::take(&mut notes.too_large) {
         tell_cut(&mut guest, id, &text);
     }
