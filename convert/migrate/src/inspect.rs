@@ -33,7 +33,9 @@ pub(crate) const MAX_FILE_SYSTEMS: usize = 256;
 /// What is said of volumes that were not looked into because of that.
 pub(crate) fn left_out_text(count: u64) -> Option<String> {
     (count > 0).then(|| {
-        format!("{MAX_FILE_SYSTEMS} file systems are opened at most, and {count} volumes were not looked into")
+        format!(
+            "{MAX_FILE_SYSTEMS} file systems are opened at most, and {count} volumes were not looked into"
+        )
     })
 }
 

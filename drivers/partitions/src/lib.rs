@@ -140,9 +140,8 @@ mod tests {
     #[test]
     fn partitions_that_share_a_byte_are_told() {
         let partition = |(number, start, size)| PartitionFacts { number, start, size, ..Default::default() };
-        let of = |list: &[(u32, u64, u64)]| {
-            overlaps(&list.iter().copied().map(partition).collect::<Vec<_>>())
-        };
+        let of =
+            |list: &[(u32, u64, u64)]| overlaps(&list.iter().copied().map(partition).collect::<Vec<_>>());
         assert_eq!(of(&[(1, 0, 10), (2, 10, 5), (5, 20, u64::MAX)]), []);
         assert_eq!(of(&[(1, 0, 10), (2, 9, 5), (3, 14, 1)]), [(2, 1)]);
         assert_eq!(of(&[(1, 5, 10), (2, 0, 100), (3, 7, 1)]), [(2, 1), (3, 1)]);

@@ -141,7 +141,8 @@ pub(super) fn get_le(bytes: &[u8], at: usize, width: usize) -> u64 {
 /// A checksum of the CRC family with reflected bits; `state` is what it goes on from, and nothing is inverted at the end.
 fn crc(polynomial: u32, state: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(state, |state, byte| {
-        (0..8).fold(state ^ u32::from(*byte), |state, _| state >> 1 ^ (polynomial & (state & 1).wrapping_neg()))
+        (0..8)
+            .fold(state ^ u32::from(*byte), |state, _| state >> 1 ^ (polynomial & (state & 1).wrapping_neg()))
     })
 }
 

@@ -31,7 +31,9 @@ impl Dirty {
             line.expect("a list of blocks").split_whitespace().take(4).collect::<Vec<_>>().join(",")
         };
         let (long, other) = (blocks("/etc/long"), blocks("/etc/other"));
-        shop.debugfs(&format!("jo\njw -b {long} new\njw -b {other} new\njw -r {other}\njw -b {long} new\njc\n"));
+        shop.debugfs(&format!(
+            "jo\njw -b {long} new\njw -b {other} new\njw -r {other}\njw -b {long} new\njc\n"
+        ));
         Self { disk: shop.disk("volume") }
     }
 
@@ -78,7 +80,11 @@ fn fields(dirty: &Dirty) -> Vec<Case> {
     ];
     let tables: [(&str, u32, &[(&str, usize, usize)]); 4] = [
         ("super", SUPERBLOCK, &superblock),
-        ("tag", DESCRIPTOR, &[("sequence", 8, 4), ("block", 12, 4), ("checksum", 16, 2), ("flags", 18, 2), ("second", 36, 4)]),
+        (
+            "tag",
+            DESCRIPTOR,
+            &[("sequence", 8, 4), ("block", 12, 4), ("checksum", 16, 2), ("flags", 18, 2), ("second", 36, 4)],
+        ),
         ("commit", COMMIT, &[("kind", 4, 4), ("sequence", 8, 4), ("checksum-kind", 12, 1)]),
         ("revoke", REVOKE, &[("sequence", 8, 4), ("count", 12, 4), ("block", 16, 4)]),
     ];
@@ -99,13 +105,21 @@ fn loops(dirty: &Dirty) -> Vec<Case> {
     let descriptor = dirty.find(DESCRIPTOR);
     // Places of the volume that nothing in a log may be written to: superblock, descriptors, tables, the journal itself.
     let journal = dirty.find(SUPERBLOCK) / BLOCK;
-    let mut found: Vec<Case> = [("super", 1), ("groups", 2), ("bitmap", 34), ("boot", 0), ("journal", journal), ("end", 8191), ("after", 8192)]
-        .into_iter()
-        .map(|(name, block)| {
-            let disk = dirty.with(descriptor, |bytes| put_be(bytes, 12, 4, block));
-            one(&format!("to-{name}"), "a log that writes where the file system itself lies", disk)
-        })
-        .collect();
+    let mut found: Vec<Case> = [
+        ("super", 1),
+        ("groups", 2),
+        ("bitmap", 34),
+        ("boot", 0),
+        ("journal", journal),
+        ("end", 8191),
+        ("after", 8192),
+    ]
+    .into_iter()
+    .map(|(name, block)| {
+        let disk = dirty.with(descriptor, |bytes| put_be(bytes, 12, 4, block));
+        one(&format!("to-{name}"), "a log that writes where the file system itself lies", disk)
+    })
+    .collect();
     // As many tags as fit, none the last: the data would be longer than the log.
     let endless = dirty.with(descriptor, |bytes| {
         (12..1016).step_by(8).for_each(|at| {

@@ -8,7 +8,11 @@ use crate::{Case, Run};
 fn volume(bits: &str, size: u64) -> Disk {
     let shop = Workshop::new();
     shop.blank("volume", size);
-    shop.run("dosfstools", "mkfs.vfat", &["-i", "12345678", "--invariant", "-F", bits, "-s", "1", "-n", "SYSTEM", "volume"]);
+    shop.run(
+        "dosfstools",
+        "mkfs.vfat",
+        &["-i", "12345678", "--invariant", "-F", bits, "-s", "1", "-n", "SYSTEM", "volume"],
+    );
     std::fs::create_dir_all(shop.path("EFI/BOOT")).expect("a folder");
     shop.write("EFI/BOOT/BOOTX64.EFI", &[b'M'; 5000]);
     std::fs::create_dir_all(shop.path("EFI/debian")).expect("a folder");
@@ -20,11 +24,14 @@ fn volume(bits: &str, size: u64) -> Disk {
 
 /// Looks at the volume and everything on it.
 fn looked() -> Vec<Run> {
-    [refused(), vec![
-        ls("/", &[0, 2, 65, 69]),
-        ls("/EFI/debian", &[0, 2, 65, 69]),
-        Run::new(&["cp-out", "-f", "raw", super::IMAGE, "/EFI", "out-copy"], &[0, 1, 2, 65, 69]),
-    ]]
+    [
+        refused(),
+        vec![
+            ls("/", &[0, 2, 65, 69]),
+            ls("/EFI/debian", &[0, 2, 65, 69]),
+            Run::new(&["cp-out", "-f", "raw", super::IMAGE, "/EFI", "out-copy"], &[0, 1, 2, 65, 69]),
+        ],
+    ]
     .concat()
 }
 
@@ -52,13 +59,25 @@ fn fields(bits: &str, base: &Disk) -> Vec<Case> {
         ("sectors-32", 32, 4),
     ];
     if bits == "32" {
-        fields.extend([("table-32", 36, 4), ("flags", 40, 2), ("version", 42, 2), ("root", 44, 4), ("info", 48, 2), ("backup", 50, 2)]);
+        fields.extend([
+            ("table-32", 36, 4),
+            ("flags", 40, 2),
+            ("version", 42, 2),
+            ("root", 44, 4),
+            ("info", 48, 2),
+            ("backup", 50, 2),
+        ]);
     }
     let mut found = Vec::new();
     for (name, at, width) in fields {
         for (what, value) in extremes(width) {
             let disk = base.clone().change(0, 512, |bytes| put_le(bytes, at, width, value));
-            found.push(case(&format!("fat/{bits}-{name}-{what}"), "a field of the boot sector", disk.in_partition(0xef), looked()));
+            found.push(case(
+                &format!("fat/{bits}-{name}-{what}"),
+                "a field of the boot sector",
+                disk.in_partition(0xef),
+                looked(),
+            ));
         }
     }
     for len in [512, 1024, 40_000] {
@@ -90,7 +109,11 @@ impl Layout {
         match self.bits {
             12 => disk.change(self.table + cluster * 3 / 2, 2, |bytes| {
                 let before = super::disk::get_le(bytes, 0, 2);
-                let value = if cluster % 2 == 0 { before & 0xf000 | next & 0xfff } else { before & 0xf | (next & 0xfff) << 4 };
+                let value = if cluster % 2 == 0 {
+                    before & 0xf000 | next & 0xfff
+                } else {
+                    before & 0xf | (next & 0xfff) << 4
+                };
                 put_le(bytes, 0, 2, value);
             }),
             16 => disk.change(self.table + 2 * cluster, 2, |bytes| put_le(bytes, 0, 2, next & 0xffff)),
@@ -101,16 +124,33 @@ impl Layout {
 
 fn chains(bits: &str, base: &Disk) -> Vec<Case> {
     let layout = Layout::of(bits, base);
-    let one = |name: &str, about: &str, disk: Disk| case(&format!("fat/{bits}-{name}"), about, disk.in_partition(0xef), looked());
+    let one = |name: &str, about: &str, disk: Disk| {
+        case(&format!("fat/{bits}-{name}"), about, disk.in_partition(0xef), looked())
+    };
     let first = base.find(b"EFI        \x10", 0, 32).expect("the folder EFI");
     let folder = super::disk::get_le(&base.read(first, 32), 26, 2);
     let inside = layout.data + (folder - 2) * 512;
     let file = base.find(b"BOOTX64 EFI", 0, 32).expect("the loader");
     let cluster = super::disk::get_le(&base.read(file, 32), 26, 2);
     let mut found = Vec::new();
-    for (name, next) in [("own", folder), ("zero", 0), ("one", 1), ("bad", 0x0fff_fff7), ("max", 0x0fff_fff6), ("file", cluster)] {
-        found.push(one(&format!("folder-chain-{name}"), "a chain of a folder", layout.link(base.clone(), folder, next)));
-        found.push(one(&format!("file-chain-{name}"), "a chain of a file", layout.link(base.clone(), cluster, next)));
+    for (name, next) in [
+        ("own", folder),
+        ("zero", 0),
+        ("one", 1),
+        ("bad", 0x0fff_fff7),
+        ("max", 0x0fff_fff6),
+        ("file", cluster),
+    ] {
+        found.push(one(
+            &format!("folder-chain-{name}"),
+            "a chain of a folder",
+            layout.link(base.clone(), folder, next),
+        ));
+        found.push(one(
+            &format!("file-chain-{name}"),
+            "a chain of a file",
+            layout.link(base.clone(), cluster, next),
+        ));
     }
     let ring = layout.link(layout.link(base.clone(), folder, folder + 1), folder + 1, folder);
     found.push(one("folder-ring", "a chain of two clusters in a ring", ring));
@@ -123,18 +163,40 @@ fn chains(bits: &str, base: &Disk) -> Vec<Case> {
         found.push(one(&format!("folder-is-{name}"), "a folder that is another one", disk));
     }
     for (name, size) in [("max", 0xffff_ffff), ("more", 6000), ("zero", 0)] {
-        found.push(one(&format!("size-{name}"), "a file of another length than its chain", base.clone().change(file, 32, |bytes| put_le(bytes, 28, 4, size))));
+        found.push(one(
+            &format!("size-{name}"),
+            "a file of another length than its chain",
+            base.clone().change(file, 32, |bytes| put_le(bytes, 28, 4, size)),
+        ));
     }
-    for (number, text) in [&b"..         "[..], b"\x1b[2J   EXE", b"A/B     C  ", b"\x05\xe5\xff\xfe    \x00\x01\x02", b"           "].into_iter().enumerate() {
+    for (number, text) in [
+        &b"..         "[..],
+        b"\x1b[2J   EXE",
+        b"A/B     C  ",
+        b"\x05\xe5\xff\xfe    \x00\x01\x02",
+        b"           ",
+    ]
+    .into_iter()
+    .enumerate()
+    {
         found.push(one(&format!("name-{number}"), "a name of a file", base.clone().put(file, text)));
     }
     let long = base.find(b"\x43", inside, 32).or_else(|| base.find(b"\x44", inside, 32));
     if let Some(at) = long.or_else(|| base.find(b"\x45", inside, 32)) {
         for (what, value) in extremes(1) {
-            found.push(one(&format!("long-order-{what}"), "the number of an entry of a long name", base.clone().change(at, 32, |bytes| put_le(bytes, 0, 1, value))));
+            found.push(one(
+                &format!("long-order-{what}"),
+                "the number of an entry of a long name",
+                base.clone().change(at, 32, |bytes| put_le(bytes, 0, 1, value)),
+            ));
         }
         let steers = base.clone().put(at + 1, b"\x1b\0[\0002\0J\0\x07\0");
-        found.push(case(&format!("fat/{bits}-long-steers"), "a long name that steers the terminal", steers.in_partition(0xef), [looked(), vec![inspect(&[0]), inspect_json(&[0]), plan("kvm", &[78])]].concat()));
+        found.push(case(
+            &format!("fat/{bits}-long-steers"),
+            "a long name that steers the terminal",
+            steers.in_partition(0xef),
+            [looked(), vec![inspect(&[0]), inspect_json(&[0]), plan("kvm", &[78])]].concat(),
+        ));
     }
     found
 }

@@ -78,7 +78,8 @@ impl Table {
 }
 
 fn seal(header: &mut [u8]) {
-    let len = (u32::from_le_bytes([header[12], header[13], header[14], header[15]]) as usize).min(header.len());
+    let len =
+        (u32::from_le_bytes([header[12], header[13], header[14], header[15]]) as usize).min(header.len());
     put_le(header, 16, 4, 0);
     let sum = u64::from(!crc32(!0, &header[..len]));
     put_le(header, 16, 4, sum);
@@ -129,29 +130,50 @@ fn entries() -> Vec<Case> {
         case(&format!("gpt/{name}"), about, Table::new(partitions).disk(|_| {}), refused())
     };
     let part = |first, last| Partition(first, last, "p".into());
-    let names = ["\u{1b}[2J\u{1b}]0;x\u{7}", "a\nb\rc", "\u{202e}txt", "\u{9b}31m", "\u{0}\u{1}\u{7f}", "'\"$(id)`;|&<>"];
+    let names = [
+        "\u{1b}[2J\u{1b}]0;x\u{7}",
+        "a\nb\rc",
+        "\u{202e}txt",
+        "\u{9b}31m",
+        "\u{0}\u{1}\u{7f}",
+        "'\"$(id)`;|&<>",
+    ];
     let named = names.iter().enumerate().map(|(at, name)| {
         let at = at as u64;
         Partition(2048 + 64 * at, 2048 + 64 * at + 63, (*name).into())
     });
     vec![
-        one("overlap", "partitions one in another", vec![part(2048, 9000), part(3000, 4000), part(2048, 9000)]),
+        one(
+            "overlap",
+            "partitions one in another",
+            vec![part(2048, 9000), part(3000, 4000), part(2048, 9000)],
+        ),
         one("over-the-table", "a partition that begins with the header", vec![part(1, 9000)]),
         one("from-0", "a partition that begins with the MBR", vec![part(0, 32_000)]),
         one("backwards", "a partition that ends before it begins", vec![part(9000, 2048), part(u64::MAX, 0)]),
         one("last-max", "a partition that ends where 64 bits do", vec![part(2048, u64::MAX)]),
-        one("first-max", "a partition at the end of 64 bits", vec![part(u64::MAX, u64::MAX), part(1 << 55, 1 << 56)]),
+        one(
+            "first-max",
+            "a partition at the end of 64 bits",
+            vec![part(u64::MAX, u64::MAX), part(1 << 55, 1 << 56)],
+        ),
         one("beyond", "partitions behind the disk", vec![part(40_000, 50_000), part(30_000, 50_000)]),
         {
             let disk = Table::new(named.collect()).disk(|_| {});
-            case("gpt/names", "names that steer terminals", disk, vec![inspect(&[0]), inspect_json(&[0]), plan("kvm", &[78])])
+            case(
+                "gpt/names",
+                "names that steer terminals",
+                disk,
+                vec![inspect(&[0]), inspect_json(&[0]), plan("kvm", &[78])],
+            )
         },
     ]
 }
 
 fn tables() -> Vec<Case> {
     let small = |first: u64| Partition(first, first, String::new());
-    let many = Table { count: 32_768, partitions: (0..20_000).map(|at| small(9000 + at)).collect(), ..plain() };
+    let many =
+        Table { count: 32_768, partitions: (0..20_000).map(|at| small(9000 + at)).collect(), ..plain() };
     let over = Table { count: 32_769, ..plain() };
     let large = Table { entry_size: 4096, count: 64, ..plain() };
     let own = Table { table: 1, ..plain() };
@@ -172,8 +194,16 @@ fn tables() -> Vec<Case> {
         ("table-is-header", "a table that lies in its own header", own.disk(|_| {})),
         ("copies-contradict", "two whole copies that say different things", contradicts),
         ("backup-alone", "only the second copy", backup_alone),
-        ("hybrid-lies", "a hybrid MBR with partitions that are not in the GPT", hybrid(&[e(0xee, 1, 33), e(0x83, 5000, 9), e(7, 0, u32::MAX), e(0x83, u32::MAX, u32::MAX)])),
-        ("hybrid-two-guards", "a hybrid MBR with the guard at the end", hybrid(&[e(0x83, 2048, 6144), e(0xee, 1, 2047), e(0xee, 20_001, u32::MAX)])),
+        (
+            "hybrid-lies",
+            "a hybrid MBR with partitions that are not in the GPT",
+            hybrid(&[e(0xee, 1, 33), e(0x83, 5000, 9), e(7, 0, u32::MAX), e(0x83, u32::MAX, u32::MAX)]),
+        ),
+        (
+            "hybrid-two-guards",
+            "a hybrid MBR with the guard at the end",
+            hybrid(&[e(0x83, 2048, 6144), e(0xee, 1, 2047), e(0xee, 20_001, u32::MAX)]),
+        ),
         ("guard-from-0", "a guard that begins with itself", hybrid(&[e(0xee, 0, u32::MAX)])),
     ];
     list.into_iter().map(|(name, about, disk)| case(&format!("gpt/{name}"), about, disk, refused())).collect()
@@ -187,5 +217,10 @@ fn views() -> Vec<Case> {
     let view = Partition(at / SECTOR, (at + volume.len) / SECTOR - 1, "guest".into());
     let table = Table { count: 8192, partitions: vec![view; 8192], ..plain() };
     let disk = table.disk(|_| {}).with(volume, at);
-    vec![case("gpt/8192-views", "8192 partitions at the same place, with a guest", disk, vec![inspect(&[0]), plan("hyperv", &[78])])]
+    vec![case(
+        "gpt/8192-views",
+        "8192 partitions at the same place, with a guest",
+        disk,
+        vec![inspect(&[0]), plan("hyperv", &[78])],
+    )]
 }

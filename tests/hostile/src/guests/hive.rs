@@ -77,11 +77,13 @@ fn children(hive: &Hive, key: u64) -> Vec<u64> {
     let step = if matches!(&head[..2], b"lf" | b"lh") { 8 } else { 4 };
     let entries = (0..get_le(&head, 2, 2)).map(|at| hive.number(list + 4 + step * at));
     if &head[..2] == b"ri" {
-        return entries.flat_map(|inner| {
-            let inner = hive.cell(inner);
-            let count = get_le(&hive.disk.read(inner + 2, 2), 0, 2);
-            (0..count).map(move |at| inner + 4 + 8 * at).map(|at| hive.number(at)).collect::<Vec<_>>()
-        }).collect();
+        return entries
+            .flat_map(|inner| {
+                let inner = hive.cell(inner);
+                let count = get_le(&hive.disk.read(inner + 2, 2), 0, 2);
+                (0..count).map(move |at| inner + 4 + 8 * at).map(|at| hive.number(at)).collect::<Vec<_>>()
+            })
+            .collect();
     }
     entries.collect()
 }
@@ -95,31 +97,69 @@ fn child(hive: &Hive, key: u64, name: &str) -> Option<u64> {
 }
 
 fn base_block(hive: &Hive) -> Vec<Case> {
-    let fields = [("first-sequence", 4, 4), ("major", 20, 4), ("minor", 24, 4), ("kind", 28, 4), ("format", 32, 4), ("root", 36, 4), ("length", 40, 4), ("cluster", 44, 4)];
+    let fields = [
+        ("first-sequence", 4, 4),
+        ("major", 20, 4),
+        ("minor", 24, 4),
+        ("kind", 28, 4),
+        ("format", 32, 4),
+        ("root", 36, 4),
+        ("length", 40, 4),
+        ("cluster", 44, 4),
+    ];
     let mut found = Vec::new();
     for (name, at, width) in fields {
         for (what, value) in extremes(width) {
-            found.push(one(&format!("base-{name}-{what}"), "a field of the base block", hive.base(at, width, value)));
+            found.push(one(
+                &format!("base-{name}-{what}"),
+                "a field of the base block",
+                hive.base(at, width, value),
+            ));
         }
     }
     for (name, at) in [("offset", 4u64), ("size", 8)] {
         for (what, value) in extremes(4) {
-            found.push(one(&format!("bin-{name}-{what}"), "a field of the first bin", hive.with(hive.at + BINS + at, 4, value)));
+            found.push(one(
+                &format!("bin-{name}-{what}"),
+                "a field of the first bin",
+                hive.with(hive.at + BINS + at, 4, value),
+            ));
         }
     }
     for (what, value) in extremes(4) {
-        found.push(one(&format!("cell-size-{what}"), "the size of the first cell", hive.with(hive.at + BINS + 32, 4, value)));
+        found.push(one(
+            &format!("cell-size-{what}"),
+            "the size of the first cell",
+            hive.with(hive.at + BINS + 32, 4, value),
+        ));
     }
     found
 }
 
 fn key(hive: &Hive, name: &str, number: u64) -> Vec<Case> {
-    let fields = [("signature", 0u64, 2), ("flags", 2, 2), ("parent", 16, 4), ("count", 20, 4), ("volatile", 24, 4), ("list", 28, 4), ("value-count", 36, 4), ("values", 40, 4), ("security", 44, 4), ("class", 48, 4), ("name-length", 72, 2), ("class-length", 74, 2)];
+    let fields = [
+        ("signature", 0u64, 2),
+        ("flags", 2, 2),
+        ("parent", 16, 4),
+        ("count", 20, 4),
+        ("volatile", 24, 4),
+        ("list", 28, 4),
+        ("value-count", 36, 4),
+        ("values", 40, 4),
+        ("security", 44, 4),
+        ("class", 48, 4),
+        ("name-length", 72, 2),
+        ("class-length", 74, 2),
+    ];
     let at = hive.cell(number);
     let mut found = Vec::new();
     for (field, place, width) in fields {
         for (what, value) in extremes(width) {
-            found.push(one(&format!("{name}-{field}-{what}"), "a field of a key", hive.with(at + place, width, value)));
+            found.push(one(
+                &format!("{name}-{field}-{what}"),
+                "a field of a key",
+                hive.with(at + place, width, value),
+            ));
         }
     }
     found
@@ -128,9 +168,15 @@ fn key(hive: &Hive, name: &str, number: u64) -> Vec<Case> {
 fn lists(hive: &Hive, root: u64) -> Vec<Case> {
     let list = hive.cell(hive.number(hive.cell(root) + 28));
     let mut found = Vec::new();
-    for (field, place, width) in [("signature", 0u64, 2), ("count", 2, 2), ("first", 4, 4), ("first-hash", 8, 4), ("second", 12, 4)] {
+    for (field, place, width) in
+        [("signature", 0u64, 2), ("count", 2, 2), ("first", 4, 4), ("first-hash", 8, 4), ("second", 12, 4)]
+    {
         for (what, value) in extremes(width) {
-            found.push(one(&format!("list-{field}-{what}"), "a field of a list of keys", hive.with(list + place, width, value)));
+            found.push(one(
+                &format!("list-{field}-{what}"),
+                "a field of a list of keys",
+                hive.with(list + place, width, value),
+            ));
         }
     }
     found
@@ -143,9 +189,20 @@ fn values(hive: &Hive, key: u64) -> Vec<Case> {
     for (what, value) in extremes(4) {
         found.push(one(&format!("value-place-{what}"), "where a value lies", hive.with(list, 4, value)));
     }
-    for (field, place, width) in [("signature", 0u64, 2), ("name-length", 2, 2), ("data-length", 4, 4), ("data", 8, 4), ("kind", 12, 4), ("flags", 16, 2)] {
+    for (field, place, width) in [
+        ("signature", 0u64, 2),
+        ("name-length", 2, 2),
+        ("data-length", 4, 4),
+        ("data", 8, 4),
+        ("kind", 12, 4),
+        ("flags", 16, 2),
+    ] {
         for (what, value) in extremes(width) {
-            found.push(one(&format!("value-{field}-{what}"), "a field of a value", hive.with(first + place, width, value)));
+            found.push(one(
+                &format!("value-{field}-{what}"),
+                "a field of a value",
+                hive.with(first + place, width, value),
+            ));
         }
     }
     // 16 MiB in pieces, of which the list lies in the hive's own root.
@@ -165,10 +222,26 @@ fn cycles(hive: &Hive, root: u64, set: u64, services: u64) -> Vec<Case> {
         one("list-is-key", "a list of keys that is the key", hive.with(hive.cell(root) + 28, 4, root)),
         one("list-of-itself", "an indirect list that leads to itself", indirect(services, list_of(services))),
         one("list-of-root", "an indirect list that leads to the root's", indirect(services, list_of(root))),
-        one("key-of-itself", "a key that is its own first subkey", hive.with(hive.cell(list_of(services)) + 4, 4, services)),
-        one("key-of-root", "a key whose first subkey is the root", hive.with(hive.cell(list_of(services)) + 4, 4, root)),
-        one("set-is-root", "a control set that has the root's subkeys", hive.with(hive.cell(set) + 28, 4, list_of(root))),
-        one("parent-is-own", "a key that is its own parent", hive.with(hive.cell(services) + 16, 4, services)),
+        one(
+            "key-of-itself",
+            "a key that is its own first subkey",
+            hive.with(hive.cell(list_of(services)) + 4, 4, services),
+        ),
+        one(
+            "key-of-root",
+            "a key whose first subkey is the root",
+            hive.with(hive.cell(list_of(services)) + 4, 4, root),
+        ),
+        one(
+            "set-is-root",
+            "a control set that has the root's subkeys",
+            hive.with(hive.cell(set) + 28, 4, list_of(root)),
+        ),
+        one(
+            "parent-is-own",
+            "a key that is its own parent",
+            hive.with(hive.cell(services) + 16, 4, services),
+        ),
         one("root-in-services", "a root that is a service", hive.base(36, 4, services)),
     ]
 }

@@ -25,8 +25,14 @@ fn one(name: &str, about: &str, archive: &[u8]) -> Case {
 
 /// What a program makes of some bytes.
 fn packed(package: &str, program: &[&str], bytes: &[u8]) -> Vec<u8> {
-    let child = Command::new("timeout").args(["60"]).args(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("cannot run {program:?} (package {package}): {error}"));
+    let child = Command::new("timeout")
+        .args(["60"])
+        .args(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child =
+        child.unwrap_or_else(|error| panic!("cannot run {program:?} (package {package}): {error}"));
     let mut input = child.stdin.take().expect("a pipe");
     let bytes = bytes.to_vec();
     let writer = std::thread::spawn(move || input.write_all(&bytes));
@@ -49,21 +55,41 @@ fn members() -> Vec<Case> {
     let with = |bytes: Vec<u8>| [bytes, good.clone()].concat();
     let mut found = Vec::new();
     // Every number of a header at its extremes; the first one is that of the first folder.
-    for (name, field) in [("inode", 0), ("mode", 1), ("links", 4), ("size", 6), ("name-size", 11), ("check", 12)] {
-        for value in [&b"00000000"[..], b"00000001", b"ffffffff", b"80000000", b"7fffffff", b"-0000001", b"zzzzzzzz"] {
+    for (name, field) in
+        [("inode", 0), ("mode", 1), ("links", 4), ("size", 6), ("name-size", 11), ("check", 12)]
+    {
+        for value in
+            [&b"00000000"[..], b"00000001", b"ffffffff", b"80000000", b"7fffffff", b"-0000001", b"zzzzzzzz"]
+        {
             let mut bytes = good.clone();
             bytes[6 + 8 * field..14 + 8 * field].copy_from_slice(value);
             let value = String::from_utf8_lossy(value).replace('-', "minus");
             found.push(one(&format!("{name}-{value}"), "a number of a member", &bytes));
         }
     }
-    let thousands: Vec<u8> = (0..60_000).flat_map(|number| member(&format!("d/{number}"), 0o100_644, b"")).collect();
+    let thousands: Vec<u8> =
+        (0..60_000).flat_map(|number| member(&format!("d/{number}"), 0o100_644, b"")).collect();
     let modules: Vec<u8> = (0..20_000)
-        .flat_map(|number| member(&format!("usr/lib/modules/{KERNEL}/kernel/m{number}.ko"), 0o100_644, b"\x7fELF"))
+        .flat_map(|number| {
+            member(&format!("usr/lib/modules/{KERNEL}/kernel/m{number}.ko"), 0o100_644, b"\x7fELF")
+        })
         .collect();
     let deep = (0..2000).fold(String::from("a"), |path, _| path + "/a");
-    let links: Vec<u8> = (0..2000).flat_map(|number| member(&format!("l{number}"), 0o120_777, format!("l{}", (number + 1) % 2000).as_bytes())).collect();
-    let names: [&[u8]; 8] = [b"../../../../../../tmp/rehome-hostile-out", b"/etc/passwd", b"", b".", b"..", b"a\nb\x1b[2J", b"\xff\xfe", b"lib/../../x"];
+    let links: Vec<u8> = (0..2000)
+        .flat_map(|number| {
+            member(&format!("l{number}"), 0o120_777, format!("l{}", (number + 1) % 2000).as_bytes())
+        })
+        .collect();
+    let names: [&[u8]; 8] = [
+        b"../../../../../../tmp/rehome-hostile-out",
+        b"/etc/passwd",
+        b"",
+        b".",
+        b"..",
+        b"a\nb\x1b[2J",
+        b"\xff\xfe",
+        b"lib/../../x",
+    ];
     for (number, name) in names.into_iter().enumerate() {
         let bytes = with(raw_member(name, 0o100_644, 4, name.len() as u32 + 1, b"data"));
         found.push(one(&format!("name-{number}"), "a name that no member should have", &bytes));
@@ -74,14 +100,26 @@ fn members() -> Vec<Case> {
         ("no-end", "members without an end", good[..good.len() - end.len()].to_vec()),
         ("cut", "an archive that ends in a member", good[..good.len() / 2].to_vec()),
         ("60000-members", "60,000 members", [thousands, good.clone()].concat()),
-        ("20000-modules", "20,000 modules", [good[..good.len() - end.len()].to_vec(), modules, end.clone()].concat()),
+        (
+            "20000-modules",
+            "20,000 modules",
+            [good[..good.len() - end.len()].to_vec(), modules, end.clone()].concat(),
+        ),
         ("deep", "a path of 2000 folders", with(member(&deep, 0o100_644, b""))),
         ("name-4g", "a name of 4 GiB", with(raw_member(b"x", 0o100_644, 0, u32::MAX, b""))),
         ("link-ring", "2000 links in a ring", with(links)),
-        ("link-out", "a folder that is a link out of the archive", with([member("usr", 0o120_777, b"/../../../tmp"), member("usr/x", 0o100_644, b"x")].concat())),
+        (
+            "link-out",
+            "a folder that is a link out of the archive",
+            with([member("usr", 0o120_777, b"/../../../tmp"), member("usr/x", 0o100_644, b"x")].concat()),
+        ),
         ("own-link", "a link to itself", with(member("lib", 0o120_777, b"lib"))),
         ("many-ends", "20,000 archives of nothing", end.repeat(20_000)),
-        ("zeros-between", "1 MiB of zeros between archives", [good.clone(), vec![0; MIB as usize], good.clone()].concat()),
+        (
+            "zeros-between",
+            "1 MiB of zeros between archives",
+            [good.clone(), vec![0; MIB as usize], good.clone()].concat(),
+        ),
         ("device", "a device", with(member("dev/sda", 0o060_600, b""))),
         ("zeros", "8 MiB of zeros", vec![0; 8 << 20]),
         ("noise", "noise", vec![0xa5; 1 << 20]),
@@ -118,13 +156,18 @@ fn bombs() -> Vec<Case> {
     for (name, package, program) in kinds {
         let (part, head) = (packed(package, program, &zeros), packed(package, program, &head));
         found.push(one(&format!("bomb-{name}"), "4 GiB of zeros", &part.repeat(64)));
-        found.push(one(&format!("bomb-{name}-file"), "a file of 2 GiB of zeros", &[head, part.repeat(32)].concat()));
+        found.push(one(
+            &format!("bomb-{name}-file"),
+            "a file of 2 GiB of zeros",
+            &[head, part.repeat(32)].concat(),
+        ));
     }
     found.push(one("bomb-zstd", "16 GiB of zeros in one frame", &zstd_zeros(16 << 10)));
     found.push(one("bomb-zstd-frames", "4 GiB of zeros in frames of 1 MiB", &zstd_zeros(1).repeat(4096)));
     let window = [b"\x28\xb5\x2f\xfd\x00\xff".to_vec(), vec![0x55; 4096]].concat();
     found.push(one("zstd-window", "a frame that wants a window of terabytes", &window));
-    let lzma = [b"\x5d\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00".to_vec(), vec![0x55; 4096]].concat();
+    let lzma =
+        [b"\x5d\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00".to_vec(), vec![0x55; 4096]].concat();
     found.push(one("lzma-dictionary", "a dictionary of 4 GiB", &lzma));
     let lz4 = [b"\x02\x21\x4c\x18".to_vec(), b"\xff\xff\xff\x7f".to_vec(), vec![0xff; 4096]].concat();
     found.push(one("lz4-block", "a block of 2 GiB", &lz4));

@@ -16,13 +16,21 @@ fn made(kind: &[&str], size: u64) -> Vec<u8> {
     let shop = Workshop::new();
     shop.write(KEY, PASSPHRASE);
     shop.blank("volume", size);
-    let options = ["-q", "--key-file", KEY, "--uuid", "11111111-2222-3333-4444-555555555555", "--pbkdf-force-iterations"];
+    let options = [
+        "-q",
+        "--key-file",
+        KEY,
+        "--uuid",
+        "11111111-2222-3333-4444-555555555555",
+        "--pbkdf-force-iterations",
+    ];
     shop.run("cryptsetup-bin", "cryptsetup", &[&["luksFormat"], &options[..], kind, &["volume"]].concat());
     shop.read("volume")
 }
 
 pub(super) fn version_2() -> Vec<u8> {
-    let options = ["4", "--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-memory", "64", "--sector-size", "512"];
+    let options =
+        ["4", "--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-memory", "64", "--sector-size", "512"];
     let areas = ["--luks2-metadata-size", "16k", "--luks2-keyslots-size", "512k", "--offset", "2048"];
     made(&[&options[..], &areas].concat(), 1 << 21)
 }
@@ -79,7 +87,24 @@ fn runs() -> Vec<Run> {
         Run::new(&["inspect", "-f", "raw", IMAGE, "--editor", "native"], &[0]),
         Run::new(&["inspect", "-f", "raw", IMAGE, "--editor", "native", "--key-file", KEY], &[0]),
         Run::new(&["ls", "-f", "raw", IMAGE, "--key-file", KEY], &[2, 65, 69, 78]),
-        Run::new(&["migrate", "-f", "raw", IMAGE, "--to", "kvm", "--out", "out", "--editor", "native", "--dry-run", "--key-file", KEY], &[78]),
+        Run::new(
+            &[
+                "migrate",
+                "-f",
+                "raw",
+                IMAGE,
+                "--to",
+                "kvm",
+                "--out",
+                "out",
+                "--editor",
+                "native",
+                "--dry-run",
+                "--key-file",
+                KEY,
+            ],
+            &[78],
+        ),
     ]
 }
 
@@ -130,7 +155,12 @@ fn fields_1(good: &[u8]) -> Vec<Case> {
         put_be(&mut all, at + 44, 4, 4000);
     }
     found.push(one("1-all-slots", "eight slots that take half a minute each", &all));
-    for (name, at, text) in [("cipher", 8, &b"\x1b[2J\x1b]0;x\x07"[..]), ("mode", 40, b"xts-plain64:\xff\n\r"), ("hash", 72, b"../sha256\x1b"), ("uuid", 168, b"\x1b[2Jnone")] {
+    for (name, at, text) in [
+        ("cipher", 8, &b"\x1b[2J\x1b]0;x\x07"[..]),
+        ("mode", 40, b"xts-plain64:\xff\n\r"),
+        ("hash", 72, b"../sha256\x1b"),
+        ("uuid", 168, b"\x1b[2Jnone"),
+    ] {
         let mut bytes = good.to_vec();
         bytes[at..at + text.len()].copy_from_slice(text);
         found.push(one(&format!("1-{name}"), "a name in the header", &bytes));
@@ -150,7 +180,12 @@ fn fields_2(good: &[u8]) -> Vec<Case> {
             found.push(one(&format!("2-{name}-{what}"), "a field of version 2", &bytes));
         }
     }
-    for (name, at, text) in [("label", 24, &b"\x1b[2J\n\r\xff"[..]), ("algorithm", 72, b"\x1b[2J"), ("uuid", 168, b"\x1b[2Jnone"), ("subsystem", 208, b"\x1b\n")] {
+    for (name, at, text) in [
+        ("label", 24, &b"\x1b[2J\n\r\xff"[..]),
+        ("algorithm", 72, b"\x1b[2J"),
+        ("uuid", 168, b"\x1b[2Jnone"),
+        ("subsystem", 208, b"\x1b\n"),
+    ] {
         let mut bytes = good.to_vec();
         for copy in [0, COPY] {
             bytes[copy + at..copy + at + text.len()].copy_from_slice(text);

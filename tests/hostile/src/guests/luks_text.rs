@@ -53,7 +53,9 @@ fn costs(good: &str) -> Vec<Text> {
         ("digest-iterations-max", "iterations", "4294967295"),
         ("digest-iterations-0", "iterations", "0"),
     ];
-    let of = |(name, field, value): (&str, &str, &str)| (name.to_owned(), "the cost of a derivation", with(good, field, value));
+    let of = |(name, field, value): (&str, &str, &str)| {
+        (name.to_owned(), "the cost of a derivation", with(good, field, value))
+    };
     let mut found: Vec<Text> = list.map(of).into();
     let pbkdf = "{\"type\":\"pbkdf2\",\"hash\":\"sha512\",\"iterations\":4294967295,\"salt\":\"AAAA\"}";
     found.push(("pbkdf2-iterations-max".into(), "the cost of a derivation", with(good, "kdf", pbkdf)));
@@ -61,10 +63,15 @@ fn costs(good: &str) -> Vec<Text> {
 }
 
 fn syntax(good: &str) -> Vec<Text> {
-    let slots: String = (0..20_000).map(|at| format!("\"{at}\":{{\"type\":\"luks2\",\"key_size\":64}},")).collect();
-    let tokens: String = (0..20_000).map(|at| format!("\"{at}\":{{\"type\":\"t\\u001b[2J{at}\",\"keyslots\":[]}},")).collect();
-    let within = |key: &str, more: &str| good.replacen(&format!("\"{key}\":{{"), &format!("\"{key}\":{{{more}"), 1).into_bytes();
-    let empty_tokens = good.replacen("\"tokens\":{}", &format!("\"tokens\":{{{}}}", tokens.trim_end_matches(',')), 1);
+    let slots: String =
+        (0..20_000).map(|at| format!("\"{at}\":{{\"type\":\"luks2\",\"key_size\":64}},")).collect();
+    let tokens: String =
+        (0..20_000).map(|at| format!("\"{at}\":{{\"type\":\"t\\u001b[2J{at}\",\"keyslots\":[]}},")).collect();
+    let within = |key: &str, more: &str| {
+        good.replacen(&format!("\"{key}\":{{"), &format!("\"{key}\":{{{more}"), 1).into_bytes()
+    };
+    let empty_tokens =
+        good.replacen("\"tokens\":{}", &format!("\"tokens\":{{{}}}", tokens.trim_end_matches(',')), 1);
     [
         ("nothing", "no text", Vec::new()),
         ("noise", "a text that is none", vec![0xff; 8192]),
@@ -72,8 +79,16 @@ fn syntax(good: &str) -> Vec<Text> {
         ("deep", "lists in lists", "[".repeat(12_000).into_bytes()),
         ("deep-objects", "objects in objects", "{\"a\":".repeat(2400).into_bytes()),
         ("deep-3m", "three million lists in one another", "[".repeat(3 << 20).into_bytes()),
-        ("long-string", "a string of 3 MiB", [b"{\"a\":\"".to_vec(), vec![b'x'; 3 << 20], b"\"}".to_vec()].concat()),
-        ("long-number", "a number of 3 MiB", [b"{\"a\":1".to_vec(), vec![b'0'; 3 << 20], b"}".to_vec()].concat()),
+        (
+            "long-string",
+            "a string of 3 MiB",
+            [b"{\"a\":\"".to_vec(), vec![b'x'; 3 << 20], b"\"}".to_vec()].concat(),
+        ),
+        (
+            "long-number",
+            "a number of 3 MiB",
+            [b"{\"a\":1".to_vec(), vec![b'0'; 3 << 20], b"}".to_vec()].concat(),
+        ),
         ("exponent", "a number that is infinite", b"{\"a\":1e999999999}".to_vec()),
         ("null", "nothing at all", b"null".to_vec()),
         ("slots-20000", "20,000 keyslots", within("keyslots", &slots)),
@@ -86,7 +101,24 @@ fn syntax(good: &str) -> Vec<Text> {
 
 /// Every field with values that are no good.
 fn values(good: &str) -> Vec<Text> {
-    let fields = ["offset", "size", "sector_size", "key_size", "stripes", "iv_tweak", "encryption", "hash", "salt", "digest", "type", "keyslots", "segments", "digests", "json_size", "keyslots_size"];
+    let fields = [
+        "offset",
+        "size",
+        "sector_size",
+        "key_size",
+        "stripes",
+        "iv_tweak",
+        "encryption",
+        "hash",
+        "salt",
+        "digest",
+        "type",
+        "keyslots",
+        "segments",
+        "digests",
+        "json_size",
+        "keyslots_size",
+    ];
     let values = [
         ("zero", "\"0\""),
         ("number", "0"),

@@ -53,9 +53,14 @@ impl Physical {
         bytes[4..20].copy_from_slice(b"\x20LVM2\x20x[5A%r0N*>");
         let (offset, text_len) = self.place.unwrap_or((512, self.text.len() as u64));
         let sum = self.checksum.unwrap_or_else(|| crc32(INITIAL, &self.text));
-        for (at, width, value) in
-            [(20, 4, 1), (24, 8, start), (32, 8, len), (40, 8, offset), (48, 8, text_len), (56, 4, u64::from(sum))]
-        {
+        for (at, width, value) in [
+            (20, 4, 1),
+            (24, 8, start),
+            (32, 8, len),
+            (40, 8, offset),
+            (48, 8, text_len),
+            (56, 4, u64::from(sum)),
+        ] {
             put_le(&mut bytes, at, width, value);
         }
         change(&mut bytes);
@@ -161,15 +166,23 @@ fn areas() -> Vec<Case> {
         ("area-at-0", "an area of the whole volume", with(&[(1, SIZE)]).disk()),
         ("same-area-4-times", "four areas at the same place", with(&[(AREA, AREA_LEN); 4]).disk()),
         ("many-areas", "twenty areas", with(&[(AREA, AREA_LEN); 20]).disk()),
-        ("wraps-into-header", "a text that goes on in its own header", placed(AREA_LEN - 8, text.len() as u64).disk()),
+        (
+            "wraps-into-header",
+            "a text that goes on in its own header",
+            placed(AREA_LEN - 8, text.len() as u64).disk(),
+        ),
         ("text-is-area", "a text as long as its area", placed(512, AREA_LEN).disk()),
         ("text-from-0", "a text that begins with the header", placed(0, AREA_LEN).disk()),
         ("blank-text", "4 MiB of blanks", long.disk()),
         ("second-newer", "two areas, of which one is the newest that there can be", differ(&newer)),
         ("same-number", "two areas with the same number that differ", differ(&other)),
-        ("two-labels", "labels in all four sectors", (0..4).fold(good.disk(), |disk, sector| {
-            disk.put(MIB + sector * 512, &good.label(|bytes| put_le(bytes, 8, 8, sector)))
-        })),
+        (
+            "two-labels",
+            "labels in all four sectors",
+            (0..4).fold(good.disk(), |disk, sector| {
+                disk.put(MIB + sector * 512, &good.label(|bytes| put_le(bytes, 8, 8, sector)))
+            }),
+        ),
     ]
     .into_iter()
     .map(|(name, about, disk)| one(name, about, disk, refused()))

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 pub(super) const PV: &str = "abcdef-ghij-klmn-opqr-stuv-wxyz-012345";
 
 const HEAD: &str = "contents = \"Text Format Volume Group\"\nversion = 1\n";
-const LINEAR: &str = "start_extent = 0 extent_count = 1 type = \"striped\" stripe_count = 1 stripes = [\"pv0\", 0]";
+const LINEAR: &str =
+    "start_extent = 0 extent_count = 1 type = \"striped\" stripe_count = 1 stripes = [\"pv0\", 0]";
 
 /// An identifier with a number in it.
 fn id(number: usize) -> String {
@@ -14,7 +15,11 @@ fn id(number: usize) -> String {
 
 /// A logical volume with these segments.
 fn volume(name: &str, number: usize, flags: &str, segments: &[String]) -> String {
-    let mut text = format!("{name} {{ id = \"{}\" status = [\"READ\", \"WRITE\", {flags}] segment_count = {} ", id(number), segments.len());
+    let mut text = format!(
+        "{name} {{ id = \"{}\" status = [\"READ\", \"WRITE\", {flags}] segment_count = {} ",
+        id(number),
+        segments.len()
+    );
     for (at, segment) in segments.iter().enumerate() {
         let _ = write!(text, "segment{} {{ {segment} }} ", at + 1);
     }
@@ -71,13 +76,21 @@ fn syntax() -> Vec<Text> {
         ("syntax-noise", "a text that is none", vec![0xff; 4096]),
         ("syntax-nuls", "a text of zeros", vec![0; 4096]),
         ("syntax-half", "a text that ends in its middle", half),
-        ("syntax-open-string", "a string that does not end", [b"a = \"".to_vec(), vec![b'x'; 1 << 20]].concat()),
+        (
+            "syntax-open-string",
+            "a string that does not end",
+            [b"a = \"".to_vec(), vec![b'x'; 1 << 20]].concat(),
+        ),
         ("syntax-escapes", "a string of backslashes", [b"a = \"".to_vec(), vec![b'\\'; 1 << 20]].concat()),
         ("syntax-deep", "a million sections in one another", deep),
         ("syntax-deep-lists", "a million lists in one another", lists),
         ("syntax-long-list", "a million items", commas),
         ("syntax-twice", "everything said twice", twice),
-        ("syntax-comments", "4 MiB of comments", [b"#\n".repeat(2 << 20), plain].concat()[..4 << 20].to_vec()),
+        (
+            "syntax-comments",
+            "4 MiB of comments",
+            [b"#\n".repeat(2 << 20), plain].concat()[..4 << 20].to_vec(),
+        ),
         ("syntax-number", "a number of a million digits", [b"a = ".to_vec(), vec![b'9'; 1 << 20]].concat()),
     ]
     .map(|(name, about, text)| (name.to_owned(), about, text))
@@ -99,15 +112,29 @@ fn numbers() -> Vec<Text> {
         "\"pv0\", 0",
         "version = 1",
     ];
-    let values =
-        ["0", "1", "-1", "2147483648", "4294967295", "4294967296", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1.5", "\"x\"", "[]"];
+    let values = [
+        "0",
+        "1",
+        "-1",
+        "2147483648",
+        "4294967295",
+        "4294967296",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "18446744073709551616",
+        "1.5",
+        "\"x\"",
+        "[]",
+    ];
     let mut found = Vec::new();
     for field in fields {
         let (name, _) = field.split_once([' ', ',']).unwrap_or((field, ""));
         for value in values {
-            let to = if field.contains('=') { format!("{name} = {value}") } else { format!("{name}, {value}") };
+            let to =
+                if field.contains('=') { format!("{name} = {value}") } else { format!("{name}, {value}") };
             if to != field {
-                let name = format!("number-{}-{}", name.trim_matches('"'), value.replace(['"', '[', ']'], "_"));
+                let name =
+                    format!("number-{}-{}", name.trim_matches('"'), value.replace(['"', '[', ']'], "_"));
                 found.push((name, "a number of the metadata", replaced(field, &to)));
             }
         }
@@ -121,13 +148,41 @@ fn names() -> Vec<Text> {
     let mut found = Vec::new();
     for (number, name) in bad.iter().enumerate() {
         let quoted = name.replace('\n', "\\n");
-        found.push((format!("name-group-{number}"), "a name of a group", replaced("vg {", &format!("{quoted} {{"))));
-        found.push((format!("name-volume-{number}"), "a name of a volume", replaced("root {", &format!("{quoted} {{"))));
-        found.push((format!("name-id-{number}"), "an identifier", replaced(&format!("\"{PV}\""), &format!("\"{quoted}\""))));
-        found.push((format!("name-lock-{number}"), "a type of lock", replaced("seqno = 3", &format!("seqno = 3 lock_type = \"{quoted}\""))));
-        found.push((format!("name-kind-{number}"), "a type of segment", replaced("\"striped\"", &format!("\"{quoted}\""))));
-        found.push((format!("name-flag-{number}"), "a flag", replaced("\"RESIZEABLE\"", &format!("\"{quoted}\""))));
-        found.push((format!("name-stripe-{number}"), "a name that a stripe refers to", replaced("[\"pv0\", 0]", &format!("[\"{quoted}\", 0]"))));
+        found.push((
+            format!("name-group-{number}"),
+            "a name of a group",
+            replaced("vg {", &format!("{quoted} {{")),
+        ));
+        found.push((
+            format!("name-volume-{number}"),
+            "a name of a volume",
+            replaced("root {", &format!("{quoted} {{")),
+        ));
+        found.push((
+            format!("name-id-{number}"),
+            "an identifier",
+            replaced(&format!("\"{PV}\""), &format!("\"{quoted}\"")),
+        ));
+        found.push((
+            format!("name-lock-{number}"),
+            "a type of lock",
+            replaced("seqno = 3", &format!("seqno = 3 lock_type = \"{quoted}\"")),
+        ));
+        found.push((
+            format!("name-kind-{number}"),
+            "a type of segment",
+            replaced("\"striped\"", &format!("\"{quoted}\"")),
+        ));
+        found.push((
+            format!("name-flag-{number}"),
+            "a flag",
+            replaced("\"RESIZEABLE\"", &format!("\"{quoted}\"")),
+        ));
+        found.push((
+            format!("name-stripe-{number}"),
+            "a name that a stripe refers to",
+            replaced("[\"pv0\", 0]", &format!("[\"{quoted}\", 0]")),
+        ));
     }
     found
 }
@@ -162,10 +217,15 @@ fn counts() -> Vec<Text> {
 
 /// Volumes that consist of themselves.
 fn cycles() -> Vec<Text> {
-    let on = |name: &str| format!("start_extent = 0 extent_count = 1 type = \"striped\" stripe_count = 1 stripes = [\"{name}\", 0]");
+    let on = |name: &str| {
+        format!(
+            "start_extent = 0 extent_count = 1 type = \"striped\" stripe_count = 1 stripes = [\"{name}\", 0]"
+        )
+    };
     let kind = |fields: &str| format!("start_extent = 0 extent_count = 1 {fields}");
     let pair = |a: &str, b: &str| group(&(visible("a", 1, a) + &visible("b", 2, b)));
-    let chain: String = (0..5000).map(|at| visible(&format!("v{at}"), at, &on(&format!("v{}", at + 1)))).collect();
+    let chain: String =
+        (0..5000).map(|at| visible(&format!("v{at}"), at, &on(&format!("v{}", at + 1)))).collect();
     // Each level has two of the one below: without a memory of what was seen this takes 2^40 steps.
     let tree: String = (0..40)
         .map(|at| {

@@ -45,7 +45,8 @@ fn chains() -> Vec<Case> {
     let four = [100, 200, 300, 400]
         .into_iter()
         .fold(disk(&four), |disk, sector| at(disk, sector, &[entry(0x83, 1, 8)]));
-    let inner = at(disk(&extended), 100, &[entry(5, 1, 10), entry(5, 2, 10), entry(5, 3, 10), entry(5, 4, 10)]);
+    let inner =
+        at(disk(&extended), 100, &[entry(5, 1, 10), entry(5, 2, 10), entry(5, 3, 10), entry(5, 4, 10)]);
     [
         ("own-link", "a table of logical partitions that is followed by itself", own),
         ("two-in-a-ring", "two tables of logical partitions that follow one another", two),
@@ -66,7 +67,11 @@ fn places() -> Vec<Case> {
     let tables: [(&str, &str, Vec<Entry>); 8] = [
         ("all-at-0", "a partition that begins with the MBR", vec![entry(0x83, 0, 16_384)]),
         ("huge", "partitions of 2 TiB on a disk of 8 MiB", vec![entry(0x83, 1, u32::MAX); 4]),
-        ("beyond", "partitions behind the disk", vec![entry(0x83, u32::MAX, 1), entry(0x83, 1 << 31, 1 << 31)]),
+        (
+            "beyond",
+            "partitions behind the disk",
+            vec![entry(0x83, u32::MAX, 1), entry(0x83, 1 << 31, 1 << 31)],
+        ),
         ("empty-kinds", "partitions of no sectors", vec![entry(0x83, 100, 0), entry(0xee, 0, 0)]),
         ("guard-alone", "an MBR that guards a GPT that is not there", vec![entry(0xee, 1, u32::MAX)]),
         ("guards", "four guards of a GPT that is not there", vec![entry(0xee, 1, u32::MAX); 4]),
@@ -82,7 +87,12 @@ fn places() -> Vec<Case> {
     let tiny = Disk { len: 512, ..Disk::empty(SIZE) }.put(0, &mbr(&[entry(0x83, 0, 1)]));
     cases.push(case("mbr/one-sector", "a disk of one sector, and a partition in it", tiny, refused()));
     for len in [0, 1, 511] {
-        cases.push(case(&format!("mbr/size-{len}"), "a disk that is no sector long", Disk::empty(len), vec![inspect(&[0, 65]), plan("kvm", &[65, 78])]));
+        cases.push(case(
+            &format!("mbr/size-{len}"),
+            "a disk that is no sector long",
+            Disk::empty(len),
+            vec![inspect(&[0, 65]), plan("kvm", &[65, 78])],
+        ));
     }
     let vast = Disk::empty(1 << 50).put(0, &mbr(&[entry(0x83, 2048, u32::MAX)]));
     cases.push(case("mbr/vast", "a disk of 1 PiB with nothing on it", vast, refused()));
@@ -107,8 +117,18 @@ fn one_volume_many_times() -> Vec<Case> {
     let mut cases = vec![
         case("mbr/same-guest-twice", "two partitions at the same place, with a guest", twice, all_of(&[78])),
         case("mbr/overlap", "a partition that begins in the guest's", inside, all_of(&[78])),
-        case("mbr/250-views", "250 partitions at the same place, with a guest", many, vec![inspect(&[0]), inspect_json(&[0]), plan("hyperv", &[78])]),
+        case(
+            "mbr/250-views",
+            "250 partitions at the same place, with a guest",
+            many,
+            vec![inspect(&[0]), inspect_json(&[0]), plan("hyperv", &[78])],
+        ),
     ];
-    cases.push(case("mbr/cut", "a guest whose partition is longer than the disk", put(&[Entry { sectors: u32::MAX, ..active }]), looked()));
+    cases.push(case(
+        "mbr/cut",
+        "a guest whose partition is longer than the disk",
+        put(&[Entry { sectors: u32::MAX, ..active }]),
+        looked(),
+    ));
     cases
 }

@@ -47,7 +47,19 @@ fn version_1(number: u64, level: i32, change: impl Fn(&mut [u8])) -> Vec<u8> {
 fn version_0(number: u64, change: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut bytes = vec![0; 4096];
     let mut put = |word: usize, value: u64| put_le(&mut bytes, 4 * word, 4, value);
-    for (word, value) in [(0, 0xa92b_4efc), (2, 90), (5, 1), (7, 1), (8, SECTORS / 2 - 128), (9, 2), (10, 2), (11, 7), (13, 2), (14, 3), (15, 4)] {
+    for (word, value) in [
+        (0, 0xa92b_4efc),
+        (2, 90),
+        (5, 1),
+        (7, 1),
+        (8, SECTORS / 2 - 128),
+        (9, 2),
+        (10, 2),
+        (11, 7),
+        (13, 2),
+        (14, 3),
+        (15, 4),
+    ] {
         put(word, value);
     }
     for (word, value) in [(32, 1_700_000_000), (33, 1), (34, 2), (35, 2), (39, 20), (64, 0), (65, 128)] {
@@ -64,7 +76,8 @@ fn version_0(number: u64, change: impl Fn(&mut [u8])) -> Vec<u8> {
     put(996, 6);
     change(&mut bytes);
     put_le(&mut bytes, 152, 4, 0);
-    let words = bytes.chunks_exact(4).map(|word| u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]])));
+    let words =
+        bytes.chunks_exact(4).map(|word| u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]])));
     let sum: u64 = words.sum();
     put_le(&mut bytes, 152, 4, (sum & 0xffff_ffff) + (sum >> 32));
     bytes
@@ -121,11 +134,30 @@ fn fields() -> Vec<Case> {
         for level in [0, 1, 10] {
             for (what, value) in extremes(width) {
                 let disk = both(level, |bytes| put_le(bytes, at, width, value));
-                found.push(case(&format!("md/1-raid{level}-{name}-{what}"), "a field of version 1.2", disk, refused()));
+                found.push(case(
+                    &format!("md/1-raid{level}-{name}-{what}"),
+                    "a field of version 1.2",
+                    disk,
+                    refused(),
+                ));
             }
         }
     }
-    for (name, word) in [("minor", 2), ("level", 7), ("size", 8), ("nr-disks", 9), ("raid-disks", 10), ("md-minor", 11), ("state", 33), ("chunk", 65), ("layout", 64), ("number", 128), ("role", 131), ("disk-state", 132), ("this-disk", 992)] {
+    for (name, word) in [
+        ("minor", 2),
+        ("level", 7),
+        ("size", 8),
+        ("nr-disks", 9),
+        ("raid-disks", 10),
+        ("md-minor", 11),
+        ("state", 33),
+        ("chunk", 65),
+        ("layout", 64),
+        ("number", 128),
+        ("role", 131),
+        ("disk-state", 132),
+        ("this-disk", 992),
+    ] {
         for (what, value) in extremes(4) {
             let disk = both_0(|bytes| put_le(bytes, 4 * word, 4, value));
             found.push(case(&format!("md/0-{name}-{what}"), "a field of version 0.90", disk, refused()));
@@ -143,10 +175,20 @@ fn shapes() -> Vec<Case> {
             case(&format!("md/raid10-layout-{layout:x}"), "a layout of copies", disk, refused())
         })
         .collect();
-    let names: [&[u8; 12]; 4] = [b"\x1b[2J\x1b]0;x\x07", b"a\nb\rc\x00\x00\x00\x00\x00\x00\x00", b"../../../etc", b"\xff\xfe$(id)|;&\x9b"];
+    let names: [&[u8; 12]; 4] = [
+        b"\x1b[2J\x1b]0;x\x07",
+        b"a\nb\rc\x00\x00\x00\x00\x00\x00\x00",
+        b"../../../etc",
+        b"\xff\xfe$(id)|;&\x9b",
+    ];
     for (number, name) in names.iter().enumerate() {
         let disk = both(1, |bytes| bytes[32..44].copy_from_slice(*name));
-        cases.push(case(&format!("md/name-{number}"), "a name of an array", disk, vec![inspect(&[0]), inspect_json(&[0]), plan("kvm", &[78])]));
+        cases.push(case(
+            &format!("md/name-{number}"),
+            "a name of an array",
+            disk,
+            vec![inspect(&[0]), inspect_json(&[0]), plan("kvm", &[78])],
+        ));
     }
     let full = both(1, |bytes| {
         put_le(bytes, 220, 4, 1920);
@@ -159,16 +201,20 @@ fn shapes() -> Vec<Case> {
     let own = both(1, |bytes| put_le(bytes, 128, 8, 0));
     cases.push(case("md/data-over-superblock", "data that lies over the superblock", own, refused()));
     // The array's first bytes are the member's own superblock again, and so on.
-    let nested = (0..8).fold(disk(&[(4096, version_1(0, 1, |bytes| put_le(bytes, 92, 4, 1)))]), |disk, depth| {
-        let at = MIB + 131_072 * (depth + 1) + 4096;
-        disk.put(at, &version_1(0, 1, |bytes| {
-            put_le(bytes, 92, 4, 1);
-            let sectors = SECTORS - 256 * (depth + 2);
-            put_le(bytes, 80, 8, sectors);
-            put_le(bytes, 136, 8, sectors);
-            bytes[16] = b'A' + depth as u8;
-        }))
-    });
+    let nested =
+        (0..8).fold(disk(&[(4096, version_1(0, 1, |bytes| put_le(bytes, 92, 4, 1)))]), |disk, depth| {
+            let at = MIB + 131_072 * (depth + 1) + 4096;
+            disk.put(
+                at,
+                &version_1(0, 1, |bytes| {
+                    put_le(bytes, 92, 4, 1);
+                    let sectors = SECTORS - 256 * (depth + 2);
+                    put_le(bytes, 80, 8, sectors);
+                    put_le(bytes, 136, 8, sectors);
+                    bytes[16] = b'A' + depth as u8;
+                }),
+            )
+        });
     cases.push(case("md/nested", "an array in an array, nine deep", nested, refused()));
     cases.push(case("md/0-plain", "an array of version 0.90 with nothing on it", both_0(|_| {}), refused()));
     cases

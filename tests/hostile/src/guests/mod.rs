@@ -16,6 +16,7 @@ use disk::Disk;
 mod config;
 mod disk;
 mod ext;
+mod ext_inodes;
 mod ext_journal;
 mod fat;
 mod gpt;

@@ -1,7 +1,9 @@
 //! NTFS: boot sector, records, runs and indexes, on a plain volume and on that of a small Windows.
 
 use super::disk::{Disk, MIB, START, extremes, put_le};
-use super::ntfs_records::{DATA, HEADER, INDEX, INDEX_ROOT, MAPPED, NAME, RESIDENT, RUNS, Record, STANDARD, Volume};
+use super::ntfs_records::{
+    DATA, HEADER, INDEX, INDEX_ROOT, MAPPED, NAME, RESIDENT, RUNS, Record, STANDARD, Volume,
+};
 use super::tools::Workshop;
 use super::{IMAGE, case, cat, copy_out, inspect, ls, migrate, plan};
 use crate::{Case, Run};
@@ -24,13 +26,20 @@ fn plain() -> Volume {
 
 /// Looks at the volume and everything on it.
 fn looked() -> Vec<Run> {
-    vec![inspect(&[0]), plan("kvm", &[78]), ls("/", &[0, 2, 65, 69]), cat("/large", &[0, 2, 65, 69, 78]), copy_out("/", &[0, 1, 2, 65, 69])]
+    vec![
+        inspect(&[0]),
+        plan("kvm", &[78]),
+        ls("/", &[0, 2, 65, 69]),
+        cat("/large", &[0, 2, 65, 69, 78]),
+        copy_out("/", &[0, 1, 2, 65, 69]),
+    ]
 }
 
 pub(super) fn cases() -> Vec<Case> {
     let base = plain();
     let mut cases = boot(&base);
-    for (number, name) in [(0, "mft"), (2, "log"), (3, "volume"), (5, "root"), (6, "bitmap"), (10, "upcase")] {
+    for (number, name) in [(0, "mft"), (2, "log"), (3, "volume"), (5, "root"), (6, "bitmap"), (10, "upcase")]
+    {
         cases.extend(record(&base, name, &base.records()[number], looked));
     }
     cases.extend(record(&base, "file", &base.named("large"), looked));
@@ -40,12 +49,26 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn boot(base: &Volume) -> Vec<Case> {
-    let fields = [("sector", 11, 2), ("cluster", 13, 1), ("sectors", 40, 8), ("table", 48, 8), ("mirror", 56, 8), ("record", 64, 1), ("index", 68, 1), ("serial", 72, 8)];
+    let fields = [
+        ("sector", 11, 2),
+        ("cluster", 13, 1),
+        ("sectors", 40, 8),
+        ("table", 48, 8),
+        ("mirror", 56, 8),
+        ("record", 64, 1),
+        ("index", 68, 1),
+        ("serial", 72, 8),
+    ];
     let mut found = Vec::new();
     for (name, at, width) in fields {
         for (what, value) in extremes(width) {
             let disk = base.disk.clone().change(base.start, 512, |bytes| put_le(bytes, at, width, value));
-            found.push(case(&format!("ntfs/boot-{name}-{what}"), "a field of the boot sector", disk, looked()));
+            found.push(case(
+                &format!("ntfs/boot-{name}-{what}"),
+                "a field of the boot sector",
+                disk,
+                looked(),
+            ));
         }
     }
     for len in [512, 4096, 20_000, 1 << 20] {
@@ -61,7 +84,9 @@ fn record(base: &Volume, name: &str, record: &Record, runs: impl Fn() -> Vec<Run
     let mut add = |what: String, disk: Disk| {
         found.push(case(&format!("ntfs/{name}-{what}"), "a field of a record", disk, runs()));
     };
-    let set = |at: u64, width: usize, value: u64| base.disk.clone().change(at, width, |bytes| put_le(bytes, 0, width, value));
+    let set = |at: u64, width: usize, value: u64| {
+        base.disk.clone().change(at, width, |bytes| put_le(bytes, 0, width, value))
+    };
     for (field, place, width) in HEADER {
         for (what, value) in extremes(*width) {
             add(format!("{field}-{what}"), set(record.at + *place as u64, *width, value));
@@ -175,28 +200,56 @@ pub(super) fn windows_runs() -> Vec<Run> {
 /// Records that a migration of Windows reads and changes.
 fn windows() -> Vec<Case> {
     let base = system_volume(windows_disk("2016-xen-bios"));
-    let mut found = vec![case("ntfs/windows", "a Windows of which nothing is wrong", base.disk.clone(), windows_runs())];
+    let mut found =
+        vec![case("ntfs/windows", "a Windows of which nothing is wrong", base.disk.clone(), windows_runs())];
     let hive = base.named("SYSTEM");
     let (standard, name, data) = (hive.of(STANDARD), hive.of(NAME), hive.of(DATA));
-    for (what, bits) in [("reparse", 0x400u64), ("encrypted", 0x4000), ("compressed", 0x800), ("sparse", 0x200), ("folder", 0x1000_0000), ("all", 0xffff_ffff)] {
+    for (what, bits) in [
+        ("reparse", 0x400u64),
+        ("encrypted", 0x4000),
+        ("compressed", 0x800),
+        ("sparse", 0x200),
+        ("folder", 0x1000_0000),
+        ("all", 0xffff_ffff),
+    ] {
         let disk = base.disk.clone().change(standard.at + 24 + 32, 4, |bytes| put_le(bytes, 0, 4, bits));
         let disk = disk.change(name.at + 24 + 56, 4, |bytes| put_le(bytes, 0, 4, bits));
-        found.push(case(&format!("ntfs/windows-system-{what}"), "the hive SYSTEM as another kind of file", disk, windows_runs()));
+        found.push(case(
+            &format!("ntfs/windows-system-{what}"),
+            "the hive SYSTEM as another kind of file",
+            disk,
+            windows_runs(),
+        ));
     }
     for (what, flags) in [("sparse", 0x8000u64), ("encrypted", 0x4000), ("compressed", 1), ("all", 0xffff)] {
         let disk = base.disk.clone().change(data.at + 12, 2, |bytes| put_le(bytes, 0, 2, flags));
-        found.push(case(&format!("ntfs/windows-system-data-{what}"), "the content of the hive SYSTEM in another form", disk, windows_runs()));
+        found.push(case(
+            &format!("ntfs/windows-system-data-{what}"),
+            "the content of the hive SYSTEM in another form",
+            disk,
+            windows_runs(),
+        ));
     }
     for (what, list) in RUNS {
         let disk = base.disk.clone().put(data.at + 64, list);
-        found.push(case(&format!("ntfs/windows-system-runs-{what}"), "where the hive SYSTEM lies", disk, windows_runs()));
+        found.push(case(
+            &format!("ntfs/windows-system-runs-{what}"),
+            "where the hive SYSTEM lies",
+            disk,
+            windows_runs(),
+        ));
     }
     for (number, name) in [(0usize, "mft"), (6, "bitmap"), (2, "log")] {
         let record = &base.records()[number];
         let data = record.of(DATA);
         for (what, list) in RUNS {
             let disk = base.disk.clone().put(data.at + 64, list);
-            found.push(case(&format!("ntfs/windows-{name}-runs-{what}"), "where a file of the file system lies", disk, windows_runs()));
+            found.push(case(
+                &format!("ntfs/windows-{name}-runs-{what}"),
+                "where a file of the file system lies",
+                disk,
+                windows_runs(),
+            ));
         }
     }
     found.extend(indexes(&base, &base.named("config"), "windows-config", windows_runs));

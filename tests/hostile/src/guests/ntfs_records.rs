@@ -42,18 +42,26 @@ impl Volume {
         assert_eq!(&boot[3..11], b"NTFS    ");
         let cluster = get_le(&boot, 11, 2) * get_le(&boot, 13, 1);
         let table = start + get_le(&boot, 48, 8) * cluster;
-        let record = if boot[64] > 127 { 1 << (256 - u64::from(boot[64])) } else { u64::from(boot[64]) * cluster };
+        let record =
+            if boot[64] > 127 { 1 << (256 - u64::from(boot[64])) } else { u64::from(boot[64]) * cluster };
         Self { disk, start, cluster, record, table }
     }
 
     /// The records from the first on, as far as the table lies in one piece.
     pub(super) fn records(&self) -> Vec<Record> {
         let at = |number: u64| self.table + number * self.record;
-        (0..4000).map(at).take_while(|at| *at + 1024 <= self.disk.len).filter_map(|at| self.record_at(at)).collect()
+        (0..4000)
+            .map(at)
+            .take_while(|at| *at + 1024 <= self.disk.len)
+            .filter_map(|at| self.record_at(at))
+            .collect()
     }
 
     pub(super) fn named(&self, name: &str) -> Record {
-        self.records().into_iter().find(|record| record.name == name).unwrap_or_else(|| panic!("no record of {name}"))
+        self.records()
+            .into_iter()
+            .find(|record| record.name == name)
+            .unwrap_or_else(|| panic!("no record of {name}"))
     }
 
     fn record_at(&self, at: u64) -> Option<Record> {
@@ -61,7 +69,8 @@ impl Volume {
         if &bytes[..4] != b"FILE" || bytes[22] & 1 == 0 {
             return None;
         }
-        let (mut place, mut attributes, mut name) = (get_le(&bytes, 20, 2) as usize, Vec::new(), String::new());
+        let (mut place, mut attributes, mut name) =
+            (get_le(&bytes, 20, 2) as usize, Vec::new(), String::new());
         while place + 24 <= bytes.len() && get_le(&bytes, place, 4) != 0xffff_ffff {
             let (kind, len) = (get_le(&bytes, place, 4), get_le(&bytes, place + 4, 4) as usize);
             if len == 0 {
@@ -69,7 +78,8 @@ impl Volume {
             }
             if kind == NAME {
                 let value = place + get_le(&bytes, place + 20, 2) as usize;
-                let units = (0..usize::from(bytes[value + 64])).map(|unit| get_le(&bytes, value + 66 + 2 * unit, 2) as u16);
+                let units = (0..usize::from(bytes[value + 64]))
+                    .map(|unit| get_le(&bytes, value + 66 + 2 * unit, 2) as u16);
                 name = String::from_utf16_lossy(&units.collect::<Vec<_>>());
             }
             attributes.push(Attribute { kind, at: at + place as u64, is_resident: bytes[place + 8] == 0 });
@@ -110,8 +120,16 @@ pub(super) const HEADER: &[(&str, usize, usize)] = &[
 ];
 
 /// Fields of an attribute whose value is in the record.
-pub(super) const RESIDENT: &[(&str, usize, usize)] =
-    &[("kind", 0, 4), ("length", 4, 4), ("form", 8, 1), ("name-length", 9, 1), ("name", 10, 2), ("flags", 12, 2), ("value-length", 16, 4), ("value", 20, 2)];
+pub(super) const RESIDENT: &[(&str, usize, usize)] = &[
+    ("kind", 0, 4),
+    ("length", 4, 4),
+    ("form", 8, 1),
+    ("name-length", 9, 1),
+    ("name", 10, 2),
+    ("flags", 12, 2),
+    ("value-length", 16, 4),
+    ("value", 20, 2),
+];
 
 /// Fields of an attribute whose value is in clusters.
 pub(super) const MAPPED: &[(&str, usize, usize)] = &[

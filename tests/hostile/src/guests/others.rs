@@ -32,7 +32,11 @@ pub(super) fn cases() -> Vec<Case> {
     let signatures: [(&str, &str, Disk); 12] = [
         ("btrfs-zeros", "a btrfs of zeros", volume(&[(0x1_0000, &zeros)])),
         ("btrfs-ones", "a btrfs whose fields are all at their end", volume(&[(0x1_0000, &ones)])),
-        ("swap", "swap space with a label that steers the terminal", volume(&[(1024, &swap), (4086, b"SWAPSPACE2")])),
+        (
+            "swap",
+            "swap space with a label that steers the terminal",
+            volume(&[(1024, &swap), (4086, b"SWAPSPACE2")]),
+        ),
         ("suspended", "a suspended machine in the swap space", volume(&[(4086, b"S1SUSPEND\0")])),
         ("bitlocker", "a BitLocker volume of noise", volume(&[(0, &bitlocker)])),
         ("f2fs", "an f2fs", volume(&[(1024, &[0x10, 0x20, 0xf5, 0xf2, 0xff, 0xff, 0xff])])),
@@ -59,7 +63,12 @@ pub(super) fn cases() -> Vec<Case> {
     for (name, byte) in [("ones", 0xff), ("escapes", 0x1b), ("text", b'A')] {
         let noise = Disk::empty(2 * MIB).put(0, &vec![byte; 1 << 20]);
         cases.push(case(&format!("others/noise-{name}"), "a disk of one byte", noise.clone(), runs()));
-        cases.push(case(&format!("others/volume-{name}"), "a volume of one byte", noise.in_partition(7), runs()));
+        cases.push(case(
+            &format!("others/volume-{name}"),
+            "a volume of one byte",
+            noise.in_partition(7),
+            runs(),
+        ));
     }
     cases
 }

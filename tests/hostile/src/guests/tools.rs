@@ -32,7 +32,8 @@ impl Workshop {
             .env("SOURCE_DATE_EPOCH", "1700000000")
             .env("MTOOLS_SKIP_CHECK", "1")
             .output();
-        let output = output.unwrap_or_else(|error| panic!("cannot run {program} (package {package}): {error}"));
+        let output =
+            output.unwrap_or_else(|error| panic!("cannot run {program} (package {package}): {error}"));
         assert!(output.status.success(), "{program} {args:?} (package {package}): {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -99,7 +100,18 @@ impl Tree {
         let mut shell = vec![0; 64];
         shell[..6].copy_from_slice(b"\x7fELF\x02\x01");
         shell[18] = 62;
-        let modules = ["ext4", "nvme", "virtio_pci", "virtio_blk", "virtio_net", "hv_vmbus", "hv_storvsc", "sd_mod", "hv_netvsc", "hid-hyperv"];
+        let modules = [
+            "ext4",
+            "nvme",
+            "virtio_pci",
+            "virtio_blk",
+            "virtio_net",
+            "hv_vmbus",
+            "hv_storvsc",
+            "sd_mod",
+            "hv_netvsc",
+            "hid-hyperv",
+        ];
         let dep = modules.iter().fold(String::new(), |mut text, module| {
             let _ = writeln!(text, "kernel/{module}.ko:");
             text
@@ -112,22 +124,31 @@ impl Tree {
             "set default=\"0\"\nmenuentry 'Debian GNU/Linux' --class debian {{\n\tsearch --no-floppy --fs-uuid --set=root {UUID}\n\
              \tlinux\t/boot/vmlinuz-{KERNEL} root=/dev/nvme0n1p1 ro console=ttyS0 quiet\n\tinitrd\t/boot/initrd.img-{KERNEL}\n}}\n"
         );
-        tree.file("/usr/lib/os-release", b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n")
-            .file("/usr/bin/dash", &shell)
-            .link("/usr/bin/sh", "dash")
-            .link("/bin", "usr/bin")
-            .link("/lib", "usr/lib")
-            .link("/etc/os-release", "../usr/lib/os-release")
-            .file("/etc/hostname", b"web01\n")
-            .file("/etc/fstab", b"/dev/xvda1 / ext4 rw,discard,errors=remount-ro 0 1\n")
-            .file("/etc/default/grub", b"GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX=\"root=/dev/nvme0n1p1 console=ttyS0\"\n")
-            .file("/boot/grub/grub.cfg", menu.as_bytes())
-            .file(&format!("/boot/vmlinuz-{KERNEL}"), b"MZ")
-            .file(&format!("/boot/initrd.img-{KERNEL}"), &initramfs(&["ext4", "nvme"]))
-            .file("/etc/initramfs-tools/modules", b"nvme\n")
-            .file("/etc/network/interfaces", b"auto lo\niface lo inet loopback\nauto ens5\niface ens5 inet dhcp\n")
-            .file(&format!("{folder}/modules.dep"), dep.as_bytes())
-            .file(&format!("{folder}/modules.builtin"), b"")
+        tree.file(
+            "/usr/lib/os-release",
+            b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n",
+        )
+        .file("/usr/bin/dash", &shell)
+        .link("/usr/bin/sh", "dash")
+        .link("/bin", "usr/bin")
+        .link("/lib", "usr/lib")
+        .link("/etc/os-release", "../usr/lib/os-release")
+        .file("/etc/hostname", b"web01\n")
+        .file("/etc/fstab", b"/dev/xvda1 / ext4 rw,discard,errors=remount-ro 0 1\n")
+        .file(
+            "/etc/default/grub",
+            b"GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX=\"root=/dev/nvme0n1p1 console=ttyS0\"\n",
+        )
+        .file("/boot/grub/grub.cfg", menu.as_bytes())
+        .file(&format!("/boot/vmlinuz-{KERNEL}"), b"MZ")
+        .file(&format!("/boot/initrd.img-{KERNEL}"), &initramfs(&["ext4", "nvme"]))
+        .file("/etc/initramfs-tools/modules", b"nvme\n")
+        .file(
+            "/etc/network/interfaces",
+            b"auto lo\niface lo inet loopback\nauto ens5\niface ens5 inet dhcp\n",
+        )
+        .file(&format!("{folder}/modules.dep"), dep.as_bytes())
+        .file(&format!("{folder}/modules.builtin"), b"")
     }
 
     pub(super) fn file(mut self, path: &str, content: &[u8]) -> Self {

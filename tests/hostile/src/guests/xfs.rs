@@ -22,7 +22,8 @@ fn list(shop: &Workshop, tree: &Tree) -> String {
     for (path, node) in &tree.0 {
         let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let name = parts.pop().unwrap_or_default();
-        let folder = parts.into_iter().fold(&mut root, |folder, part| folder.folders.entry(part).or_default());
+        let folder =
+            parts.into_iter().fold(&mut root, |folder, part| folder.folders.entry(part).or_default());
         if matches!(node, Node::Folder) {
             folder.folders.entry(name).or_default();
         } else {
@@ -58,7 +59,8 @@ fn write_list(shop: &Workshop, folder: &Folder<'_>, text: &mut String, number: &
 
 fn guest() -> Tree {
     let tree = Tree::debian().file("/etc/fstab", b"/dev/xvda1 / xfs defaults 0 0\n");
-    (0..200).fold(tree, |tree, number| tree.file(&format!("/etc/many/a-name-that-takes-room-{number:08}"), b""))
+    (0..200)
+        .fold(tree, |tree, number| tree.file(&format!("/etc/many/a-name-that-takes-room-{number:08}"), b""))
 }
 
 fn volume(options: &[&str]) -> Disk {
@@ -76,57 +78,75 @@ fn volume(options: &[&str]) -> Disk {
 type Structure = (&'static str, u64, usize, usize, &'static [(&'static str, usize, usize)]);
 
 const STRUCTURES: &[Structure] = &[
-    ("super", 0, 512, 224, &[
-        ("block-size", 4, 4),
-        ("blocks", 8, 8),
-        ("realtime-blocks", 16, 8),
-        ("log-start", 48, 8),
-        ("root", 56, 8),
-        ("ag-blocks", 84, 4),
-        ("ag-count", 88, 4),
-        ("log-blocks", 96, 4),
-        ("version", 100, 2),
-        ("sector-size", 102, 2),
-        ("inode-size", 104, 2),
-        ("inodes-per-block", 106, 2),
-        ("log-block", 120, 1),
-        ("log-sector", 121, 1),
-        ("log-inode", 122, 1),
-        ("log-inodes-per-block", 123, 1),
-        ("log-ag-blocks", 124, 1),
-        ("in-progress", 126, 1),
-        ("inodes", 128, 8),
-        ("free-blocks", 144, 8),
-        ("log-unit", 188, 4),
-        ("log-folder-block", 192, 1),
-        ("features-2", 200, 4),
-        ("compat", 208, 4),
-        ("ro-compat", 212, 4),
-        ("incompat", 216, 4),
-        ("log-incompat", 220, 4),
-    ]),
-    ("agf", 512, 512, 216, &[
-        ("number", 8, 4),
-        ("length", 12, 4),
-        ("root-by-block", 16, 4),
-        ("root-by-size", 20, 4),
-        ("levels-by-block", 28, 4),
-        ("levels-by-size", 32, 4),
-        ("free-first", 40, 4),
-        ("free-last", 44, 4),
-        ("free-count", 48, 4),
-        ("free-blocks", 52, 4),
-        ("longest", 56, 4),
-    ]),
-    ("agi", 1024, 512, 312, &[
-        ("number", 8, 4),
-        ("length", 12, 4),
-        ("count", 16, 4),
-        ("root", 20, 4),
-        ("levels", 24, 4),
-        ("free", 28, 4),
-        ("unlinked", 40, 4),
-    ]),
+    (
+        "super",
+        0,
+        512,
+        224,
+        &[
+            ("block-size", 4, 4),
+            ("blocks", 8, 8),
+            ("realtime-blocks", 16, 8),
+            ("log-start", 48, 8),
+            ("root", 56, 8),
+            ("ag-blocks", 84, 4),
+            ("ag-count", 88, 4),
+            ("log-blocks", 96, 4),
+            ("version", 100, 2),
+            ("sector-size", 102, 2),
+            ("inode-size", 104, 2),
+            ("inodes-per-block", 106, 2),
+            ("log-block", 120, 1),
+            ("log-sector", 121, 1),
+            ("log-inode", 122, 1),
+            ("log-inodes-per-block", 123, 1),
+            ("log-ag-blocks", 124, 1),
+            ("in-progress", 126, 1),
+            ("inodes", 128, 8),
+            ("free-blocks", 144, 8),
+            ("log-unit", 188, 4),
+            ("log-folder-block", 192, 1),
+            ("features-2", 200, 4),
+            ("compat", 208, 4),
+            ("ro-compat", 212, 4),
+            ("incompat", 216, 4),
+            ("log-incompat", 220, 4),
+        ],
+    ),
+    (
+        "agf",
+        512,
+        512,
+        216,
+        &[
+            ("number", 8, 4),
+            ("length", 12, 4),
+            ("root-by-block", 16, 4),
+            ("root-by-size", 20, 4),
+            ("levels-by-block", 28, 4),
+            ("levels-by-size", 32, 4),
+            ("free-first", 40, 4),
+            ("free-last", 44, 4),
+            ("free-count", 48, 4),
+            ("free-blocks", 52, 4),
+            ("longest", 56, 4),
+        ],
+    ),
+    (
+        "agi",
+        1024,
+        512,
+        312,
+        &[
+            ("number", 8, 4),
+            ("length", 12, 4),
+            ("count", 16, 4),
+            ("root", 20, 4),
+            ("levels", 24, 4),
+            ("free", 28, 4),
+            ("unlinked", 40, 4),
+        ],
+    ),
 ];
 
 /// Fields of an inode.
@@ -167,7 +187,12 @@ pub(super) fn cases() -> Vec<Case> {
         for (field, place, width) in *fields {
             for (what, value) in extremes(*width) {
                 let disk = changed(&base, *at, *len, *crc, |bytes| put_be(bytes, *place, *width, value));
-                found.push(case(&format!("xfs/{structure}-{field}-{what}"), "a field of a structure", disk, looked()));
+                found.push(case(
+                    &format!("xfs/{structure}-{field}-{what}"),
+                    "a field of a structure",
+                    disk,
+                    looked(),
+                ));
             }
         }
     }
@@ -175,7 +200,12 @@ pub(super) fn cases() -> Vec<Case> {
     found.extend(blocks(&base));
     let name = changed(&base, 0, 512, 224, |bytes| bytes[108..120].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n"));
     found.push(case("xfs/label", "a label that steers the terminal", name, all_of(&[0, 78])));
-    found.push(case("xfs/whole", "the guest itself, of which nothing is wrong", base.clone().in_partition(0x83), all_of(&[0, 78])));
+    found.push(case(
+        "xfs/whole",
+        "the guest itself, of which nothing is wrong",
+        base.clone().in_partition(0x83),
+        all_of(&[0, 78]),
+    ));
     for kib in [1, 5, 100, 4000] {
         let cut = base.clone().resized(kib * 1024).in_partition(0x83);
         found.push(case(&format!("xfs/cut-{kib}"), "a volume that ends early", cut, looked()));
@@ -187,7 +217,8 @@ pub(super) fn cases() -> Vec<Case> {
 fn inodes(base: &Disk) -> Vec<Case> {
     let mut found = Vec::new();
     let first = base.find(b"IN", 4096, 512).expect("an inode");
-    let places: Vec<u64> = (0..64u64).map(|number| first + 512 * number).filter(|at| base.read(*at, 2) == b"IN").collect();
+    let places: Vec<u64> =
+        (0..64u64).map(|number| first + 512 * number).filter(|at| base.read(*at, 2) == b"IN").collect();
     let by_mode = |wanted: u16, skip: usize| {
         places.iter().copied().filter(|at| base.read(at + 2, 2) == wanted.to_be_bytes()).nth(skip)
     };
@@ -201,7 +232,12 @@ fn inodes(base: &Disk) -> Vec<Case> {
         for (field, place, width) in INODE {
             for (what, value) in extremes(*width) {
                 let disk = changed(base, at, 512, 100, |bytes| put_be(bytes, *place, *width, value));
-                found.push(case(&format!("xfs/{name}-{field}-{what}"), "a field of an inode", disk, all_of(&[0, 65, 78])));
+                found.push(case(
+                    &format!("xfs/{name}-{field}-{what}"),
+                    "a field of an inode",
+                    disk,
+                    all_of(&[0, 65, 78]),
+                ));
             }
         }
     }
@@ -224,11 +260,66 @@ fn inodes(base: &Disk) -> Vec<Case> {
 /// Blocks of folders and of trees, by their signatures.
 fn blocks(base: &Disk) -> Vec<Case> {
     let kinds: [(&str, &[u8; 4], usize, &[(&str, usize, usize)]); 6] = [
-        ("folder-block", b"XDB3", 4, &[("own-block", 8, 8), ("owner", 40, 8), ("free-0", 48, 2), ("first-inode", 64, 8), ("first-length", 72, 1), ("third-inode", 96, 8), ("third-length", 104, 1), ("tail-count", 4088, 4), ("tail-stale", 4092, 4)]),
-        ("folder-data", b"XDD3", 4, &[("own-block", 8, 8), ("owner", 40, 8), ("free-0", 48, 2), ("first-length", 72, 1), ("third-inode", 96, 8), ("third-length", 104, 1)]),
-        ("by-block", b"AB3B", 52, &[("level", 4, 2), ("records", 6, 2), ("left", 8, 4), ("right", 12, 4), ("first-start", 56, 4), ("first-length", 60, 4)]),
-        ("by-size", b"AB3C", 52, &[("level", 4, 2), ("records", 6, 2), ("right", 12, 4), ("first-start", 56, 4)]),
-        ("inode-tree", b"IAB3", 52, &[("level", 4, 2), ("records", 6, 2), ("right", 12, 4), ("first-inode", 56, 4), ("first-free", 60, 4)]),
+        (
+            "folder-block",
+            b"XDB3",
+            4,
+            &[
+                ("own-block", 8, 8),
+                ("owner", 40, 8),
+                ("free-0", 48, 2),
+                ("first-inode", 64, 8),
+                ("first-length", 72, 1),
+                ("third-inode", 96, 8),
+                ("third-length", 104, 1),
+                ("tail-count", 4088, 4),
+                ("tail-stale", 4092, 4),
+            ],
+        ),
+        (
+            "folder-data",
+            b"XDD3",
+            4,
+            &[
+                ("own-block", 8, 8),
+                ("owner", 40, 8),
+                ("free-0", 48, 2),
+                ("first-length", 72, 1),
+                ("third-inode", 96, 8),
+                ("third-length", 104, 1),
+            ],
+        ),
+        (
+            "by-block",
+            b"AB3B",
+            52,
+            &[
+                ("level", 4, 2),
+                ("records", 6, 2),
+                ("left", 8, 4),
+                ("right", 12, 4),
+                ("first-start", 56, 4),
+                ("first-length", 60, 4),
+            ],
+        ),
+        (
+            "by-size",
+            b"AB3C",
+            52,
+            &[("level", 4, 2), ("records", 6, 2), ("right", 12, 4), ("first-start", 56, 4)],
+        ),
+        (
+            "inode-tree",
+            b"IAB3",
+            52,
+            &[
+                ("level", 4, 2),
+                ("records", 6, 2),
+                ("right", 12, 4),
+                ("first-inode", 56, 4),
+                ("first-free", 60, 4),
+            ],
+        ),
         ("link-block", b"XSLM", 12, &[("offset", 4, 4), ("bytes", 8, 4), ("owner", 32, 8)]),
     ];
     let mut found = Vec::new();
@@ -237,7 +328,12 @@ fn blocks(base: &Disk) -> Vec<Case> {
         for (field, place, width) in fields {
             for (what, value) in extremes(*width) {
                 let disk = changed(base, at, 4096, crc, |bytes| put_be(bytes, *place, *width, value));
-                found.push(case(&format!("xfs/{name}-{field}-{what}"), "a field of a block", disk, all_of(&[0, 65, 78])));
+                found.push(case(
+                    &format!("xfs/{name}-{field}-{what}"),
+                    "a field of a block",
+                    disk,
+                    all_of(&[0, 65, 78]),
+                ));
             }
         }
     }

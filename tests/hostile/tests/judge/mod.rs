@@ -41,7 +41,11 @@ fn prints(folder: &Path, case: &Case) -> Vec<Print> {
                 todo.push(path);
                 continue;
             }
-            let bytes = case.files.iter().find(|(file, _)| *file == name).map_or(0, |(_, content)| hash(&path, content));
+            let bytes = case
+                .files
+                .iter()
+                .find(|(file, _)| *file == name)
+                .map_or(0, |(_, content)| hash(&path, content));
             found.push((path, meta.len(), meta.blocks(), (meta.mtime(), meta.mtime_nsec()), bytes));
         }
     }
@@ -114,18 +118,32 @@ impl Judged<'_> {
             if !is_image {
                 let bytes = std::fs::read(&path).unwrap_or_default();
                 if String::from_utf8_lossy(&bytes).contains(CANARY.trim_end()) {
-                    self.faults.push(format!("{}: a file of the host is in {}", self.case.name, path.display()));
+                    self.faults.push(format!(
+                        "{}: a file of the host is in {}",
+                        self.case.name,
+                        path.display()
+                    ));
                 }
                 continue;
             }
-            let made = Command::new("timeout").args(["60", "qemu-img", "convert", "-O", "raw"]).arg(&path).arg(&raw).output();
-            assert!(made.as_ref().is_ok_and(|output| output.status.success()), "qemu-img (package qemu-utils): {made:?}");
+            let made = Command::new("timeout")
+                .args(["60", "qemu-img", "convert", "-O", "raw"])
+                .arg(&path)
+                .arg(&raw)
+                .output();
+            assert!(
+                made.as_ref().is_ok_and(|output| output.status.success()),
+                "qemu-img (package qemu-utils): {made:?}"
+            );
             if contains(&raw, CANARY.trim_end().as_bytes()) {
                 self.faults.push(format!("{}: a file of the host is in {}", self.case.name, path.display()));
             }
             let (before, after) = (checked(&self.folder.join("disk.raw")), checked(&raw));
             if after > before {
-                self.faults.push(format!("{}: the checker ends with {after:?} on the result, with {before:?} on the source", self.case.name));
+                self.faults.push(format!(
+                    "{}: the checker ends with {after:?} on the result, with {before:?} on the source",
+                    self.case.name
+                ));
             }
         }
     }
@@ -133,7 +151,8 @@ impl Judged<'_> {
 
 /// Control characters other than line breaks, and those that turn text around.
 fn steers(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn contains(path: &Path, wanted: &[u8]) -> bool {
@@ -153,7 +172,10 @@ fn checked(disk: &Path) -> Option<i32> {
         return None;
     }
     let place = format!("{}?offset={START}", disk.display());
-    let output = Command::new("timeout").args(["60", "e2fsck", "-fn", &place]).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").output();
+    let output = Command::new("timeout")
+        .args(["60", "e2fsck", "-fn", &place])
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .output();
     Some(output.expect("e2fsck (package e2fsprogs)").status.code().unwrap_or(i32::MAX))
 }
 
@@ -196,6 +218,10 @@ pub fn judge(family: &str) {
     slow.sort();
     let slowest: Vec<&(Duration, String)> = slow.iter().rev().take(5).collect();
     let runs: usize = cases.iter().map(|case| case.runs.len()).sum();
-    eprintln!("{family}: {} cases, {runs} runs in {:?}; the slowest: {slowest:?}", cases.len(), begun.elapsed());
+    eprintln!(
+        "{family}: {} cases, {runs} runs in {:?}; the slowest: {slowest:?}",
+        cases.len(),
+        begun.elapsed()
+    );
     assert!(found.is_empty(), "{} faults in {} cases:\n{}", found.len(), cases.len(), found.join("\n"));
 }
