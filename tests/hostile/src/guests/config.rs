@@ -2,8 +2,8 @@
 
 use super::disk::Disk;
 use super::tools::{KERNEL, Node, Tree, Workshop};
-use super::{CANARY_PATH, all_of, case, cat, copy_out, inspect, inspect_json, ls, plan};
-use crate::Case;
+use super::{CANARY_PATH, COPIED, case, cat, copy_out, inspect, inspect_json, ls, migrate, plan};
+use crate::{Case, Run};
 
 const OPTIONS: &[&str] = &["-b", "4096", "-O", "^has_journal"];
 
@@ -11,8 +11,13 @@ fn guest(tree: &Tree) -> Disk {
     Workshop::new().ext(tree, OPTIONS, "24M", "").in_partition(0x83)
 }
 
+/// Looks at the guest in both ways, copies its configuration and moves it.
+fn runs() -> Vec<Run> {
+    vec![inspect_json(&[0]), copy_out("/etc", COPIED), migrate("hyperv", &[0, 65, 69, 78])]
+}
+
 fn one(name: &str, about: &str, tree: &Tree) -> Case {
-    case(&format!("config/{name}"), about, guest(tree), all_of(&[0, 65, 69, 78]))
+    case(&format!("config/{name}"), about, guest(tree), runs())
 }
 
 /// Files that a migration reads.
@@ -216,7 +221,7 @@ fn names() -> Vec<Case> {
             .file(&format!("/usr/lib/modules/5.{number}/modules.dep"), b"")
     });
     let deep = format!("/etc{}", "/d".repeat(1000));
-    let runs = || {
+    let looked = || {
         vec![
             inspect(&[0]),
             inspect_json(&[0]),
@@ -231,15 +236,15 @@ fn names() -> Vec<Case> {
             "config/names-everywhere",
             "names that steer, in every folder that is read",
             guest(&everywhere),
-            runs(),
+            looked(),
         ),
-        case("config/names-kernels", "versions of kernels that steer", guest(&modules), runs()),
+        case("config/names-kernels", "versions of kernels that steer", guest(&modules), looked()),
         one("kernels-100", "a hundred kernels", &kernels),
         case(
             "config/deep",
             "a thousand folders in one another",
             guest(&Tree::debian().file(&format!("{deep}/x"), b"x")),
-            [runs(), vec![copy_out("/etc", &[0, 1]), cat(&format!("{deep}/x"), &[0, 69])]].concat(),
+            [looked(), vec![copy_out("/etc", &[0, 1]), cat(&format!("{deep}/x"), &[0, 69])]].concat(),
         ),
     ];
     for (number, folder) in [
@@ -259,7 +264,7 @@ fn names() -> Vec<Case> {
             &format!("config/many-{number}"),
             "3000 files in a folder that is read",
             disk.in_partition(0x83),
-            runs(),
+            looked(),
         ));
     }
     found
@@ -327,7 +332,7 @@ fn includes() -> Vec<Case> {
         "config/include-chain",
         "500 files that include the next one twice",
         disk.in_partition(0x83),
-        all_of(&[0, 65, 69, 78]),
+        runs(),
     ));
     found
 }

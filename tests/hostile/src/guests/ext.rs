@@ -3,7 +3,7 @@
 use super::disk::{Disk, MIB, crc32c, extremes, put_le};
 use super::ext_inodes;
 use super::tools::{Tree, Workshop};
-use super::{all_of, case, inspect, looked, plan};
+use super::{all_of, case, inspect, looked, moved, plan};
 use crate::Case;
 
 /// Where the superblock begins, on the volume.
@@ -144,7 +144,7 @@ fn groups() -> Vec<Case> {
                 &format!("ext/group-{name}-{what}"),
                 "a field of the first group",
                 disk,
-                all_of(&[0, 78]),
+                moved(&[0, 78]),
             ));
         }
     }
@@ -154,7 +154,7 @@ fn groups() -> Vec<Case> {
         "ext/group-same-tables",
         "groups that share a table of inodes",
         same.in_partition(0x83),
-        all_of(&[0, 78]),
+        moved(&[0, 78]),
     ));
     found
 }

@@ -2,13 +2,13 @@
 
 use super::disk::{Disk, MIB};
 use super::tools::{KERNEL, Tree, Workshop, initramfs, member, raw_member};
-use super::{case, inspect, migrate, plan};
+use super::{case, moved, plan};
 use crate::{Case, Run};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 fn runs() -> Vec<Run> {
-    vec![inspect(&[0]), plan("kvm", &[0, 69, 78]), migrate("hyperv", &[0, 69, 78])]
+    moved(&[0, 69, 78])
 }
 
 /// A guest whose initramfs is this.
@@ -164,6 +164,7 @@ fn bombs() -> Vec<Case> {
     }
     found.push(one("bomb-zstd", "16 GiB of zeros in one frame", &zstd_zeros(16 << 10)));
     found.push(one("bomb-zstd-frames", "4 GiB of zeros in frames of 1 MiB", &zstd_zeros(1).repeat(4096)));
+    found.push(many(&packed("bzip2", &["bzip2", "-1c"], &zeros).repeat(64)));
     let window = [b"\x28\xb5\x2f\xfd\x00\xff".to_vec(), vec![0x55; 4096]].concat();
     found.push(one("zstd-window", "a frame that wants a window of terabytes", &window));
     let lzma =
@@ -172,6 +173,23 @@ fn bombs() -> Vec<Case> {
     let lz4 = [b"\x02\x21\x4c\x18".to_vec(), b"\xff\xff\xff\x7f".to_vec(), vec![0xff; 4096]].concat();
     found.push(one("lz4-block", "a block of 2 GiB", &lz4));
     found
+}
+
+/// A guest with sixty kernels whose archives are all this one.
+fn many(archive: &[u8]) -> Case {
+    let tree = (0..60).fold(Tree::debian(), |tree, number| {
+        let version = format!("5.{number}");
+        tree.file(&format!("/boot/vmlinuz-{version}"), b"MZ")
+            .file(&format!("/boot/initrd.img-{version}"), archive)
+            .file(&format!("/usr/lib/modules/{version}/modules.dep"), b"")
+    });
+    let disk = Workshop::new().ext(&tree, &["-b", "4096", "-O", "^has_journal"], "32M", "");
+    case(
+        "initramfs/bomb-60-kernels",
+        "4 GiB of zeros in each of sixty archives",
+        disk.in_partition(0x83),
+        runs(),
+    )
 }
 
 fn nested() -> Vec<Case> {

@@ -81,12 +81,10 @@ fn large(good: &[u8], text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Looks without and with the passphrase, and plans with it.
+/// Looks and plans with the passphrase.
 fn runs() -> Vec<Run> {
     vec![
-        Run::new(&["inspect", "-f", "raw", IMAGE, "--editor", "native"], &[0]),
         Run::new(&["inspect", "-f", "raw", IMAGE, "--editor", "native", "--key-file", KEY], &[0]),
-        Run::new(&["ls", "-f", "raw", IMAGE, "--key-file", KEY], &[2, 65, 69, 78]),
         Run::new(
             &[
                 "migrate",
@@ -150,11 +148,11 @@ fn fields_1(good: &[u8]) -> Vec<Case> {
     for slot in 0..8 {
         let at = 208 + 48 * slot;
         put_be(&mut all, at, 4, 0x00ac_71f3);
-        put_be(&mut all, at + 4, 4, 30_000_000);
+        put_be(&mut all, at + 4, 4, 1_000_000_000);
         put_be(&mut all, at + 40, 4, 8);
         put_be(&mut all, at + 44, 4, 4000);
     }
-    found.push(one("1-all-slots", "eight slots that take half a minute each", &all));
+    found.push(one("1-all-slots", "eight slots that take minutes each", &all));
     for (name, at, text) in [
         ("cipher", 8, &b"\x1b[2J\x1b]0;x\x07"[..]),
         ("mode", 40, b"xts-plain64:\xff\n\r"),

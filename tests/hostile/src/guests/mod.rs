@@ -126,16 +126,30 @@ fn looked() -> Vec<Run> {
     vec![inspect(&[0]), plan("hyperv", &[0, 78])]
 }
 
+/// What commands that look into a disk may answer: the content, or why there is none.
+const LOOKED: &[u8] = &[0, 2, 65, 66, 69, 78];
+/// The same where names may be left out.
+const COPIED: &[u8] = &[0, 1, 2, 65, 66, 69, 78];
+
 /// All that can be done with a guest, and the copies of it.
 fn all_of(codes: &[u8]) -> Vec<Run> {
     vec![
         inspect(&[0]),
         inspect_json(&[0]),
         plan("kvm", codes),
-        plan("hyperv", codes),
-        ls("/etc", &[0, 2, 65, 69]),
-        cat("/etc/fstab", &[0, 2, 65, 69]),
-        copy_out("/etc", &[0, 1, 2, 65, 69]),
+        ls("/etc", LOOKED),
+        cat("/etc/fstab", LOOKED),
+        copy_out("/etc", COPIED),
         migrate("hyperv", codes),
     ]
+}
+
+/// What is tried where the same field gets one value after the other.
+fn moved(codes: &[u8]) -> Vec<Run> {
+    vec![inspect(&[0]), migrate("hyperv", codes)]
+}
+
+/// The same for what is only read.
+fn read(path: &str) -> Vec<Run> {
+    vec![inspect(&[0]), copy_out(path, COPIED)]
 }

@@ -60,7 +60,7 @@ impl Workshop {
     pub(super) fn ext(&self, tree: &Tree, options: &[&str], size: &str, requests: &str) -> Disk {
         tree.plant(&self.path("tree"));
         let uuid = ["-U", UUID, "-E", "root_owner=0:0,hash_seed=5f1c0c1e-6d3a-4b0e-9b57-2f6c5d0c7a12"];
-        let (starts, ends) = (["-q", "-F", "-N", "256"], ["-d", "tree", "volume", size]);
+        let (starts, ends) = (["-q", "-F", "-N", "2048"], ["-d", "tree", "volume", size]);
         self.run("e2fsprogs", "mkfs.ext4", &[&starts, options, &uuid, &ends].concat());
         self.debugfs(requests);
         self.disk("volume")

@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, crc32c, extremes, put_be, put_le};
 use super::tools::{Node, Tree, UUID, Workshop};
-use super::{all_of, case, looked};
+use super::{all_of, case, looked, read};
 use crate::Case;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -236,7 +236,7 @@ fn inodes(base: &Disk) -> Vec<Case> {
                     &format!("xfs/{name}-{field}-{what}"),
                     "a field of an inode",
                     disk,
-                    all_of(&[0, 65, 78]),
+                    read("/etc"),
                 ));
             }
         }
@@ -253,7 +253,7 @@ fn inodes(base: &Disk) -> Vec<Case> {
     });
     let node = [&b"BMA3"[..], &[0, 1, 0, 250], &[0xff; 16]].concat();
     let looped = looped.put((1 << 20) + free, &node);
-    found.push(case("xfs/tree-loop", "a tree of extents that leads to itself", looped, all_of(&[0, 65, 78])));
+    found.push(case("xfs/tree-loop", "a tree of extents that leads to itself", looped, read("/etc")));
     found
 }
 
@@ -332,7 +332,7 @@ fn blocks(base: &Disk) -> Vec<Case> {
                     &format!("xfs/{name}-{field}-{what}"),
                     "a field of a block",
                     disk,
-                    all_of(&[0, 65, 78]),
+                    read("/etc"),
                 ));
             }
         }

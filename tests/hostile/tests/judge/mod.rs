@@ -77,6 +77,11 @@ impl Judged<'_> {
         let mut command = Command::new("prlimit");
         command.args(["--data=536870912", "--cpu=5", "--core=0", "timeout", "-s", "KILL", "5"]).arg(rehome);
         let command = command.args(&run.args).current_dir(&self.folder).stdin(Stdio::null());
+        let is_data = run.args.first().is_some_and(|verb| verb == "cat");
+        if is_data {
+            // It may be without end, and its bytes are the guest's own affair.
+            command.stdout(Stdio::null());
+        }
         let begun = Instant::now();
         let output = command.output().expect("prlimit and timeout are there");
         let took = begun.elapsed();
@@ -92,8 +97,7 @@ impl Judged<'_> {
         if let Some(says) = run.says.filter(|says| !text.contains(says)) {
             fault(format!("does not say {says:?}"));
         }
-        let is_data = run.args.first().is_some_and(|verb| verb == "cat");
-        if !is_data && text.chars().any(steers) {
+        if text.chars().any(steers) {
             fault("steers the terminal".into());
         }
         if text.contains(CANARY.trim_end()) {
@@ -195,11 +199,19 @@ fn faults(case: &Case, rehome: &Path) -> Vec<String> {
     judged.faults
 }
 
+/// Whether a case is tried: of what sets one field after the other to five values all five only with `HOSTILE=all`, else three.
+fn is_tried(name: &str) -> bool {
+    let is_spare = ["-one", "-huge"].iter().any(|value| name.ends_with(value));
+    !is_spare || std::env::var_os("HOSTILE").is_some_and(|wish| wish == "all")
+}
+
 /// Runs the cases of a family, two at a time.
 pub fn judge(family: &str) {
     std::fs::write(CANARY_PATH, CANARY).expect("a file for the guests to point to");
-    let (rehome, cases) = (rehome(), hostile::guests::family(family));
+    let rehome = rehome();
+    let mut cases = hostile::guests::family(family);
     assert!(cases.iter().all(|case| case.name.starts_with(family)), "names begin with their family");
+    cases.retain(|case| is_tried(&case.name));
     let (next, begun) = (AtomicUsize::new(0), Instant::now());
     let (found, slow) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
