@@ -39,6 +39,18 @@ pub(crate) fn left_out_text(count: u64) -> Option<String> {
     })
 }
 
+/// Bytes of an obstacle that are kept: where a number or a name should be, a disk may have megabytes.
+const MAX_OBSTACLE: usize = 2000;
+
+/// Cuts what is too long for anybody to read.
+pub(crate) fn shorten(obstacles: &mut [String]) {
+    for text in obstacles.iter_mut().filter(|text| text.len() > MAX_OBSTACLE) {
+        let end = (0..=MAX_OBSTACLE).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+}
+
 /// File systems that were opened and not mounted yet.
 pub(crate) type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
 
@@ -134,6 +146,7 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
     if let Some(tree) = tree.as_ref().filter(|_| !opening.is_survey) {
         look(&mut guest, tree).map_err(of_guest)?;
     }
+    shorten(&mut guest.obstacles);
     replays.append(&mut notes.replays);
     let (for_microvm, microvm) = (notes.for_microvm, opening.microvm.clone());
     Ok(Inspection { guest, tree, replays, closed, for_microvm, microvm })
@@ -332,6 +345,18 @@ mod tests {
     use super::*;
     use driver_core::{FsFacts, PartitionFacts};
     use format_core::{OpenOptions, open_image};
+
+    #[test]
+    fn obstacles_are_cut_at_a_character() {
+        let mut texts =
+            [String::from("short"), "é".repeat(1 << 20), format!("x{}", "é".repeat(MAX_OBSTACLE))];
+        shorten(&mut texts);
+        assert_eq!(texts[0], "short");
+        assert_eq!(texts[1], format!("{}…", "é".repeat(MAX_OBSTACLE / 2)));
+        assert_eq!(texts[2].len(), MAX_OBSTACLE - 1 + "…".len());
+        assert_eq!(left_out_text(0), None);
+        assert!(left_out_text(3).is_some_and(|text| text.contains("3 volumes")));
+    }
 
     #[test]
     fn a_boot_folder_that_cannot_be_opened_is_noticed() {

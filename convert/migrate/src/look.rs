@@ -1,7 +1,7 @@
 //! Looking into disks without a migration: their volumes, the file systems on them, and the guest's tree.
 
 use crate::filesystems::{Notes, open_volume};
-use crate::inspect::{MAX_FILE_SYSTEMS, Opened, Opening, left_out_text, mount_all, of_guest};
+use crate::inspect::{MAX_FILE_SYSTEMS, Opened, Opening, left_out_text, mount_all, of_guest, shorten};
 use crate::stack;
 use driver_core::{FsFacts, GroupKind, Guest, GuestFs, GuestTree, ReadOnlyFs, TableKind, Volume, VolumeId};
 use driver_luks::Passphrase;
@@ -65,6 +65,7 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
             None
         }
     };
+    shorten(&mut guest.obstacles);
     replays.append(&mut notes.replays);
     Ok(Look { guest, file_systems, tree, replays, is_partial })
 }
