@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::tools::{KERNEL, Node, Tree, Workshop};
-use super::{CANARY_PATH, COPIED, case, cat, copy_out, inspect, inspect_json, ls, migrate, plan};
+use super::{CANARY_PATH, COPIED, SEEN, case, cat, copy_out, inspect, inspect_json, ls, migrate, plan};
 use crate::{Case, Run};
 
 const OPTIONS: &[&str] = &["-b", "4096", "-O", "^has_journal"];
@@ -13,7 +13,7 @@ fn guest(tree: &Tree) -> Disk {
 
 /// Looks at the guest in both ways, copies its configuration and moves it.
 fn runs() -> Vec<Run> {
-    vec![inspect_json(&[0]), copy_out("/etc", COPIED), migrate("hyperv", &[0, 65, 69, 78])]
+    vec![inspect_json(SEEN), copy_out("/etc", COPIED), migrate("hyperv", SEEN)]
 }
 
 fn one(name: &str, about: &str, tree: &Tree) -> Case {
@@ -224,7 +224,7 @@ fn names() -> Vec<Case> {
     let looked = || {
         vec![
             inspect(&[0]),
-            inspect_json(&[0]),
+            inspect_json(SEEN),
             plan("hyperv", &[0, 78]),
             ls("/boot", &[0]),
             ls("/etc", &[0]),

@@ -3,7 +3,7 @@
 use super::disk::{Disk, MIB, crc32c, extremes, put_le};
 use super::ext_inodes;
 use super::tools::{Tree, Workshop};
-use super::{all_of, case, inspect, looked, moved, plan};
+use super::{SEEN, all_of, case, inspect, looked, moved, plan};
 use crate::Case;
 
 /// Where the superblock begins, on the volume.
@@ -96,12 +96,7 @@ fn fields() -> Vec<Case> {
         bytes[136..200].fill(b'\x1b');
         seal(bytes);
     });
-    found.push(case(
-        "ext/label",
-        "a label that steers the terminal",
-        label.in_partition(0x83),
-        all_of(&[0, 78]),
-    ));
+    found.push(case("ext/label", "a label that steers the terminal", label.in_partition(0x83), all_of(SEEN)));
     for kib in [2u64, 3, 9, 100, 1000] {
         let cut = summed.clone().resized(kib * 1024).in_partition(0x83);
         found.push(case(&format!("ext/cut-{kib}"), "a volume that ends early", cut, looked()));
@@ -144,7 +139,7 @@ fn groups() -> Vec<Case> {
                 &format!("ext/group-{name}-{what}"),
                 "a field of the first group",
                 disk,
-                moved(&[0, 78]),
+                moved(SEEN),
             ));
         }
     }
@@ -154,7 +149,7 @@ fn groups() -> Vec<Case> {
         "ext/group-same-tables",
         "groups that share a table of inodes",
         same.in_partition(0x83),
-        moved(&[0, 78]),
+        moved(SEEN),
     ));
     found
 }

@@ -3,7 +3,7 @@
 use super::disk::{extremes, put_le};
 use super::ext::{PLAIN, SUMMED};
 use super::tools::{Tree, Workshop};
-use super::{all_of, case, moved};
+use super::{SEEN, all_of, case, moved};
 use crate::Case;
 use std::process::Command;
 
@@ -165,7 +165,7 @@ fn inodes() -> Vec<Case> {
             let disk = shop.disk("volume").in_partition(0x83);
             // Files of exbibytes are not copied out.
             let runs = if base == "summed" || name.starts_with("size-") { moved } else { all_of };
-            found.push(case(&format!("ext/inode-{base}-{name}"), about, disk, runs(&[0, 65, 78])));
+            found.push(case(&format!("ext/inode-{base}-{name}"), about, disk, runs(SEEN)));
         }
     }
     found
@@ -202,7 +202,7 @@ fn trees() -> Vec<Case> {
                 .put(at, &content)
                 .in_partition(0x83);
             let name = format!("ext/tree-{name}-{}", path.rsplit('/').next().unwrap_or_default());
-            found.push(case(&name, about, disk, all_of(&[0, 65, 78])));
+            found.push(case(&name, about, disk, all_of(SEEN)));
         }
     }
     for (name, entry) in [
@@ -218,7 +218,7 @@ fn trees() -> Vec<Case> {
             &format!("ext/attribute-{name}"),
             "an attribute that leads out of its block",
             disk,
-            all_of(&[0, 65, 78]),
+            all_of(SEEN),
         ));
     }
     found
@@ -252,7 +252,7 @@ fn folders() -> Vec<Case> {
                 &format!("ext/entry-{name}-{what}"),
                 "a field of an entry of a folder",
                 disk.in_partition(0x83),
-                moved(&[0, 65, 78]),
+                moved(SEEN),
             ));
         }
     }
@@ -266,7 +266,7 @@ fn folders() -> Vec<Case> {
             &format!("ext/name-{number}"),
             "a name that no file can have",
             disk.in_partition(0x83),
-            moved(&[0, 65, 78]),
+            moved(SEEN),
         ));
     }
     let dots = plain.clone().change(at, 24, |bytes| {
@@ -277,7 +277,7 @@ fn folders() -> Vec<Case> {
         "ext/dots",
         "a folder whose dots lead to inodes that cannot be",
         dots.in_partition(0x83),
-        moved(&[0, 65, 78]),
+        moved(SEEN),
     ));
     for (name, offset, width) in [
         ("hash", 0x1c_usize, 1_usize),
@@ -293,7 +293,7 @@ fn folders() -> Vec<Case> {
                 &format!("ext/index-{name}-{what}"),
                 "a field of a folder's index",
                 disk.in_partition(0x83),
-                moved(&[0, 65, 78]),
+                moved(SEEN),
             ));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, extremes, put_be};
 use super::tools::{Tree, Workshop};
-use super::{case, moved};
+use super::{SEEN, case, moved};
 use crate::Case;
 
 const MAGIC: u32 = 0xc03b_3998;
@@ -49,7 +49,7 @@ impl Dirty {
 }
 
 fn one(name: &str, about: &str, disk: Disk) -> Case {
-    case(&format!("ext-journal/{name}"), about, disk, moved(&[0, 65, 78]))
+    case(&format!("ext-journal/{name}"), about, disk, moved(SEEN))
 }
 
 pub(super) fn cases() -> Vec<Case> {

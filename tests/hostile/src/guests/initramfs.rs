@@ -2,13 +2,13 @@
 
 use super::disk::{Disk, MIB};
 use super::tools::{KERNEL, Tree, Workshop, initramfs, member, raw_member};
-use super::{case, moved, plan};
+use super::{SEEN, case, moved, plan};
 use crate::{Case, Run};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 fn runs() -> Vec<Run> {
-    moved(&[0, 69, 78])
+    moved(SEEN)
 }
 
 /// A guest whose initramfs is this.

@@ -123,9 +123,11 @@ fn refused() -> Vec<Run> {
 
 /// What is tried on a disk whose system may still be found: that it is looked at, and planned or refused.
 fn looked() -> Vec<Run> {
-    vec![inspect(&[0]), plan("hyperv", &[0, 78])]
+    vec![inspect(SEEN), plan("hyperv", SEEN)]
 }
 
+/// What is right for a file system that is damaged, which is told, or is the answer.
+const SEEN: &[u8] = &[0, 65, 69, 78];
 /// What commands that look into a disk may answer: the content, or why there is none.
 const LOOKED: &[u8] = &[0, 2, 65, 66, 69, 78];
 /// The same where names may be left out.
@@ -134,8 +136,8 @@ const COPIED: &[u8] = &[0, 1, 2, 65, 66, 69, 78];
 /// All that can be done with a guest, and the copies of it.
 fn all_of(codes: &[u8]) -> Vec<Run> {
     vec![
-        inspect(&[0]),
-        inspect_json(&[0]),
+        inspect(SEEN),
+        inspect_json(SEEN),
         plan("kvm", codes),
         ls("/etc", LOOKED),
         cat("/etc/fstab", LOOKED),
@@ -146,10 +148,10 @@ fn all_of(codes: &[u8]) -> Vec<Run> {
 
 /// What is tried where the same field gets one value after the other.
 fn moved(codes: &[u8]) -> Vec<Run> {
-    vec![inspect(&[0]), migrate("hyperv", codes)]
+    vec![inspect(SEEN), migrate("hyperv", codes)]
 }
 
 /// The same for what is only read.
 fn read(path: &str) -> Vec<Run> {
-    vec![inspect(&[0]), copy_out(path, COPIED)]
+    vec![inspect(SEEN), copy_out(path, COPIED)]
 }

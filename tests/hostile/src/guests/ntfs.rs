@@ -5,7 +5,7 @@ use super::ntfs_records::{
     DATA, HEADER, INDEX, INDEX_ROOT, MAPPED, NAME, RESIDENT, RUNS, Record, STANDARD, Volume,
 };
 use super::tools::Workshop;
-use super::{case, migrate, read};
+use super::{SEEN, case, migrate, read};
 use crate::{Case, Run};
 use std::path::Path;
 
@@ -182,7 +182,7 @@ pub(super) fn system_volume(disk: Disk) -> Volume {
 
 /// What is tried on a Windows.
 pub(super) fn windows_runs() -> Vec<Run> {
-    vec![migrate("hyperv", &[0, 65, 78])]
+    vec![migrate("hyperv", SEEN)]
 }
 
 /// Records that a migration of Windows reads and changes.

@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, crc32c, extremes, put_be, put_le};
 use super::tools::{Node, Tree, UUID, Workshop};
-use super::{all_of, case, looked, read};
+use super::{SEEN, all_of, case, looked, read};
 use crate::Case;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -199,12 +199,12 @@ pub(super) fn cases() -> Vec<Case> {
     found.extend(inodes(&base));
     found.extend(blocks(&base));
     let name = changed(&base, 0, 512, 224, |bytes| bytes[108..120].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n"));
-    found.push(case("xfs/label", "a label that steers the terminal", name, all_of(&[0, 78])));
+    found.push(case("xfs/label", "a label that steers the terminal", name, all_of(SEEN)));
     found.push(case(
         "xfs/whole",
         "the guest itself, of which nothing is wrong",
         base.clone().in_partition(0x83),
-        all_of(&[0, 78]),
+        all_of(SEEN),
     ));
     for kib in [1, 5, 100, 4000] {
         let cut = base.clone().resized(kib * 1024).in_partition(0x83);
