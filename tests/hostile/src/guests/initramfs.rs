@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, MIB};
 use super::tools::{KERNEL, Tree, Workshop, initramfs, member, raw_member};
-use super::{SEEN, case, moved, plan};
+use super::{SEEN, case, moved};
 use crate::{Case, Run};
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -20,12 +20,11 @@ pub(super) struct Physical {
     pub(super) text: Vec<u8>,
     /// Where the text lies in its area, and how long it is said to be.
     place: Option<(u64, u64)>,
-    checksum: Option<u32>,
 }
 
 impl Physical {
     pub(super) fn new(text: &[u8]) -> Self {
-        Self { areas: vec![(AREA, AREA_LEN)], text: text.to_vec(), place: None, checksum: None }
+        Self { areas: vec![(AREA, AREA_LEN)], text: text.to_vec(), place: None }
     }
 
     fn label(&self, change: impl Fn(&mut [u8])) -> Vec<u8> {
@@ -52,7 +51,7 @@ impl Physical {
         let mut bytes = vec![0; 512];
         bytes[4..20].copy_from_slice(b"\x20LVM2\x20x[5A%r0N*>");
         let (offset, text_len) = self.place.unwrap_or((512, self.text.len() as u64));
-        let sum = self.checksum.unwrap_or_else(|| crc32(INITIAL, &self.text));
+        let sum = crc32(INITIAL, &self.text);
         for (at, width, value) in [
             (20, 4, 1),
             (24, 8, start),

@@ -180,14 +180,10 @@ fn shapes() -> Vec<Case> {
             case(&format!("md/raid10-layout-{layout:x}"), "a layout of copies", disk, vec![inspect(&[0])])
         })
         .collect();
-    let names: [&[u8; 12]; 4] = [
-        b"\x1b[2J\x1b]0;x\x07",
-        b"a\nb\rc\x00\x00\x00\x00\x00\x00\x00",
-        b"../../../etc",
-        b"\xff\xfe$(id)|;&\x9b",
-    ];
-    for (number, name) in names.iter().enumerate() {
-        let disk = both(1, |bytes| bytes[32..44].copy_from_slice(*name));
+    let names: [&[u8]; 4] =
+        [b"\x1b[2J\x1b]0;x\x07", b"a\nb\rc\x00", b"../../../etc", b"\xff\xfe$(id)|;&\x9b"];
+    for (number, name) in names.into_iter().enumerate() {
+        let disk = both(1, |bytes| bytes[32..32 + name.len()].copy_from_slice(name));
         cases.push(case(
             &format!("md/name-{number}"),
             "a name of an array",
