@@ -1,7 +1,7 @@
 //! Registry hives of a small Windows: base block, bins, keys, lists and values.
 
 use super::case;
-use super::disk::{Disk, extremes, get_le, put_le};
+use super::disk::{Disk, few, get_le, put_le};
 use super::ntfs::{system_volume, windows_disk, windows_runs};
 use crate::Case;
 
@@ -109,7 +109,7 @@ fn base_block(hive: &Hive) -> Vec<Case> {
     ];
     let mut found = Vec::new();
     for (name, at, width) in fields {
-        for (what, value) in extremes(width) {
+        for (what, value) in few(width) {
             found.push(one(
                 &format!("base-{name}-{what}"),
                 "a field of the base block",
@@ -118,7 +118,7 @@ fn base_block(hive: &Hive) -> Vec<Case> {
         }
     }
     for (name, at) in [("offset", 4u64), ("size", 8)] {
-        for (what, value) in extremes(4) {
+        for (what, value) in few(4) {
             found.push(one(
                 &format!("bin-{name}-{what}"),
                 "a field of the first bin",
@@ -126,7 +126,7 @@ fn base_block(hive: &Hive) -> Vec<Case> {
             ));
         }
     }
-    for (what, value) in extremes(4) {
+    for (what, value) in few(4) {
         found.push(one(
             &format!("cell-size-{what}"),
             "the size of the first cell",
@@ -154,7 +154,7 @@ fn key(hive: &Hive, name: &str, number: u64) -> Vec<Case> {
     let at = hive.cell(number);
     let mut found = Vec::new();
     for (field, place, width) in fields {
-        for (what, value) in extremes(width) {
+        for (what, value) in few(width) {
             found.push(one(
                 &format!("{name}-{field}-{what}"),
                 "a field of a key",
@@ -171,7 +171,7 @@ fn lists(hive: &Hive, root: u64) -> Vec<Case> {
     for (field, place, width) in
         [("signature", 0u64, 2), ("count", 2, 2), ("first", 4, 4), ("first-hash", 8, 4), ("second", 12, 4)]
     {
-        for (what, value) in extremes(width) {
+        for (what, value) in few(width) {
             found.push(one(
                 &format!("list-{field}-{what}"),
                 "a field of a list of keys",
@@ -186,7 +186,7 @@ fn values(hive: &Hive, key: u64) -> Vec<Case> {
     let list = hive.cell(hive.number(hive.cell(key) + 40));
     let first = hive.cell(hive.number(list));
     let mut found = Vec::new();
-    for (what, value) in extremes(4) {
+    for (what, value) in few(4) {
         found.push(one(&format!("value-place-{what}"), "where a value lies", hive.with(list, 4, value)));
     }
     for (field, place, width) in [
@@ -197,7 +197,7 @@ fn values(hive: &Hive, key: u64) -> Vec<Case> {
         ("kind", 12, 4),
         ("flags", 16, 2),
     ] {
-        for (what, value) in extremes(width) {
+        for (what, value) in few(width) {
             found.push(one(
                 &format!("value-{field}-{what}"),
                 "a field of a value",

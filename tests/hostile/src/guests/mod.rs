@@ -79,7 +79,13 @@ const IMAGE: &str = "disk.raw";
 
 /// A case of one disk.
 fn case(name: &str, about: &str, disk: Disk, runs: Vec<Run>) -> Case {
-    Case { name: name.into(), about: about.into(), files: vec![(IMAGE.into(), disk.content())], runs }
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '/' { c } else { '-' };
+    Case {
+        name: name.chars().map(plain).collect(),
+        about: about.into(),
+        files: vec![(IMAGE.into(), disk.content())],
+        runs,
+    }
 }
 
 /// Looks at the disk; nothing starts a micro-VM.
