@@ -13,7 +13,7 @@ const PIECE: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     pub(super) len: u64,
-    parts: Vec<(u64, Vec<u8>)>,
+    pub(super) parts: Vec<(u64, Vec<u8>)>,
 }
 
 impl Disk {
