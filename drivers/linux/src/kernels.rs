@@ -17,6 +17,8 @@ pub(crate) const INITRAMFS_LIMIT: u64 = 512 << 20;
 
 /// What the images of one guest unpack to, all together: more than sixty kernels of the largest kind.
 const ALL_UNPACKED: u64 = 32 << 30;
+/// Images that are damaged, each of which may have taken its time: after so many no other is unpacked.
+const MAX_DAMAGED: u64 = 4;
 /// Bytes of an image that are read at once.
 const PIECE: usize = 256 << 10;
 
@@ -228,7 +230,7 @@ fn unpack(tree: &GuestTree, size: u64, image: impl Read) -> Result<Result<Listin
         Ok(listing) => listing.segments().iter().map(|segment| segment.unpacked).sum(),
         // One that is made to unpack to very much has brothers.
         Err(driver_initramfs::Error::Limit { .. }) => ALL_UNPACKED,
-        Err(_) => size,
+        Err(_) => (ALL_UNPACKED / MAX_DAMAGED).max(size),
     };
     left.0.set(left.0.get().saturating_sub(spent));
     Ok(listed.map_err(|e| e.to_string()))
@@ -362,6 +364,18 @@ mod tests {
         assert!(why("/a").contains("per packed byte"), "{}", why("/a"));
         assert!(why("/b").contains("another image"), "{}", why("/b"));
         assert!(why("/none").contains("no file"));
+    }
+
+    #[test]
+    fn after_four_damaged_images_no_other_is_unpacked() {
+        let fs = (0..6).fold(MemFs::new(), |fs, number| fs.with_file(&format!("/{number}"), "07070"));
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(fs));
+        for number in 0..6 {
+            let listed = listing(&tree, &format!("/{number}")).unwrap();
+            let why = listed.as_ref().as_ref().err().cloned().unwrap();
+            assert_eq!(why.contains("another image"), number >= 4, "{number}: {why}");
+        }
     }
 
     #[test]
