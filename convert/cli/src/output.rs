@@ -205,12 +205,15 @@ pub(crate) fn more(count: u64, shown: usize) -> String {
     if rest == 0 { String::new() } else { format!("    … and {rest} more\n") }
 }
 
+/// Columns are not made wider than this for one long cell: a guest chooses what is in it.
+const WIDEST: usize = 120;
+
 /// Rows as columns, two spaces apart.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0).min(WIDEST)).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::from(" ");
@@ -243,5 +246,19 @@ mod tests {
         let gate = Error::new(ErrorKind::Denied, "outside its folder").hint("allow it");
         assert_eq!(hint_of(&gate).as_deref(), Some("allow it"));
         assert!(hint_of(&failed(2)).is_none_or(|hint| !hint.contains("--no-sandbox")));
+    }
+
+    #[test]
+    fn a_cell_of_any_length_is_printed() {
+        let rows = [["a", "b"], ["long", "c"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "  a     b\n  long  c\n");
+        // More than the formatting of the standard library can pad.
+        let (long, short) = ("x".repeat(100_000), String::from("x"));
+        let text = table(&[vec![long.clone(), short.clone()], vec![short.clone(), short]]);
+        assert!(
+            text.starts_with(&format!("  {long}  x\n")) && text.len() < long.len() + 300,
+            "{}",
+            text.len()
+        );
     }
 }

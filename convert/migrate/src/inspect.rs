@@ -27,6 +27,30 @@ pub struct Inspection {
     pub(crate) microvm: Option<Arc<MicroVm>>,
 }
 
+/// File systems that are opened: a machine has fewer, and each takes its memory until the end.
+pub(crate) const MAX_FILE_SYSTEMS: usize = 256;
+
+/// What is said of volumes that were not looked into because of that.
+pub(crate) fn left_out_text(count: u64) -> Option<String> {
+    (count > 0).then(|| {
+        format!(
+            "{MAX_FILE_SYSTEMS} file systems are opened at most, and {count} volumes were not looked into"
+        )
+    })
+}
+
+/// Bytes of an obstacle that are kept: where a number or a name should be, a disk may have megabytes.
+const MAX_OBSTACLE: usize = 2000;
+
+/// Cuts what is too long for anybody to read.
+pub(crate) fn shorten(obstacles: &mut [String]) {
+    for text in obstacles.iter_mut().filter(|text| text.len() > MAX_OBSTACLE) {
+        let end = (0..=MAX_OBSTACLE).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+}
+
 /// File systems that were opened and not mounted yet.
 pub(crate) type Opened = BTreeMap<VolumeId, Box<dyn GuestFs>>;
 
@@ -77,9 +101,15 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
         guest.obstacles.extend(obstacles.into_iter().map(|text| format!("disk {index}: {text}")));
         guest.disks.push(facts);
     }
-    for candidate in stack::stack(&mut guest, overlays, opening, &mut notes)? {
+    let candidates = stack::stack(&mut guest, overlays, opening, &mut notes)?;
+    let mut left_out = 0u64;
+    for candidate in candidates {
         let place = guest.place_name(candidate.id);
         let mut file_system = None;
+        if opened.len() >= MAX_FILE_SYSTEMS {
+            left_out += 1;
+            continue;
+        }
         match open_volume(&candidate, opening, &mut file_system, &mut notes) {
             Ok(Some(fs)) => {
                 opened.insert(candidate.id, fs);
@@ -102,6 +132,7 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
             ));
         }
     }
+    guest.obstacles.extend(left_out_text(left_out));
     for (id, text) in std::mem::take(&mut notes.too_large) {
         tell_cut(&mut guest, id, &text);
     }
@@ -115,6 +146,7 @@ pub(crate) fn inspect_with(overlays: &[Arc<Overlay>], opening: &Opening) -> Resu
     if let Some(tree) = tree.as_ref().filter(|_| !opening.is_survey) {
         look(&mut guest, tree).map_err(of_guest)?;
     }
+    shorten(&mut guest.obstacles);
     replays.append(&mut notes.replays);
     let (for_microvm, microvm) = (notes.for_microvm, opening.microvm.clone());
     Ok(Inspection { guest, tree, replays, closed, for_microvm, microvm })
@@ -313,6 +345,18 @@ mod tests {
     use super::*;
     use driver_core::{FsFacts, PartitionFacts};
     use format_core::{OpenOptions, open_image};
+
+    #[test]
+    fn obstacles_are_cut_at_a_character() {
+        let mut texts =
+            [String::from("short"), "é".repeat(1 << 20), format!("x{}", "é".repeat(MAX_OBSTACLE))];
+        shorten(&mut texts);
+        assert_eq!(texts[0], "short");
+        assert_eq!(texts[1], format!("{}…", "é".repeat(MAX_OBSTACLE / 2)));
+        assert_eq!(texts[2].len(), MAX_OBSTACLE - 1 + "…".len());
+        assert_eq!(left_out_text(0), None);
+        assert!(left_out_text(3).is_some_and(|text| text.contains("3 volumes")));
+    }
 
     #[test]
     fn a_boot_folder_that_cannot_be_opened_is_noticed() {

@@ -1,7 +1,7 @@
 //! Looking into disks without a migration: their volumes, the file systems on them, and the guest's tree.
 
 use crate::filesystems::{Notes, open_volume};
-use crate::inspect::{Opened, Opening, mount_all, of_guest};
+use crate::inspect::{MAX_FILE_SYSTEMS, Opened, Opening, left_out_text, mount_all, of_guest, shorten};
 use crate::stack;
 use driver_core::{FsFacts, GroupKind, Guest, GuestFs, GuestTree, ReadOnlyFs, TableKind, Volume, VolumeId};
 use driver_luks::Passphrase;
@@ -31,7 +31,13 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
     let mut guest = tables(overlays)?;
     let (mut notes, mut replays, mut file_systems) = (Notes::default(), Vec::new(), Vec::new());
     let opening = Opening { passphrases: passphrases.to_vec(), ..Opening::default() };
-    for candidate in stack::stack(&mut guest, overlays, &opening, &mut notes)? {
+    let candidates = stack::stack(&mut guest, overlays, &opening, &mut notes)?;
+    let mut left_out = 0u64;
+    for candidate in candidates {
+        if file_systems.len() >= MAX_FILE_SYSTEMS {
+            left_out += 1;
+            continue;
+        }
         let mut facts = None;
         let opened = open_volume(&candidate, &opening, &mut facts, &mut notes);
         let place = guest.place_name(candidate.id);
@@ -47,6 +53,7 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
             stack::mark(&mut guest, candidate.id, facts);
         }
     }
+    guest.obstacles.extend(left_out_text(left_out));
     let readable = file_systems.iter().filter_map(|(id, fs)| Some((*id, fs.as_ref().ok()?.clone())));
     let opened: Opened = readable.map(|(id, fs)| (id, Box::new(fs) as Box<dyn GuestFs>)).collect();
     let is_partial = !guest.obstacles.is_empty();
@@ -58,6 +65,7 @@ pub fn look_into(overlays: &[Arc<Overlay>], passphrases: &[Passphrase]) -> Resul
             None
         }
     };
+    shorten(&mut guest.obstacles);
     replays.append(&mut notes.replays);
     Ok(Look { guest, file_systems, tree, replays, is_partial })
 }

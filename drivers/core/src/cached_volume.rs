@@ -4,12 +4,18 @@
 use crate::volume::Volume;
 use format_core::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes read from the volume at once.
 const CHUNK: u64 = 32 << 10;
 /// Chunks kept (4 MiB).
 const CHUNKS: usize = 128;
+/// Chunks kept by all volumes together (64 MiB), as long as each keeps a few: a disk may hold hundreds of file systems.
+const ALL_CHUNKS: usize = 2048;
+const FEW_CHUNKS: usize = 8;
+/// Those that are kept now.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
 /// Chunks held back at most (64 MiB).
 const MAX_PENDING: usize = 2048;
 /// Bytes compared and written at once when held changes are let go: as much as an overlay keeps apart.
@@ -200,13 +206,10 @@ impl CachedVolume {
             let start = number * CHUNK;
             let mut chunk = vec![0; (self.size() - start).min(CHUNK) as usize];
             self.volume.read_exact_at(start, &mut chunk)?;
-            if state.order.len() >= CHUNKS
-                && let Some(oldest) = state.order.pop_front()
-            {
-                state.chunks.remove(&oldest);
-            }
+            make_room(state);
             state.order.push_back(number);
             state.chunks.insert(number, chunk);
+            KEPT.fetch_add(1, Ordering::Relaxed);
         }
         let found = match &state.pending {
             Some(pending) if held => pending.get(&number),
@@ -230,6 +233,24 @@ impl CachedVolume {
 
     fn limit(&self, what: String) -> Error {
         Error::new(ErrorKind::Limit, what).in_format(self.format)
+    }
+}
+
+impl Drop for CachedVolume {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(self.state().order.len(), Ordering::Relaxed);
+    }
+}
+
+/// Drops the oldest chunks, so that one more can be kept.
+fn make_room(state: &mut State) {
+    let is_full =
+        |own: usize| own >= CHUNKS || (own >= FEW_CHUNKS && KEPT.load(Ordering::Relaxed) >= ALL_CHUNKS);
+    while is_full(state.order.len())
+        && let Some(oldest) = state.order.pop_front()
+    {
+        state.chunks.remove(&oldest);
+        KEPT.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -341,6 +362,18 @@ mod tests {
         (0..MAX_PENDING as u64).for_each(|number| cache.write(number * CHUNK, &[1]).unwrap());
         cache.write(9, &[1]).unwrap();
         assert_eq!(cache.write(1 << 39, &[1]).unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    #[test]
+    fn hundreds_of_volumes_share_what_is_kept() {
+        let caches: Vec<_> = (0..100).map(|_| volume().1).collect();
+        for cache in &caches {
+            whole(cache, 1000);
+        }
+        let kept: usize = caches.iter().map(|cache| cache.state().order.len()).sum();
+        assert!(kept <= ALL_CHUNKS + caches.len() * FEW_CHUNKS, "{kept}");
+        assert!(caches.iter().all(|cache| cache.state().order.len() == cache.state().chunks.len()));
+        assert!(caches.iter().all(|cache| cache.state().order.len() >= FEW_CHUNKS));
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub(crate) fn with_field(line: &str, index: usize, value: &str) -> Option<String
 
 /// fstab(5): `\040` is a blank, likewise for tab, newline and backslash.
 fn unescape(field: &str) -> String {
+    if !field.contains('\\') {
+        return field.to_owned();
+    }
     field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 

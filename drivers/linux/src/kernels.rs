@@ -4,14 +4,23 @@ use crate::inspect::kind_of;
 use crate::kernel_image;
 use crate::module_source::GuestModules;
 use crate::offers::{Offers, file_name, first_file, in_tree};
-use driver_core::{DriverFacts, DriverState, FileKind, GuestTree, KernelFacts};
+use driver_core::{DriverFacts, DriverState, FileKind, GuestFile, GuestTree, KernelFacts};
 use driver_initramfs::{Limits, Listing, Maker, ModuleIndex, ModuleSource, ModuleState};
-use format_core::{ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result};
+use std::cell::Cell;
 use std::cmp::Ordering;
+use std::io::{BufReader, Read};
 use std::rc::Rc;
 
 /// Larger initramfs images are not read.
 pub(crate) const INITRAMFS_LIMIT: u64 = 512 << 20;
+
+/// What the images of one guest unpack to, all together: more than sixty kernels of the largest kind.
+const ALL_UNPACKED: u64 = 32 << 30;
+/// Images that are damaged, each of which may have taken its time: after so many no other is unpacked.
+const MAX_DAMAGED: u64 = 4;
+/// Bytes of an image that are read at once.
+const PIECE: usize = 256 << 10;
 
 /// Larger kernel images are not read for their version.
 const IMAGE_LIMIT: u64 = 128 << 20;
@@ -182,14 +191,74 @@ fn look_inside(
 pub(crate) fn listing(tree: &GuestTree, path: &str) -> Result<Rc<Result<Listing, String>>> {
     let name = tree.canonical(path, true)?;
     let bytes = |listed: &Result<Listing, String>| listed.as_ref().map_or(0, Listing::bytes);
-    tree.remember(&name, bytes, || match tree.read_file(&name, INITRAMFS_LIMIT) {
-        Ok(Some(image)) => {
-            Ok(Listing::from_image(image.as_slice(), &Limits::default()).map_err(|e| e.to_string()))
+    tree.remember(&name, bytes, || open(tree, &name).map_err(|e| e.context(format!("read {path}"))))
+}
+
+fn open(tree: &GuestTree, name: &str) -> Result<Result<Listing, String>> {
+    let size = match tree.metadata(name)? {
+        Some(meta) if meta.kind == FileKind::File => meta.size,
+        _ => return Ok(Err("it is no file".into())),
+    };
+    if size > INITRAMFS_LIMIT {
+        return Ok(Err(format!("it has {size} bytes, {INITRAMFS_LIMIT} are read at most")));
+    }
+    let image = match tree.open_file(name) {
+        Ok(image) => image,
+        // The micro-VM gives files as a whole.
+        Err(e) if e.kind() == ErrorKind::Limit => {
+            let image = tree.read_file(name, INITRAMFS_LIMIT)?.unwrap_or_default();
+            return unpack(tree, size, image.as_slice());
         }
-        Ok(None) => Ok(Err("it is no file".into())),
-        Err(e) if e.kind() == ErrorKind::Limit => Ok(Err(e.to_string())),
-        Err(e) => Err(e.context(format!("read {path}"))),
-    })
+        Err(e) => return Err(e),
+    };
+    let mut failure = None;
+    let pieces = Pieces { image: image.as_ref(), at: 0, failure: &mut failure };
+    let listed = unpack(tree, size, BufReader::with_capacity(PIECE, pieces));
+    failure.map_or(listed, Err)
+}
+
+/// Unpacks an image to see what is in it, as long as those before it have left something to unpack.
+fn unpack(tree: &GuestTree, size: u64, image: impl Read) -> Result<Result<Listing, String>> {
+    let left = tree.remember("unpacked", |_| 0, || Ok::<_, Error>(Unpacked(Cell::new(ALL_UNPACKED))))?;
+    if left.0.get() == 0 {
+        return Ok(Err("it was not unpacked: another image unpacks to too much".into()));
+    }
+    let limits = Limits::default();
+    let limits = Limits { unpacked: limits.unpacked.min(left.0.get()), ..limits };
+    let listed = Listing::from_image(image, &limits);
+    let spent = match &listed {
+        Ok(listing) => listing.segments().iter().map(|segment| segment.unpacked).sum(),
+        // One that is made to unpack to very much has brothers.
+        Err(driver_initramfs::Error::Limit { .. }) => ALL_UNPACKED,
+        Err(_) => (ALL_UNPACKED / MAX_DAMAGED).max(size),
+    };
+    left.0.set(left.0.get().saturating_sub(spent));
+    Ok(listed.map_err(|e| e.to_string()))
+}
+
+/// What may still be unpacked of a guest's images.
+struct Unpacked(Cell<u64>);
+
+/// A file's bytes in order. Why they could not be read is kept beside.
+struct Pieces<'a> {
+    image: &'a dyn GuestFile,
+    at: u64,
+    failure: &'a mut Option<Error>,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.image.size().saturating_sub(self.at);
+        let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let part = buf.get_mut(..len).unwrap_or_default();
+        if let Err(error) = self.image.read_at(self.at, part) {
+            let text = error.to_string();
+            *self.failure = Some(error);
+            return Err(std::io::Error::other(text));
+        }
+        self.at += len as u64;
+        Ok(len)
+    }
 }
 
 fn driver(index: &ModuleIndex, listing: Option<&Listing>, version: &str, module: &str) -> DriverFacts {
@@ -277,6 +346,37 @@ fn leading_part(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use driver_core::MemFs;
+
+    #[test]
+    fn one_image_that_unpacks_to_too_much_is_enough() {
+        // Zeros in gzip, many members behind one another: each image is its own file.
+        let bomb: Vec<u8> = {
+            let blocks = (0..16_384u32).flat_map(|at| {
+                let header = (0x2_0000u32 << 3) | 2 | u32::from(at == 16_383);
+                [header.to_le_bytes()[0], header.to_le_bytes()[1], header.to_le_bytes()[2], 0]
+            });
+            b"\x28\xb5\x2f\xfd\x00\x58".iter().copied().chain(blocks).collect()
+        };
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(MemFs::new().with_file("/a", &bomb).with_file("/b", &bomb)));
+        let why = |path: &str| listing(&tree, path).unwrap().as_ref().as_ref().err().cloned().unwrap();
+        assert!(why("/a").contains("per packed byte"), "{}", why("/a"));
+        assert!(why("/b").contains("another image"), "{}", why("/b"));
+        assert!(why("/none").contains("no file"));
+    }
+
+    #[test]
+    fn after_four_damaged_images_no_other_is_unpacked() {
+        let fs = (0..6).fold(MemFs::new(), |fs, number| fs.with_file(&format!("/{number}"), "07070"));
+        let mut tree = GuestTree::new();
+        tree.mount("/", Box::new(fs));
+        for number in 0..6 {
+            let listed = listing(&tree, &format!("/{number}")).unwrap();
+            let why = listed.as_ref().as_ref().err().cloned().unwrap();
+            assert_eq!(why.contains("another image"), number >= 4, "{number}: {why}");
+        }
+    }
 
     #[test]
     fn versions_compare_as_people_read_them() {

@@ -14,6 +14,9 @@ const MAX_DEPTH: usize = 8;
 /// Entries and list items of one text.
 const MAX_NODES: usize = 1 << 18;
 
+/// Bytes of a name or a string: names have 127, the longest strings are command lines in descriptions.
+const MAX_WORD: usize = 4096;
+
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
@@ -140,6 +143,17 @@ impl Parser<'_> {
         Ok(())
     }
 
+    fn check_word(&self, len: usize) -> Result<()> {
+        if len <= MAX_WORD {
+            return Ok(());
+        }
+        let text = format!(
+            "the metadata has a word of more than {MAX_WORD} bytes, at byte {:#x} of the text",
+            self.at
+        );
+        Err(Error::new(ErrorKind::Limit, text))
+    }
+
     /// The next byte that is neither blank nor comment.
     fn peek(&mut self) -> Option<u8> {
         loop {
@@ -201,6 +215,7 @@ impl Parser<'_> {
         if len == 0 {
             return Err(self.bad("a name"));
         }
+        self.check_word(len)?;
         self.at += len;
         Ok(rest.iter().take(len).map(|&byte| char::from(byte)).collect())
     }
@@ -261,6 +276,7 @@ impl Parser<'_> {
                 Some(0) | None => return Err(self.bad("a closing quote")),
                 Some(byte) => bytes.push(*byte),
             }
+            self.check_word(bytes.len())?;
             self.at += 1;
         }
         self.at += 1;
@@ -289,6 +305,19 @@ mod tests {
         assert_eq!(file.text("contents").unwrap(), "Text");
         assert_eq!(file.sections().count(), 1);
         assert!(group.number("id").is_err() && group.text("none").is_err() && group.texts("list").is_err());
+    }
+
+    #[test]
+    fn words_have_a_bound() {
+        let (fits, long) = ("n".repeat(MAX_WORD), "n".repeat(MAX_WORD + 1));
+        for text in [format!("{fits} = 1"), format!("a = \"{fits}\"")] {
+            assert!(parse(text.as_bytes()).is_ok());
+        }
+        for text in [format!("{long} = 1"), format!("a = \"{long}\"")] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Limit);
+            assert!(error.to_string().len() < 200, "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ const SIGNATURE: &[u8] = b"EFI PART";
 /// The specification sets no upper bound; Linux accepts what fits a table of this many bytes.
 const MAX_TABLE: u64 = 4 << 20;
 
+/// Linux looks at as many entries (`block/partitions/core.c`, `DISK_MAX_PARTS`), and so does this.
+const MAX_PARTITIONS: u32 = 255;
+
 /// A table that could be trusted.
 pub(crate) struct Gpt {
     pub(crate) disk_guid: String,
@@ -66,7 +69,7 @@ fn read_one(overlay: &Overlay, size: u64, at: u64, block: u64) -> Result<Result<
         )));
     }
     let (mut partitions, mut obstacles, mut cut_off) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, entry) in (1..).zip(table.chunks_exact(header.entry_size)) {
+    for (number, entry) in (1..=MAX_PARTITIONS).zip(table.chunks_exact(header.entry_size)) {
         match partition(number, Bytes::new(entry, 0), block, size)? {
             Found::Free => {}
             Found::Partition(facts) => partitions.push(*facts),

@@ -11,7 +11,7 @@ mod resize;
 mod signature;
 mod window;
 
-use driver_core::{DiskFacts, HybridEntry, TableKind, Volume};
+use driver_core::{DiskFacts, HybridEntry, PartitionFacts, TableKind, Volume};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
 
@@ -82,6 +82,20 @@ pub fn read_table(overlay: &Arc<Overlay>) -> Result<(DiskFacts, Vec<String>)> {
     Ok((facts, obstacles))
 }
 
+/// Partitions that share bytes with one before them: its number, and that of the other. What is changed in one would change both.
+#[must_use]
+pub fn overlaps(partitions: &[PartitionFacts]) -> Vec<(u32, u32)> {
+    let mut found = Vec::new();
+    for (place, later) in partitions.iter().enumerate() {
+        let end = later.start.saturating_add(later.size);
+        let shares = |before: &&PartitionFacts| {
+            before.start < end && later.start < before.start.saturating_add(before.size)
+        };
+        found.extend(partitions.iter().take(place).find(shares).map(|before| (later.number, before.number)));
+    }
+    found
+}
+
 /// Whether the disk as a whole is an ext file system, which leaves its first sector to boot code with an MBR's signature
 /// (kernel documentation, "ext4: Super Block": `s_magic`).
 fn is_ext(overlay: &Overlay, size: u64) -> Result<bool> {
@@ -117,4 +131,20 @@ pub fn has_table(volume: &dyn Volume) -> Result<bool> {
     }
     volume.read_exact_at(0, &mut sector)?;
     Ok(mbr::parse(&sector).is_some_and(|mbr| mbr.is_used()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_that_share_a_byte_are_told() {
+        let partition = |(number, start, size)| PartitionFacts { number, start, size, ..Default::default() };
+        let of =
+            |list: &[(u32, u64, u64)]| overlaps(&list.iter().copied().map(partition).collect::<Vec<_>>());
+        assert_eq!(of(&[(1, 0, 10), (2, 10, 5), (5, 20, u64::MAX)]), []);
+        assert_eq!(of(&[(1, 0, 10), (2, 9, 5), (3, 14, 1)]), [(2, 1)]);
+        assert_eq!(of(&[(1, 5, 10), (2, 0, 100), (3, 7, 1)]), [(2, 1), (3, 1)]);
+        assert_eq!(of(&[(1, u64::MAX, u64::MAX), (2, u64::MAX, 1)]), []);
+    }
 }

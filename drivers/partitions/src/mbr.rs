@@ -133,10 +133,11 @@ pub(crate) fn partitions(
             found.add(number, u64::from(entry.start), *entry, mbr.signature, disk_size);
         }
     }
+    // Linux goes on counting from one extended partition to the next, and no table is followed twice.
+    let (mut number, mut seen) = (5, std::collections::BTreeSet::new());
     for extended in mbr.entries.iter().filter(|entry| entry.is_extended()) {
         let base = u64::from(extended.start);
-        let (mut here, mut number) = (base, 5);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut here = base;
         while number < 5 + MAX_LOGICAL && seen.insert(here) {
             let mut sector = [0; 512];
             if !read(here, &mut sector)? {
@@ -233,6 +234,17 @@ mod tests {
         assert_eq!(found[0].part_uuid.as_deref(), Some("deadbeef-01"));
         assert!(found[0].bootable);
         assert_eq!(found[2].role, PartitionRole::Swap);
+    }
+
+    #[test]
+    fn no_number_is_given_twice_where_there_are_several_extended_partitions() {
+        let mbr = parse(&sector(&[(0, 0x05, 100, 9), (0, 0x0f, 200, 9), (0, 0x85, 100, 9)])).unwrap();
+        let found = partitions(&mbr, 1000 * 512, |_, out| {
+            *out = sector(&[(0, 0x83, 1, 8)]);
+            Ok(true)
+        });
+        let places: Vec<_> = found.unwrap().found.iter().map(|p| (p.number, p.start / 512)).collect();
+        assert_eq!(places, [(5, 101), (6, 201)]);
     }
 
     #[test]

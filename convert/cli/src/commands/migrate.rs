@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 /// More lines of one edit are counted.
 const MOST_LINES: usize = 40;
+/// Characters of a line that are shown of an edit.
+const LONGEST_LINE: usize = 1000;
 
 pub(crate) fn run(
     args: &MigrateArgs,
@@ -282,10 +284,19 @@ fn fixup_lines(report: &MigrateReport) -> String {
     text
 }
 
+/// A line as far as somebody reads it: a guest's file may be one line of megabytes.
+fn beginning(line: &str) -> String {
+    let mut rest = line.char_indices().skip(LONGEST_LINE);
+    match rest.next() {
+        Some((end, _)) => format!("{}… ({} bytes)", line.get(..end).unwrap_or_default(), line.len()),
+        None => line.to_owned(),
+    }
+}
+
 /// Lines behind `indent`: all of a few, and how many more there are.
 fn detail_lines(lines: &[impl AsRef<str>], most: usize, indent: &str) -> String {
-    let mut text: String =
-        lines.iter().take(most).map(|line| format!("{indent}{}\n", line.as_ref())).collect();
+    let shown = lines.iter().take(most).map(|line| format!("{indent}{}\n", beginning(line.as_ref())));
+    let mut text: String = shown.collect();
     if let Some(more) = lines.len().checked_sub(most).filter(|more| *more > 0) {
         text.push_str(&format!("{indent}… {}; --output json has them\n", counted(more as u64, "more line")));
     }
@@ -330,6 +341,15 @@ fn disk_lines(disk: &convert_migrate::DiskReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_megabytes_is_shown_as_far_as_somebody_reads() {
+        assert_eq!(beginning("+é"), "+é");
+        let long = "é".repeat(1 << 20);
+        let shown = beginning(&long);
+        assert!(shown.starts_with("éé") && shown.ends_with("… (2097152 bytes)"), "{}", shown.len());
+        assert!(shown.chars().count() < LONGEST_LINE + 40);
+    }
 
     #[test]
     fn what_is_not_shown_of_an_edit_is_counted() {

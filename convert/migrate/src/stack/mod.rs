@@ -9,7 +9,7 @@ use crate::filesystems::Notes;
 use crate::inspect::Opening;
 use crate::windows;
 use driver_core::{FsFacts, GroupPart, Guest, PartitionFacts, TableKind, Volume, VolumeId};
-use driver_partitions::Window;
+use driver_partitions::{Window, overlaps};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
 
@@ -80,7 +80,10 @@ fn partitions(guest: &mut Guest, overlays: &[Arc<Overlay>]) -> Result<Vec<Candid
             obstacles.push(format!("disk {index}: {}", windows::DYNAMIC_TEXT));
             continue;
         }
-        for partition in &facts.partitions {
+        let shared = overlaps(&facts.partitions);
+        obstacles.extend(overlap_text(&shared).map(|text| format!("disk {index}: {text}")));
+        let is_own = |partition: &&PartitionFacts| shared.iter().all(|(later, _)| *later != partition.number);
+        for partition in facts.partitions.iter().filter(is_own) {
             match Window::of_partition(overlay, partition) {
                 Ok(window) => found.push(Candidate {
                     id: (index, partition.number).into(),
@@ -100,6 +103,19 @@ fn partitions(guest: &mut Guest, overlays: &[Arc<Overlay>]) -> Result<Vec<Candid
     }
     guest.obstacles.extend(obstacles);
     Ok(found)
+}
+
+/// What is said of partitions that overlap: the later ones are not looked into, for an edit of one would be one of both.
+fn overlap_text(shared: &[(u32, u32)]) -> Option<String> {
+    let (later, before) = shared.first()?;
+    let more = match shared.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more do"),
+    };
+    Some(format!(
+        "partition {later} overlaps partition {before}{more}: what is changed in one changes the other; correct the table in the \
+         guest (sfdisk, sgdisk) before exporting"
+    ))
 }
 
 /// Whether a disk with a partition table is a member of an array as a whole: then the table is the array's, or stale.
