@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::runner::{Attempt, Ending, Runner};
 use crate::state::{JobError, Progress, files};
 use crate::time::now_text;
-use format_core::{Error, Fence, Result, codes};
+use format_core::{Error, Fence, Result, codes, open_at_end};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -127,8 +127,7 @@ impl Runner for ChildRunner {
             .map_err(failed(&unfinished))?;
         let outcome = File::create_new(&unfinished).map_err(failed(&unfinished))?;
         let log_path = attempt.state.job_file(&attempt.task.id, "log");
-        let log = File::options().create(true).append(true).open(&log_path).map_err(failed(&log_path))?;
-        let mut log = Log { file: log, left: MAX_LOG, last_error: None };
+        let mut log = Log { file: open_at_end(&log_path)?, left: MAX_LOG, last_error: None };
         let mut command = self.command(attempt, outcome);
         log.line(&header(attempt, &command));
         let mut child = {

@@ -2,7 +2,7 @@
 
 use crate::args::OutputKind;
 use convert_engine::Hashes;
-use format_core::{Error, ErrorKind, Result, Warning};
+use format_core::{Error, ErrorKind, Result, Warning, printable_json, printable_lines, steers};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
@@ -31,11 +31,12 @@ impl Printer {
     /// Prints `value` as JSON, or what `human` makes of it.
     pub(crate) fn result<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
         let text = match self.kind {
-            OutputKind::Human => human(value),
+            // Its parts are `safe`; what was forgotten cannot steer a terminal either.
+            OutputKind::Human => printable_lines(&human(value)),
             OutputKind::Json => {
-                serde_json::to_string_pretty(value)
-                    .map_err(|e| Error::contract("the result cannot be written as JSON").with_source(e))?
-                    + "\n"
+                let json = serde_json::to_string_pretty(value)
+                    .map_err(|e| Error::contract("the result cannot be written as JSON").with_source(e))?;
+                printable_json(&json) + "\n"
             }
         };
         if self.on_stderr {
@@ -89,12 +90,20 @@ impl Printer {
 /// Prints what is wrong with the arguments, or the help that was asked for. A program that asked for JSON gets its error
 /// as JSON here too.
 pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
-    // As with clap's own exit: nobody may be listening.
-    let _ = error.print();
+    let args: Vec<_> = args.collect();
+    let evil: Vec<_> =
+        args.iter().map(|arg| arg.to_string_lossy()).filter(|arg| arg.contains(steers)).collect();
+    if evil.is_empty() {
+        // As with clap's own exit: nobody may be listening.
+        let _ = error.print();
+    } else {
+        // Names of files that a shell put there: clap repeats them as they are.
+        let text = evil.iter().fold(error.render().to_string(), |text, arg| text.replace(&**arg, &safe(arg)));
+        to_stderr(text.trim_end());
+    }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let args: Vec<_> = args.collect();
     let is_json = args.iter().any(|arg| arg == "--output=json")
         || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
     if is_json {
@@ -123,9 +132,9 @@ pub(crate) fn error_json(error: &Error, hint: Option<&str>) -> serde_json::Value
 fn print_error(error: &Error, hint: Option<&str>, on_stderr: bool) {
     let value = error_json(error, hint);
     if on_stderr {
-        to_stderr(&format!("{value:#}"));
+        to_stderr(&printable_json(&format!("{value:#}")));
     } else {
-        let _ = to_stdout(&format!("{value:#}\n"));
+        let _ = to_stdout(&printable_json(&format!("{value:#}\n")));
     }
 }
 
@@ -142,12 +151,17 @@ fn next_step(error: &Error) -> Option<&'static str> {
 
 /// Text from images, guests and file names as one line, with everything that could steer a terminal made visible.
 pub(crate) fn safe(text: &str) -> String {
-    driver_core::printable(text)
+    format_core::printable(text)
 }
 
-/// A line for people. Where nobody listens or the log is full, the work and its exit code still count.
+/// A line for people, or several. Where nobody listens or the log is full, the work and its exit code still count.
 pub(crate) fn to_stderr(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(line));
+}
+
+/// A line for programs.
+pub(crate) fn json_to_stderr(line: &str) {
+    to_stderr(&printable_json(line));
 }
 
 /// A reader that went away (`| head`) is no failure of ours.

@@ -130,8 +130,8 @@ impl Fence {
         let mut line = serde_json::to_vec(&file)
             .map_err(|e| Error::contract("a published file as JSON").with_source(e))?;
         line.push(b'\n');
-        let open = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let written = open.and_then(|mut note| note.write_all(&line).and_then(|()| note.sync_data()));
+        let mut note = crate::open_at_end(&path)?;
+        let written = note.write_all(&line).and_then(|()| note.sync_data());
         written.map_err(|e| Error::io(format!("cannot write {}", path.display()), e))
     }
 
@@ -153,7 +153,7 @@ pub(crate) fn split_name(name: &str) -> Option<(&str, u64)> {
 fn token_at(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.take(MAX_LEASE).read_to_end(&mut bytes).ok()?;
+    crate::open_plain(path).ok()?.take(MAX_LEASE).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice::<Body>(&bytes).ok().map(|body| body.token)
 }
 

@@ -7,7 +7,32 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const HOSTILE: &str = "it's $(touch /tmp/pwned) `id` \"x\"\n# é 𝄞 \u{85}%A\\";
+const HOSTILE: &str = "it's $(touch /tmp/pwned) `id` \"x\"\n# é 𝄞 \u{85}%A\\ $$ $$(REHOME_JOB_FILE) $$$(HOSTILE) $é $(REHOME_JOB_FILE) $(";
+
+/// What Kubernetes makes of arguments and values (third_party/forked/golang/expansion): `$$` is `$`, `$(NAME)` a variable.
+fn expanded(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = match after.strip_prefix('$') {
+            Some(after) => {
+                out.push('$');
+                after
+            }
+            None => match after.strip_prefix('(').and_then(|name| name.split_once(')')) {
+                Some((name, after)) => {
+                    out.push_str(&format!("EXPANDED {name}"));
+                    after
+                }
+                None => {
+                    out.push('$');
+                    after
+                }
+            },
+        };
+    }
+    out + rest
+}
 
 /// The Python that has the engines' schemas: tests/packages.sh makes it.
 pub(crate) fn oracle() -> Option<PathBuf> {
@@ -111,7 +136,12 @@ fn kubernetes_takes_it() {
     };
     assert_eq!(variable("REHOME_SHARD_OFFSET"), "3");
     assert_eq!(variable("REHOME_JOB_FILE"), file.digest());
-    assert_eq!(variable("HOSTILE"), HOSTILE.replace("$(", "$$("));
+    assert_eq!(expanded(&variable("HOSTILE")), HOSTILE);
+    assert!(expanded(HOSTILE).contains("EXPANDED"), "the judge expands");
+    let named = Site { job_file: "/batch/$(HOSTILE) $$ 'jobs'.toml".into(), ..site() };
+    let all = documents(&python, &emit(Engine::Kubernetes, &file, &resolved, &named).unwrap());
+    let pod = &all[1]["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(expanded(pod["args"][2].as_str().unwrap()), "/batch/$(HOSTILE) $$ 'jobs'.toml");
     // A job file that YAML cannot show as it is goes along all the same; one on a volume does not.
     let mut odd = file.clone();
     odd.text.content = "a: \u{7f}\r\n \t\u{feff}b\n\n".into();

@@ -7,14 +7,14 @@ use super::direct::DirectFile;
 use super::reflink::Reflinks;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage, codes};
-use left::{leave_to_others, refuse_unfinished_update, remove_update_marker};
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
+use left::{leave_to_others, open_partial, refuse_unfinished_update, remove_stale, remove_update_marker};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -119,14 +119,7 @@ impl FileTarget {
         refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
         leave_to_others(path, &partial, fence)?;
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-            .open(&partial)
-            .map_err(|e| destination_error(&partial, e))?;
+        let file = open_partial(&partial)?;
         lock(&file, &partial)?;
         remove_update_marker(path)?;
         let (file, reflinks) = (DirectFile::new(file), Reflinks::default());
@@ -153,14 +146,9 @@ impl FileTarget {
         self.resuming = false;
         self.kept.store(false, Ordering::Relaxed);
         let journal = Self::journal_path(&self.path);
-        match std::fs::remove_file(&journal) {
+        if remove_stale(&journal)? {
             // Durable before the first new byte: the journal would vouch for what it does not know.
-            Ok(()) => sync_folder(&self.path)?,
-            // A name that is too long never had a file.
-            Err(e)
-                if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
-            }
-            Err(e) => return Err(Error::io(format!("cannot remove {}", journal.display()), e)),
+            sync_folder(&self.path)?;
         }
         self.blank_from = AtomicU64::new(0);
         self.file

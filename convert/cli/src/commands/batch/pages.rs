@@ -7,9 +7,8 @@ use convert_report::{
     Attempt, BatchReport, ErrorReport, Evidence, JobReport, Report, State, Totals, files_of_outcome, html,
     text,
 };
-use format_core::{Error, Result};
+use format_core::{Error, Result, open_plain};
 use serde_json::Value;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -123,13 +122,13 @@ fn state_of(phase: Phase) -> State {
 
 fn outcome_of(path: &Path) -> Option<Value> {
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
+    open_plain(path).ok()?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 /// What the log says of the last attempt.
 fn last_attempt(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
+    let mut file = open_plain(path).ok()?;
     let len = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(len.saturating_sub(LOG_TAIL))).ok()?;
     let mut bytes = Vec::new();
