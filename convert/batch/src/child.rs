@@ -308,7 +308,7 @@ mod tests {
     /// What bash makes of the words is what they were, to the byte.
     #[test]
     fn a_command_of_the_log_can_be_repeated() {
-        let words: Vec<&[u8]> = vec![
+        let words: [&[u8]; 12] = [
             b"plain.raw",
             b"",
             b"-x",

@@ -138,10 +138,7 @@ fn kubernetes_takes_it() {
     assert_eq!(variable("REHOME_JOB_FILE"), file.digest());
     assert_eq!(expanded(&variable("HOSTILE")), HOSTILE);
     assert!(expanded(HOSTILE).contains("EXPANDED"), "the judge expands");
-    let named = Site { job_file: "/batch/$(HOSTILE) $$ 'jobs'.toml".into(), ..site() };
-    let all = documents(&python, &emit(Engine::Kubernetes, &file, &resolved, &named).unwrap());
-    let pod = &all[1]["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(expanded(pod["args"][2].as_str().unwrap()), "/batch/$(HOSTILE) $$ 'jobs'.toml");
+
     // A job file that YAML cannot show as it is goes along all the same; one on a volume does not.
     let mut odd = file.clone();
     odd.text.content = "a: \u{7f}\r\n \t\u{feff}b\n\n".into();
@@ -149,6 +146,23 @@ fn kubernetes_takes_it() {
     assert_eq!(documents(&python, &yaml)[0]["data"]["jobs.toml"], odd.text.content.as_str());
     let on_volume = Site { job_file: "/srv/jobs.toml".into(), ..site() };
     assert_eq!(documents(&python, &emit(Engine::Kubernetes, &file, &resolved, &on_volume).unwrap()).len(), 3);
+}
+
+/// Judged by the parser alone, so that it runs wherever that is.
+#[test]
+fn kubernetes_expands_nothing_in_paths_and_variables() {
+    let (file, resolved) = batch(2, "");
+    let path = "/batch/$(HOSTILE) $$ $(REHOME_JOB_FILE 'jobs'.toml";
+    let named = Site { job_file: path.into(), ..site() };
+    let all = documents(Path::new("python3"), &emit(Engine::Kubernetes, &file, &resolved, &named).unwrap());
+    for job in all.iter().skip(1) {
+        let pod = &job["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(expanded(pod["args"][2].as_str().unwrap()), path);
+        let variables = pod["env"].as_array().unwrap();
+        let hostile = variables.iter().find(|entry| entry["name"] == "HOSTILE").unwrap();
+        assert_eq!(expanded(hostile["value"].as_str().unwrap()), HOSTILE);
+    }
+    assert!(expanded(HOSTILE).contains("EXPANDED"), "the judge expands");
 }
 
 #[test]
