@@ -114,7 +114,7 @@ pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsS
     ExitCode::from(ErrorKind::Usage.exit_code())
 }
 
-/// What clap found, and in which argument, each on its line.
+/// What clap found, and in which argument.
 fn without_text(error: &clap::Error) -> String {
     let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg, ContextKind::InvalidValue];
     let found = kinds
