@@ -309,7 +309,9 @@ fn bash(script: &str) -> Vec<(String, String)> {
 
 /// Whether `found` is `tame` with the marks replaced; the machine's name may be the one that the target can hold.
 fn is_value(tame: &str, found: &str, texts: &[String; 5], stem: &str, made: &Definition) -> bool {
-    [texts[0].as_str(), made.machine_name.as_str()].iter().any(|name| {
+    // Files beside the definition have its own name.
+    let stem_of_file = made.file_name.rsplit_once('.').map_or(made.file_name.as_str(), |(stem, _)| stem);
+    [texts[0].as_str(), made.machine_name.as_str(), stem_of_file].iter().any(|name| {
         let mut wanted = tame.replace("markstem", "\u{1}5\u{1}");
         for (number, mark) in MARKS.iter().enumerate() {
             wanted = wanted.replace(mark, &format!("\u{1}{number}\u{1}"));
@@ -378,7 +380,11 @@ fn any_text_is_a_value_and_nothing_else() {
             }
             assert_eq!(shape(&found), shape(&tame), "{what}");
             for ((key, tame), (_, value)) in tame.iter().zip(&found) {
-                let is_told = is_value(tame, value, &texts, &stem, &made) || is_word(value);
+                // AWS takes ASCII there.
+                let notes = texts[3].chars().map(|c| if c.is_ascii() { c } else { '?' }).take(200);
+                let is_cleaned = key.starts_with("DESCRIPTION[")
+                    && *value == format!("rehome: {}", notes.collect::<String>());
+                let is_told = is_cleaned || is_value(tame, value, &texts, &stem, &made) || is_word(value);
                 assert!(is_told, "{what}\n{key}: {value:?} for {tame:?}");
             }
         }
