@@ -40,6 +40,7 @@
 //! One folder with the furniture of the other rooms (`SPEC.md`, `layout`, `parse`, `read`, `write`, `error`)
 //! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
 
+mod append;
 mod boot_copy;
 mod buffer;
 mod bytes;
@@ -65,7 +66,6 @@ mod names;
 mod opener;
 mod overlay;
 mod pick;
-mod plain;
 mod points;
 mod printable;
 mod ranges;
@@ -88,6 +88,7 @@ mod warning;
 mod words;
 mod zero;
 
+pub use append::open_at_end;
 pub use boot_copy::BootCopy;
 pub use buffer::{AlignedBuffer, DIRECT_ALIGNMENT};
 pub use bytes::Bytes;
@@ -114,7 +115,6 @@ pub use link::ChainLink;
 pub use names::{has_extension, image_name, is_image_name, is_raw_name};
 pub use opener::Opener;
 pub use overlay::Overlay;
-pub use plain::{open_at_end, open_plain};
 pub use printable::{printable, printable_json, printable_lines, steers};
 pub use ranges::RangeSet;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};

@@ -1,10 +1,12 @@
 //! Files that are whole or not there.
 
-use format_core::{Error, ErrorKind, Result, open_plain, printable_json};
+use format_core::{Error, ErrorKind, Result, printable_json};
+use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -80,6 +82,16 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durab
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::contract(format!("{} as JSON", path.display())).with_source(e))?;
     write(path, (printable_json(&text) + "\n").as_bytes(), durability)
+}
+
+/// A regular file. Whoever can write to the folder can have put a pipe under its name, which would be waited for.
+fn open_plain(path: &Path) -> std::io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
 }
 
 /// The whole file; `None` when there is none.

@@ -7,7 +7,7 @@ use super::direct::DirectFile;
 use super::reflink::Reflinks;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage, codes};
-use left::{leave_to_others, open_partial, refuse_unfinished_update, remove_stale, remove_update_marker};
+use left::{leave_to_others, open_partial, refuse_unfinished_update, remove_update_marker};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -146,9 +146,14 @@ impl FileTarget {
         self.resuming = false;
         self.kept.store(false, Ordering::Relaxed);
         let journal = Self::journal_path(&self.path);
-        if remove_stale(&journal)? {
+        match std::fs::remove_file(&journal) {
             // Durable before the first new byte: the journal would vouch for what it does not know.
-            sync_folder(&self.path)?;
+            Ok(()) => sync_folder(&self.path)?,
+            // A name that is too long never had a file.
+            Err(e)
+                if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
+            }
+            Err(e) => return Err(Error::io(format!("cannot remove {}", journal.display()), e)),
         }
         self.blank_from = AtomicU64::new(0);
         self.file

@@ -87,7 +87,7 @@ fn no_name_of_a_conversion_leads_elsewhere() {
 #[test]
 fn an_image_of_several_files_is_no_way_either() {
     for name in ["out-flat.vmdk", "out-flat.vmdk.partial", "out-flat.vmdk.partial.journal"] {
-        for trick in TRICKS {
+        for trick in [Trick::Link, Trick::LinkToNothing, Trick::OtherName, Trick::Pipe] {
             let bench = Bench::new();
             bench.disk("disk.raw", MIB, &[(0, 70_000)]);
             plant(&bench, name, trick);

@@ -7,8 +7,9 @@ use convert_report::{
     Attempt, BatchReport, ErrorReport, Evidence, JobReport, Report, State, Totals, files_of_outcome, html,
     text,
 };
-use format_core::{Error, Result, open_plain};
+use format_core::{Error, Result};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -120,15 +121,20 @@ fn state_of(phase: Phase) -> State {
     }
 }
 
+/// What is no file would be waited for.
+fn open_file(path: &Path) -> Option<File> {
+    path.is_file().then(|| File::open(path).ok()).flatten()
+}
+
 fn outcome_of(path: &Path) -> Option<Value> {
     let mut text = Vec::new();
-    open_plain(path).ok()?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
+    open_file(path)?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 /// What the log says of the last attempt.
 fn last_attempt(path: &Path) -> Option<String> {
-    let mut file = open_plain(path).ok()?;
+    let mut file = open_file(path)?;
     let len = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(len.saturating_sub(LOG_TAIL))).ok()?;
     let mut bytes = Vec::new();

@@ -34,7 +34,12 @@ pub(super) fn leave_to_others(path: &Path, partial: &Path, fence: Option<&Fence>
     // A journal never outlives the partial file that it tells of.
     let journal = FileTarget::journal_path(path);
     for file in [journal.as_path(), partial] {
-        remove_stale(file)?;
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(format!("cannot remove {}", file.display()), e));
+            }
+            _ => {}
+        }
     }
     sync_folder(path)
 }
@@ -67,20 +72,13 @@ pub(super) fn open_partial(partial: &Path) -> Result<File> {
 
 /// The partial file is ours and will be a new image.
 pub(super) fn remove_update_marker(path: &Path) -> Result<()> {
-    remove_stale(&FileTarget::update_marker(path)).map(drop)
-}
-
-/// Removes what has a name that would mean something else from now on; tells whether anything had it. A link is removed, not followed.
-pub(super) fn remove_stale(path: &Path) -> Result<bool> {
-    use std::io::ErrorKind as Os;
-    match std::fs::remove_file(path) {
-        Ok(()) => Ok(true),
+    let marker = FileTarget::update_marker(path);
+    match std::fs::remove_file(&marker) {
+        Ok(()) => Ok(()),
         // A name that is too long never had a file.
-        Err(e) if matches!(e.kind(), Os::NotFound | Os::InvalidFilename) => Ok(false),
-        Err(e) => {
-            let is_folder = e.kind() == Os::IsADirectory;
-            let error = Error::io(format!("cannot remove {}", path.display()), e);
-            Err(if is_folder { error.with_kind(ErrorKind::Destination) } else { error })
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidFilename) => {
+            Ok(())
         }
+        Err(e) => Err(Error::io(format!("cannot remove {}", marker.display()), e)),
     }
 }

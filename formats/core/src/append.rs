@@ -1,4 +1,4 @@
-//! Plain files, in folders to which others can write: logs and notes that grow, and states that are read again.
+//! Files that only grow: logs and notes.
 
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::OFlags;
@@ -46,19 +46,6 @@ pub fn open_at_end(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Opens the file at `path` to be read. What is no regular file is an error, and nothing is waited for.
-///
-/// # Errors
-/// As [`File::open`]; of the kind `InvalidInput` for what is no file.
-pub fn open_plain(path: &Path) -> std::io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,8 +73,6 @@ mod tests {
         plant(&|| std::fs::hard_link(&victim, &log).unwrap());
         let fifo = rustix::fs::FileType::Fifo;
         plant(&|| rustix::fs::mknodat(rustix::fs::CWD, &log, fifo, 0o600.into(), 0).unwrap());
-        assert_eq!(open_plain(&log).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
-        assert!(open_plain(folder.path()).is_err() && open_plain(&victim).is_ok());
         assert_eq!(open_at_end(&folder.path().join("no/log")).unwrap_err().kind(), ErrorKind::Destination);
     }
 }
