@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 use crate::runner::{Attempt, Ending, Runner};
 use crate::state::{JobError, files};
 use crate::time::now_text;
-use format_core::{Error, Fence, Result, codes};
+use format_core::{Error, Fence, Result, codes, open_at_end};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::OsString;
 use std::fs::File;
@@ -122,8 +122,7 @@ impl Runner for ChildRunner {
             .map_err(failed(&unfinished))?;
         let outcome = File::create_new(&unfinished).map_err(failed(&unfinished))?;
         let log_path = attempt.state.job_file(&attempt.task.id, "log");
-        let log = File::options().create(true).append(true).open(&log_path).map_err(failed(&log_path))?;
-        let mut log = Log::new(log);
+        let mut log = Log::new(open_at_end(&log_path)?);
         let mut command = self.command(attempt, outcome);
         log.line(&header(attempt, &command));
         let mut child = {

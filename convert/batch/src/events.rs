@@ -1,9 +1,9 @@
 //! What happened when, for programs: a JSON object a line.
 
-use crate::state::{JobState, files};
+use crate::state::JobState;
 use crate::task::Task;
 use crate::time::now_text;
-use format_core::{Error, Result};
+use format_core::{Error, Result, open_at_end, printable_json};
 use serde::Serialize;
 use std::fs::File;
 use std::io::Write;
@@ -86,20 +86,15 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| files::destination(format!("cannot write {}", path.display()), e))?;
-        Ok(Self { file: Mutex::new(file) })
+        Ok(Self { file: Mutex::new(open_at_end(path)?) })
     }
 
     /// Best effort: the states decide, events only tell.
     pub(crate) fn tell(&self, event: &Event) -> Result<()> {
-        let mut line =
-            serde_json::to_vec(event).map_err(|e| Error::contract("an event as JSON").with_source(e))?;
-        line.push(b'\n');
+        let line =
+            serde_json::to_string(event).map_err(|e| Error::contract("an event as JSON").with_source(e))?;
+        let line = printable_json(&line) + "\n";
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&line).map_err(|e| Error::io("cannot write to the log of events", e))
+        file.write_all(line.as_bytes()).map_err(|e| Error::io("cannot write to the log of events", e))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::state::{BatchState, Phase, files};
 use crate::time::unix_seconds;
-use format_core::Result;
+use format_core::{Result, steers};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -70,7 +70,8 @@ pub fn metrics_text(state: &BatchState, facts: RunFacts) -> String {
 fn label(text: &str) -> String {
     let escape = |c: char| match c {
         '\\' | '"' => format!("\\{c}"),
-        c if c.is_control() => " ".into(),
+        '\n' => "\\n".into(),
+        c if steers(c) => '\u{fffd}'.into(),
         c => c.into(),
     };
     text.chars().map(escape).collect()
@@ -108,8 +109,11 @@ mod tests {
         let jobs = vec![job, JobState::new(&task("b"))];
         let state = BatchState { batch, jobs, tasks: Vec::new(), warnings: Vec::new() };
         let text = metrics_text(&state, RunFacts { bytes: 7, exit_code: Some(65) });
-        assert!(text.contains(r#"rehome_batch_jobs{batch="odd\"\\ jobs.toml",state="waiting"} 1"#), "{text}");
-        assert!(text.contains("_seconds{batch=\"odd\\\"\\\\ jobs.toml\"} 1796014800.5"), "{text}");
+        assert!(
+            text.contains(r#"rehome_batch_jobs{batch="odd\"\\\njobs.toml",state="waiting"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains("_seconds{batch=\"odd\\\"\\\\\\njobs.toml\"} 1796014800.5"), "{text}");
         let spawned = Command::new("promtool")
             .args(["check", "metrics"])
             .stdin(Stdio::piped())

@@ -3,9 +3,13 @@
 use crate::state::{BatchState, JobState, Phase, files};
 use crate::time::unix_seconds;
 use crate::verdict::exit_code;
-use format_core::{Error, Result};
+use format_core::{Error, Result, printable_json};
+use rustix::fs::OFlags;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -139,6 +143,7 @@ pub fn write_status_file(path: &Path, state: &BatchState, exit_code: Option<u8>)
         let value = serde_json::json!({ "status": &status, "more_problems": all - shown });
         let text =
             serde_json::to_string(&value).map_err(|e| Error::contract("a status as JSON").with_source(e))?;
+        let text = printable_json(&text);
         if text.len() < MAX_STATUS || shown == 0 {
             return write_in_place(path, text + "\n");
         }
@@ -150,8 +155,13 @@ pub fn write_status_file(path: &Path, state: &BatchState, exit_code: Option<u8>)
 fn write_in_place(path: &Path, text: String) -> Result<()> {
     let is_mounted = path.symlink_metadata().is_ok();
     if is_mounted {
-        return std::fs::write(path, text)
-            .map_err(|e| files::destination(format!("cannot write {}", path.display()), e));
+        let failed = |e| files::destination(format!("cannot write {}", path.display()), e);
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+        let mut file = File::options().write(true).custom_flags(flags).open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::other("it is no file")));
+        }
+        return file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed);
     }
     files::write(path, text.as_bytes(), files::Durability::Fleeting)
 }

@@ -141,7 +141,7 @@ impl Outcome {
         }
         let json = serde_json::to_string_pretty(&self.report)
             .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
-        write(&folder.join(REPORT), (json + "\n").as_bytes())
+        write(&folder.join(REPORT), (format_core::printable_json(&json) + "\n").as_bytes())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What goes to stdout and stderr, and with which exit code a run ends.
 
 use crate::args::OutputKind;
+use clap::error::ContextKind;
 use convert_engine::Hashes;
-use format_core::{Error, ErrorKind, Result, Warning};
+use format_core::{Error, ErrorKind, Result, Warning, printable_json, printable_lines, steers};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -32,11 +33,12 @@ impl Printer {
     /// Prints `value` as JSON, or what `human` makes of it.
     pub(crate) fn result<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> Result<()> {
         let text = match self.kind {
-            OutputKind::Human => human(value),
+            // Its parts are `safe`; what was forgotten cannot steer a terminal either.
+            OutputKind::Human => printable_lines(&human(value)),
             OutputKind::Json => {
-                serde_json::to_string_pretty(value)
-                    .map_err(|e| Error::contract("the result cannot be written as JSON").with_source(e))?
-                    + "\n"
+                let json = serde_json::to_string_pretty(value)
+                    .map_err(|e| Error::contract("the result cannot be written as JSON").with_source(e))?;
+                printable_json(&json) + "\n"
             }
         };
         if self.on_stderr {
@@ -90,12 +92,17 @@ impl Printer {
 /// Prints what is wrong with the arguments, or the help that was asked for. A program that asked for JSON gets its error
 /// as JSON here too.
 pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
-    // As with clap's own exit: nobody may be listening.
-    let _ = error.print();
+    let args: Vec<_> = args.collect();
+    // Names of files that a shell put there: clap would repeat them as they are.
+    if args.iter().any(|arg| arg.to_string_lossy().contains(steers)) && error.use_stderr() {
+        to_stderr(&format!("error: {}\n\nFor more information, try '--help'.", without_text(error)));
+    } else {
+        // As with clap's own exit: nobody may be listening.
+        let _ = error.print();
+    }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let args: Vec<_> = args.collect();
     let is_json = args.iter().any(|arg| arg == "--output=json")
         || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
     if is_json {
@@ -106,6 +113,16 @@ pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsS
         print_error(&Error::usage(message), None, args.iter().any(|arg| arg == "-"));
     }
     ExitCode::from(ErrorKind::Usage.exit_code())
+}
+
+/// What clap found, and in which argument.
+fn without_text(error: &clap::Error) -> String {
+    let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg, ContextKind::InvalidValue];
+    let found = kinds
+        .iter()
+        .filter_map(|kind| error.get(*kind))
+        .map(|value| format!(": {}", safe(&value.to_string())));
+    error.kind().as_str().unwrap_or("the arguments make no sense").to_owned() + &found.collect::<String>()
 }
 
 /// An error as it stands in JSON.
@@ -124,9 +141,9 @@ pub(crate) fn error_json(error: &Error, hint: Option<&str>) -> serde_json::Value
 fn print_error(error: &Error, hint: Option<&str>, on_stderr: bool) {
     let value = error_json(error, hint);
     if on_stderr {
-        to_stderr(&format!("{value:#}"));
+        to_stderr(&printable_json(&format!("{value:#}")));
     } else {
-        let _ = to_stdout(&format!("{value:#}\n"));
+        let _ = to_stdout(&printable_json(&format!("{value:#}\n")));
     }
 }
 
@@ -170,12 +187,17 @@ fn next_step(error: &Error) -> Option<&'static str> {
 
 /// Text from images, guests and file names as one line, with everything that could steer a terminal made visible.
 pub(crate) fn safe(text: &str) -> String {
-    driver_core::printable(text)
+    format_core::printable(text)
 }
 
-/// A line for people. Where nobody listens or the log is full, the work and its exit code still count.
+/// A line for people, or several. Where nobody listens or the log is full, the work and its exit code still count.
 pub(crate) fn to_stderr(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(line));
+}
+
+/// A line for programs.
+pub(crate) fn json_to_stderr(line: &str) {
+    to_stderr(&printable_json(line));
 }
 
 /// A reader that went away (`| head`) is no failure of ours.

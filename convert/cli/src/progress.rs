@@ -1,7 +1,7 @@
 //! Progress on stderr: a bar for people, lines of JSON for programs.
 
 use crate::args::ProgressKind;
-use crate::output::to_stderr;
+use crate::output::{json_to_stderr, safe};
 use convert_engine::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -49,7 +49,7 @@ impl Stage {
         let line = serde_json::json!({
             "event": event, "stage": self.name, "bytes": self.done, "total": self.total, "seconds": seconds,
         });
-        to_stderr(&line.to_string());
+        json_to_stderr(&line.to_string());
     }
 }
 
@@ -70,14 +70,14 @@ impl Progress {
             Self::Bar(bar) => {
                 let mut bar = locked(bar);
                 let bar = bar.get_or_insert_with(|| new_watch(stage));
-                let line: String = line.chars().take(90).collect();
+                let line: String = safe(line).chars().take(90).collect();
                 bar.set_message(format!("{} of {} s  {line}", elapsed.as_secs(), limit.as_secs()));
             }
             Self::Json(_) => {
                 let line = serde_json::json!({
                     "event": "watch", "stage": stage, "seconds": elapsed.as_secs_f64(), "limit": limit.as_secs(), "line": line,
                 });
-                to_stderr(&line.to_string());
+                json_to_stderr(&line.to_string());
             }
             Self::None => {}
         }

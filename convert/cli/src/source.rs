@@ -7,8 +7,8 @@ use crate::output::to_stderr;
 use crate::stdin::Stdin;
 use convert_engine::{Control, SourceFile};
 use format_core::{
-    ChunkStream, Error, ErrorKind, Flowing, OpenOptions, OpenedImage, Result, Warning, open_flow, open_image,
-    open_pipe, stream_error,
+    ChunkStream, Error, ErrorKind, FileStamp, Flowing, OpenOptions, OpenedImage, Result, Warning, open_flow,
+    open_image, open_pipe, stream_error,
 };
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -39,8 +39,7 @@ impl Source {
         if Self::may_flow(args, options)
             && let Some(flow) = open_flow(&args.source, options)?
         {
-            let files =
-                flow.files.iter().map(|file| SourceFile { path: file.path.clone(), file_id: file.file_id });
+            let files = flow.files.iter().map(SourceFile::from);
             let name = args.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Ok((Self::Stream(flow.stream, name, flow.warnings), files.collect()));
         }
@@ -97,7 +96,8 @@ pub(crate) fn redirected(stream: &impl AsFd, name: &str) -> Result<Option<Source
     let found = look().map_err(|e| Error::io(format!("cannot examine {name}"), e))?;
     // One socket or terminal can well be both ends.
     let is_storage = found.is_file() || found.file_type().is_block_device();
-    Ok(is_storage.then(|| SourceFile { path: name.into(), file_id: (found.dev(), found.ino()) }))
+    let stamp = FileStamp::of(&found);
+    Ok(is_storage.then(|| SourceFile { path: name.into(), file_id: (found.dev(), found.ino()), stamp }))
 }
 
 /// Puts the pipe's bytes into a file beside the target and opens that. It lies in a folder of its own, because a name in

@@ -40,12 +40,14 @@ mod resume;
 mod run;
 mod salvage;
 mod sample;
+mod seal;
 mod source_proof;
 mod sources;
 mod stream;
 mod sync;
 mod turns;
 mod verify;
+mod watch;
 
 pub use archive::{Archive, Member};
 pub use budget::{threads_beside, threads_within};

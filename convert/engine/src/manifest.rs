@@ -6,7 +6,10 @@
 use crate::digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE};
 use crate::hashes::Hashes;
 use crate::pipeline::CopyOutcome;
-use format_core::{ChainLink, Error, Fence, FileTarget, OpenedImage, Result, TargetStorage, is_zero};
+use crate::seal::seal_of;
+use format_core::{
+    ChainLink, Error, Fence, FileTarget, OpenedImage, Result, TargetStorage, is_zero, printable_json,
+};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +19,10 @@ use std::path::{Path, PathBuf};
 pub const MANIFEST_SUFFIX: &str = ".rehome.json";
 /// What is added to an image's name to name its block list.
 pub const BLOCKS_SUFFIX: &str = ".rehome.blocks";
+/// The structure that is written.
+const VERSION: u32 = 2;
+/// From this version on a manifest has a seal.
+const FIRST_SEALED: u32 = 2;
 const ALGORITHM: &str = "rehome-disk-digest-v1";
 /// A manifest is small; a larger file is none.
 const MAX_LEN: u64 = 16 << 20;
@@ -23,7 +30,7 @@ const MAX_LEN: u64 = 16 << 20;
 /// What an image was when it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this file's structure: 1.
+    /// Version of this file's structure: 2, whose files have a seal; 1 is read.
     pub version: u32,
     /// The program and version that wrote it.
     pub tool: String,
@@ -139,7 +146,7 @@ impl Manifest {
     /// `Io` when the block hashes cannot be read.
     pub fn of_image(image: ImageFacts, blocks: &BlockList, source: SourceFacts) -> Result<Self> {
         Ok(Self {
-            version: 1,
+            version: VERSION,
             tool: concat!("rehome ", env!("CARGO_PKG_VERSION")).into(),
             created: crate::clock::now(),
             algorithm: ALGORITHM.into(),
@@ -212,10 +219,16 @@ impl Manifest {
 
     /// The manifest's own file.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::contract("the manifest cannot be written as JSON").with_source(e))?;
-        text.push(b'\n');
-        Ok(text)
+        #[derive(Serialize)]
+        struct Sealed<'a> {
+            #[serde(flatten)]
+            manifest: &'a Manifest,
+            seal: String,
+        }
+        let failed = |e| Error::contract("the manifest cannot be written as JSON").with_source(e);
+        let seal = seal_of(&serde_json::to_value(self).map_err(failed)?)?;
+        let text = serde_json::to_string_pretty(&Sealed { manifest: self, seal }).map_err(failed)?;
+        Ok((printable_json(&text) + "\n").into_bytes())
     }
 
     /// Reads the manifest at `path` and its block list, and checks that they belong together.
@@ -244,9 +257,10 @@ fn load(path: &Path) -> Result<(Manifest, BlockList)> {
         )));
     }
     let text = std::fs::read(path).map_err(|e| Error::io("cannot read it", e))?;
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|e| Error::corrupt("it is no manifest").with_source(e))?;
-    if manifest.version != 1 || manifest.algorithm != ALGORITHM {
+    let none = |e| Error::corrupt("it is no manifest").with_source(e);
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(none)?;
+    crate::seal::check(&serde_json::from_slice(&text).map_err(none)?, manifest.version >= FIRST_SEALED)?;
+    if !(1..=VERSION).contains(&manifest.version) || manifest.algorithm != ALGORITHM {
         let (version, algorithm) = (manifest.version, &manifest.algorithm);
         return Err(Error::unsupported(format!(
             "version {version} with {algorithm:?} is unknown to this program"
@@ -290,75 +304,4 @@ fn regular_len(path: &Path) -> Result<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::digest::block_hash;
-
-    fn saved(folder: &Path) -> PathBuf {
-        let image = folder.join("disk.raw");
-        std::fs::write(&image, b"hello").unwrap();
-        let blocks = BlockList::new(5).unwrap();
-        blocks.set(0, &block_hash(b"hello")).unwrap();
-        let source = SourceFacts { files: vec![], digest: None, offset: None };
-        Manifest::new(&image, "raw", &blocks, source).unwrap().save(&image, &blocks).unwrap()
-    }
-
-    #[test]
-    fn a_saved_manifest_loads_and_every_flipped_byte_of_the_list_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = saved(folder.path());
-        let (manifest, _) = Manifest::load(&path).unwrap();
-        assert_eq!(manifest.digest_value().unwrap(), crate::digest_of_bytes(b"hello"));
-        let list = folder.path().join("disk.raw.rehome.blocks");
-        let good = std::fs::read(&list).unwrap();
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 0x10;
-            std::fs::write(&list, bad).unwrap();
-            assert!(Manifest::load(&path).is_err(), "byte {at}");
-        }
-        std::fs::write(&list, &good[1..]).unwrap();
-        assert!(Manifest::load(&path).is_err());
-    }
-
-    #[test]
-    fn a_list_of_zeros_is_a_hole_and_loads() {
-        let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("disk.raw");
-        std::fs::write(&image, b"").unwrap();
-        // 5 TiB: beyond what lists in memory hold.
-        let blocks = BlockList::new(5 << 40).unwrap();
-        blocks.set((1 << 20) + 7, &block_hash(b"x")).unwrap();
-        let source = SourceFacts { files: vec![], digest: None, offset: None };
-        let manifest = Manifest::new(&image, "raw", &blocks, source).unwrap();
-        let path = manifest.save(&image, &blocks).unwrap();
-        assert_eq!(Manifest::load(&path).unwrap().0, manifest);
-        let list = std::fs::metadata(blocks_path(&image)).unwrap();
-        assert_eq!(list.len(), (5 << 40) / BLOCK_SIZE * 32);
-        assert!(std::os::unix::fs::MetadataExt::blocks(&list) * 512 <= 2 << 20);
-    }
-
-    #[test]
-    fn pipes_are_refused_instead_of_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = saved(folder.path());
-        let list = blocks_path(&folder.path().join("disk.raw"));
-        for name in [list, path.clone()] {
-            std::fs::remove_file(&name).unwrap();
-            let made = std::process::Command::new("mkfifo").arg(&name).status().unwrap();
-            assert!(made.success());
-            assert!(Manifest::load(&path).unwrap_err().to_string().contains("no regular file"));
-        }
-    }
-
-    #[test]
-    fn a_list_outside_the_folder_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = saved(folder.path());
-        let text = std::fs::read_to_string(&path).unwrap();
-        for name in ["../x", "/etc/passwd", "", "."] {
-            std::fs::write(&path, text.replace("disk.raw.rehome.blocks", name)).unwrap();
-            assert!(Manifest::load(&path).is_err(), "{name:?}");
-        }
-    }
-}
+mod tests;

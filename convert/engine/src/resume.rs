@@ -11,6 +11,7 @@ use crate::run::{
 };
 use crate::source_proof::with_source_proof;
 use crate::sources::{SourceFile, refuse_source_files};
+use crate::watch::{Watch, is_source_changed, reads_as};
 use format_core::{
     CreateRequest, Disk, Error, ErrorKind, FileTarget, Format, Result, Sink, TargetStorage, Warning,
 };
@@ -83,6 +84,7 @@ pub fn convert_through(
         return convert(request, control);
     };
     let disk_written = disk.grown_to(create.virtual_size);
+    let watch = Watch::begin(&sources)?;
     let target = FileTarget::resume(path, replace).map_err(named)?;
     let job = job.into(target.partial_facts()?.1);
     let place = Place { path, replace, sources: &sources, format, create: &create, through };
@@ -96,9 +98,16 @@ pub fn convert_through(
         checkpoints = checkpoints.going_on(journal, state);
     }
     let Started { sink, done, resumed_from, mut warnings, .. } = started;
-    let hinted = |e: Error| if kept.load(Ordering::Relaxed) { with_next_step(e) } else { e };
+    let hinted = |e: Error| {
+        if is_source_changed(&e) {
+            // Half of it is of a source that is no more.
+            kept.store(false, Ordering::Relaxed);
+        }
+        if kept.load(Ordering::Relaxed) { with_next_step(e) } else { e }
+    };
     let copy = || copy_on(&disk_written, sink.as_ref(), &checkpoints, done, control);
-    let copy = with_source_proof(source, control, copy).map_err(hinted)?;
+    let copy = || with_source_proof(source, control, copy);
+    let copy = watch.over(copy, |copy| reads_as(&copy.blocks, &disk_written, control)).map_err(hinted)?;
     sink.finish().map_err(named).map_err(hinted)?;
     let manifest = Some(manifest_of(path, format, &copy, source)?);
     warnings.extend(size_warning(format, disk.virtual_size(), create.virtual_size));

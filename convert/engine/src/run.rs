@@ -5,6 +5,7 @@ use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, Origin, Proof, copy};
 use crate::source_proof::with_source_proof;
 use crate::sources::{SourceFile, refuse_source_files};
+use crate::watch::{Watch, reads_as};
 use format_core::units::align_up;
 use format_core::{
     ChunkStream, CreateRequest, DeviceTarget, Disk, Error, FileTarget, Format, OpenedImage, ParentImage,
@@ -141,8 +142,9 @@ pub fn size_in(
 pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let ConvertRequest { source, disk, target, format, options, base, proof } = request;
     let mut warnings = discarded_run(&target);
-    let images = std::iter::once(source).chain(base);
-    let (target, path) = open_target(target, &SourceFile::of_images(images))?;
+    let files = SourceFile::of_images(std::iter::once(source).chain(base));
+    let watch = Watch::begin(&files)?;
+    let (target, path) = open_target(target, &files)?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
         None => e,
@@ -158,7 +160,9 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
         None => Origin::Disk(&disk_written),
         Some(image) => Origin::Difference { base: &image.disk, disk: &disk_written },
     };
-    let copy = with_source_proof(source, control, || copy(origin, sink.as_ref(), proof, control))?;
+    let work = || with_source_proof(source, control, || copy(origin, sink.as_ref(), proof, control));
+    let copy =
+        watch.over(work, |copy| Ok(proof.digest && reads_as(&copy.blocks, &disk_written, control)?))?;
     let described = path.filter(|_| proof.digest);
     if let (Some(path), None) = (path, described) {
         // That of an older image would tell of this one what is not true.
@@ -205,6 +209,7 @@ pub struct StreamRequest<'a> {
 pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Result<ConvertOutcome> {
     let StreamRequest { stream, name, input, target, format, options, proof } = request;
     let discarded = discarded_run(&target);
+    let watch = Watch::begin(input)?;
     let (target, path) = open_target(target, input)?;
     let named = |e: Error| match path {
         Some(path) => e.context(format!("write {}", path.display())),
@@ -214,7 +219,9 @@ pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Resul
     let told = Arc::new(Mutex::new(stream.warnings().to_vec()));
     let stream = Box::new(Told { stream, warnings: Arc::clone(&told) });
     let (sink, size) = open_sink(target, format, virtual_size, options, None).map_err(named)?;
-    let copy = copy(Origin::Stream { stream, size }, sink.as_ref(), proof, control)?;
+    let work = || copy(Origin::Stream { stream, size }, sink.as_ref(), proof, control);
+    // What came through it once does not come again.
+    let copy = watch.over(work, |_| Ok(false))?;
     let mut warnings = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
     warnings.extend(discarded);
     let described = path.filter(|_| proof.digest);

@@ -3,8 +3,10 @@
 use crate::definition::Definition;
 use convert_engine::{BLOCKS_SUFFIX, MANIFEST_SUFFIX};
 use format_core::{Error, ErrorKind, Fence, Result, codes};
+use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What a run writes. `NAME.unfinished` is there as long as a run is going on, or when one did not come to its end. It lists
@@ -175,7 +177,9 @@ fn take_from_others(path: &Path) -> Result<()> {
         _ => return Ok(()),
     };
     let copy = with_suffix(path, ".taken");
-    std::fs::write(&copy, bytes).and_then(|()| std::fs::rename(&copy, path)).map_err(failed)
+    remove_if_there(&copy)?;
+    let written = File::create_new(&copy).and_then(|mut file| file.write_all(&bytes));
+    written.and_then(|()| std::fs::rename(&copy, path)).map_err(failed)
 }
 
 /// The mark, and whether it was there already. A link in its place is not followed.
@@ -184,11 +188,20 @@ fn open_mark(path: &Path) -> Result<(File, bool)> {
     match File::create_new(path) {
         Ok(file) => Ok((file, false)),
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let refused = |what: &str| {
+                let text = format!("{} exists and {what}", path.display());
+                Err(Error::new(ErrorKind::Destination, text).hint("look who put it there, and move it away"))
+            };
             if !path.symlink_metadata().map_err(failed)?.is_file() {
-                let text = format!("{} exists and is no regular file", path.display());
-                return Err(Error::new(ErrorKind::Destination, text));
+                return refused("is no regular file");
             }
-            let file = File::options().read(true).write(true).open(path).map_err(failed)?;
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+            let file =
+                File::options().read(true).write(true).custom_flags(flags).open(path).map_err(failed)?;
+            let found = file.metadata().map_err(failed)?;
+            if !found.is_file() || found.nlink() > 1 {
+                return refused("has other names (hard links), whose content would change too");
+            }
             Ok((file, true))
         }
         Err(e) => Err(failed(e)),

@@ -6,7 +6,7 @@ use crate::network::AdapterReport;
 use crate::wrap::Wrapping;
 use driver_core::{Edit, Guest, PlannedFixup};
 use driver_machine::{Machine, Warning};
-use format_core::{Error, FileTarget, Result, TargetStorage};
+use format_core::{Error, FileTarget, Result, TargetStorage, printable_json};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -71,12 +71,12 @@ impl MigrateReport {
     /// # Errors
     /// What writing a file reports.
     pub fn save(&self) -> Result<()> {
-        let mut json = serde_json::to_vec_pretty(self)
+        let json = serde_json::to_string_pretty(self)
             .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
-        json.push(b'\n');
+        let json = printable_json(&json) + "\n";
         let path = self.out.join(format!("{}{REPORT_SUFFIX}", self.file_stem()));
         let file = Box::new(FileTarget::create(&path, true)?);
-        file.write_all_at(0, &json)?;
+        file.write_all_at(0, json.as_bytes())?;
         file.commit()
     }
 }

@@ -3,6 +3,7 @@
 use driver_core::{Action, Edit, GuestTree};
 use format_core::{Error, ErrorKind, Result};
 use serde::Serialize;
+use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 /// The list of what was done, for whoever wants it back.
@@ -98,7 +99,10 @@ fn save_copy(folder: &Path, tree: &GuestTree, path: &str) -> Result<Option<Strin
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
-    std::fs::write(path, content).map_err(|e| failed(path, e))
+    // The list is written twice; nothing else of the folder is.
+    let _ = std::fs::remove_file(path);
+    let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(content));
+    written.map_err(|e| failed(path, e))
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {

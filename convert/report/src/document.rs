@@ -47,7 +47,8 @@ impl Report {
     /// `Contract` when there is a number that JSON cannot hold.
     pub fn to_json(&self) -> Result<String> {
         let json = serde_json::to_string_pretty(self);
-        json.map(|json| json + "\n").map_err(|e| Error::contract("the report as JSON").with_source(e))
+        json.map(|json| format_core::printable_json(&json) + "\n")
+            .map_err(|e| Error::contract("the report as JSON").with_source(e))
     }
 
     /// The JSON Schema of the document.

@@ -18,7 +18,8 @@ pub(crate) fn write(request: &Request, collected: Collected) -> Result<Listing> 
     let failed = |e: std::io::Error| {
         Error::io(format!("cannot write {}", output.display()), e).with_kind(ErrorKind::Destination)
     };
-    if !request.force && (output.exists() || part_name(output, 1).exists()) {
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    if !request.force && (is_there(output) || is_there(&part_name(output, 1))) {
         return Err(Error::new(ErrorKind::Destination, format!("{} already exists", output.display()))
             .with_code(&codes::DESTINATION_EXISTS)
             .hint("choose another name with -o, or --force to replace it"));

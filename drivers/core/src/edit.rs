@@ -3,6 +3,7 @@
 use crate::registry_text::value_line;
 use crate::{Change, GuestCommand, Ownership};
 use driver_registry::Value;
+use format_core::printable;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
@@ -186,18 +187,6 @@ fn diff(before: &[u8], after: &[u8]) -> String {
         }
         _ => format!("{} bytes instead of {}", after.len(), before.len()),
     }
-}
-
-/// Text from a guest with everything that could steer a terminal made visible.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if steers(c) { c.escape_default().collect() } else { vec![c] }).collect()
-}
-
-/// Control characters, and what Unicode has to turn the direction of text around or to end a line.
-fn steers(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || (c.is_control() && c != '\t')
 }
 
 impl Serialize for Edit {

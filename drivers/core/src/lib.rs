@@ -51,8 +51,9 @@ pub use driver_package::{
     DriverDate, DriverDevice, DriverPackage, DriverService, FileTarget, PackageFile, ServiceData,
     ServiceValue, WriteMode,
 };
-pub use edit::{Action, Edit, printable};
+pub use edit::{Action, Edit};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
+pub use format_core::printable;
 pub use group::{GroupFacts, GroupKind, GroupPart, VolumeFacts, VolumeId};
 pub use guest::{
     BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, HybridEntry, KernelFacts, MappingFacts,

@@ -1,10 +1,11 @@
 //! From a path to a disk: probe, open, follow the parents.
 
 use crate::gate::Recorder;
+use crate::link::ChainLink;
 use crate::source::Source;
 use crate::{
     Access, Container, Disk, DiskEntry, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer,
-    LayerContext, Origin, ParentRef, PartFile, Result, Score, SourceFolder, Spool, Warning, codes,
+    LayerContext, Origin, ParentRef, Result, Score, SourceFolder, Spool, Warning, codes,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,34 +38,6 @@ impl OpenOptions {
         let (allow_parents, parents) = (Vec::new(), Vec::new());
         let (access, spool) = (Access::default(), Spool::default());
         Self { formats, format, allow_parents, parents, access, spool }
-    }
-}
-
-/// One image of an opened chain.
-#[derive(Clone, Debug)]
-pub struct ChainLink {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its format.
-    pub format: &'static Format,
-    /// Size of the file in bytes.
-    pub file_size: u64,
-    /// Bytes that the file occupies on the host.
-    pub allocated_size: u64,
-    /// Size of the disk in bytes.
-    pub virtual_size: u64,
-    /// Allocation granularity in bytes.
-    pub chunk_size: u64,
-    /// Device and inode number of the file.
-    pub file_id: (u64, u64),
-    /// Other files of the same image: extent files, data files, further parts.
-    pub parts: Vec<PartFile>,
-}
-
-impl ChainLink {
-    /// Device and inode numbers of all files of the image.
-    pub fn file_ids(&self) -> impl Iterator<Item = (u64, u64)> {
-        std::iter::once(self.file_id).chain(self.parts.iter().map(|part| part.file_id))
     }
 }
 
@@ -225,7 +198,7 @@ impl OpenedContainer {
 
     fn image(&self, index: usize) -> Result<OpenedImage> {
         let InnerImage { disk, format, warnings } = self.container.open_disk(index)?;
-        let Source { path, file_size, allocated_size, file_id, parts, .. } = self.source.clone();
+        let Source { path, file_size, allocated_size, file_id, stamp, parts, .. } = self.source.clone();
         let link = ChainLink {
             path,
             format: self.format,
@@ -234,6 +207,7 @@ impl OpenedContainer {
             virtual_size: disk.virtual_size(),
             chunk_size: disk.layers().first().map_or(1, |layer| layer.chunk_size()),
             file_id: file_id.unwrap_or_default(),
+            stamp,
             parts,
         };
         let warnings =
@@ -315,13 +289,23 @@ fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> R
     let recorder = Recorder::new(Arc::clone(&source.gate));
     let context = source.context(Arc::clone(&recorder) as Arc<dyn Gate>, options);
     let layer: Arc<dyn Layer> = open(Arc::clone(&source.storage), &context)?.into();
-    let Source { path, file_size, allocated_size, file_id, mut parts, mut warnings, gate, .. } = source;
+    let Source { path, file_size, allocated_size, file_id, stamp, mut parts, mut warnings, gate, .. } =
+        source;
     parts.extend(recorder.take());
     warnings.extend_from_slice(layer.warnings());
     let (virtual_size, chunk_size) = (layer.virtual_size(), layer.chunk_size());
     let file_id = file_id.unwrap_or_default();
-    let link =
-        ChainLink { path, format, file_size, allocated_size, virtual_size, chunk_size, file_id, parts };
+    let link = ChainLink {
+        path,
+        format,
+        file_size,
+        allocated_size,
+        virtual_size,
+        chunk_size,
+        file_id,
+        stamp,
+        parts,
+    };
     Ok((link, layer, gate, warnings))
 }
 

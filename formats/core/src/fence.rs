@@ -130,8 +130,8 @@ impl Fence {
         let mut line = serde_json::to_vec(&file)
             .map_err(|e| Error::contract("a published file as JSON").with_source(e))?;
         line.push(b'\n');
-        let open = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let written = open.and_then(|mut note| note.write_all(&line).and_then(|()| note.sync_data()));
+        let mut note = crate::open_at_end(&path)?;
+        let written = note.write_all(&line).and_then(|()| note.sync_data());
         written.map_err(|e| Error::io(format!("cannot write {}", path.display()), e))
     }
 

@@ -66,8 +66,8 @@ pub fn open_flow(path: &Path, options: &OpenOptions) -> Result<Option<Flow>> {
     match find(bytes, name, named, size, Trust { may_flow: true, may_fail: true }, options).map_err(failed)? {
         Flowing::Image { .. } => Ok(None),
         Flowing::Stream(stream) => {
-            let Source { path, file_size, allocated_size, file_id, parts, warnings, .. } = source;
-            let own = file_id.map(|file_id| PartFile { path, file_size, allocated_size, file_id });
+            let Source { path, file_size, allocated_size, file_id, stamp, parts, warnings, .. } = source;
+            let own = file_id.map(|file_id| PartFile { path, file_size, allocated_size, file_id, stamp });
             let files = own.into_iter().chain(parts).collect();
             Ok(Some(Flow { stream, files, warnings }))
         }

@@ -130,12 +130,7 @@ impl SourceFolder {
     /// `SourceMissing`, `Denied`, `Io`; `Unsupported` for what is no regular file.
     pub fn file(&self, inside: &str) -> Result<FileStorage> {
         let storage = self.piece(inside)?;
-        let part = PartFile {
-            path: storage.path().to_owned(),
-            file_size: storage.size(),
-            allocated_size: storage.allocated_size()?,
-            file_id: storage.file_id()?,
-        };
+        let part = PartFile::of(&storage)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(part);
         Ok(storage)
     }

@@ -1,6 +1,6 @@
 //! The gate: an image may name files, only the operator may open them.
 
-use crate::{Error, ErrorKind, FileStorage, Result, Storage, codes};
+use crate::{Error, ErrorKind, FileStamp, FileStorage, Result, Storage, codes};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -106,6 +106,21 @@ pub struct PartFile {
     pub allocated_size: u64,
     /// Device and inode number.
     pub file_id: (u64, u64),
+    /// What the host said of it when it was opened; `None` for a device.
+    pub stamp: Option<FileStamp>,
+}
+
+impl PartFile {
+    /// What is known of an open file.
+    pub(crate) fn of(storage: &FileStorage) -> Result<Self> {
+        Ok(Self {
+            path: storage.path().to_owned(),
+            file_size: storage.size(),
+            allocated_size: storage.allocated_size()?,
+            file_id: storage.file_id()?,
+            stamp: storage.stamp(),
+        })
+    }
 }
 
 /// Passes everything on and remembers what was opened.
@@ -117,13 +132,7 @@ pub(crate) struct Recorder {
 impl Gate for Recorder {
     fn open(&self, name: &str) -> Result<Referenced> {
         let found = self.gate.open(name)?;
-        let storage = &found.storage;
-        let part = PartFile {
-            path: storage.path().to_owned(),
-            file_size: storage.size(),
-            allocated_size: storage.allocated_size()?,
-            file_id: storage.file_id()?,
-        };
+        let part = PartFile::of(&found.storage)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(part);
         Ok(found)
     }

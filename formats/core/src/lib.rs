@@ -40,6 +40,7 @@
 //! One folder with the furniture of the other rooms (`SPEC.md`, `layout`, `parse`, `read`, `write`, `error`)
 //! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
 
+mod append;
 mod boot_copy;
 mod buffer;
 mod bytes;
@@ -60,11 +61,13 @@ mod format;
 mod gate;
 mod guess;
 mod layer;
+mod link;
 mod names;
 mod opener;
 mod overlay;
 mod pick;
 mod points;
+mod printable;
 mod ranges;
 mod read_ahead;
 mod runs;
@@ -72,6 +75,7 @@ mod same;
 mod sink;
 mod source;
 mod spool;
+mod stamp;
 mod state;
 mod storage;
 mod storage_reader;
@@ -84,11 +88,12 @@ mod warning;
 mod words;
 mod zero;
 
+pub use append::open_at_end;
 pub use boot_copy::BootCopy;
 pub use buffer::{AlignedBuffer, DIRECT_ALIGNMENT};
 pub use bytes::Bytes;
 pub use cache::{Page, PageCache};
-pub use chain::{ChainLink, Inside, MAX_CHAIN, OpenOptions, OpenedImage, open_image, open_images};
+pub use chain::{Inside, MAX_CHAIN, OpenOptions, OpenedImage, open_image, open_images};
 pub use check::{CheckReport, Finding, Severity};
 pub use checking::{CheckedImage, check_image};
 pub use claims::Claims;
@@ -106,14 +111,17 @@ pub use format::{
 pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
 pub use guess::probe_formats;
 pub use layer::{ContentId, Details, HostRange, Layer, ParentRef};
+pub use link::ChainLink;
 pub use names::{has_extension, image_name, is_image_name, is_raw_name};
 pub use opener::Opener;
 pub use overlay::Overlay;
+pub use printable::{printable, printable_json, printable_lines, steers};
 pub use ranges::RangeSet;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use same::is_same_content;
 pub use sink::{MAX_CHUNK, Needs, Order, Packed, Sink};
 pub use spool::{Spool, SpoolEvent, SpoolObserver, stream_error};
+pub use stamp::FileStamp;
 pub use state::{StateReader, StateWriter};
 pub use storage::{FileStorage, MemStorage, Storage};
 pub use storage_reader::{DiskStorage, StorageReader, WindowStorage};

@@ -4,9 +4,9 @@ use crate::gate::Recorder;
 use crate::guess::{extension_of, guess, probe_formats};
 use crate::read_ahead::ReadAhead;
 use crate::{
-    DenyAll, Disk, DiskStorage, Error, ErrorKind, FileStorage, Format, Gate, InnerImage, LayerContext,
-    MemStorage, OpenOptions, Opener, PartFile, Referenced, Result, Score, SourceFolder, Storage,
-    StorageReader, Warning,
+    DenyAll, Disk, DiskStorage, Error, ErrorKind, FileStamp, FileStorage, Format, Gate, InnerImage,
+    LayerContext, MemStorage, OpenOptions, Opener, PartFile, Referenced, Result, Score, SourceFolder,
+    Storage, StorageReader, Warning,
 };
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -33,6 +33,7 @@ pub(crate) struct Source {
     pub(crate) file_size: u64,
     pub(crate) allocated_size: u64,
     pub(crate) file_id: Option<(u64, u64)>,
+    pub(crate) stamp: Option<FileStamp>,
     pub(crate) is_device: bool,
     pub(crate) is_folder: bool,
     /// Further files of it.
@@ -61,6 +62,7 @@ impl Source {
             file_size: storage.size(),
             allocated_size: storage.allocated_size()?,
             file_id: Some(storage.file_id()?),
+            stamp: storage.stamp(),
             is_device: storage.is_device(),
             is_folder: false,
             path,
@@ -83,6 +85,7 @@ impl Source {
             file_size: 0,
             allocated_size: 0,
             file_id: None,
+            stamp: None,
             is_device: false,
             is_folder: true,
             parts: Vec::new(),
@@ -104,6 +107,7 @@ impl Source {
             file_size: size,
             allocated_size: size,
             file_id: None,
+            stamp: None,
             is_device: false,
             is_folder: false,
             parts: Vec::new(),

@@ -1,7 +1,7 @@
 //! Host bytes that can be read at any place.
 
 use crate::uncached::UncachedReads;
-use crate::{Error, Extent, ExtentKind, Result};
+use crate::{Error, Extent, ExtentKind, FileStamp, Result};
 use rustix::fs::{FileType, OFlags, SeekFrom};
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -62,6 +62,7 @@ pub struct FileStorage {
     size: u64,
     is_device: bool,
     sector_size: Option<u32>,
+    stamp: Option<FileStamp>,
     uncached: UncachedReads,
     /// Start and end of the run of data that was found last. Some hosts (tmpfs) walk a run page by page to find its
     /// end, so it is asked for once. Holes are not remembered: one that is filled meanwhile must not read as zeros.
@@ -107,7 +108,8 @@ impl FileStorage {
         // What only looks like a device to us, inside a sandbox perhaps, has no sector size.
         let sector_size = is_device.then(|| rustix::fs::ioctl_blksszget(&file).ok()).flatten();
         let (path, uncached) = (path.to_owned(), UncachedReads::default());
-        Ok(Self { file, path, size, is_device, sector_size, uncached, data_run: Mutex::default() })
+        let stamp = FileStamp::of(&metadata);
+        Ok(Self { file, path, size, is_device, sector_size, stamp, uncached, data_run: Mutex::default() })
     }
 
     /// What messages call it.
@@ -129,6 +131,12 @@ impl FileStorage {
     pub fn file_id(&self) -> Result<(u64, u64)> {
         let metadata = self.file.metadata().map_err(|e| Error::io("cannot examine the file", e))?;
         Ok((metadata.dev(), metadata.ino()))
+    }
+
+    /// What the host said of the file when it was opened; `None` for a device.
+    #[must_use]
+    pub fn stamp(&self) -> Option<FileStamp> {
+        self.stamp
     }
 
     /// Bytes that the file occupies on the host, holes not counted.

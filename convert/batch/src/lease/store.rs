@@ -2,7 +2,7 @@
 
 use super::LeaseBody;
 use crate::state::files::{Durability, destination, read_json, sweep, write_json};
-use format_core::{Error, Result};
+use format_core::{Error, ErrorKind, Result};
 use rustix::fs::CWD;
 use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::MetadataExt;
@@ -68,6 +68,11 @@ impl LocalLeases {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(destination(format!("cannot create the folder {}", folder.display()), e)
                     .hint("create the folder above it first, or mount its volume"))
+            }
+            _ if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) => {
+                let text =
+                    format!("{} is a link, or no folder: leases are not kept elsewhere", folder.display());
+                Err(Error::new(ErrorKind::Destination, text).hint("look who put it there, and move it away"))
             }
             _ => {
                 sweep(folder);

@@ -1,10 +1,12 @@
 //! Files that are whole or not there.
 
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, printable_json};
+use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,7 +34,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.{number}", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
+    let written = create_new(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
         if durability == Durability::Fleeting { Ok(()) } else { file.sync_data() }
     });
@@ -47,6 +49,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     }
     Ok(())
+}
+
+/// A new file: never what somebody put under that name. In a container the next run can have the number of one that was killed.
+fn create_new(path: &Path) -> std::io::Result<File> {
+    match File::create_new(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path)?;
+            File::create_new(path)
+        }
+        other => other,
+    }
 }
 
 /// Removes what killed runs left of files that were being made. What is younger may be of a run that lives.
@@ -66,17 +79,30 @@ pub(crate) fn sweep(folder: &Path) {
 
 /// As [`write()`] for a value as JSON.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value)
+    let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::contract(format!("{} as JSON", path.display())).with_source(e))?;
-    bytes.push(b'\n');
-    write(path, &bytes, durability)
+    write(path, (printable_json(&text) + "\n").as_bytes(), durability)
+}
+
+/// A regular file. Whoever can write to the folder can have put a pipe under its name, which would be waited for.
+fn open_plain(path: &Path) -> std::io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
 }
 
 /// The whole file; `None` when there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
-    let file = match File::open(path) {
+    let file = match open_plain(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Somebody put it there.
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
+            return Err(failed(e).with_kind(ErrorKind::Destination));
+        }
         other => other.map_err(failed)?,
     };
     let mut bytes = Vec::new();

@@ -74,10 +74,20 @@ impl StateFolder {
     /// # Errors
     /// `Destination` where the folder above it is missing, `Io`.
     pub fn create(path: &Path) -> Result<Self> {
+        // A link that the operator names is his own; one under a name of ours leads somewhere else.
+        let is_planted = |path: &Path| {
+            let is_ours = path.file_name().is_some_and(|name| name == "jobs" || name == Self::NAME);
+            is_ours && path.symlink_metadata().is_ok_and(|found| !found.is_dir())
+        };
         let made = |path: &Path| match std::fs::create_dir(path) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(destination(format!("cannot create the folder {}", path.display()), e)
                     .hint("create the folder above it first, or mount its volume"))
+            }
+            _ if is_planted(path) => {
+                let text =
+                    format!("{} is a link, or no folder: the state is not kept elsewhere", path.display());
+                Err(Error::new(ErrorKind::Destination, text).hint("look who put it there, and move it away"))
             }
             _ => Ok(()),
         };

@@ -1,6 +1,6 @@
 //! Arguments of `rehome report`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 pub(super) const AFTER_REPORT: &str = "\
@@ -37,15 +37,17 @@ By hand, the same:
   ssh-keygen -Y sign -n rehome-report -f ~/.ssh/id_ed25519 report.json";
 
 const AFTER_VERIFY: &str = "\
-Without --signers or --public-key a signature shows that the report is unchanged since somebody signed it, and not who that was.
+Say whose signature counts: whoever changes a report can sign it again with a key of his own. With --any-signer a good signature shows only
+that the report is unchanged since the key that is told signed it.
 Every file that the report names is compared with its digest, too.
 
-Exit codes: 0 everything that was asked holds, 1 it does not, 2 a minisign signature without its key.
+Exit codes: 0 everything that was asked holds, 1 it does not, 2 nobody said whose signature counts, or a minisign signature without its key.
 
 Examples:
   rehome report verify report.json --signers allowed_signers
   rehome report verify report.json --public-key operator.pub
   rehome report verify report.json --signature report.json.minisig --public-key minisign.pub
+  rehome report verify report.json --any-signer
 By hand, the same without the files that the report names:
   ssh-keygen -Y verify -n rehome-report -f allowed_signers -I NAME -s report.json.sig < report.json";
 
@@ -107,6 +109,7 @@ pub(crate) struct SignReportArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("whose").required(true).args(["signers", "public_key", "any_signer"])))]
 pub(crate) struct VerifyReportArgs {
     /// The report.
     pub(crate) report: PathBuf,
@@ -114,11 +117,14 @@ pub(crate) struct VerifyReportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) signature: Option<PathBuf>,
     /// Whose signature counts: a list as OpenSSH has it (allowed_signers).
-    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) signers: Option<PathBuf>,
     /// The public key that counts, of SSH or minisign.
     #[arg(long, value_name = "FILE")]
     pub(crate) public_key: Option<PathBuf>,
+    /// Whoever signed it: shows that the report is unchanged since then, and with which key that was.
+    #[arg(long)]
+    pub(crate) any_signer: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

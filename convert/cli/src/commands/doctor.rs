@@ -4,7 +4,7 @@ use crate::args::{DoctorArgs, DoctorNetArgs, DoctorPart, RequiredAbility};
 use crate::output::{Printer, safe};
 use convert_doctor::host::{self, Ability, State};
 use convert_doctor::net::{self, Wish};
-use format_core::{Error, ErrorKind, Result, codes};
+use format_core::{Error, ErrorKind, FileTarget, Result, TargetStorage, codes};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -75,9 +75,10 @@ fn run_net(args: &DoctorNetArgs, printer: &Printer) -> Result<ExitCode> {
         let time = humantime::format_rfc3339_seconds(SystemTime::now());
         let version = env!("CARGO_PKG_VERSION");
         let head = format!("rehome {version} doctor net, {time}, host {}\n\n", safe(host.trim()));
-        std::fs::write(path, head + &report.text()).map_err(|e| {
-            Error::io(format!("cannot write {}", path.display()), e).with_kind(ErrorKind::Destination)
-        })?;
+        // A new file that takes the place of an old one: nothing is written through a link.
+        let file = Box::new(FileTarget::create(path, true)?);
+        file.write_all_at(0, (head + &report.text()).as_bytes())?;
+        file.commit()?;
     }
     printer.result(&report, net::Report::text)?;
     Ok(if report.reachable { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Temporary.exit_code()) })

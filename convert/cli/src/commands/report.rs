@@ -4,7 +4,7 @@ use crate::args::{ReportAction, ReportArgs, ReportFormat, ShowReportArgs, SignRe
 use crate::output::{Printer, counted, safe, to_stdout};
 use convert_report::signature::{SignatureState, Trust, Verification};
 use convert_report::{Evidence, FileState, JobReport, MOST_CELLS, Report, allocation, files_of_outcome};
-use format_core::{Error, ErrorKind, FileTarget, Result, TargetStorage};
+use format_core::{Error, ErrorKind, FileTarget, Result, TargetStorage, printable_lines};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ fn show(args: &ShowReportArgs, printer: &Printer) -> Result<ExitCode> {
     };
     match &args.out {
         Some(path) => write(path, args.force, text.as_bytes())?,
-        None => to_stdout(&text)?,
+        None => to_stdout(&printable_lines(&text))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,10 +2,10 @@
 
 use super::event::Event;
 use crate::clock::rfc3339;
-use format_core::{Error, ErrorKind, Result, codes};
+use format_core::{Error, ErrorKind, Result, codes, open_at_end};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -80,7 +80,7 @@ impl EvidenceLog {
         let path = folder.join(LOG_NAME);
         let failed = |e| Error::io(format!("cannot write {}", path.display()), e);
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
+        let mut file = open_at_end(&path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
             rustix::io::Errno::WOULDBLOCK => {
                 let text = format!("{} is written by another process", path.display());

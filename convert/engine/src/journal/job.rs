@@ -35,9 +35,11 @@ pub(crate) struct Job {
 struct JobFile {
     path: String,
     format: String,
-    /// Device and inode numbers, and when it was last changed.
+    /// Device and inode numbers, and when it was last written.
     file_id: (u64, u64),
     modified: (i64, i64),
+    /// When anything about it changed last: the time above can be put back, this one cannot.
+    changed: (i64, i64),
     size: u64,
 }
 
@@ -181,6 +183,7 @@ impl JobFile {
             format: format.into(),
             file_id,
             modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
             size,
         })
     }
@@ -189,6 +192,9 @@ impl JobFile {
         let path = &now.path;
         if self.size != now.size {
             return Some(format!("the source {path} had {} bytes and has {} now", self.size, now.size));
+        }
+        if (self.file_id, self.modified) == (now.file_id, now.modified) && self.changed != now.changed {
+            return Some(format!("the source {path} was touched since: its time of change is another"));
         }
         if self.modified != now.modified {
             return Some(format!("the source {path} was changed since"));

@@ -13,7 +13,7 @@ use format_core::{Error, ErrorKind, Result};
 use record::{LENGTH, MAGIC, SEAL, first_seal, framed, seal};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::fs::File;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// No record is longer: the largest is the first state of a disk with very many blocks.
@@ -104,7 +104,8 @@ impl JournalReader {
         };
         let found = file.metadata().map_err(failed)?;
         let none = || Error::corrupt(format!("{} is no journal of this program", path.display()));
-        if !found.is_file() || found.len() < MAGIC.len() as u64 {
+        // One with other names is kept by somebody as it is.
+        if !found.is_file() || found.nlink() > 1 || found.len() < MAGIC.len() as u64 {
             return Err(none());
         }
         let path = path.to_owned();

@@ -12,6 +12,7 @@ use crate::manifest::{Manifest, SourceFacts, blocks_path, manifest_path};
 use crate::observer::Control;
 use crate::run::size_in;
 use crate::sources::{SourceFile, refuse_source_file, refuse_source_files};
+use crate::watch::{Watch, reads_as};
 use copy::sync_disks;
 use format_core::{
     DeviceInPlace, DeviceTarget, Disk, Error, ErrorKind, FileInPlace, FileTarget, Format, Layer,
@@ -85,6 +86,7 @@ fn sync_file(
 ) -> Result<SyncOutcome> {
     let sources = SourceFile::of_images([source]);
     refuse_source_files(path, &sources)?;
+    let watch = Watch::begin(&sources)?;
     let marker = FileTarget::update_marker(path);
     if let Ok(found) = marker.metadata() {
         refuse_source_file(&marker, (found.dev(), found.ino()), &sources)?;
@@ -112,8 +114,9 @@ fn sync_file(
         update.grow_to(disk.virtual_size())?;
     }
     let old = target.disk.grown_to(disk.virtual_size());
+    let work = || sync_disks(&disk, &old, update.as_ref(), control);
     let (blocks, totals) =
-        sync_disks(&disk, &old, update.as_ref(), control).map_err(|e| next_step(e, &file))?;
+        watch.over(work, |(blocks, _)| reads_as(blocks, &disk, control)).map_err(|e| next_step(e, &file))?;
     if file.is_begun() {
         update.finish().map_err(|e| next_step(e, &file))?;
     }
@@ -131,13 +134,15 @@ fn sync_device(
     control: Control<'_>,
 ) -> Result<SyncOutcome> {
     let size = source.disk.virtual_size();
+    let watch = Watch::begin(&SourceFile::of_images([source]))?;
     format_core::TargetStorage::set_len(&device, size)?;
     let storage = Arc::new(DeviceInPlace::new(device, path)?);
     let layer = open_layer(format, Arc::clone(&storage) as Arc<dyn Storage>)?;
     let old = Disk::new(vec![layer])?.cut_to(size);
     let open = format.open_update.ok_or_else(|| not_in_place(format))?;
     let update = open(storage)?;
-    let (blocks, totals) = sync_disks(&source.disk, &old, update.as_ref(), control)?;
+    let work = || sync_disks(&source.disk, &old, update.as_ref(), control);
+    let (blocks, totals) = watch.over(work, |(blocks, _)| reads_as(blocks, &source.disk, control))?;
     update.finish()?;
     let (manifest, was_unfinished, warnings) = (None, false, Vec::new());
     Ok(SyncOutcome { format, blocks, totals, manifest, was_unfinished, warnings })

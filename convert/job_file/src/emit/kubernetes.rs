@@ -152,7 +152,7 @@ fn pod(file: &JobFile, site: &Site, array: Array, kind: &Kind<'_>) -> String {
     let _ = writeln!(out, "          image: {}\n          args:", yaml(&site.image));
     let more = ["--status-file".to_owned(), "/dev/termination-log".to_owned()];
     for word in arguments(site).into_iter().chain(more) {
-        let _ = writeln!(out, "            - {}", yaml(&word));
+        let _ = writeln!(out, "            - {}", yaml(&dollars(&word)));
     }
     out.push_str("          env:\n            - name: TMPDIR\n              value: /tmp\n");
     for (name, value) in variables(file, array.first) {
@@ -204,7 +204,7 @@ fn pod(file: &JobFile, site: &Site, array: Array, kind: &Kind<'_>) -> String {
     out
 }
 
-/// Kubernetes expands `$(NAME)` in values.
+/// Kubernetes expands `$(NAME)` in arguments and values, and takes `$$` for `$` everywhere in them.
 fn dollars(value: &str) -> String {
-    value.replace("$(", "$$(")
+    value.replace('$', "$$")
 }

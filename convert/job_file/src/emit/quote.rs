@@ -33,7 +33,5 @@ pub(super) fn shell(text: &str) -> String {
 
 /// Part of a comment: nothing in it ends the line.
 pub(super) fn comment(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if format_core::steers(c) { '\u{fffd}' } else { c }).collect()
 }

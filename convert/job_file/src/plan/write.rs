@@ -79,7 +79,7 @@ fn field(text: &mut String, name: &str, value: &str) {
 
 /// Names of files come in here: nothing of them ends the line.
 fn comment(text: &mut String, line: &str) {
-    let line: String = line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let line: String = line.chars().map(|c| if format_core::steers(c) { '\u{fffd}' } else { c }).collect();
     let _ = writeln!(text, "# {line}");
 }
 

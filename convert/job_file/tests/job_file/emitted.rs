@@ -7,7 +7,32 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const HOSTILE: &str = "it's $(touch /tmp/pwned) `id` \"x\"\n# é 𝄞 \u{85}%A\\";
+const HOSTILE: &str = "it's $(touch /tmp/pwned) `id` \"x\"\n# é 𝄞 \u{85}%A\\ $$ $$(REHOME_JOB_FILE) $$$(HOSTILE) $é $(REHOME_JOB_FILE) $(";
+
+/// What Kubernetes makes of arguments and values (third_party/forked/golang/expansion): `$$` is `$`, `$(NAME)` a variable.
+fn expanded(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = match after.strip_prefix('$') {
+            Some(after) => {
+                out.push('$');
+                after
+            }
+            None => match after.strip_prefix('(').and_then(|name| name.split_once(')')) {
+                Some((name, after)) => {
+                    out.push_str(&format!("EXPANDED {name}"));
+                    after
+                }
+                None => {
+                    out.push('$');
+                    after
+                }
+            },
+        };
+    }
+    out + rest
+}
 
 /// The Python that has the engines' schemas: tests/packages.sh makes it.
 pub(crate) fn oracle() -> Option<PathBuf> {
@@ -111,7 +136,9 @@ fn kubernetes_takes_it() {
     };
     assert_eq!(variable("REHOME_SHARD_OFFSET"), "3");
     assert_eq!(variable("REHOME_JOB_FILE"), file.digest());
-    assert_eq!(variable("HOSTILE"), HOSTILE.replace("$(", "$$("));
+    assert_eq!(expanded(&variable("HOSTILE")), HOSTILE);
+    assert!(expanded(HOSTILE).contains("EXPANDED"), "the judge expands");
+
     // A job file that YAML cannot show as it is goes along all the same; one on a volume does not.
     let mut odd = file.clone();
     odd.text.content = "a: \u{7f}\r\n \t\u{feff}b\n\n".into();
@@ -119,6 +146,23 @@ fn kubernetes_takes_it() {
     assert_eq!(documents(&python, &yaml)[0]["data"]["jobs.toml"], odd.text.content.as_str());
     let on_volume = Site { job_file: "/srv/jobs.toml".into(), ..site() };
     assert_eq!(documents(&python, &emit(Engine::Kubernetes, &file, &resolved, &on_volume).unwrap()).len(), 3);
+}
+
+/// Judged by the parser alone, so that it runs wherever that is.
+#[test]
+fn kubernetes_expands_nothing_in_paths_and_variables() {
+    let (file, resolved) = batch(2, "");
+    let path = "/batch/$(HOSTILE) $$ $(REHOME_JOB_FILE 'jobs'.toml";
+    let named = Site { job_file: path.into(), ..site() };
+    let all = documents(Path::new("python3"), &emit(Engine::Kubernetes, &file, &resolved, &named).unwrap());
+    for job in all.iter().skip(1) {
+        let pod = &job["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(expanded(pod["args"][2].as_str().unwrap()), path);
+        let variables = pod["env"].as_array().unwrap();
+        let hostile = variables.iter().find(|entry| entry["name"] == "HOSTILE").unwrap();
+        assert_eq!(expanded(hostile["value"].as_str().unwrap()), HOSTILE);
+    }
+    assert!(expanded(HOSTILE).contains("EXPANDED"), "the judge expands");
 }
 
 #[test]

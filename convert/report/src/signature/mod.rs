@@ -193,7 +193,8 @@ fn beside(report: &Path, scheme: Scheme) -> PathBuf {
 fn found_beside(report: &Path) -> Result<PathBuf> {
     let both = [Scheme::Ssh, Scheme::Minisign].map(|scheme| beside(report, scheme));
     let [ssh, minisign] = &both;
-    match (ssh.exists(), minisign.exists()) {
+    // What is no file would be waited for.
+    match (ssh.is_file(), minisign.is_file()) {
         (true, true) => Err(Error::usage(format!("there are {} and {}", ssh.display(), minisign.display()))
             .hint("name one with --signature")),
         (true, false) => Ok(ssh.clone()),

@@ -7,14 +7,14 @@ use super::direct::DirectFile;
 use super::reflink::Reflinks;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage, codes};
-use left::{leave_to_others, refuse_unfinished_update, remove_update_marker};
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, RenameFlags};
+use left::{leave_to_others, open_partial, refuse_unfinished_update, remove_update_marker};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -119,14 +119,7 @@ impl FileTarget {
         refuse_unfinished_update(path, replace)?;
         let partial = Self::partial_path(path);
         leave_to_others(path, &partial, fence)?;
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-            .open(&partial)
-            .map_err(|e| destination_error(&partial, e))?;
+        let file = open_partial(&partial)?;
         lock(&file, &partial)?;
         remove_update_marker(path)?;
         let (file, reflinks) = (DirectFile::new(file), Reflinks::default());

@@ -134,6 +134,13 @@ fn verify_takes_the_hashes_that_the_manifest_has() {
     let manifest = String::from_utf8(bench.read("copy.raw.rehome.json")).unwrap();
     let hash = bench.json_of("copy.raw.rehome.json")["hashes"]["sha256"].as_str().unwrap().to_owned();
     bench.write("copy.raw.rehome.json", manifest.replace(&hash, &"0".repeat(64)));
+    let run = bench.rehome(&["verify", "copy.raw"]).ends(65);
+    assert!(run.stderr.contains("it was changed after it was written"), "{run:?}");
+    // As an older program wrote it, without a seal.
+    let mut older = bench.json_of("copy.raw.rehome.json");
+    older["version"] = 1.into();
+    older.as_object_mut().unwrap().remove("seal");
+    bench.write("copy.raw.rehome.json", older.to_string());
     bench.rehome(&["verify", "copy.raw"]).ends(0);
     let run = bench.rehome(&["verify", "copy.raw", "--also", "sha256"]).ends(1);
     assert!(run.stdout.contains("sha256"), "{run:?}");

@@ -116,7 +116,7 @@ fn a_signed_report_is_good_until_it_or_what_it_names_is_changed() {
     keygen("key");
     keygen("other");
     bench.bash("echo \"anna $(cat key.pub)\" > signers").ends(0);
-    bench.rehome(&["report", "verify", "report.json"]).ends(66);
+    bench.rehome(&["report", "verify", "report.json", "--any-signer"]).ends(66);
     bench.rehome(&["report", "sign", "report.json", "--key", "key"]).ends(0);
     bench.rehome(&["report", "sign", "report.json", "--key", "key"]).ends(73);
     let verify = |more: &[&str]| bench.rehome(&[&["report", "verify", "report.json"], more].concat());
@@ -127,7 +127,10 @@ fn a_signed_report_is_good_until_it_or_what_it_names_is_changed() {
         "{good}"
     );
     verify(&["--public-key", "key.pub"]).ends(0);
-    let unknown = verify(&[]).ends(0).stdout;
+    let unsaid = verify(&[]).ends(2).stderr;
+    assert!(unsaid.contains("--signers") && unsaid.contains("--any-signer"), "{unsaid}");
+    verify(&["--any-signer", "--public-key", "key.pub"]).ends(2);
+    let unknown = verify(&["--any-signer"]).ends(0).stdout;
     assert!(unknown.starts_with("UNCHANGED, signer not checked: "), "{unknown}");
     let other = verify(&["--public-key", "other.pub", "--output", "json"]).ends(1).json();
     assert_eq!((&other["ok"], &other["signature"]), (&false.into(), &"other-signer".into()));
@@ -137,6 +140,39 @@ fn a_signed_report_is_good_until_it_or_what_it_names_is_changed() {
     bench.flip("report.json", 100);
     let changed = verify(&["--signers", "signers"]).ends(1).stdout;
     assert!(changed.starts_with("NOT GOOD: the signature does not fit"), "{changed}");
+}
+
+/// Whoever changes a report signs it again, with a key of his own and a list of signers that has his name, too.
+#[test]
+fn a_report_that_another_signed_again_is_not_taken_for_the_first_ones() {
+    let bench = converted();
+    kept(&bench);
+    let fingerprint = |name: &str| {
+        bench.tool("openssh-client", "ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", name]);
+        let told = bench.tool("openssh-client", "ssh-keygen", &["-l", "-f", &format!("{name}.pub")]);
+        told.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let (anna, mallory) = (fingerprint("anna"), fingerprint("mallory"));
+    bench.bash("echo \"anna $(cat anna.pub)\" > signers; echo \"anna $(cat mallory.pub)\" > planted").ends(0);
+    bench.rehome(&["report", "sign", "report.json", "--key", "anna"]).ends(0);
+    let verify = |more: &[&str]| bench.rehome(&[&["report", "verify", "report.json"], more].concat());
+    assert!(verify(&["--any-signer"]).ends(0).stdout.contains(&anna));
+    let text = String::from_utf8(bench.read("report.json")).unwrap();
+    assert!(text.contains("\"done\""), "{text}");
+    bench.write("report.json", text.replace("\"done\"", "\"DONE\""));
+    verify(&["--any-signer"]).ends(1);
+    bench.rehome(&["report", "sign", "report.json", "--key", "mallory", "--force"]).ends(0);
+    for trusted in [&["--signers", "signers"][..], &["--public-key", "anna.pub"]] {
+        let said = verify(trusted).ends(1).stdout;
+        assert!(said.starts_with("NOT GOOD: ") && said.contains(&mallory) && !said.contains(&anna), "{said}");
+    }
+    // Nobody is told that it is good without the key that it is good for.
+    assert!(verify(&["--any-signer"]).ends(0).stdout.contains(&mallory));
+    assert!(verify(&["--signers", "planted"]).ends(0).stdout.contains(&mallory));
+    // A signature of the other kind beside it makes nothing good, and a pipe is not waited for.
+    std::fs::remove_file(bench.path("report.json.sig")).unwrap();
+    bench.tool("coreutils", "mkfifo", &["report.json.sig"]);
+    verify(&["--signers", "signers"]).ends(66);
 }
 
 #[test]

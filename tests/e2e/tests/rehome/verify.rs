@@ -81,6 +81,16 @@ fn a_manifest_that_was_tampered_with_is_refused() {
         let run = bench.rehome(&["verify", "copy.raw"]);
         assert!(matches!(run.code, Some(65 | 69)), "{what}: {run:?}");
     }
+    // One byte, wherever it is: refused, or the manifest says what it said.
+    let wanted: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    for at in (0..manifest.len()).step_by(7) {
+        let mut bytes = manifest.clone().into_bytes();
+        bytes[at] ^= 1;
+        let same = serde_json::from_slice::<serde_json::Value>(&bytes).is_ok_and(|found| found == wanted);
+        bench.write("copy.raw.rehome.json", bytes);
+        let code = bench.rehome(&["verify", "copy.raw"]).code;
+        assert_eq!(code, Some(if same { 0 } else { 65 }), "byte {at}");
+    }
     bench.write("copy.raw.rehome.json", &manifest);
     bench.flip("copy.raw.rehome.blocks", 40);
     bench.rehome(&["verify", "copy.raw"]).ends(65);

@@ -13,7 +13,8 @@ pub(super) struct JobLog(String);
 
 impl JobLog {
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let mut file = File::open(path).ok()?;
+        // A pipe in its place would be waited for.
+        let mut file = path.is_file().then(|| File::open(path).ok()).flatten()?;
         let len = file.metadata().ok()?.len();
         file.seek(SeekFrom::Start(len.saturating_sub(TAIL))).ok()?;
         let mut bytes = Vec::new();

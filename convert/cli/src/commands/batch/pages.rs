@@ -125,9 +125,14 @@ fn state_of(phase: Phase) -> State {
     }
 }
 
+/// What is no file would be waited for.
+fn open_file(path: &Path) -> Option<File> {
+    path.is_file().then(|| File::open(path).ok()).flatten()
+}
+
 fn outcome_of(path: &Path) -> Option<Value> {
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
+    open_file(path)?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
 

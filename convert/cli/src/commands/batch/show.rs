@@ -1,7 +1,7 @@
 //! A batch while it runs: a line for each running job and one for all, or lines of JSON.
 
 use crate::args::ProgressKind;
-use crate::output::{safe, to_stderr};
+use crate::output::{json_to_stderr, safe};
 use convert_batch::{Event, Progress, Task, Watcher};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
@@ -114,7 +114,7 @@ impl Watcher for Show {
             Self::Bars(bars) => bars.event(event),
             Self::Json(_) => {
                 if let Ok(line) = serde_json::to_string(event) {
-                    to_stderr(&line);
+                    json_to_stderr(&line);
                 }
             }
             Self::None => {}
@@ -134,7 +134,7 @@ impl Watcher for Show {
                     "event": "progress", "job": task.id, "stage": progress.stage, "bytes": progress.bytes,
                     "total": progress.total, "seconds": progress.seconds,
                 });
-                to_stderr(&line.to_string());
+                json_to_stderr(&line.to_string());
             }
             Self::None => {}
         }

@@ -1,9 +1,12 @@
 //! What earlier runs left beside a target, before a new one begins.
 
+use super::destination_error;
 use super::sync_folder;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, FileTarget, Result};
-use std::os::unix::fs::MetadataExt;
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// An image that is half old and half new can still be completed: it is not discarded unless that was said.
@@ -17,13 +20,15 @@ pub(super) fn refuse_unfinished_update(path: &Path, replace: bool) -> Result<()>
     Ok(())
 }
 
-/// Takes the partial file's name off what must not be written: an image that has its final name already, and what a run
-/// that was not known to be dead may still write to. That run then writes into a file without a name.
+/// Takes the partial file's name off what must not be written: an image that has its final name already, what a run that was
+/// not known to be dead may still write to (that run then writes into a file without a name), and a file that has other
+/// names: whoever linked it wants to keep what it holds.
 pub(super) fn leave_to_others(path: &Path, partial: &Path, fence: Option<&Fence>) -> Result<()> {
     let id = |path: &Path| path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()));
     let Some(own) = id(partial) else { return Ok(()) };
+    let is_shared = partial.symlink_metadata().is_ok_and(|found| found.is_file() && found.nlink() > 1);
     let is_fresh = fence.is_some_and(Fence::is_fresh);
-    if !is_fresh && id(path) != Some(own) {
+    if !is_fresh && !is_shared && id(path) != Some(own) {
         return Ok(());
     }
     // A journal never outlives the partial file that it tells of.
@@ -37,6 +42,32 @@ pub(super) fn leave_to_others(path: &Path, partial: &Path, fence: Option<&Fence>
         }
     }
     sync_folder(path)
+}
+
+/// Opens the partial file, or makes it. Whoever can write to the folder can have put something else under its name.
+pub(super) fn open_partial(partial: &Path) -> Result<File> {
+    let in_the_way = |what: &str| {
+        let text = format!("{} is in the way: it {what}", partial.display());
+        Error::new(ErrorKind::Destination, text).hint("look who put it there, and move it away")
+    };
+    // Before it is opened: opening a device can do something.
+    if partial.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(in_the_way("is a link, or no file"));
+    }
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(flags.bits() as i32)
+        .open(partial)
+        .map_err(|e| destination_error(partial, e))?;
+    let found = file.metadata().map_err(|e| destination_error(partial, e))?;
+    if !found.is_file() || found.nlink() > 1 {
+        return Err(in_the_way("was replaced just now"));
+    }
+    Ok(file)
 }
 
 /// The partial file is ours and will be a new image.
