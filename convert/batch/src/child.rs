@@ -6,11 +6,12 @@ use crate::outcome::Outcome;
 use crate::runner::{Attempt, Ending, Runner};
 use crate::state::{JobError, Progress, files};
 use crate::time::now_text;
-use format_core::{Error, Fence, Result, codes, open_at_end};
+use format_core::{Error, Fence, Result, codes, open_at_end, steers};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
@@ -215,17 +216,21 @@ fn header(attempt: &Attempt<'_>, command: &Command) -> String {
     format!("=== {}: attempt {}: {}", now_text(), attempt.number, line.join(" "))
 }
 
-/// A word as a shell takes it, on one line and without control characters.
+/// A word as bash takes it, on one line and without anything that steers a terminal.
 fn quoted(word: &OsStr) -> String {
-    let text = word.to_string_lossy();
+    let by_number = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let Some(text) = word.to_str() else {
+        return format!("$'{}'", by_number(word.as_bytes()));
+    };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
-        return text.into_owned();
+        return text.to_owned();
     }
-    if text.chars().any(char::is_control) {
+    let needs_number = |c: char| steers(c) || c == '\t';
+    if text.contains(needs_number) {
         let escape = |c: char| match c {
             '\'' | '\\' => format!("\\{c}"),
-            c if c.is_control() => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+            c if needs_number(c) => by_number(c.to_string().as_bytes()),
             c => c.to_string(),
         };
         return format!("$'{}'", text.chars().map(escape).collect::<String>());
@@ -300,14 +305,28 @@ fn follow(stderr: ChildStderr, log: &mut Log, tell: &(dyn Fn(&Progress) + Sync))
 mod tests {
     use super::*;
 
+    /// What bash makes of the words is what they were, to the byte.
     #[test]
-    fn a_logged_command_can_be_repeated() {
-        assert_eq!(quoted(OsStr::new("a-b/c.raw")), "a-b/c.raw");
-        for word in ["", "it's \"$x\" `id` \\", "a\u{1b}[31m\n'b'\\\u{9b}", "ä *"] {
-            let line = quoted(OsStr::new(word));
-            assert!(!line.contains(char::is_control), "{line:?}");
-            let echoed = Command::new("bash").args(["-c", &format!("printf %s {line}")]).output().unwrap();
-            assert_eq!(String::from_utf8(echoed.stdout).unwrap(), word, "{line}");
-        }
+    fn a_command_of_the_log_can_be_repeated() {
+        let words: [&[u8]; 12] = [
+            b"plain.raw",
+            b"",
+            b"-x",
+            b"it's $(id) `id` \"x\" \\ \\n",
+            b"a\x1b[31m\nb\tc\r\x07",
+            b"\xff\xfe'\\",
+            "\u{9b}2J\u{202e}\u{feff}\u{61c}f0".as_bytes(),
+            "\u{2018}\u{2019} 名前 🖥".as_bytes(),
+            b"*",
+            b"~",
+            b"!x",
+            b"{a,b}",
+        ];
+        let line: Vec<String> = words.iter().map(|word| quoted(OsStr::from_bytes(word))).collect();
+        let line = line.join(" ");
+        assert!(!line.contains(|c| steers(c) || c == '\t'), "{line}");
+        let output = Command::new("bash").args(["-c", &format!("printf '%s\\0' {line}")]).output().unwrap();
+        let found: Vec<&[u8]> = output.stdout.strip_suffix(b"\0").unwrap().split(|&byte| byte == 0).collect();
+        assert_eq!(found, words, "{line}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is to be run, as data.
 
-use format_core::{Error, Result};
+use format_core::{Error, Result, printable_json};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -104,7 +104,7 @@ pub fn format_tasks(tasks: &[Task]) -> Result<String> {
     for task in tasks {
         let line =
             serde_json::to_string(task).map_err(|e| Error::contract("a task as JSON").with_source(e))?;
-        text.push_str(&line);
+        text.push_str(&printable_json(&line));
         text.push('\n');
     }
     Ok(text)

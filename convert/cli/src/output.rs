@@ -1,6 +1,7 @@
 //! What goes to stdout and stderr, and with which exit code a run ends.
 
 use crate::args::OutputKind;
+use clap::error::ContextKind;
 use convert_engine::Hashes;
 use format_core::{Error, ErrorKind, Result, Warning, printable_json, printable_lines, steers};
 use serde::Serialize;
@@ -91,15 +92,12 @@ impl Printer {
 /// as JSON here too.
 pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.collect();
-    let evil: Vec<_> =
-        args.iter().map(|arg| arg.to_string_lossy()).filter(|arg| arg.contains(steers)).collect();
-    if evil.is_empty() {
+    // Names of files that a shell put there: clap would repeat them as they are.
+    if args.iter().any(|arg| arg.to_string_lossy().contains(steers)) && error.use_stderr() {
+        to_stderr(&format!("error: {}\n\nFor more information, try '--help'.", without_text(error)));
+    } else {
         // As with clap's own exit: nobody may be listening.
         let _ = error.print();
-    } else {
-        // Names of files that a shell put there: clap repeats them as they are.
-        let text = evil.iter().fold(error.render().to_string(), |text, arg| text.replace(&**arg, &safe(arg)));
-        to_stderr(text.trim_end());
     }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
@@ -114,6 +112,16 @@ pub(crate) fn not_understood(error: &clap::Error, args: impl Iterator<Item = OsS
         print_error(&Error::usage(message), None, args.iter().any(|arg| arg == "-"));
     }
     ExitCode::from(ErrorKind::Usage.exit_code())
+}
+
+/// What clap found, and in which argument.
+fn without_text(error: &clap::Error) -> String {
+    let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg, ContextKind::InvalidValue];
+    let found = kinds
+        .iter()
+        .filter_map(|kind| error.get(*kind))
+        .map(|value| format!(": {}", safe(&value.to_string())));
+    error.kind().as_str().unwrap_or("the arguments make no sense").to_owned() + &found.collect::<String>()
 }
 
 /// An error as it stands in JSON.

@@ -11,6 +11,8 @@ use std::path::Path;
 /// A small server, for guests that come without a description.
 const DEFAULT_CPUS: u32 = 2;
 const DEFAULT_MEMORY_MIB: u64 = 4096;
+/// Characters of a name that every dialect reads.
+const MAX_NAME: usize = 255;
 /// Characters of a guest's name for itself.
 const MAX_DESCRIPTION: usize = 200;
 
@@ -102,7 +104,11 @@ fn places(
 
 /// A plain machine for `guest`.
 pub(crate) fn plain(guest: &Guest, sources: &[std::path::PathBuf]) -> (Machine, Vec<Warning>) {
-    (plain_machine(guest, sources), vec![default_warning()])
+    let machine = plain_machine(guest, sources);
+    let own = own_name(guest, sources);
+    let renamed = (!own.trim().is_empty() && machine.name != own.trim()).then_some(own);
+    let warning = default_warning(renamed.as_deref(), &machine.name);
+    (machine, vec![warning])
 }
 
 /// What the guest's files say of its system, where the description says nothing: targets choose defaults by it. A description of Windows is
@@ -139,9 +145,11 @@ pub(crate) fn set_clock(machine: &mut Machine, guest: &Guest, kind: &DefinitionK
 
 /// What may stand in a machine's description of a foreign text.
 fn plain_text(text: &str) -> String {
-    let plain =
-        text.chars().filter(|c| driver_core::printable(&c.to_string()) == c.to_string() && *c != '\t');
-    plain.take(MAX_DESCRIPTION).collect::<String>().trim().to_owned()
+    plain_chars(text).take(MAX_DESCRIPTION).collect::<String>().trim().to_owned()
+}
+
+fn plain_chars(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|c| !format_core::steers(*c) && *c != '\t')
 }
 
 /// The machine's errors with this program's kinds.
@@ -163,21 +171,34 @@ pub(crate) fn convert_error(error: driver_machine::MachineError) -> Error {
     Error::new(kind, error.to_string())
 }
 
-fn default_warning() -> Warning {
-    Warning {
-        code: "machine-default",
-        message: format!(
-            "no machine description was given: the machine gets {DEFAULT_CPUS} CPUs, {DEFAULT_MEMORY_MIB} MiB of memory \
-             and one network adapter"
-        ),
+fn default_warning(renamed: Option<&str>, name: &str) -> Warning {
+    let mut message = format!(
+        "no machine description was given: the machine gets {DEFAULT_CPUS} CPUs, {DEFAULT_MEMORY_MIB} MiB of memory \
+         and one network adapter"
+    );
+    if let Some(own) = renamed {
+        let own = driver_core::printable(own);
+        message.push_str(&format!(
+            "; its own name, {own:?}, is none that a machine can have, and it is called {name:?}"
+        ));
     }
+    Warning { code: "machine-default", message }
+}
+
+/// What the guest calls itself, else what its first image is called.
+fn own_name(guest: &Guest, sources: &[std::path::PathBuf]) -> String {
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let hostname = guest.os.as_ref().and_then(|os| os.hostname.clone());
+    hostname.or_else(|| sources.first().map(|path| stem(path))).unwrap_or_default()
 }
 
 fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let hostname = guest.os.as_ref().and_then(|os| os.hostname.clone());
-    let name = hostname.or_else(|| sources.first().map(|path| stem(path))).unwrap_or_default();
-    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let name: String =
+        plain_chars(&own_name(guest, sources)).take(MAX_NAME).collect::<String>().trim().to_owned();
+    // For people alone: the image is opened by its path.
+    let file = |path: &Path| {
+        plain_chars(&path.file_name().unwrap_or_default().to_string_lossy()).collect::<String>()
+    };
     let arm = guest.os.as_ref().and_then(|os| os.arch.as_deref()) == Some("aarch64");
     let boot = &guest.boot;
     let as_it_is = boot.uefi.is_some() && (boot.uefi_copy.is_none() || boot.bios.is_none());
@@ -185,7 +206,9 @@ fn plain_machine(guest: &Guest, sources: &[std::path::PathBuf]) -> Machine {
     let local = guest.os.as_ref().is_some_and(|os| os.local_clock);
     let disk = |(order, (path, facts)): (u32, (&std::path::PathBuf, &driver_core::DiskFacts))| Disk {
         id: format!("disk{order}"),
-        source: DiskSource::File(path.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+        source: DiskSource::File(
+            Some(file(path)).filter(|name| !name.is_empty()).unwrap_or_else(|| format!("disk{order}")),
+        ),
         bus: Bus::Other,
         order,
         boot: order == 0,

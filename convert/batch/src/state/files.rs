@@ -1,10 +1,12 @@
 //! Files that are whole or not there.
 
 use format_core::{Error, ErrorKind, Result, printable_json};
+use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,11 +84,25 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durab
     write(path, (printable_json(&text) + "\n").as_bytes(), durability)
 }
 
+/// A regular file. Whoever can write to the folder can have put a pipe under its name, which would be waited for.
+fn open_plain(path: &Path) -> std::io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
+
 /// The whole file; `None` when there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
-    let file = match File::open(path) {
+    let file = match open_plain(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Somebody put it there.
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
+            return Err(failed(e).with_kind(ErrorKind::Destination));
+        }
         other => other.map_err(failed)?,
     };
     let mut bytes = Vec::new();

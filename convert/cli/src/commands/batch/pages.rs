@@ -121,15 +121,20 @@ fn state_of(phase: Phase) -> State {
     }
 }
 
+/// What is no file would be waited for.
+fn open_file(path: &Path) -> Option<File> {
+    path.is_file().then(|| File::open(path).ok()).flatten()
+}
+
 fn outcome_of(path: &Path) -> Option<Value> {
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
+    open_file(path)?.take(MOST_OUTCOME).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 /// What the log says of the last attempt.
 fn last_attempt(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
+    let mut file = open_file(path)?;
     let len = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(len.saturating_sub(LOG_TAIL))).ok()?;
     let mut bytes = Vec::new();
