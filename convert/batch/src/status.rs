@@ -3,13 +3,13 @@
 use crate::state::{BatchState, JobState, Phase, files};
 use crate::time::unix_seconds;
 use crate::verdict::exit_code;
-use format_core::{Error, Result, printable_json};
+use format_core::{Error, ErrorKind, Result, printable_json};
 use rustix::fs::OFlags;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -151,19 +151,21 @@ pub fn write_status_file(path: &Path, state: &BatchState, exit_code: Option<u8>)
     }
 }
 
-/// A termination log is a file that is mounted: it cannot be replaced.
+/// A termination log is a file that is mounted: it cannot be replaced. One with other names is: whoever linked it wants to keep what
+/// it holds.
 fn write_in_place(path: &Path, text: String) -> Result<()> {
-    let is_mounted = path.symlink_metadata().is_ok();
-    if is_mounted {
-        let failed = |e| files::destination(format!("cannot write {}", path.display()), e);
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
-        let mut file = File::options().write(true).custom_flags(flags).open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(failed(std::io::Error::other("it is no file")));
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => {
+            let text = format!("{} is a link, or no file: it is not written", path.display());
+            return Err(Error::new(ErrorKind::Destination, text));
         }
-        return file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed);
+        Ok(found) if found.nlink() == 1 => {}
+        _ => return files::write(path, text.as_bytes(), files::Durability::Fleeting),
     }
-    files::write(path, text.as_bytes(), files::Durability::Fleeting)
+    let failed = |e| files::destination(format!("cannot write {}", path.display()), e);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let mut file = File::options().write(true).custom_flags(flags).open(path).map_err(failed)?;
+    file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::path::Path;
 /// A small server, for guests that come without a description.
 const DEFAULT_CPUS: u32 = 2;
 const DEFAULT_MEMORY_MIB: u64 = 4096;
-/// Characters of a guest's name for itself.
 /// Characters of a name that every dialect reads.
 const MAX_NAME: usize = 255;
+/// Characters of a guest's name for itself.
 const MAX_DESCRIPTION: usize = 200;
 
 /// Reads the machine from `files`; `None` when there are none.

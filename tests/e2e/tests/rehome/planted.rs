@@ -165,6 +165,7 @@ fn a_batch_keeps_its_state_where_it_was_told_to() {
         "out/.rehome-lease/a.published",
         "out/a.qcow2.partial",
         "m.prom",
+        "s",
     ];
     for name in names {
         for trick in [Trick::Link, Trick::LinkToNothing, Trick::OtherName, Trick::Pipe] {
