@@ -76,3 +76,11 @@ fn initramfs_archives() {
 fn configuration() {
     judge("config");
 }
+
+#[test]
+fn every_family_has_its_test() {
+    let judged = include_str!("guests.rs");
+    for family in hostile::guests::families() {
+        assert!(judged.contains(&format!("judge(\"{family}\")")), "{family}");
+    }
+}

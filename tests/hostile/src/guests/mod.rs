@@ -64,6 +64,12 @@ pub fn all() -> Vec<Case> {
     FAMILIES.iter().flat_map(|(_, cases)| cases()).collect()
 }
 
+/// The names of all families of disks, which `tests/guests.rs` judges.
+#[must_use]
+pub fn families() -> Vec<&'static str> {
+    FAMILIES.iter().map(|(name, _)| *name).collect()
+}
+
 /// The cases of a family, whose names begin with it and a slash.
 ///
 /// # Panics
