@@ -4,7 +4,7 @@ use super::bases::vhd::{self as maker, BAT, HEADER, Maker, sealed, utf16_le};
 use super::sweep::{Order, Sweep};
 use super::{foreign, one};
 use crate::Case;
-use crate::names::CANARY;
+use crate::names::{CANARY, NEAR};
 
 const BLOCK: u32 = 2 << 20;
 const SIZE: u64 = 8 << 20;
@@ -107,7 +107,7 @@ fn difference(code: &[u8; 4], name: &str) -> Vec<u8> {
     let mut image = Maker::differencing(SIZE, BLOCK, &[(code, bytes)]);
     // The sum of the header would be another with the canary's path in it.
     let unicode: Vec<u8> =
-        name.replace(CANARY, "canary").encode_utf16().take(255).flat_map(u16::to_be_bytes).collect();
+        name.replace(CANARY, NEAR).encode_utf16().take(255).flat_map(u16::to_be_bytes).collect();
     image.put(HEADER + maker::NAME, &unicode);
     image.file()
 }
