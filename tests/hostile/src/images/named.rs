@@ -46,7 +46,10 @@ fn good(label: &str, name: &str) -> Case {
             &["convert", &shown, &format!("out{name}.vmdk")],
             if label == "long" { &[2, 73] } else { &[0, 2] },
         )
-        .run(&["convert", &shown, &format!("no-such-folder{name}/x.raw")], &[73])
+        .run(
+            &["convert", &shown, &format!("no-such-folder{name}/x.raw")],
+            if label == "long" { &[2] } else { &[73] },
+        )
         .run(&["convert", "-O", &format!("{name}x"), &shown, "out"], &[2])
         .run(&["explain", &format!("{name}x")], &[2])
 }

@@ -51,7 +51,7 @@ fn named() -> Vec<Case> {
     let mut cases = foreign::cases("vmdk", "flat", "a.vmdk", &extent("FLAT"), &code);
     cases.extend(foreign::cases("vmdk", "vmfs", "a.vmdk", &extent("VMFS"), &code));
     cases.extend(foreign::cases("vmdk", "sparse", "a.vmdk", &extent("SPARSE"), &code));
-    cases.extend(foreign::cases("vmdk", "parent", "a.vmdk", &parent, &code));
+    cases.extend(foreign::cases("vmdk", "parent", "a.vmdk", &parent, &foreign::usual));
     cases.extend(foreign::cases("vmdk", "embedded", "a.vmdk", &embedded, &|_| 69));
     cases
 }
