@@ -34,7 +34,10 @@ pub(crate) fn ending_of_late(ending: Ending, seconds: u32) -> Ending {
         code: Some(codes::JOB_TIMEOUT.id.into()),
         kind: codes::JOB_TIMEOUT.kind.name().into(),
         message: format!("the job took longer than its timeout of {seconds} s and was stopped"),
-        hint: Some("the next attempt goes on where this one stopped; raise the job's timeout if that is not enough".into()),
+        hint: Some(
+            "the next attempt goes on where this one stopped; raise the job's timeout if that is not enough"
+                .into(),
+        ),
     };
     Ending { exit_code: Some(75), signal: None, error: Some(error), ..ending }
 }

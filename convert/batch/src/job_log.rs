@@ -74,7 +74,11 @@ struct ProgressLine {
 }
 
 /// Reads what the child says until it has nothing more to say.
-pub(crate) fn follow(stderr: ChildStderr, log: &mut Log, tell: &(dyn Fn(&Progress) + Sync)) -> Option<Progress> {
+pub(crate) fn follow(
+    stderr: ChildStderr,
+    log: &mut Log,
+    tell: &(dyn Fn(&Progress) + Sync),
+) -> Option<Progress> {
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
     let mut last = None;
@@ -142,7 +146,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (said, path) = (folder.path().join("said"), folder.path().join("log"));
         let line = |event: &str, seconds: f64| {
-            format!("{{\"event\":\"{event}\",\"stage\":\"copy\",\"bytes\":{seconds},\"total\":20000,\"seconds\":{seconds}}}\n")
+            format!(
+                "{{\"event\":\"{event}\",\"stage\":\"copy\",\"bytes\":{seconds},\"total\":20000,\"seconds\":{seconds}}}\n"
+            )
         };
         let hours: String = (1..20_000).map(|second| line("progress", second.into())).collect();
         let stage = line("begin", 0.0) + &hours + &line("end", 20_000.0);

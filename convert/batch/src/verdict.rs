@@ -57,7 +57,10 @@ mod tests {
         let missing = job(Phase::Failed, Some(66));
         let corrupt = job(Phase::Failed, Some(65));
         let crashed = JobState { signal: Some(11), ..job(Phase::Failed, None) };
-        assert_eq!((worse(0, 78), worse(75, 78), worse(65, 66), worse(42, 65), worse(0, 0)), (78, 75, 65, 42, 0));
+        assert_eq!(
+            (worse(0, 78), worse(75, 78), worse(65, 66), worse(42, 65), worse(0, 0)),
+            (78, 75, 65, 42, 0)
+        );
         assert_eq!(exit_code([], false), 0);
         assert_eq!(exit_code([&done], false), 0);
         assert_eq!(exit_code([&done, &held], false), 78);

@@ -1,5 +1,7 @@
 //! What a confined thread can do and what it cannot. Where the kernel has no Landlock, its tests say so and look at the state alone.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 use convert_sandbox::{Calls, Listening, Rules, Sandbox, State, try_out};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};

@@ -162,12 +162,20 @@ impl Package {
             }
             let text = |name: &String| format!("the manifest has no digest of {name:?}");
             let names = self.uncovered(manifest);
-            found.extend(told("ova-not-covered", names.iter().map(text), "files of which the manifest has no digest"));
+            found.extend(told(
+                "ova-not-covered",
+                names.iter().map(text),
+                "files of which the manifest has no digest",
+            ));
             let missing = manifest.lines.iter().filter(|line| !self.is_there(&line.name));
             let text = |line: &Line| {
                 format!("the manifest has a digest of {:?}, which is not in the package", line.name)
             };
-            found.extend(told("ova-line-without-file", missing.map(text), "digests of files that are not in the package"));
+            found.extend(told(
+                "ova-line-without-file",
+                missing.map(text),
+                "digests of files that are not in the package",
+            ));
         }
         self.warnings.extend(found.into_iter().map(|(code, text)| Warning::new(code, text)));
     }
@@ -215,11 +223,7 @@ impl Package {
 }
 
 /// The first of these texts, and how many more there are: a stranger's manifest may have very many.
-fn told(
-    code: &'static str,
-    texts: impl Iterator<Item = String>,
-    what: &str,
-) -> Vec<(&'static str, String)> {
+fn told(code: &'static str, texts: impl Iterator<Item = String>, what: &str) -> Vec<(&'static str, String)> {
     let mut texts = texts;
     let mut told: Vec<_> = texts.by_ref().take(MAX_TOLD).map(|text| (code, text)).collect();
     match texts.count() {

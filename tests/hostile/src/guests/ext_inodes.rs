@@ -105,7 +105,7 @@ fn requests() -> Vec<(&'static str, &'static str, String)> {
         (
             "orphan-self",
             "a list of orphans that is its own next",
-            format!("ssv last_orphan 20\nsif <20> dtime 20\n"),
+            "ssv last_orphan 20\nsif <20> dtime 20\n".to_owned(),
         ),
         ("orphan-root", "a root that is an orphan", "ssv last_orphan 2\n".into()),
         ("orphan-max", "an orphan that cannot be", "ssv last_orphan 0xffffffff\n".into()),

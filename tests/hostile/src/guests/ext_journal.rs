@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, extremes, put_be};
 use super::tools::{Tree, Workshop};
-use super::{SEEN, case, moved};
+use super::{Field, SEEN, case, moved};
 use crate::Case;
 
 const MAGIC: u32 = 0xc03b_3998;
@@ -78,7 +78,7 @@ fn fields(dirty: &Dirty) -> Vec<Case> {
         ("fast-blocks", 84, 4),
         ("head", 88, 4),
     ];
-    let tables: [(&str, u32, &[(&str, usize, usize)]); 4] = [
+    let tables: [(&str, u32, &[Field]); 4] = [
         ("super", SUPERBLOCK, &superblock),
         (
             "tag",
@@ -133,7 +133,7 @@ fn loops(dirty: &Dirty) -> Vec<Case> {
     let chain = (0..1000).fold(dirty.disk.clone(), |disk, number: u64| {
         let mut block = vec![0; BLOCK as usize];
         put_be(&mut block, 0, 4, u64::from(MAGIC));
-        put_be(&mut block, 4, 4, u64::from(if number % 2 == 0 { REVOKE } else { COMMIT }));
+        put_be(&mut block, 4, 4, u64::from(if number.is_multiple_of(2) { REVOKE } else { COMMIT }));
         put_be(&mut block, 8, 4, 1 + number / 2);
         put_be(&mut block, 12, 4, 1024);
         disk.put(first + number * BLOCK, &block)

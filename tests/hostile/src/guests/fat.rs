@@ -101,7 +101,7 @@ impl Layout {
         match self.bits {
             12 => disk.change(self.table + cluster * 3 / 2, 2, |bytes| {
                 let before = super::disk::get_le(bytes, 0, 2);
-                let value = if cluster % 2 == 0 {
+                let value = if cluster.is_multiple_of(2) {
                     before & 0xf000 | next & 0xfff
                 } else {
                     before & 0xf | (next & 0xfff) << 4
@@ -182,7 +182,7 @@ fn chains(bits: &str, base: &Disk) -> Vec<Case> {
                 base.clone().change(at, 32, |bytes| put_le(bytes, 0, 1, value)),
             ));
         }
-        let steers = base.clone().put(at + 1, b"\x1b\0[\0002\0J\0\x07\0");
+        let steers = base.clone().put(at + 1, b"\x1b\0[\x002\0J\0\x07\0");
         found.push(case(
             &format!("fat/{bits}-long-steers"),
             "a long name that steers the terminal",

@@ -36,7 +36,7 @@ fn version_1(number: u64, level: i32, change: impl Fn(&mut [u8])) -> Vec<u8> {
     let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let end = (256 + 2 * (word(220) as usize)).min(4096);
     let mut sum: u64 = (0..end / 4).filter(|at| *at != 54).map(|at| u64::from(word(4 * at))).sum();
-    if end % 4 != 0 {
+    if !end.is_multiple_of(4) {
         sum += u64::from(u16::from_le_bytes([bytes[end - 2], bytes[end - 1]]));
     }
     put_le(&mut bytes, 216, 4, (sum & 0xffff_ffff) + (sum >> 32));

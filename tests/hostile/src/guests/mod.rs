@@ -39,6 +39,9 @@ pub const CANARY_PATH: &str = "/tmp/rehome-hostile-canary";
 /// What must never be in anything that rehome prints or writes.
 pub const CANARY: &str = "canary: this file of the host was read\n";
 
+/// A field of a header: its name, its offset and its length in bytes.
+type Field = (&'static str, usize, usize);
+
 type Family = (&'static str, fn() -> Vec<Case>);
 
 const FAMILIES: &[Family] = &[

@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, crc32c, extremes, put_be, put_le};
 use super::tools::{Node, Tree, UUID, Workshop};
-use super::{SEEN, all_of, case, looked, read};
+use super::{Field, SEEN, all_of, case, looked, read};
 use crate::Case;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -259,7 +259,7 @@ fn inodes(base: &Disk) -> Vec<Case> {
 
 /// Blocks of folders and of trees, by their signatures.
 fn blocks(base: &Disk) -> Vec<Case> {
-    let kinds: [(&str, &[u8; 4], usize, &[(&str, usize, usize)]); 6] = [
+    let kinds: [(&str, &[u8; 4], usize, &[Field]); 6] = [
         (
             "folder-block",
             b"XDB3",

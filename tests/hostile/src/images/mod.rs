@@ -41,7 +41,9 @@ use crate::{Case, Content};
 type Files = Vec<(String, Content)>;
 
 /// What the cases' names begin with, and what makes them.
-const FAMILIES: [(&str, fn() -> Vec<Case>); 24] = [
+type Family = (&'static str, fn() -> Vec<Case>);
+
+const FAMILIES: [Family; 24] = [
     ("clonezilla", clonezilla::cases),
     ("compressed", compressed::cases),
     ("ewf", ewf::cases),

@@ -133,8 +133,10 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             }
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
-                matches!(seen, "formats/core" | "formats/all" | "convert/engine" | "convert/nbd" | "convert/sandbox")
-                    || seen_role == "drivers"
+                matches!(
+                    seen,
+                    "formats/core" | "formats/all" | "convert/engine" | "convert/nbd" | "convert/sandbox"
+                ) || seen_role == "drivers"
                     || (only_tests && seen == "tests/windows_guests")
             }
             ("convert", "cli") => match seen_role {

@@ -106,12 +106,7 @@ mod tests {
         let wanted = [
             (Some("2026-11-01T02:00:00Z"), Some("2026-11-01T02:01:00Z"), Some(75), Some("no room")),
             (Some("2026-11-01T02:02:00Z"), None, None, None),
-            (
-                Some("2026-11-01T03:00:00Z"),
-                Some("2026-11-01T03:00:10Z"),
-                None,
-                Some("ended by signal 9"),
-            ),
+            (Some("2026-11-01T03:00:00Z"), Some("2026-11-01T03:00:10Z"), None, Some("ended by signal 9")),
         ];
         assert_eq!(told, wanted);
         assert!(log.last_attempt().starts_with("=== 2026-11-01T04:00:00Z: attempt 4"));
