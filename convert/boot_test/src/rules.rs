@@ -30,12 +30,14 @@ const MAYBE: Rule = Rule { is_final: false, ..FAILED };
 
 /// The name of the rule that says nothing of the guest.
 pub(crate) const EMULATED_TIMER: &str = "emulated-timer";
+/// The name of the rule for machines that KVM gave up; QEMU says so, not the guest.
+pub(crate) const KVM_FAULT: &str = "kvm-fault";
 /// The name of the rule for guests that only their owner can start.
 const PASSPHRASE: &str = "passphrase";
 
 /// Sources of the texts: Linux (init/do_mounts.c, kernel/panic.c), initramfs-tools, dracut, mkinitcpio, Alpine's mkinitfs, systemd, GRUB 2,
 /// SeaBIOS (boot.c), edk2 (BdsDxe, Shell), and Microsoft's documentation of boot manager, stop codes and Emergency Management Services.
-pub(crate) static RULES: [Rule; 28] = [
+pub(crate) static RULES: [Rule; 29] = [
     PASSED,
     Rule {
         id: "multi-user",
@@ -186,6 +188,13 @@ pub(crate) static RULES: [Rule; 28] = [
         pattern: "",
         ..MAYBE
     },
+    Rule {
+        id: KVM_FAULT,
+        verdict: Verdict::Undecided,
+        about: "KVM of this host cannot run the machine",
+        pattern: "",
+        ..FAILED
+    },
     Rule { id: "reboot-loop", about: "the guest starts over again and again", pattern: "", ..FAILED },
     Rule { id: "shut-down", about: "the guest switched itself off", pattern: "", ..FAILED },
     Rule {
@@ -333,7 +342,7 @@ mod tests {
         let ids: std::collections::BTreeSet<_> = RULES.iter().map(|rule| rule.id).collect();
         assert_eq!(ids.len(), RULES.len());
         let open = RULES.iter().filter(|rule| rule.verdict == Verdict::Undecided);
-        assert_eq!(open.map(|rule| rule.id).collect::<Vec<_>>(), [EMULATED_TIMER, PASSPHRASE]);
+        assert_eq!(open.map(|rule| rule.id).collect::<Vec<_>>(), [EMULATED_TIMER, PASSPHRASE, KVM_FAULT]);
         // Only what a login or the system itself says is success.
         let passed: Vec<_> =
             RULES.iter().filter(|rule| rule.verdict == Verdict::Passed).map(|r| r.id).collect();

@@ -71,19 +71,19 @@ impl BootTest {
         };
         let folder = tempfile::Builder::new().prefix("rehome-").tempdir();
         let folder = folder.map_err(|e| Error::io("cannot make a folder for sockets", e))?;
-        let qemu = Qemu::find(folder.path())?;
+        let mut qemu = Qemu::find(folder.path())?;
         let uefi = match self.target.firmware {
             Firmware::Uefi => Some(Uefi::find(folder.path())?),
             Firmware::Bios | Firmware::Host => None,
         };
-        let arguments = command::arguments(&qemu, self, &choice, uefi.as_ref());
-        let limit = self.limit.unwrap_or(match qemu.accelerator {
-            Accelerator::Kvm => LIMIT,
-            Accelerator::Tcg => LIMIT * 2,
-        });
         let mut again = MOST_STARTS;
-        let (seen, serial, screen) = loop {
+        let (arguments, limit, (seen, serial, screen)) = loop {
             again = again.saturating_sub(1);
+            let arguments = command::arguments(&qemu, self, &choice, uefi.as_ref());
+            let limit = self.limit.unwrap_or(match qemu.accelerator {
+                Accelerator::Kvm => LIMIT,
+                Accelerator::Tcg => LIMIT * 2,
+            });
             let found = self.serve(folder.path(), |trouble| {
                 let mut watch = Watch::start(&qemu.program, &arguments, folder.path(), limit)?;
                 let seen = watch.until_decided(see, interrupted, trouble)?;
@@ -91,8 +91,12 @@ impl BootTest {
                 Ok((seen, serial, screen))
             })?;
             let rule = found.0.decision.as_ref().map(|decision| decision.rule.id);
+            if rule == Some(rules::KVM_FAULT) && qemu.accelerator == Accelerator::Kvm {
+                qemu.accelerator = Accelerator::Tcg;
+                continue;
+            }
             if again == 0 || rule != Some(rules::EMULATED_TIMER) {
-                break found;
+                break (arguments, limit, found);
             }
         };
         let machine = self.machine(qemu, &choice, arguments);

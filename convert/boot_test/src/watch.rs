@@ -5,7 +5,7 @@ use crate::command::{CELLS, CONTROL, PICTURE};
 use crate::console::{Console, LOG_LIMIT, tail_of};
 use crate::frame::{self, Frame};
 use crate::qmp::Qmp;
-use crate::rules::{Finder, Rule, named};
+use crate::rules::{Finder, KVM_FAULT, Rule, named};
 use crate::run::{Sight, trouble_of};
 use crate::text_mode::{self, Font};
 use format_core::{Error, ErrorKind, Result, codes};
@@ -298,6 +298,12 @@ impl Watch {
     /// Looks at the screen and at what the disks do.
     fn look(&mut self) -> Result<Option<Decision>> {
         let Some(qmp) = &mut self.qmp else { return Ok(None) };
+        // A machine on broken nested virtualisation stands still, and nothing else tells.
+        let status = qmp.run("query-status", &json!({}))?;
+        if status.get("status").and_then(Value::as_str) == Some("internal-error") {
+            let line = "internal-error".into();
+            return Ok(named(KVM_FAULT).map(|rule| Decision { rule, place: "events", line }));
+        }
         let operations = operations_of(&qmp.run("query-blockstats", &json!({}))?);
         if operations != self.disk_operations {
             (self.disk_operations, self.last_io) = (operations, Instant::now());

@@ -5,6 +5,7 @@ use crate::observer::Control;
 use crate::pipeline::digest_disk;
 use crate::sources::SourceFile;
 use format_core::{Disk, Error, ErrorKind, FileStamp, Result, codes};
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,7 +36,10 @@ impl Watch {
     /// # Errors
     /// `Temporary` when one of them changed since it was opened.
     pub(crate) fn begin<'a>(files: impl IntoIterator<Item = &'a SourceFile>) -> Result<Self> {
-        let stamped = |file: &SourceFile| Some((file.path.clone(), file.stamp?));
+        // What came through a pipe lies in a file without a name, which nobody else can reach.
+        let has_name = |path: &Path| !std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == NotFound);
+        let stamped =
+            |file: &SourceFile| Some((file.path.clone(), file.stamp?)).filter(|(path, _)| has_name(path));
         let watch = Self { files: files.into_iter().filter_map(stamped).collect() };
         if watch.files.iter().any(|(_, stamp)| is_young(stamp)) {
             std::thread::sleep(TICK);

@@ -19,6 +19,7 @@ use convert_engine::{Control, refuse_sources, threads_beside};
 use driver_core::{GroupFacts, GroupKind, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_images,
+    printable_json,
 };
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -222,10 +223,9 @@ fn finish(folder: &Folder<'_>, definition: &Definition, report: &mut MigrateRepo
     if definition.package.is_none() {
         write_file(&machine, definition.text.as_bytes())?;
     }
-    let mut json = serde_json::to_vec_pretty(report)
+    let json = serde_json::to_string_pretty(report)
         .map_err(|e| Error::contract("the report as JSON").with_source(e))?;
-    json.push(b'\n');
-    write_file(&report_path, &json)
+    write_file(&report_path, (printable_json(&json) + "\n").as_bytes())
 }
 
 fn write_file(path: &Path, content: &[u8]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Copies of what fixups change, kept beside the result.
 
 use driver_core::{Action, Edit, GuestTree};
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, printable_json};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -61,8 +61,8 @@ pub(crate) fn save(folder: &Path, tree: &GuestTree, edits: &[Edit]) -> Result<()
         list.push(undo);
     }
     let text =
-        serde_json::to_vec_pretty(&list).map_err(|e| Error::contract("the undo list").with_source(e))?;
-    write(&folder.join(LIST), &text)
+        serde_json::to_string_pretty(&list).map_err(|e| Error::contract("the undo list").with_source(e))?;
+    write(&folder.join(LIST), printable_json(&text).as_bytes())
 }
 
 /// Whether `folder` holds nothing but what [`save`] puts there.

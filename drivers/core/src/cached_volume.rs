@@ -372,8 +372,11 @@ mod tests {
         }
         let kept: usize = caches.iter().map(|cache| cache.state().order.len()).sum();
         assert!(kept <= ALL_CHUNKS + caches.len() * FEW_CHUNKS, "{kept}");
-        assert!(caches.iter().all(|cache| cache.state().order.len() == cache.state().chunks.len()));
-        assert!(caches.iter().all(|cache| cache.state().order.len() >= FEW_CHUNKS));
+        for cache in &caches {
+            let state = cache.state();
+            assert_eq!(state.order.len(), state.chunks.len());
+            assert!(state.order.len() >= FEW_CHUNKS);
+        }
     }
 
     #[test]

@@ -65,11 +65,11 @@ fn a_source_of_other_data_and_the_same_time_is_read_from_the_start() {
     let mut bench = interrupted();
     let file = File::options().write(true).open(bench.source_path()).unwrap();
     let before = file.metadata().unwrap().modified().unwrap();
-    // The beginning is among the samples.
     file.write_all_at(b"changed", 100).unwrap();
     file.set_modified(before).unwrap();
     bench.open_source_again();
-    starts_over(&bench, "the source has other data");
+    // Nobody can put that one back.
+    starts_over(&bench, "its time of change is another");
 }
 
 #[test]

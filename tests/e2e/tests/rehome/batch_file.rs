@@ -69,7 +69,7 @@ fn what_is_wrong_is_told_before_the_night() {
          - {id: blank, kind: migrate, to: kvm, source: data.raw, format: raw}\n",
     );
     let run = bench.rehome(&["--output", "json", "batch", "check", "jobs.yaml", "--jobs", "4"]);
-    let report = run.ends(66).json();
+    let report = run.ends(65).json();
     let code = |id: &str| job(&report, id)["exit_code"].as_u64().unwrap();
     assert_eq!(code("good"), 0);
     assert_eq!(code("gone"), 66);

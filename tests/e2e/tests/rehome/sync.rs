@@ -298,7 +298,7 @@ fn other_names_of_the_target_and_strange_markers_are_refused() {
     assert!(bench.read("backup.raw") == before);
     std::fs::rename(bench.path("old.raw"), bench.path("other.raw.partial")).unwrap();
     bench.bash("mkfifo other.raw.partial.sync").ends(0);
-    bench.bash("timeout 20 $REHOME convert new.raw other.raw --sync").ends(74);
+    bench.bash("timeout 20 $REHOME convert new.raw other.raw --sync").ends(73);
     bench.bash("rm other.raw.partial.sync; ln -s /dev/zero other.raw.partial.sync").ends(0);
-    bench.bash("ulimit -v 4000000; timeout 20 $REHOME convert new.raw other.raw --sync").ends(74);
+    bench.bash("ulimit -v 4000000; timeout 20 $REHOME convert new.raw other.raw --sync").ends(73);
 }
