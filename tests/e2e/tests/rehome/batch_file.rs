@@ -77,7 +77,7 @@ fn what_is_wrong_is_told_before_the_night() {
     assert_eq!(code("key"), 66);
     assert_eq!(code("blank"), 78, "{}", job(&report, "blank"));
     assert!(report["notes"].to_string().contains("jobs.yaml:6: job \\\"gone\\\""), "{}", report["notes"]);
-    let human = bench.rehome(&["batch", "check", "jobs.yaml"]).ends(66).stdout;
+    let human = bench.rehome(&["batch", "check", "jobs.yaml"]).ends(65).stdout;
     assert!(human.contains("4 of 5 jobs would fail") && human.contains("FAILS 66"), "{human}");
     bench.write("none.toml", "version = 1\n[batch]\noutput = \"missing\"\n[[job]]\nsource = \"web.vmdk\"\ntarget_format = \"raw\"\n");
     let human = bench.rehome(&["batch", "check", "none.toml"]).ends(73).stdout;

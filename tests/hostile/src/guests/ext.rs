@@ -92,7 +92,7 @@ fn fields() -> Vec<Case> {
         }
     }
     let label = summed.clone().change(SUPER, 1024, |bytes| {
-        bytes[120..136].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n\r\xff\xff");
+        bytes[120..134].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n\r\xff\xff");
         bytes[136..200].fill(b'\x1b');
         seal(bytes);
     });

@@ -18,7 +18,7 @@ fn btrfs(fill: u8) -> Vec<u8> {
     let mut bytes = vec![fill; 4096];
     put_le(&mut bytes, 48, 8, 0x1_0000);
     bytes[64..72].copy_from_slice(b"_BHRfS_M");
-    bytes[0x12b..0x12b + 16].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n\r\xff\x00");
+    bytes[0x12b..0x12b + 14].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n\r\xff\x00");
     let sum = !crc32c(!0, &bytes[32..]);
     put_le(&mut bytes, 0, 4, u64::from(sum));
     bytes

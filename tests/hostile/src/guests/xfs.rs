@@ -198,7 +198,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     found.extend(inodes(&base));
     found.extend(blocks(&base));
-    let name = changed(&base, 0, 512, 224, |bytes| bytes[108..120].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n"));
+    let name = changed(&base, 0, 512, 224, |bytes| bytes[108..119].copy_from_slice(b"\x1b[2J\x1b]0;x\x07\n"));
     found.push(case("xfs/label", "a label that steers the terminal", name, all_of(SEEN)));
     found.push(case(
         "xfs/whole",
