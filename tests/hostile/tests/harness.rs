@@ -208,12 +208,15 @@ families! {
     vmdk wsb xva
 }
 
-/// The families that have no test of their own, if there are any.
+/// Every family of containers has a test here; those of disks are in `guests.rs`.
 #[test]
-fn further_families() {
-    let all: std::collections::BTreeSet<String> =
-        hostile::all().iter().map(|case| case.name.split('/').next().expect("a name").to_owned()).collect();
-    all.iter().filter(|family| !FAMILIES.contains(&family.as_str())).for_each(|family| judge(family));
+fn no_family_is_forgotten() {
+    let all: std::collections::BTreeSet<String> = hostile::images::all()
+        .iter()
+        .map(|case| case.name.split('/').next().expect("a name").to_owned())
+        .collect();
+    let known = FAMILIES.iter().map(|family| (*family).to_owned()).collect();
+    assert_eq!(all, known);
 }
 
 /// The judge sees what it looks for.
@@ -239,7 +242,8 @@ fn the_judge_sees_faults() {
 
 #[test]
 fn names_of_cases_differ_and_each_has_runs() {
-    let cases = hostile::all();
+    let mut cases = hostile::images::all();
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
     for pair in cases.windows(2) {
         assert_ne!(pair[0].name, pair[1].name);
     }
@@ -253,8 +257,7 @@ fn names_of_cases_differ_and_each_has_runs() {
 #[test]
 fn the_chore_writes_every_case() {
     let place = tempfile::tempdir().expect("a folder");
-    let cases = hostile::write(place.path()).expect("all files");
-    assert_eq!(cases, hostile::all().len());
+    hostile::write(&hostile::images::all(), place.path()).expect("all files");
     let index = std::fs::read_to_string(place.path().join("INDEX.txt")).expect("the index");
     assert!(
         index.contains("qcow2/l1-outside\n    the L1 table lies behind the end\n    exit 65 "),

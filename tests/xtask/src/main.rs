@@ -40,10 +40,13 @@ fn main() -> ExitCode {
         Chore::Man { dir } => man::write(rehome_cli::command(), &dir).map(|pages| println!("{pages} pages")),
         Chore::Readme { check: true } => readme::check(&root),
         Chore::Readme { check: false } => readme::write(&root),
-        Chore::MakeHostile { dir } => std::fs::create_dir_all(&dir)
-            .and_then(|()| hostile::write(&dir))
-            .map(|cases| println!("{cases} cases"))
-            .map_err(|error| format!("{}: {error}", dir.display())),
+        Chore::MakeHostile { dir } => {
+            let cases = hostile::all();
+            std::fs::create_dir_all(&dir)
+                .and_then(|()| hostile::write(&cases, &dir))
+                .map(|()| println!("{} cases", cases.len()))
+                .map_err(|error| format!("{}: {error}", dir.display()))
+        }
         Chore::Rules => rules::check(&root).and_then(|violations| {
             violations.iter().for_each(|violation| println!("{violation}"));
             if violations.is_empty() { Ok(()) } else { Err(format!("{} violations", violations.len())) }
