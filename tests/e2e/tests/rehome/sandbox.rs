@@ -262,7 +262,8 @@ fn a_server_is_confined_while_it_serves() {
             std::thread::sleep(Duration::from_millis(5));
         };
         signal(&child, "TERM");
-        assert!(child.wait().unwrap().success());
+        // It may not have got as far as to listen to signals.
+        child.wait().unwrap();
         text
     };
     let text = status(&[]);
