@@ -185,7 +185,8 @@ judge() {
         timeout 60 qemu-img check -q "out/$id/$id.qcow2" || wrong "$id is not whole"
     done
     for job in 10 20 30 40 50 "${slow[0]}"; do
-        (($(wc -l <"$dir/tasks/$job") >= 2)) || wrong "task $job was not begun again"
+        # The first time may have been on the node that was killed, before the task wrote anything.
+        (($(awk 'END { print $4 }' "$dir/tasks/$job") >= 1)) || wrong "task $job was not begun again"
     done
     [[ ${twice:-0} == 1 ]] || wrong "no task ran twice at once: the split was not tested"
     local left
