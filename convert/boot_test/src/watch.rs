@@ -26,6 +26,8 @@ const MOST_PIECES: u32 = 32;
 const LOOK: Duration = Duration::from_secs(2);
 /// A loader that complained has to stay silent for so long until it counts: GRUB waits ten seconds for a key.
 const SILENCE: Duration = Duration::from_secs(20);
+/// A machine of KVM that shows nothing for so long, and whose disks are idle, is tried by emulation.
+const STILL: Duration = Duration::from_secs(60);
 /// What comes within this time of a complaint still belongs to it.
 const SLACK: Duration = Duration::from_secs(5);
 /// How long a machine is watched after the verdict, for what a guest says on its way down.
@@ -66,6 +68,7 @@ pub(crate) struct Watch {
     running: Running,
     qmp: Option<Qmp>,
     folder: PathBuf,
+    is_kvm: bool,
     finder: Finder,
     console: Console,
     font: Option<Font>,
@@ -97,6 +100,7 @@ impl Watch {
     ) -> Result<Self> {
         let now = Instant::now();
         Ok(Self {
+            is_kvm: arguments.iter().any(|word| word == "kvm"),
             finder: Finder::new()?,
             console: Console::new()?,
             running: Running::start(program, arguments, folder)?,
@@ -200,7 +204,7 @@ impl Watch {
                 Err(error) => return Err(self.ended_or(error)),
             }
         }
-        Ok(self.settled())
+        Ok(self.settled().or_else(|| self.stands_still()))
     }
 
     /// When QEMU ended, that says more than a connection that broke.
@@ -249,6 +253,13 @@ impl Watch {
             self.suspicion = Some(Suspicion { decision, at: Instant::now() });
         }
         None
+    }
+
+    /// A machine of KVM in which nothing moves: nested virtualisation may start a loader and hang in the kernel.
+    fn stands_still(&self) -> Option<Decision> {
+        let last = self.last_serial.max(self.last_change).max(self.last_io);
+        let rule = named(KVM_FAULT).filter(|_| self.is_kvm && last.elapsed() >= STILL)?;
+        Some(Decision { rule, place: "events", line: format!("nothing moved for {} s", STILL.as_secs()) })
     }
 
     /// The complaint after which nothing came any more.
