@@ -2,6 +2,7 @@
 
 use crate::choose::{buses, unsupported};
 use crate::inspect::{Inspection, of_guest};
+use crate::stack::overlapping;
 use crate::wrap::lone_file_system;
 use driver_core::{
     Context, DriverPackage, Firmware, Fixup, Guest, Plan, PlannedFixup, Platform, Status, Target, Wishes,
@@ -149,6 +150,8 @@ pub(crate) fn obstacles(inspection: &Inspection, plan: &Plan) -> Vec<String> {
         if found.is_empty() {
             found.push("no guest that can be read was found".into());
         }
+    } else {
+        found.extend(overlapping(&inspection.guest));
     }
     found.extend(inspection.closed.iter().cloned());
     found.extend(inspection.guest.cut_off());

@@ -8,7 +8,7 @@ use crate::crypt;
 use crate::filesystems::Notes;
 use crate::inspect::Opening;
 use crate::windows;
-use driver_core::{FsFacts, GroupPart, Guest, PartitionFacts, TableKind, Volume, VolumeId};
+use driver_core::{DiskFacts, FsFacts, GroupPart, Guest, PartitionFacts, TableKind, Volume, VolumeId};
 use driver_partitions::{Window, overlaps};
 use format_core::{Overlay, Result};
 use std::sync::Arc;
@@ -103,6 +103,14 @@ fn partitions(guest: &mut Guest, overlays: &[Arc<Overlay>]) -> Result<Vec<Candid
     }
     guest.obstacles.extend(obstacles);
     Ok(found)
+}
+
+/// What is said of disks with partitions that overlap: no edit is safe there, also where a guest was found.
+pub(crate) fn overlapping(guest: &Guest) -> impl Iterator<Item = String> {
+    let of_disk = |(index, facts): (usize, &DiskFacts)| {
+        overlap_text(&overlaps(&facts.partitions)).map(|text| format!("disk {index}: {text}"))
+    };
+    guest.disks.iter().enumerate().filter_map(of_disk)
 }
 
 /// What is said of partitions that overlap: the later ones are not looked into, for an edit of one would be one of both.
