@@ -11,7 +11,7 @@ pub mod names;
 pub use case::{Case, Content, Run};
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// All cases, in the order of their names.
 #[must_use]
@@ -50,4 +50,20 @@ pub fn write(cases: &[Case], folder: &Path) -> io::Result<()> {
         }
     }
     std::fs::write(folder.join("INDEX.txt"), index)
+}
+
+/// The binary, from `REHOME` or the target folder that this test was built into.
+///
+/// # Panics
+/// When the system does not tell where the test lies.
+#[must_use]
+#[allow(clippy::expect_used, reason = "test support")]
+pub fn rehome() -> PathBuf {
+    std::env::var_os("REHOME").map_or_else(
+        || {
+            let own = std::env::current_exe().expect("this test has a file");
+            own.ancestors().nth(2).expect("target/debug").join("rehome")
+        },
+        PathBuf::from,
+    )
 }

@@ -1,23 +1,12 @@
 //! Every attack under 512 MiB of memory and 5 seconds: the answer is the documented one, and nothing but the target is written.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use hostile::{Case, names};
+use hostile::{Case, names, rehome};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Seconds that a run may take.
 const LIMIT: &str = "5";
-
-/// The binary, from `REHOME` or the target folder that this test was built into.
-fn rehome() -> PathBuf {
-    std::env::var_os("REHOME").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("this test has a file");
-            own.ancestors().nth(2).expect("target/debug").join("rehome")
-        },
-        PathBuf::from,
-    )
-}
 
 /// What is in a folder, below it and beside: names and lengths, without what rehome wrote.
 fn listing(folder: &Path, written: &Path) -> Vec<(PathBuf, u64)> {

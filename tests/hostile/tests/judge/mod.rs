@@ -1,7 +1,7 @@
 //! What is right when a hostile disk is looked at: the answer, the time and memory it takes, and what is left behind.
 
 use hostile::guests::{CANARY, CANARY_PATH};
-use hostile::{Case, Content, Run};
+use hostile::{Case, Content, Run, rehome};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,6 @@ use std::time::{Duration, Instant};
 
 /// Where a partition of the cases begins.
 const START: u64 = 1 << 20;
-
-/// The binary, from `REHOME` or the target folder that this test was built into.
-fn rehome() -> PathBuf {
-    std::env::var_os("REHOME").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("this test has a file");
-            own.ancestors().nth(2).expect("target/debug").join("rehome")
-        },
-        PathBuf::from,
-    )
-}
 
 /// What must not change of a file: its length, when it was written last, and its bytes.
 type Print = (PathBuf, u64, (i64, i64), u64);
