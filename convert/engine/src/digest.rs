@@ -45,8 +45,9 @@ pub(crate) fn check_disk_size(size: u64) -> Result<()> {
     Err(Error::new(ErrorKind::Limit, format!("the disk claims to have {size}, possible are {most}")))
 }
 
-/// The hash of the leaf with these bytes.
-fn leaf_hash(bytes: &[u8]) -> blake3::Hash {
+/// The hash of the leaf with these bytes: 64 KiB, or less at the end of the disk.
+#[must_use]
+pub fn leaf_hash(bytes: &[u8]) -> blake3::Hash {
     if bytes.len() as u64 == LEAF_SIZE && format_core::is_zero(bytes) {
         *ZERO_LEAF
     } else {

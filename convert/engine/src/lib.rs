@@ -23,6 +23,7 @@ mod diff;
 mod digest;
 mod earlier;
 pub mod evidence;
+mod far_end;
 mod hashes;
 mod journal;
 mod losses;
@@ -61,7 +62,7 @@ pub use consolidate::{
 };
 pub use device::refuse_device_of_sources;
 pub use diff::{Differences, diff_disks, diff_manifest};
-pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes};
+pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes, leaf_hash};
 pub use earlier::{continued, is_copy};
 pub use hashes::{HashKind, Hashes};
 pub use losses::{Losses, LostRange};
@@ -83,5 +84,5 @@ pub use run::{
 pub use salvage::salvaged;
 pub use sample::{Sample, SampleFacts};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};
-pub use sync::{SyncOutcome, SyncTarget, SyncTotals, sync};
+pub use sync::{Changes, SyncOutcome, SyncTarget, SyncTotals, source_blocks, sync};
 pub use verify::{HashCheck, Verification, verify_image, verify_sample};

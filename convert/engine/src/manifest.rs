@@ -180,7 +180,7 @@ impl Manifest {
     ///
     /// # Errors
     /// `Io` when the host fails; `Temporary` when another run has taken over, whose manifest it may be.
-    pub(crate) fn remove(image: &Path) -> Result<()> {
+    pub fn remove(image: &Path) -> Result<()> {
         Fence::of_process()?.map_or(Ok(()), Fence::check)?;
         for path in [manifest_path(image), blocks_path(image)] {
             match std::fs::remove_file(&path) {

@@ -3,6 +3,7 @@
 use crate::blocks::BlockSet;
 use crate::checkpoints::{Checkpoints, Done};
 use crate::digest::BlockList;
+use crate::far_end::refuse_differences;
 use crate::journal::{Job, Journal, JournalReader, Wanted};
 use crate::observer::Control;
 use crate::pipeline::copy_on;
@@ -27,6 +28,8 @@ pub struct Resumption {
     pub restart: bool,
     /// What else decides over the source's bytes (a snapshot, another size): a run goes on only where it is the same.
     pub reading: String,
+    /// What is copied is brought up to date with the source afterwards: its changes meanwhile are no reason to start over, or to fail.
+    pub settles: bool,
     /// How often the run tells its journal where it stands, at most; zero means after every block.
     pub interval: Duration,
 }
@@ -88,7 +91,11 @@ pub fn convert_through(
     let target = FileTarget::resume(path, replace).map_err(named)?;
     let job = job.into(target.partial_facts()?.1);
     let place = Place { path, replace, sources: &sources, format, create: &create, through };
-    let found = if resumption.restart { Found::Nothing } else { look(path, &target, &job, &disk_written)? };
+    let sampled = (!resumption.settles).then_some(&disk_written);
+    let found = match resumption.restart {
+        true => Found::Nothing,
+        false => look(path, &target, &job, sampled, disk_written.virtual_size())?,
+    };
     let mut started = place.start(target, found).map_err(named)?;
     let journal = FileTarget::journal_path(path);
     let kept = Arc::clone(&started.kept);
@@ -108,6 +115,9 @@ pub fn convert_through(
     let copy = || copy_on(&disk_written, sink.as_ref(), &checkpoints, done, control);
     let copy = || with_source_proof(source, control, copy);
     let copy = watch.over(copy, |copy| reads_as(&copy.blocks, &disk_written, control)).map_err(hinted)?;
+    if !resumption.settles {
+        refuse_differences(source, &copy.blocks).map_err(hinted)?;
+    }
     sink.finish().map_err(named).map_err(hinted)?;
     let manifest = Some(manifest_of(path, format, &copy, source)?);
     warnings.extend(size_warning(format, disk.virtual_size(), create.virtual_size));
@@ -149,8 +159,14 @@ struct Started {
     warnings: Vec<Warning>,
 }
 
-/// Looks for what an interrupted run left, and whether it is of this job.
-fn look(path: &Path, target: &FileTarget, job: &Job, disk: &Disk) -> Result<Found> {
+/// Looks for what an interrupted run left, and whether it is of this job; with `sampled`, whether it is of this content, too.
+fn look(
+    path: &Path,
+    target: &FileTarget,
+    job: &Job,
+    sampled: Option<&Disk>,
+    size: u64,
+) -> Result<Found> {
     let useless = |why: &str| Ok(Found::Useless(why.into()));
     let opened = JournalReader::open(&FileTarget::journal_path(path));
     let (reader, then) = match opened {
@@ -162,13 +178,13 @@ fn look(path: &Path, target: &FileTarget, job: &Job, disk: &Disk) -> Result<Foun
     if let Some(why) = then.difference(job) {
         return useless(&why);
     }
-    let found = match replay(reader, disk.virtual_size()) {
+    let found = match replay(reader, size) {
         Ok(Some(found)) => found,
         Ok(None) => return useless("its journal has no checkpoint"),
         Err(error) => return useless(&error.to_string()),
     };
     // Last: it reads the source.
-    match then.sample_difference(disk) {
+    match sampled.and_then(|disk| then.sample_difference(disk)) {
         Some(why) => useless(&why),
         None => Ok(Found::Unfinished(Box::new(found))),
     }

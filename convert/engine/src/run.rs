@@ -1,5 +1,6 @@
 //! A conversion from its first stage to its last.
 
+use crate::far_end::refuse_differences;
 use crate::manifest::{ImageFacts, Manifest, SourceFacts};
 use crate::observer::Control;
 use crate::pipeline::{CopyOutcome, Origin, Proof, copy};
@@ -163,6 +164,9 @@ pub fn convert(request: ConvertRequest<'_>, control: Control<'_>) -> Result<Conv
     let work = || with_source_proof(source, control, || copy(origin, sink.as_ref(), proof, control));
     let copy =
         watch.over(work, |copy| Ok(proof.digest && reads_as(&copy.blocks, &disk_written, control)?))?;
+    if base.is_none() {
+        refuse_differences(source, &copy.blocks)?;
+    }
     let described = path.filter(|_| proof.digest);
     if let (Some(path), None) = (path, described) {
         // That of an older image would tell of this one what is not true.

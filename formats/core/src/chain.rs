@@ -2,10 +2,11 @@
 
 use crate::gate::Recorder;
 use crate::link::ChainLink;
+use crate::remote::address;
 use crate::source::Source;
 use crate::{
     Access, Container, Disk, DiskEntry, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer,
-    LayerContext, Origin, ParentRef, Result, Score, SourceFolder, Spool, Warning, codes,
+    LayerContext, Origin, ParentRef, Remotes, Result, Score, SourceFolder, Spool, Warning, codes,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct OpenOptions {
     pub access: Access,
     /// Where bytes go that can only be read from their start to their end.
     pub spool: Spool,
+    /// What opens addresses that the operator gives instead of a path.
+    pub remotes: Option<Arc<dyn Remotes>>,
 }
 
 impl OpenOptions {
@@ -37,7 +40,7 @@ impl OpenOptions {
     pub fn new(formats: &'static [&'static Format], format: Option<&'static Format>) -> Self {
         let (allow_parents, parents) = (Vec::new(), Vec::new());
         let (access, spool) = (Access::default(), Spool::default());
-        Self { formats, format, allow_parents, parents, access, spool }
+        Self { formats, format, allow_parents, parents, access, spool, remotes: None }
     }
 }
 
@@ -118,6 +121,10 @@ pub fn open_images(path: &Path, options: &OpenOptions) -> Result<Vec<OpenedImage
 
 /// The image at `path`, unpacked and with its format.
 pub(crate) fn open_source(path: &Path, options: &OpenOptions) -> Result<(Source, &'static Format)> {
+    if let Some((address, remotes)) = address(path, options.remotes.as_deref()) {
+        let source = Source::of_remote(address, remotes.open(address)?);
+        return source.resolve(options.format, options).map_err(|e| e.context(format!("open {address}")));
+    }
     let inside = options.formats.iter().filter_map(|format| Some((*format, path.join(format.folder_entry?))));
     let (path, named) = match inside.filter(|_| path.is_dir()).find(|(_, path)| path.is_file()) {
         Some((format, path)) => (path, Some(format)),
@@ -198,7 +205,7 @@ impl OpenedContainer {
 
     fn image(&self, index: usize) -> Result<OpenedImage> {
         let InnerImage { disk, format, warnings } = self.container.open_disk(index)?;
-        let Source { path, file_size, allocated_size, file_id, stamp, parts, .. } = self.source.clone();
+        let Source { path, file_size, allocated_size, file_id, stamp, parts, remote, .. } = self.source.clone();
         let link = ChainLink {
             path,
             format: self.format,
@@ -209,6 +216,7 @@ impl OpenedContainer {
             file_id: file_id.unwrap_or_default(),
             stamp,
             parts,
+            remote,
         };
         let warnings =
             [&self.source.warnings, self.container.warnings(), &warnings].into_iter().flatten().cloned();
@@ -289,8 +297,18 @@ fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> R
     let recorder = Recorder::new(Arc::clone(&source.gate));
     let context = source.context(Arc::clone(&recorder) as Arc<dyn Gate>, options);
     let layer: Arc<dyn Layer> = open(Arc::clone(&source.storage), &context)?.into();
-    let Source { path, file_size, allocated_size, file_id, stamp, mut parts, mut warnings, gate, .. } =
-        source;
+    let Source {
+        path,
+        file_size,
+        allocated_size,
+        file_id,
+        stamp,
+        remote,
+        mut parts,
+        mut warnings,
+        gate,
+        ..
+    } = source;
     parts.extend(recorder.take());
     warnings.extend_from_slice(layer.warnings());
     let (virtual_size, chunk_size) = (layer.virtual_size(), layer.chunk_size());
@@ -305,6 +323,7 @@ fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> R
         file_id,
         stamp,
         parts,
+        remote,
     };
     Ok((link, layer, gate, warnings))
 }

@@ -2,6 +2,7 @@
 
 use crate::guess::{extension_of, guess, probe_formats};
 use crate::read_ahead::ReadAhead;
+use crate::remote::address;
 use crate::source::{Source, raw_of, stem_of};
 use crate::{
     ChunkStream, DenyAll, Error, ErrorKind, Format, Gate, LayerContext, MemStorage, OpenOptions, PartFile,
@@ -51,7 +52,11 @@ pub fn open_flow(path: &Path, options: &OpenOptions) -> Result<Option<Flow>> {
         return Ok(None);
     }
     let failed = |e: Error| e.context(format!("open {}", path.display()));
-    let source = crate::chain::source_at(path, options)?.joined(options.format, options).map_err(failed)?;
+    let source = match address(path, options.remotes.as_deref()) {
+        Some((address, remotes)) => Source::of_remote(address, remotes.open(address)?),
+        None => crate::chain::source_at(path, options)?,
+    };
+    let source = source.joined(options.format, options).map_err(failed)?;
     let (format, _) = source.outermost(options.format, options).map_err(failed)?;
     if format.unpack.is_none() || source.unpacked_at(format, options).map_err(failed)?.is_some() {
         return Ok(None);

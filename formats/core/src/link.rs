@@ -1,7 +1,8 @@
 //! What is known of one image of a chain.
 
-use crate::{FileStamp, Format, PartFile};
+use crate::{FileStamp, Format, PartFile, Remote};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// One image of an opened chain.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct ChainLink {
     pub stamp: Option<FileStamp>,
     /// Other files of the same image: extent files, data files, further parts.
     pub parts: Vec<PartFile>,
+    /// The other side, where it is no file of this host.
+    pub remote: Option<Arc<dyn Remote>>,
 }
 
 impl ChainLink {

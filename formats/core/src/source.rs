@@ -5,8 +5,8 @@ use crate::guess::{extension_of, guess, probe_formats};
 use crate::read_ahead::ReadAhead;
 use crate::{
     DenyAll, Disk, DiskStorage, Error, ErrorKind, FileStamp, FileStorage, Format, Gate, InnerImage,
-    LayerContext, MemStorage, OpenOptions, Opener, PartFile, Referenced, Result, Score, SourceFolder,
-    Storage, StorageReader, Warning,
+    LayerContext, MemStorage, OpenOptions, Opener, PartFile, Referenced, Remote, RemoteSource, Result, Score,
+    SourceFolder, Storage, StorageReader, Warning,
 };
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -43,6 +43,8 @@ pub(crate) struct Source {
     pub(crate) wrappers: Vec<(&'static Format, Arc<dyn Storage>)>,
     /// How many images lie around it.
     pub(crate) depth: usize,
+    /// The other side, where it is no file of this host.
+    pub(crate) remote: Option<Arc<dyn Remote>>,
 }
 
 impl Source {
@@ -70,6 +72,7 @@ impl Source {
             warnings: Vec::new(),
             wrappers: Vec::new(),
             depth: 0,
+            remote: None,
             storage: Arc::new(storage),
         })
     }
@@ -92,7 +95,16 @@ impl Source {
             warnings: Vec::new(),
             wrappers: Vec::new(),
             depth: 0,
+            remote: None,
         }
+    }
+
+    /// What lies at an address that the operator gave; the names in it lead nowhere.
+    pub(crate) fn of_remote(address: &str, source: RemoteSource) -> Self {
+        let RemoteSource { storage, name, remote, warnings } = source;
+        let own = Self::inner(storage, name.as_deref().unwrap_or_default(), Arc::new(DenyAll), 0);
+        let (path, is_device, remote) = (PathBuf::from(address), name.is_none(), Some(remote));
+        Self { path, name, is_device, warnings, remote, ..own }
     }
 
     /// An image inside of `depth` others.
@@ -114,6 +126,7 @@ impl Source {
             warnings: Vec::new(),
             wrappers: Vec::new(),
             depth,
+            remote: None,
         }
     }
 
@@ -298,7 +311,7 @@ struct RoomOpener {
 impl RoomOpener {
     /// The choices of the operator are about the outermost image.
     fn inside(&self) -> OpenOptions {
-        let mut options = OpenOptions { format: None, ..self.options.clone() };
+        let mut options = OpenOptions { format: None, remotes: None, ..self.options.clone() };
         (options.access.pick, options.access.at, options.access.snapshot) = (None, None, None);
         options
     }

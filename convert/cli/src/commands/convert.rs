@@ -238,7 +238,7 @@ fn resumption(args: &ConvertArgs) -> Resumption {
         "snapshot {:?}, size {:?}, ignore_parent {}, ignore_checksum {}, pick {:?}, at {:?}",
         args.open.snapshot, args.size, chain.ignore_parent, chain.ignore_checksum, chain.pick, chain.at
     );
-    Resumption { restart: args.restart, reading, interval: Resumption::INTERVAL }
+    Resumption { restart: args.restart, reading, settles: false, interval: Resumption::INTERVAL }
 }
 
 /// A target that is not made anew but is there already must not be what is read, and a redirected stdin is read too.

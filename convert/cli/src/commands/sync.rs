@@ -5,7 +5,7 @@ use crate::commands::convert::{is_pipe, refuse_in_place, verify, without_manifes
 use crate::commands::format_named;
 use crate::output::{Printer, safe};
 use crate::source::Source;
-use convert_engine::{Control, SyncOutcome, SyncTarget, SyncTotals, sync};
+use convert_engine::{Changes, Control, SyncOutcome, SyncTarget, SyncTotals, sync};
 use format_all::FORMATS;
 use format_core::units::format_size;
 use format_core::{DeviceTarget, Error, ErrorKind, OpenedImage, Result, Warning};
@@ -54,7 +54,7 @@ pub(super) fn run(
     refuse_in_place(args, &files)?;
     let Source::Image(source) = source else { return Err(Error::contract("a file was opened as a pipe")) };
     printer.warnings(&source.warnings);
-    let done = sync(&source, target(args)?, control)?;
+    let done = sync(&source, target(args)?, Changes::Unknown, control)?;
     printer.warnings(&done.warnings);
     let manifest = match &done.manifest {
         Some(manifest) => {

@@ -2,7 +2,7 @@
 
 use crate::digest::LEAF_SIZE;
 use crate::reading::next_data;
-use format_core::{ChainLink, Disk, Error, OpenedImage, Result};
+use format_core::{ChainLink, Disk, Error, OpenedImage, Remote, Result};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +68,9 @@ impl Job {
     /// changed.
     pub(crate) fn new(source: &OpenedImage, wanted: &Wanted<'_>) -> Result<Self> {
         let of_link = |link: &ChainLink| {
+            if let Some(remote) = &link.remote {
+                return vec![JobFile::remote(&link.path, link.format.name, link.file_size, remote.as_ref())];
+            }
             let parts = link.parts.iter().map(|part| (&part.path, part.file_size, part.file_id));
             let files = std::iter::once((&link.path, link.file_size, link.file_id)).chain(parts);
             files.map(|(path, size, id)| JobFile::new(path, link.format.name, size, id)).collect::<Vec<_>>()
@@ -170,6 +173,17 @@ impl Job {
 }
 
 impl JobFile {
+    /// What lies at an address and says what it is.
+    fn remote(path: &Path, format: &str, size: u64, remote: &dyn Remote) -> Result<Self> {
+        let path = path.display();
+        let Some(identity) = remote.identity() else {
+            return Err(Error::unsupported(format!("nothing tells whether {path} changed")));
+        };
+        let (path, format) = (format!("{path} ({identity})"), format.into());
+        let never = (0, 0);
+        Ok(Self { path, format, file_id: (0, 0), modified: never, changed: never, size })
+    }
+
     fn new(path: &Path, format: &str, size: u64, file_id: (u64, u64)) -> Result<Self> {
         let failed = |e| Error::io(format!("cannot examine {}", path.display()), e);
         let found = path.metadata().map_err(failed)?;

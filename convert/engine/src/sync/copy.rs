@@ -4,7 +4,7 @@ use crate::chunks::{ChunkKind, runs_of_chunks};
 use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
 use crate::observer::Control;
 use crate::turns::locked;
-use format_core::{AlignedBuffer, Disk, Error, ErrorKind, ExtentKind, Result, Update, codes};
+use format_core::{AlignedBuffer, Disk, Error, ErrorKind, ExtentKind, RangeSet, Result, Update, codes};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -42,10 +42,13 @@ impl SyncTotals {
 
 /// Makes the disk of `update`, which reads as `target`, read as `source`, and hashes that. Both have the same size. Does not
 /// finish the update.
+///
+/// With `wanted`, only these ranges of the source are read: the others are known to be the same.
 pub(super) fn sync_disks(
     source: &Disk,
     target: &Disk,
     update: &dyn Update,
+    wanted: Option<&RangeSet>,
     control: Control<'_>,
 ) -> Result<(BlockList, SyncTotals)> {
     let size = source.virtual_size();
@@ -53,6 +56,7 @@ pub(super) fn sync_disks(
         source,
         target,
         update,
+        wanted,
         chunk: update.chunk_size().clamp(MIN_CHUNK, BLOCK_SIZE) as usize,
         blocks: BlockList::new(size)?,
         totals: Mutex::default(),
@@ -93,6 +97,7 @@ struct Run<'a> {
     source: &'a Disk,
     target: &'a Disk,
     update: &'a dyn Update,
+    wanted: Option<&'a RangeSet>,
     chunk: usize,
     blocks: BlockList,
     totals: Mutex<SyncTotals>,
@@ -103,7 +108,11 @@ impl Run<'_> {
     fn window(&self, window: Range<u64>, buffers: &mut Buffers) -> Result<()> {
         self.control.check()?;
         let Range { mut start, end } = window;
-        if !has_data(self.source, start, end)? && !has_data(self.target, start, end)? {
+        let may_differ = match self.wanted {
+            Some(wanted) => wanted.within(start, end).next().is_some(),
+            None => has_data(self.source, start, end)?,
+        };
+        if !may_differ && !has_data(self.target, start, end)? {
             self.control.observer.advance(end - start);
             return Ok(());
         }
@@ -119,8 +128,19 @@ impl Run<'_> {
 
     fn block(&self, start: u64, len: usize, buffers: &mut Buffers) -> Result<()> {
         let (source, target) = (&mut buffers.source[..len], &mut buffers.target[..len]);
-        let source_read = load(self.source, start, source)?;
         let target_read = load(self.target, start, target)?;
+        let source_read = match self.wanted {
+            None => load(self.source, start, source)?,
+            Some(wanted) => {
+                source.copy_from_slice(target);
+                let mut read = 0;
+                for (at, len) in wanted.within(start, start + len as u64) {
+                    let from = (at - start) as usize;
+                    read += load(self.source, at, &mut source[from..from + len as usize])?;
+                }
+                read
+            }
+        };
         if source_read == 0 && target_read == 0 {
             return Ok(());
         }

@@ -4,6 +4,7 @@
 //! the manifest is only compared with what the image says of itself.
 
 mod copy;
+mod hashes;
 
 pub use copy::SyncTotals;
 
@@ -14,10 +15,14 @@ use crate::run::size_in;
 use crate::sources::{SourceFile, refuse_source_file, refuse_source_files};
 use crate::watch::{Watch, reads_as};
 use copy::sync_disks;
+use hashes::differing;
+pub use hashes::source_blocks;
 use format_core::{
     DeviceInPlace, DeviceTarget, Disk, Error, ErrorKind, FileInPlace, FileTarget, Format, Layer,
-    LayerContext, OpenOptions, OpenedImage, Result, Storage, Update, UpdateStorage, Warning, open_image,
+    LayerContext, OpenOptions, OpenedImage, RangeSet, Remote, Result, Storage, Update, UpdateStorage, Warning,
+    open_image,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -69,19 +74,48 @@ pub struct SyncOutcome {
 /// # Errors
 /// `Unsupported` for a target that cannot be changed in place; `Destination` when there is none, when it has another size,
 /// or a needed name is taken; `Temporary` when it is in use or the run is interrupted; what source, target and host report.
-pub fn sync(source: &OpenedImage, target: SyncTarget<'_>, control: Control<'_>) -> Result<SyncOutcome> {
+pub fn sync(
+    source: &OpenedImage,
+    target: SyncTarget<'_>,
+    changes: Changes<'_>,
+    control: Control<'_>,
+) -> Result<SyncOutcome> {
     match target {
-        SyncTarget::File { path, format, formats } => sync_file(source, path, format, formats, control)
+        SyncTarget::File { path, format, formats } => sync_file(source, path, (format, formats), changes, control)
             .map_err(|e| e.context(format!("bring {} up to date", path.display()))),
-        SyncTarget::Device { device, path, format } => sync_device(source, device, path, format, control),
+        SyncTarget::Device { device, path, format } => {
+            sync_device(source, device, path, format, changes, control)
+        }
+    }
+}
+
+/// What is known of the ranges in which source and target differ.
+#[derive(Clone, Copy, Debug)]
+pub enum Changes<'a> {
+    /// Nothing: both are read as a whole.
+    Unknown,
+    /// They differ nowhere else, as something at the source kept track.
+    Tracked(&'a RangeSet),
+    /// The source's side takes hashes of its disk; of the source, only the leaves are read whose hashes are others.
+    ByHashes(&'a dyn Remote),
+}
+
+impl<'a> Changes<'a> {
+    /// The ranges of the source to read, all where it is `None`.
+    fn wanted(self, old: &Disk, size: u64, control: Control<'_>) -> Result<Option<Cow<'a, RangeSet>>> {
+        match self {
+            Changes::Unknown => Ok(None),
+            Changes::Tracked(ranges) => Ok(Some(Cow::Borrowed(ranges))),
+            Changes::ByHashes(remote) => Ok(Some(Cow::Owned(differing(remote, old, size, control)?))),
+        }
     }
 }
 
 fn sync_file(
     source: &OpenedImage,
     path: &Path,
-    format: Option<&'static Format>,
-    formats: &'static [&'static Format],
+    (format, formats): (Option<&'static Format>, &'static [&'static Format]),
+    changes: Changes<'_>,
     control: Control<'_>,
 ) -> Result<SyncOutcome> {
     let sources = SourceFile::of_images([source]);
@@ -114,7 +148,10 @@ fn sync_file(
         update.grow_to(disk.virtual_size())?;
     }
     let old = target.disk.grown_to(disk.virtual_size());
-    let work = || sync_disks(&disk, &old, update.as_ref(), control);
+    let work = || {
+        let wanted = changes.wanted(&old, source.disk.virtual_size(), control)?;
+        sync_disks(&disk, &old, update.as_ref(), wanted.as_deref(), control)
+    };
     let (blocks, totals) =
         watch.over(work, |(blocks, _)| reads_as(blocks, &disk, control)).map_err(|e| next_step(e, &file))?;
     if file.is_begun() {
@@ -131,6 +168,7 @@ fn sync_device(
     device: DeviceTarget,
     path: &Path,
     format: &'static Format,
+    changes: Changes<'_>,
     control: Control<'_>,
 ) -> Result<SyncOutcome> {
     let size = source.disk.virtual_size();
@@ -141,7 +179,10 @@ fn sync_device(
     let old = Disk::new(vec![layer])?.cut_to(size);
     let open = format.open_update.ok_or_else(|| not_in_place(format))?;
     let update = open(storage)?;
-    let work = || sync_disks(&source.disk, &old, update.as_ref(), control);
+    let work = || {
+        let wanted = changes.wanted(&old, size, control)?;
+        sync_disks(&source.disk, &old, update.as_ref(), wanted.as_deref(), control)
+    };
     let (blocks, totals) = watch.over(work, |(blocks, _)| reads_as(blocks, &source.disk, control))?;
     update.finish()?;
     let (manifest, was_unfinished, warnings) = (None, false, Vec::new());

@@ -131,6 +131,9 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
                 matches!(seen, "formats/core" | "convert/nbd" | "drivers/core" | "drivers/machine")
                     || (only_tests && seen == "drivers/targets")
             }
+            ("convert", "capture") => {
+                matches!(seen, "formats/core" | "convert/engine" | "convert/nbd" | "drivers/machine")
+            }
             ("convert", "engine") => matches!(seen, "formats/core" | "formats/all"),
             ("convert", "migrate") => {
                 matches!(

@@ -1,0 +1,220 @@
+//! The client of a [session](crate::serve_session): a disk's side as [`Remote`].
+
+use crate::session::{Failure, Hello, Request, VERSION};
+use format_core::{Error, ErrorKind, HashLevel, Remote, Result};
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::Range;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// The longest first line of the other side, in bytes.
+const MOST_HELLO: u64 = 64 << 10;
+/// How many ranges are asked for in one request.
+const MOST_RANGES: usize = 10_000;
+
+/// A side that can hold still.
+pub trait Side: Remote {
+    /// Holds the file systems mounted at `places` for at most `seconds`.
+    ///
+    /// # Errors
+    /// `Unsupported` where that cannot be done.
+    fn freeze(&self, places: &[String], seconds: u64) -> Result<()>;
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// `Temporary` when they had gone on before.
+    fn thaw(&self) -> Result<()>;
+}
+
+/// A program at the disk's side.
+pub struct FarSide {
+    hello: Hello,
+    session: Mutex<Session>,
+}
+
+struct Session {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl fmt::Debug for FarSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FarSide").field("hello", &self.hello).finish_non_exhaustive()
+    }
+}
+
+impl FarSide {
+    /// Starts the program, by these words and without a shell, and hears what it is.
+    ///
+    /// # Errors
+    /// `Temporary` when the connection fails; `Unsupported` for another version of the protocol.
+    pub fn start(words: &[OsString]) -> Result<Self> {
+        let Some((program, arguments)) = words.split_first() else {
+            return Err(Error::usage("there is no program to start"));
+        };
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| Error::io(format!("cannot start {}", program.display()), e))?;
+        let mut session = Session::of(child)?;
+        let mut line = Vec::new();
+        session.output.by_ref().take(MOST_HELLO).read_until(b'\n', &mut line).map_err(broken)?;
+        let hello: Hello = serde_json::from_slice(&line).map_err(|e| {
+            let said = String::from_utf8_lossy(&line);
+            let said = if said.trim().is_empty() { "nothing".into() } else { format!("{:?}", said.trim()) };
+            let text = format!("the program at the source's side did not start: it said {said}");
+            Error::new(ErrorKind::Temporary, text).with_source(e)
+        })?;
+        if hello.rehome_session != VERSION {
+            let text = format!("the source's side speaks version {}, known is {VERSION}", hello.rehome_session);
+            return Err(Error::unsupported(text)
+                .hint("use the same version of rehome at both ends, or let this one copy itself there"));
+        }
+        Ok(Self { hello, session: Mutex::new(session) })
+    }
+
+    /// What it said of the disk.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    fn ask(&self, request: &Request, mut each: impl FnMut(u64, [u8; 32]) -> Result<()>) -> Result<()> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.send(request)?;
+        loop {
+            match session.byte()? {
+                b'.' => return Ok(()),
+                b'h' => {
+                    let (number, hash) = session.hash()?;
+                    if let Err(error) = each(number, hash) {
+                        // The rest of the answer would be taken for the next one.
+                        session.end();
+                        return Err(error);
+                    }
+                }
+                b'e' => return Err(session.failure()?),
+                other => {
+                    session.end();
+                    return Err(Error::corrupt(format!("the source's side sent a frame of kind {other:#x}")));
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    fn of(mut child: Child) -> Result<Self> {
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let Some(output) = output else { return Err(Error::contract("a program without an output")) };
+        Ok(Self { child, input, output: BufReader::new(output) })
+    }
+
+    fn send(&mut self, request: &Request) -> Result<()> {
+        let Some(input) = &mut self.input else {
+            return Err(Error::new(ErrorKind::Temporary, "the connection to the source's side has ended"));
+        };
+        let mut line = serde_json::to_vec(request).map_err(|e| Error::contract("no JSON").with_source(e))?;
+        line.push(b'\n');
+        input.write_all(&line).and_then(|()| input.flush()).map_err(broken)
+    }
+
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.output.read_exact(&mut bytes).map_err(broken)?;
+        Ok(bytes)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        self.bytes::<1>().map(|[byte]| byte)
+    }
+
+    fn hash(&mut self) -> Result<(u64, [u8; 32])> {
+        Ok((u64::from_le_bytes(self.bytes()?), self.bytes()?))
+    }
+
+    fn failure(&mut self) -> Result<Error> {
+        let len = u16::from_le_bytes(self.bytes()?);
+        let mut json = vec![0; usize::from(len)];
+        self.output.read_exact(&mut json).map_err(broken)?;
+        let failure: Failure = serde_json::from_slice(&json)
+            .map_err(|e| Error::corrupt("the source's side failed and did not say how").with_source(e))?;
+        Ok(failure.into_error())
+    }
+
+    fn end(&mut self) {
+        self.input = None;
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The end of its input is how it learns that nobody asks any more, and lets go what it holds.
+        self.input = None;
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        self.end();
+    }
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Temporary, "the connection to the source's side broke")
+        .with_source(error)
+        .hint("look whether the machine can be reached, and run the same command again")
+}
+
+impl Remote for FarSide {
+    fn identity(&self) -> Option<String> {
+        Some(self.hello.identity.clone())
+    }
+
+    fn can_hash(&self) -> bool {
+        true
+    }
+
+    fn hashes(
+        &self,
+        level: HashLevel,
+        pieces: &[Range<u64>],
+        each: &mut dyn FnMut(u64, [u8; 32]) -> Result<()>,
+    ) -> Result<()> {
+        for pieces in pieces.chunks(MOST_RANGES) {
+            let mut due = pieces.iter().flat_map(Clone::clone);
+            let pairs = pieces.iter().map(|piece| (piece.start, piece.end)).collect();
+            self.ask(&Request::Hashes { leaves: level == HashLevel::Leaf, pieces: pairs }, |number, hash| {
+                if due.next() != Some(number) {
+                    return Err(Error::corrupt(format!(
+                        "the source's side sent the hash of piece {number}, for which nobody asked"
+                    )));
+                }
+                each(number, hash)
+            })?;
+            if due.next().is_some() {
+                return Err(Error::corrupt("the source's side sent too few hashes"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Side for FarSide {
+    fn freeze(&self, places: &[String], seconds: u64) -> Result<()> {
+        self.ask(&Request::Freeze { places: places.to_vec(), seconds }, |_, _| Ok(()))
+    }
+
+    fn thaw(&self) -> Result<()> {
+        self.ask(&Request::Thaw, |_, _| Ok(()))
+    }
+}
