@@ -13,7 +13,7 @@ test_packages=(
     attr b3sum btrfs-progs bzip2 cpio cryptsetup-bin debootstrap dosfstools e2fsprogs ewf-tools fdisk fuse3 g++ gddrescue gdisk gzip grub-common
     grub-efi-amd64-bin grub-pc-bin hyperfine ifupdown initramfs-tools-core jq kmod libarchive-tools libvirt-clients
     # libwin-hivex-perl and libhivex-bin edit registry hives, python3-libregf reads them, wimtools packs files as Windows does.
-    libhivex-bin libnbd-bin libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf parted partclone perl procps
+    libhivex-bin libnbd-bin nbdkit libwin-hivex-perl libxenmisc4.17 libxml2-utils lvm2 lz4 mdadm mtools netplan.io ntfs-3g ovmf parted partclone perl procps
     # wine runs what is left to the first start of Windows guests, xorriso makes discs of drivers.
     python3-cryptography python3-libregf python3-libvhdi python3-yaml shellcheck systemd time util-linux wimtools wine wine64 xfsprogs xorriso
     # The micro-VM's kernel, what makes thin pools for it, and what labels a guest's files.

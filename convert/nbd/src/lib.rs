@@ -1,4 +1,4 @@
-//! An NBD server: disks as block devices for other programs.
+//! NBD, both ends: a server of disks as block devices for other programs, and a client (`client`) of other servers' exports.
 //!
 //! ```text
 //!  Listener ──accept──▶ a thread for each connection: handshake ──▶ Session ──▶ transmission
@@ -10,13 +10,16 @@
 //! some of what is here an extension (`WRITE_ZEROES`, `INFO`, `FAST_ZERO`, `CACHE`); later versions and qemu, nbdkit and libnbd have them
 //! as they are here.
 //!
-//! What is spoken: fixed newstyle negotiation, simple and structured replies, `base:allocation`. What is not: TLS (a listener is a
-//! unix socket that only its owner can open, or a loopback address), extended headers, oldstyle negotiation.
+//! What is spoken: fixed newstyle negotiation, simple and structured replies, `base:allocation`; the client also `qemu:dirty-bitmap`, and TLS.
+//! What is not: TLS of the server (a listener is a unix socket that only its owner can open, or a loopback address), extended headers,
+//! oldstyle negotiation.
 //!
-//! A peer is a stranger. Every length it says is checked before anything is allocated or read for it, the handshake has a time limit, a
-//! connection holds at most 2 MiB, and whatever breaks the protocol ends that connection and nothing else. A connection
-//! answers one request after the other, in order; what a client sends ahead waits in the socket.
+//! A peer is a stranger. What that means for the client is said there; to the server it means that every length a client says is checked
+//! before anything is allocated or read for it, that the handshake has a time limit and a connection holds at most 2 MiB, and that
+//! whatever breaks the protocol ends that connection and nothing else. A connection answers one request after the other, in order; what a
+//! client sends ahead waits in the socket.
 
+mod client;
 mod export;
 mod exports;
 mod extents;
@@ -30,6 +33,9 @@ mod stream;
 mod transmission;
 mod wire;
 
+pub use client::{
+    ClientLimits, CommandConnector, Connector, NbdAddress, NbdDisk, NbdExport, NbdTarget, Polled, Transport,
+};
 pub use export::{DiskExport, Export, OverlayExport};
 pub use exports::Exports;
 pub use listener::{Address, Listener};

@@ -209,7 +209,7 @@ fn answers(path: &Path) -> rustix::io::Result<()> {
 }
 
 /// Text as it stands in a URI (RFC 3986: unreserved characters and `/` as they are).
-fn escaped(text: &[u8]) -> String {
+pub(crate) fn escaped(text: &[u8]) -> String {
     let mut uri = String::new();
     for &byte in text {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

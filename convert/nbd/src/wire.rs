@@ -9,6 +9,8 @@ pub const MAX_REQUEST: u32 = 32 << 20;
 pub(crate) const MAX_STRING: usize = 4096;
 
 pub(crate) const INIT_PASSWD: u64 = 0x4e42_444d_4147_4943;
+/// What stands in place of it in oldstyle negotiation.
+pub(crate) const OLDSTYLE: u64 = 0x0000_4202_8186_1253;
 pub(crate) const IHAVEOPT: u64 = 0x4948_4156_454f_5054;
 pub(crate) const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
 pub(crate) const REQUEST_MAGIC: u32 = 0x2560_9513;
@@ -42,7 +44,9 @@ pub(crate) mod answer {
     pub(crate) const ERR_UNSUP: u32 = 0x8000_0001;
     pub(crate) const ERR_POLICY: u32 = 0x8000_0002;
     pub(crate) const ERR_INVALID: u32 = 0x8000_0003;
+    pub(crate) const ERR_TLS_REQD: u32 = 0x8000_0005;
     pub(crate) const ERR_UNKNOWN: u32 = 0x8000_0006;
+    pub(crate) const ERR_SHUTDOWN: u32 = 0x8000_0007;
     pub(crate) const ERR_TOO_BIG: u32 = 0x8000_0009;
 }
 
@@ -104,9 +108,12 @@ pub(crate) mod chunk {
 pub(crate) mod errno {
     pub(crate) const PERM: u32 = 1;
     pub(crate) const IO: u32 = 5;
+    pub(crate) const NOMEM: u32 = 12;
     pub(crate) const INVAL: u32 = 22;
     pub(crate) const NOSPC: u32 = 28;
+    pub(crate) const OVERFLOW: u32 = 75;
     pub(crate) const NOTSUP: u32 = 95;
+    pub(crate) const SHUTDOWN: u32 = 108;
 }
 
 /// The one metadata context, and the number that stands for it.

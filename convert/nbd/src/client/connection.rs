@@ -1,0 +1,203 @@
+//! A connection in transmission. One caller at a time has it; the pieces of a large range are all under way at once, and their replies
+//! come in any order.
+
+use super::facts::Facts;
+use super::fault::Fault;
+use super::limits::ClientLimits;
+use super::line::{Clock, Line};
+use super::pending::{Chunk, Pending, Want};
+use super::status::{Quiet, StatusRuns};
+use crate::wire::{
+    Fields, Message, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, able, command, errno, len32,
+    take,
+};
+use format_core::units::align_down;
+use std::io::{BufReader, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Requests under way on one connection.
+const DEPTH: usize = 8;
+/// Heads of replies are read through this; data pass it by.
+const READ_AHEAD: usize = 4096;
+/// How long a server is given to take our goodbye.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+/// A connection to an export.
+pub(crate) struct Connection {
+    line: BufReader<Line>,
+    clock: Arc<Clock>,
+    pub(crate) facts: Facts,
+    limits: ClientLimits,
+    cookie: u64,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.clock.start(GOODBYE, GOODBYE);
+        let goodbye = self.head(command::DISC, 0, 0);
+        // It may be gone already.
+        let _ = self.line.get_mut().write_all(&goodbye.0);
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(line: Line, clock: Arc<Clock>, facts: Facts, limits: ClientLimits) -> Self {
+        Self { line: BufReader::with_capacity(READ_AHEAD, line), clock, facts, limits, cookie: 0 }
+    }
+
+    /// Fills `buf` from `offset`, in whole blocks of the server; the range lies in the export.
+    pub(crate) fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        let step = self.facts.min_block;
+        let misfit = offset - align_down(offset, step);
+        if misfit != 0 || !(buf.len() as u64).is_multiple_of(step) {
+            return self.read_blocks(offset, buf);
+        }
+        let piece = usize::try_from(self.facts.piece).unwrap_or(usize::MAX);
+        let mut at = offset;
+        for part in buf.chunks_mut(piece.saturating_mul(DEPTH)) {
+            let next = at + part.len() as u64;
+            self.clock.start(self.limits.silence, self.limits.of_request(part.len() as u64));
+            let (mut heads, mut pending) = (Vec::new(), Vec::new());
+            for part in part.chunks_mut(piece) {
+                heads.extend(self.head(command::READ, at, len32(part.len())).0);
+                let len = part.len() as u64;
+                pending.push(Pending::new(self.cookie, command::READ, at, len, Want::Data(part)));
+                at += len;
+            }
+            self.send(&heads)?;
+            self.complete(&mut pending)?;
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// A range that begins or ends inside of a block: those blocks by way of a buffer.
+    fn read_blocks(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        let step = self.facts.min_block;
+        let mut block = vec![0; usize::try_from(step).unwrap_or(0)];
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let inside = at - align_down(at, step);
+            let whole = align_down(rest.len() as u64, step);
+            let len = if inside == 0 && whole > 0 { whole } else { (step - inside).min(rest.len() as u64) };
+            let (part, behind) = rest.split_at_mut(usize::try_from(len).unwrap_or(usize::MAX));
+            if inside == 0 && whole > 0 {
+                self.read(at, part)?;
+            } else {
+                self.read(at - inside, &mut block)?;
+                let inside = usize::try_from(inside).unwrap_or(usize::MAX);
+                part.copy_from_slice(block.get(inside..inside + part.len()).unwrap_or_default());
+            }
+            (at, rest) = (at + len, behind);
+        }
+        Ok(())
+    }
+
+    /// Writes whole blocks.
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let piece = usize::try_from(self.facts.piece).unwrap_or(usize::MAX);
+        let mut at = offset;
+        for group in bytes.chunks(piece.saturating_mul(DEPTH)) {
+            self.clock.start(self.limits.silence, self.limits.of_request(group.len() as u64));
+            let mut pending = Vec::new();
+            for part in group.chunks(piece) {
+                let head = self.head(command::WRITE, at, len32(part.len()));
+                self.send(&head.0)?;
+                self.send(part)?;
+                let len = part.len() as u64;
+                pending.push(Pending::new(self.cookie, command::WRITE, at, len, Want::Nothing));
+                at += len;
+            }
+            self.complete(&mut pending)?;
+        }
+        Ok(())
+    }
+
+    /// Zeros whole blocks, at most 4 GiB of them.
+    pub(crate) fn zero(&mut self, offset: u64, len: u64) -> Result<(), Fault> {
+        self.plain(command::WRITE_ZEROES, offset, len)
+    }
+
+    /// Makes durable what was written, where the server has something to do for that.
+    pub(crate) fn flush(&mut self) -> Result<(), Fault> {
+        if self.facts.can(able::SEND_FLUSH) { self.plain(command::FLUSH, 0, 0) } else { Ok(()) }
+    }
+
+    fn plain(&mut self, command: u16, offset: u64, len: u64) -> Result<(), Fault> {
+        self.clock.start(self.limits.silence, self.limits.silence);
+        let head = self.head(command, offset, u32::try_from(len).unwrap_or(u32::MAX));
+        self.send(&head.0)?;
+        self.complete(&mut [Pending::new(self.cookie, command, offset, len, Want::Nothing)])
+    }
+
+    /// The status of whole blocks, or of as many of them as the server likes.
+    pub(crate) fn status(
+        &mut self,
+        context: u32,
+        quiet: Quiet,
+        offset: u64,
+        len: u32,
+    ) -> Result<StatusRuns, Fault> {
+        self.clock.start(self.limits.silence, self.limits.of_request(8 << 20));
+        let head = self.head(command::BLOCK_STATUS, offset, len);
+        self.send(&head.0)?;
+        let want = Want::Status(context, quiet);
+        let mut pending = [Pending::new(self.cookie, command::BLOCK_STATUS, offset, len.into(), want)];
+        self.complete(&mut pending)?;
+        let [pending] = pending;
+        pending.status.ok_or_else(|| Fault::violation("no block status"))
+    }
+
+    /// The head of the next request, whose number is then `self.cookie`.
+    fn head(&mut self, command: u16, offset: u64, len: u32) -> Message {
+        self.cookie = self.cookie.wrapping_add(1);
+        Message::default().u32(REQUEST_MAGIC).u16(0).u16(command).u64(self.cookie).u64(offset).u32(len)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let line = self.line.get_mut();
+        line.write_all(bytes).and_then(|()| line.flush()).map_err(|e| Fault::io(&e))
+    }
+
+    /// Takes replies until all requests have theirs.
+    fn complete(&mut self, pending: &mut [Pending<'_>]) -> Result<(), Fault> {
+        while pending.iter().any(|request| !request.is_done) {
+            self.reply(pending)?;
+        }
+        let failure = pending.iter_mut().find_map(|request| request.failure.take());
+        match failure {
+            Some((errno::SHUTDOWN, error)) => Err(Fault::Lost(error)),
+            Some((_, error)) => Err(Fault::Answer(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// One simple reply, or one chunk.
+    fn reply(&mut self, pending: &mut [Pending<'_>]) -> Result<(), Fault> {
+        let head: [u8; 16] = take(&mut self.line).map_err(|e| Fault::io(&e))?;
+        let mut fields = Fields(&head);
+        match fields.u32() {
+            Some(SIMPLE_REPLY_MAGIC) => {
+                let error = fields.u32().unwrap_or(0);
+                let request = find(pending, fields.u64())?;
+                request.simple(&mut self.line, error, self.facts.is_structured)
+            }
+            Some(STRUCTURED_REPLY_MAGIC) if self.facts.is_structured => {
+                let (flags, kind) = (fields.u16().unwrap_or(0), fields.u16().unwrap_or(0));
+                let request = find(pending, fields.u64())?;
+                let len = u32::from_be_bytes(take(&mut self.line).map_err(|e| Fault::io(&e))?);
+                request.chunk(&mut self.line, &Chunk { flags, kind, len })
+            }
+            magic => Err(Fault::violation(format!("a reply starts with {:#x}", magic.unwrap_or(0)))),
+        }
+    }
+}
+
+/// The request that a reply is for.
+fn find<'p, 'a>(pending: &'p mut [Pending<'a>], cookie: Option<u64>) -> Result<&'p mut Pending<'a>, Fault> {
+    pending
+        .iter_mut()
+        .find(|request| Some(request.cookie) == cookie && !request.is_done)
+        .ok_or_else(|| Fault::violation("a reply that nobody waits for"))
+}
