@@ -11,6 +11,7 @@ mod extract;
 mod output;
 mod parent;
 mod progress;
+mod remotes;
 mod rescue;
 mod sandbox;
 mod source;
@@ -88,6 +89,9 @@ fn dispatch(
         Command::Inspect(args) => commands::inspect::run(&args, printer),
         Command::Convert(args) => commands::convert::run(&args, printer, control, interrupted),
         Command::Migrate(args) => commands::migrate::run(&args, printer, control, progress),
+        Command::Capture(args) => commands::capture::run(&args, printer, control, progress),
+        Command::Cutover(args) => commands::cutover::run(&args, printer, control, progress),
+        Command::Agent(args) => commands::agent::run(&args.command, interrupted),
         Command::BootTest(args) => commands::boot_test::run(&args, printer, progress, interrupted),
         // It has no progress and no evidence of its own: its jobs have.
         Command::Batch(_) => Err(format_core::Error::contract("a batch begins before all else")),

@@ -54,6 +54,8 @@ pub(crate) fn speed_of(command: &Command) -> Option<&SpeedArgs> {
     match command {
         Command::Convert(args) | Command::Flatten(args) => Some(&args.speed),
         Command::Migrate(args) => Some(&args.speed),
+        Command::Capture(args) => Some(&args.speed),
+        Command::Cutover(args) => Some(&args.capture.speed),
         _ => None,
     }
 }

@@ -84,5 +84,5 @@ pub use run::{
 pub use salvage::salvaged;
 pub use sample::{Sample, SampleFacts};
 pub use sources::{SourceFile, refuse_source_file, refuse_source_files, refuse_sources};
-pub use sync::{Changes, SyncOutcome, SyncTarget, SyncTotals, source_blocks, sync};
+pub use sync::{Changes, SyncOutcome, SyncTarget, SyncTotals, lag, source_blocks, sync};
 pub use verify::{HashCheck, Verification, verify_image, verify_sample};

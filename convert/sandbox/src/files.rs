@@ -1,6 +1,6 @@
 //! Files, by Landlock.
 
-use crate::rules::{Listening, Rules, Use};
+use crate::rules::{Peers, Rules, Use};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
     PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
@@ -27,9 +27,14 @@ pub(crate) fn confine(rules: &Rules) -> Result<i32, String> {
 }
 
 fn restrict(rules: &Rules) -> Result<Result<i32, String>, RulesetError> {
+    let net = match rules.peers {
+        // Where addresses and names lead is not known yet.
+        Some(Peers::Elsewhere) => AccessNet::BindTcp.into(),
+        _ => AccessNet::from_all(TESTED),
+    };
     let mut made = Ruleset::default()
         .handle_access(AccessFs::from_all(TESTED))?
-        .handle_access(AccessNet::from_all(TESTED))?
+        .handle_access(net)?
         .scope(Scope::from_all(TESTED))?
         .create()?;
     for (path, uses) in &rules.paths {
@@ -44,7 +49,7 @@ fn restrict(rules: &Rules) -> Result<Result<i32, String>, RulesetError> {
         let access = if kind.is_dir() { all } else { all & AccessFs::from_file(TESTED) };
         made = made.add_rule(PathBeneath::new(fd, access))?;
     }
-    if let Some(Listening::Tcp(port)) = rules.listening {
+    if let Some(Peers::AtPort(port)) = rules.peers {
         made = made.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
     }
     let status = made.restrict_self()?;

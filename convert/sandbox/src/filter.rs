@@ -1,7 +1,7 @@
 //! System calls, by seccomp.
 
 use crate::calls::{self, Calls};
-use crate::rules::Listening;
+use crate::rules::Peers;
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 type Matches = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Confines the calling thread to the calls of `calls`.
-pub(crate) fn confine(calls: Calls, listening: Option<Listening>) -> Result<(), String> {
+pub(crate) fn confine(calls: Calls, peers: Option<Peers>) -> Result<(), String> {
     let arch = std::env::consts::ARCH;
     let arch =
         TargetArch::try_from(arch).map_err(|_| format!("there is no list of system calls for {arch}"))?;
     let programs =
-        programs(calls, listening, arch).map_err(|e| format!("the filter of system calls is wrong: {e}"))?;
+        programs(calls, peers, arch).map_err(|e| format!("the filter of system calls is wrong: {e}"))?;
     for program in &programs {
         seccompiler::apply_filter(program).map_err(|e| format!("seccomp failed: {e}"))?;
     }
@@ -26,17 +26,17 @@ pub(crate) fn confine(calls: Calls, listening: Option<Listening>) -> Result<(), 
 /// The filters in the order in which they are set. Of several that refuse a call, the kernel takes the answer of the last.
 fn programs(
     calls: Calls,
-    listening: Option<Listening>,
+    peers: Option<Peers>,
     arch: TargetArch,
 ) -> Result<Vec<BpfProgram>, BackendError> {
     let refuse = |matches, errno: i32| {
         program(matches, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch)
     };
-    let dangerous = refuse(dangerous(calls, listening)?, libc::EPERM)?;
+    let dangerous = refuse(dangerous(calls, peers)?, libc::EPERM)?;
     Ok(match calls {
         Calls::Needed => {
             let mut needed = by_number(calls::NEEDED.iter().chain(calls::NEEDED_OLD));
-            if listening.is_some() {
+            if peers.is_some() {
                 needed.extend(by_number(calls::SERVING));
             }
             let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
@@ -61,7 +61,7 @@ fn by_number<'a>(numbers: impl IntoIterator<Item = &'a i64>) -> Matches {
 }
 
 /// What is refused with `EPERM`.
-fn dangerous(calls: Calls, listening: Option<Listening>) -> Result<Matches, BackendError> {
+fn dangerous(calls: Calls, peers: Option<Peers>) -> Result<Matches, BackendError> {
     let mut matches = by_number(calls::DANGEROUS.iter().chain(calls::DANGEROUS_OLD));
     let on = |index, op, value: i32| {
         SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, u64::from(value.cast_unsigned()))
@@ -82,17 +82,19 @@ fn dangerous(calls: Calls, listening: Option<Listening>) -> Result<Matches, Back
         clone.push(SeccompRule::new(vec![on(0, masked, 0)?])?);
     }
     matches.insert(libc::SYS_clone, clone);
-    if calls == Calls::Needed && listening.is_none() {
+    if calls == Calls::Needed && peers.is_none() {
         matches.extend(by_number(calls::SERVING));
         return Ok(matches);
     }
-    let ours: &[i32] = match listening {
-        Some(Listening::Tcp(_)) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
+    let ours: &[i32] = match peers {
+        Some(Peers::AtPort(_) | Peers::Elsewhere) => {
+            &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
+        },
         _ => &[libc::AF_UNIX],
     };
     let others = ours.iter().map(|family| on(0, SeccompCmpOp::Ne, *family)).collect::<Result<Vec<_>, _>>()?;
     let mut socket = vec![SeccompRule::new(others)?];
-    if ours.len() > 1 {
+    if matches!(peers, Some(Peers::AtPort(_))) {
         // Whoever serves TCP needs no packets: Landlock does not know where they go.
         for kind in calls::PACKETS {
             socket.push(SeccompRule::new(vec![on(1, SeccompCmpOp::MaskedEq(calls::KINDS), kind)?])?);

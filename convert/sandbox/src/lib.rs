@@ -5,7 +5,8 @@
 //!
 //! - **Files** (Landlock): it reads the folders of the sources, writes the folders of the targets and the one for temporary files, and
 //!   sees neither the rest of `/etc` nor any home. It cannot trace or signal processes outside.
-//! - **Network**: no socket can be made ([`Calls::Needed`]), or none but Unix ones; from version 4 of Landlock on TCP is refused by that, too.
+//! - **Network**: no socket can be made ([`Calls::Needed`]), or none but Unix ones; from version 4 of Landlock on TCP is refused by that, too. A run
+//!   whose source is an address reaches other machines ([`Peers::Elsewhere`]), any of them: where names lead is not known before.
 //! - **System calls** (seccomp): those that are needed, and nothing else.
 //!
 //! # Why it never stands in the way of a legitimate run
@@ -37,7 +38,7 @@ mod rules;
 mod state;
 
 pub use calls::Calls;
-pub use rules::{Listening, Rules};
+pub use rules::{Peers, Rules};
 pub use state::{Sandbox, State, settle, state};
 
 /// Tries on a thread of its own whether this host can confine a run: everything is set up as for a real one, and then something that is

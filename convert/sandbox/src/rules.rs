@@ -40,6 +40,19 @@ const SETTINGS: [&str; 11] = [
     "/etc/qemu",
 ];
 
+/// What a client reads to find a server and to know it.
+const NETWORK: [&str; 9] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/services",
+    "/etc/gai.conf",
+    "/etc/ssl/certs",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/run/systemd/resolve",
+];
+
 /// What a path may be used for. Later ones hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Use {
@@ -54,13 +67,15 @@ pub(crate) enum Use {
     Write,
 }
 
-/// Where a run listens for clients.
+/// Whom a run speaks with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listening {
-    /// At a Unix socket.
-    Unix,
-    /// At this TCP port; 0 is any.
-    Tcp(u16),
+pub enum Peers {
+    /// Clients at a Unix socket.
+    AtSocket,
+    /// Clients at this TCP port; 0 is any.
+    AtPort(u16),
+    /// Servers that the operator named by an address, and those that know where their names are.
+    Elsewhere,
 }
 
 /// What a run may do.
@@ -68,7 +83,7 @@ pub enum Listening {
 pub struct Rules {
     pub(crate) paths: BTreeMap<PathBuf, Vec<Use>>,
     pub(crate) calls: Calls,
-    pub(crate) listening: Option<Listening>,
+    pub(crate) peers: Option<Peers>,
     pub(crate) all_files: Option<&'static str>,
 }
 
@@ -83,7 +98,7 @@ impl Rules {
     #[must_use]
     pub fn new() -> Self {
         let mut rules =
-            Self { paths: BTreeMap::new(), calls: Calls::Needed, listening: None, all_files: None };
+            Self { paths: BTreeMap::new(), calls: Calls::Needed, peers: None, all_files: None };
         for path in ALWAYS_READ {
             rules.allow(Path::new(path), Use::Read);
         }
@@ -166,8 +181,15 @@ impl Rules {
     }
 
     /// Lets clients come in.
-    pub fn listen(&mut self, at: Listening) -> &mut Self {
-        self.listening = Some(at);
+    pub fn listen(&mut self, at: Peers) -> &mut Self {
+        self.peers = Some(at);
+        self
+    }
+
+    /// Lets servers be reached, and what a resolver of names and a client of TLS read.
+    pub fn reach(&mut self) -> &mut Self {
+        self.peers = Some(Peers::Elsewhere);
+        SETTINGS.iter().chain(&NETWORK).for_each(|file| self.allow(Path::new(file), Use::Read));
         self
     }
 
@@ -186,7 +208,7 @@ impl Rules {
             None => files::confine(self),
         };
         let landlock = landlock.map_err(|why| reasons.push(why)).ok();
-        let filtered = filter::confine(self.calls, self.listening).map_err(|why| reasons.push(why)).is_ok();
+        let filtered = filter::confine(self.calls, self.peers).map_err(|why| reasons.push(why)).is_ok();
         if landlock.is_some() {
             reasons.extend(self.too_wide());
         }

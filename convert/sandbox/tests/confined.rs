@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-use convert_sandbox::{Calls, Listening, Rules, Sandbox, State, try_out};
+use convert_sandbox::{Calls, Peers, Rules, Sandbox, State, try_out};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -182,7 +182,7 @@ fn a_server_gets_its_port_and_no_other_way_out() {
     let address = other.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut rules = Rules::new();
-    rules.listen(Listening::Tcp(0)).write_folder(folder.path());
+    rules.listen(Peers::AtPort(0)).write_folder(folder.path());
     confined(&rules, |sandbox| {
         TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(refused(UdpSocket::bind("127.0.0.1:0")));
@@ -194,7 +194,7 @@ fn a_server_gets_its_port_and_no_other_way_out() {
         }
     });
     let mut rules = Rules::new();
-    rules.listen(Listening::Unix).write_folder(folder.path());
+    rules.listen(Peers::AtSocket).write_folder(folder.path());
     confined(&rules, |_| {
         UnixListener::bind(folder.path().join("socket")).unwrap();
         assert!(refused(TcpListener::bind("127.0.0.1:0")));

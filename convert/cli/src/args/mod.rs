@@ -11,17 +11,24 @@ mod editor;
 mod images;
 mod look;
 mod migrate;
+mod agent;
+mod capture;
+mod cutover;
 mod proof;
+mod remote;
 mod report;
 mod rescue;
 mod serve;
 mod speed;
 
+pub(crate) use agent::*;
 pub(crate) use batch::*;
 pub(crate) use batch_file::*;
 pub(crate) use batch_run::*;
 pub(crate) use boot_test::*;
+pub(crate) use capture::*;
 pub(crate) use chains::*;
+pub(crate) use cutover::*;
 pub(crate) use destination::*;
 pub(crate) use doctor::*;
 pub(crate) use editor::*;
@@ -29,6 +36,7 @@ pub(crate) use images::*;
 pub(crate) use look::*;
 pub(crate) use migrate::*;
 pub(crate) use proof::*;
+pub(crate) use remote::*;
 pub(crate) use report::*;
 pub(crate) use rescue::*;
 pub(crate) use serve::*;
@@ -245,6 +253,15 @@ pub(crate) enum Command {
     /// Move a machine to another hypervisor: fix the guest on an overlay, copy, prove, define the machine.
     #[command(after_help = AFTER_MIGRATE)]
     Migrate(MigrateArgs),
+    /// Copy the disks of a physical or running machine, here or over SSH, with a description of the machine; follow their changes.
+    #[command(after_help = capture::AFTER_CAPTURE)]
+    Capture(CaptureArgs),
+    /// End a warm migration: fetch the last changes of a captured machine, and migrate it.
+    #[command(after_help = cutover::AFTER_CUTOVER)]
+    Cutover(CutoverArgs),
+    /// What 'capture' starts at the other machine.
+    #[command(hide = true)]
+    Agent(AgentArgs),
     /// Boot a machine's disks in QEMU, unchanged, and tell whether the guest comes up. Exit 0: it did, 1: it did not, 78: nobody
     /// can tell.
     #[command(after_help = AFTER_BOOT_TEST)]
@@ -374,6 +391,8 @@ pub(crate) struct ChainArgs {
     /// target's, or the system's.
     #[arg(long, value_name = "DIR")]
     pub(crate) spool: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) ssh: SshArgs,
 }
 
 #[derive(Args, Debug)]

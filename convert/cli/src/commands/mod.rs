@@ -1,8 +1,10 @@
 //! One file per command: arguments in, a request to the libraries, the outcome out.
 
+pub(crate) mod agent;
 pub(crate) mod batch;
 pub(crate) mod batch_file;
 pub(crate) mod boot_test;
+pub(crate) mod capture;
 pub(crate) mod cat;
 pub(crate) mod chain;
 pub(crate) mod check;
@@ -13,6 +15,7 @@ pub(crate) mod convert;
 pub(crate) mod convert_several;
 pub(crate) mod cp_out;
 pub(crate) mod create;
+pub(crate) mod cutover;
 pub(crate) mod delta;
 pub(crate) mod destination;
 pub(crate) mod diff;
@@ -20,6 +23,7 @@ pub(crate) mod digest;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod formats;
+mod free_space;
 pub(crate) mod info;
 pub(crate) mod inspect;
 mod look;
@@ -35,6 +39,7 @@ pub(crate) mod sync;
 pub(crate) mod verify;
 
 use crate::args::{ChainArgs, OpenArgs, PairArgs};
+use crate::remotes::Addresses;
 use crate::spool::spool_in;
 use convert_migrate::Passphrase;
 use format_all::FORMATS;
@@ -42,6 +47,7 @@ use format_core::{Access, Error, Format, Key, OpenOptions, OpenedImage, Result, 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// As cryptsetup: 8 MiB.
 const MAX_KEY: u64 = 8 << 20;
@@ -92,6 +98,7 @@ impl ChainArgs {
                 ignore_checksums: self.ignore_checksum,
                 ignore_parents: self.ignore_parent,
             },
+            remotes: Some(Arc::new(Addresses::new(&self.ssh))),
             ..OpenOptions::new(FORMATS, format)
         })
     }

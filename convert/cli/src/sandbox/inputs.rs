@@ -21,7 +21,7 @@ pub(super) struct Inputs<'a> {
 
 impl Inputs<'_> {
     pub(super) fn allow(&self, rules: &mut Rules) {
-        for image in self.images.iter().filter(|image| !is_pipe(image)) {
+        for image in self.images.iter().filter(|image| !is_pipe(image) && !crate::remotes::is_address(image)) {
             rules.read_image(image);
             if let Some(datastore) = datastore_of(image) {
                 rules.read(&datastore);
@@ -84,6 +84,11 @@ pub(super) fn of(command: &Command) -> Result<Inputs<'_>, Why> {
         Command::Ls(args) => Ok(looked_into(&args.place)),
         Command::Cat(args) => Ok(looked_into(&args.place)),
         Command::CpOut(args) => Ok(looked_into(&args.place)),
+        Command::Capture(_) | Command::Cutover(_) => {
+            Err("ssh has keys and settings of its own, and needs the network")
+        }
+        // What it may read is settled in its own rules.
+        Command::Agent(_) => Ok(Inputs { images: Vec::new(), files: Vec::new(), chain: None }),
         Command::Batch(_) => Err("the files of a batch stand in its job file"),
         Command::Mount(_) => Err("a sandbox takes away what mounts and unmounts"),
         Command::SupportBundle(_) => Err("images are read by children, each in a sandbox of its own"),

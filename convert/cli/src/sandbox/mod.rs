@@ -31,8 +31,18 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
         batch(&args.command, &mut rules)?;
         return Ok(rules);
     }
+    if let Command::Agent(_) = &cli.command {
+        rules.run_programs(&["fsfreeze", "sh"]).with_all_files("file systems that are held can be anywhere");
+        return Ok(rules);
+    }
     let inputs = inputs::of(&cli.command)?;
     inputs.allow(&mut rules);
+    if inputs.images.iter().any(|path| crate::remotes::needs_ssh(path)) {
+        return Err("ssh has keys and settings of its own, and needs the network");
+    }
+    if inputs.images.iter().any(|path| crate::remotes::is_address(path)) {
+        rules.reach();
+    }
     if inputs.images.iter().any(|path| is_borg(path)) {
         borg(&mut rules)?;
     }

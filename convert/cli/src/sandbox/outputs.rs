@@ -3,7 +3,7 @@
 use crate::args::{Command, ConvertArgs, EditorArgs, EditorKind, MigrateArgs};
 use crate::commands::convert::is_pipe;
 use convert_nbd::Address;
-use convert_sandbox::{Listening, Rules};
+use convert_sandbox::{Peers, Rules};
 use std::path::{Path, PathBuf};
 
 /// The programs that start a machine of QEMU.
@@ -43,13 +43,13 @@ pub(super) fn allow(command: &Command, rules: &mut Rules) {
         }
         Command::Serve(args) => match &args.listen {
             None => {
-                rules.listen(Listening::Unix);
+                rules.listen(Peers::AtSocket);
             }
             Some(Address::Unix(path)) => {
-                rules.listen(Listening::Unix).write_file(path);
+                rules.listen(Peers::AtSocket).write_file(path);
             }
             Some(Address::Tcp(address)) => {
-                rules.listen(Listening::Tcp(address.port()));
+                rules.listen(Peers::AtPort(address.port()));
             }
         },
         _ => {}

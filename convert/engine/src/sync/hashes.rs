@@ -10,7 +10,7 @@ use std::ops::Range;
 ///
 /// # Errors
 /// What the disk and the other side report; `Contract` when that gives hashes that nobody asked for.
-pub(super) fn differing(
+pub fn differing(
     remote: &dyn Remote,
     old: &Disk,
     size: u64,

@@ -16,7 +16,7 @@ use crate::sources::{SourceFile, refuse_source_file, refuse_source_files};
 use crate::watch::{Watch, reads_as};
 use copy::sync_disks;
 use hashes::differing;
-pub use hashes::source_blocks;
+pub use hashes::{differing as lag, source_blocks};
 use format_core::{
     DeviceInPlace, DeviceTarget, Disk, Error, ErrorKind, FileInPlace, FileTarget, Format, Layer,
     LayerContext, OpenOptions, OpenedImage, RangeSet, Remote, Result, Storage, Update, UpdateStorage, Warning,

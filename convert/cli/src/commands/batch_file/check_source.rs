@@ -124,6 +124,7 @@ fn options(job: &ResolvedJob) -> Result<OpenOptions> {
         at: wish.at.clone(),
         long_window: wish.long_window == Some(true),
         spool: wish.spool.clone(),
+        ssh: crate::args::SshArgs::default(),
     };
     let mut options = chain.options(wish.format.as_deref())?;
     options.access.snapshot.clone_from(&wish.snapshot);

@@ -1,0 +1,36 @@
+//! Arguments of what runs at a source's side.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct AgentArgs {
+    #[command(subcommand)]
+    pub(crate) command: AgentCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum AgentCommand {
+    /// Print what this machine is, as JSON.
+    Facts {
+        /// Disks that are no disks by themselves: loop devices, volumes.
+        #[arg(long, value_name = "DEVICE")]
+        disk: Vec<PathBuf>,
+        /// Print processes, sockets, mounts, modules and users instead.
+        #[arg(long)]
+        volatile: bool,
+    },
+    /// Serve a disk, read-only, to the NBD client at standard input and output.
+    Serve(AgentDisk),
+    /// Answer at standard input and output about a disk: hashes, and file systems to be held.
+    Session(AgentDisk),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AgentDisk {
+    /// The disk.
+    pub(crate) disk: PathBuf,
+    /// What its file systems do not use reads as zeros.
+    #[arg(long)]
+    pub(crate) skip_free: bool,
+}

@@ -1,0 +1,23 @@
+//! How sources at addresses are reached.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// For `ssh://` and `capture`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Other machines")]
+pub(crate) struct SshArgs {
+    /// Configuration of ssh in the place of the user's own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// An option of ssh, as 'ssh -o' takes it. Repeatable.
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) ssh_option: Vec<String>,
+    /// Become root there by 'sudo -n', where the login is not root's.
+    #[arg(long)]
+    pub(crate) sudo: bool,
+    /// Do not move what the file systems of the source say is free (ext2/3/4, XFS, NTFS, FAT, LVM): it reads as zeros then. What
+    /// was deleted there is not recovered from the image.
+    #[arg(long)]
+    pub(crate) skip_free: bool,
+}

@@ -1,0 +1,76 @@
+//! What addresses stand for.
+
+use crate::args::SshArgs;
+use convert_capture::{FarProgram, Ssh, SshOptions, SshPlace, open_ssh_disk};
+use convert_nbd::{ClientLimits, NbdAddress, NbdDisk};
+use format_core::{Error, PlainRemote, RemoteSource, Remotes, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens the addresses of this program with what the operator says about connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Addresses {
+    ssh: SshOptions,
+    skip_free: bool,
+}
+
+impl Addresses {
+    pub(crate) fn new(ssh: &SshArgs) -> Self {
+        Self { ssh: ssh.options(), skip_free: ssh.skip_free }
+    }
+}
+
+impl SshArgs {
+    pub(crate) fn options(&self) -> SshOptions {
+        SshOptions {
+            program: None,
+            config: self.ssh_config.as_ref().map(|path| path.as_os_str().to_owned()),
+            options: self.ssh_option.clone(),
+            sudo: self.sudo,
+        }
+    }
+}
+
+/// Whether it is an address and no path.
+pub(crate) fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| NbdAddress::is_one(text) || SshPlace::is_one(text))
+}
+
+/// Whether it is reached by a program of the system that has keys of its own.
+pub(crate) fn needs_ssh(path: &Path) -> bool {
+    path.to_str().is_some_and(SshPlace::is_one)
+}
+
+impl Remotes for Addresses {
+    fn knows(&self, address: &str) -> bool {
+        is_address(Path::new(address))
+    }
+
+    fn open(&self, address: &str) -> Result<RemoteSource> {
+        if SshPlace::is_one(address) {
+            return self.open_ssh(address);
+        }
+        let disk = NbdDisk::connect(&NbdAddress::parse(address)?, &ClientLimits::default())?;
+        let remote = Arc::new(PlainRemote::default());
+        Ok(RemoteSource { storage: Arc::new(disk), name: None, remote, warnings: Vec::new() })
+    }
+}
+
+impl Addresses {
+    fn open_ssh(&self, address: &str) -> Result<RemoteSource> {
+        let (place, disk) = SshPlace::parse(address)?;
+        let Some(disk) = disk else {
+            return Err(Error::usage(format!("{address} names a machine and no disk"))
+                .hint("add the disk, as in ssh://HOST/dev/sda, or use 'rehome capture' for all of its disks"));
+        };
+        let program = Arc::new(FarProgram::find(&Ssh::new(place, self.ssh.clone()), &own_program()?)?);
+        let (bytes, side) = open_ssh_disk(&program, &disk, self.skip_free, &ClientLimits::default())?;
+        let warnings = side.notes().iter().map(|note| format_core::Warning::new("source-note", note)).collect();
+        Ok(RemoteSource { storage: Arc::new(bytes), name: None, remote: side, warnings })
+    }
+}
+
+/// This program's own file, for a machine that has none.
+pub(crate) fn own_program() -> Result<std::path::PathBuf> {
+    std::env::current_exe().map_err(|e| Error::io("cannot find this program's own file", e))
+}
