@@ -15,6 +15,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// After a round that took no longer than this, in seconds, file systems may be held for the next one.
+const QUICK: f64 = 5.0;
 /// What the image is called until it is what the disk was.
 const SUFFIX: &str = ".capture";
 
@@ -203,7 +205,7 @@ impl Run<'_> {
         let rounds = follow.rounds.max(1);
         for round in 1..=rounds {
             let is_last = round == rounds;
-            let had_few = self.cycles.last().is_some_and(|cycle| cycle.seconds < 5.0);
+            let had_few = self.cycles.last().is_some_and(|cycle| cycle.seconds < QUICK);
             let freezes = !follow.freeze.is_empty() && (is_last || had_few);
             if freezes {
                 self.request.side.freeze(&follow.freeze, follow.freeze_seconds)?;
@@ -214,7 +216,7 @@ impl Run<'_> {
                 return Ok((Consistency::Frozen, blocks));
             }
             let (changed, blocks) = self.round(false, control)?;
-            if changed == 0 {
+            if changed == 0 && follow.freeze.is_empty() {
                 return Ok((Consistency::Unchanged, blocks));
             }
             if is_last && follow.accept_live {

@@ -5,10 +5,9 @@
 //! with `0x`, or octal with a leading zero.
 
 use crate::losses::LostRange;
-use format_core::{Error, FileTarget, RangeSet, Result, TargetStorage};
+use format_core::{Error, FileTarget, RangeSet, Result, TargetStorage, read_small_file};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::Read;
 use std::path::Path;
 
 /// 16 MiB hold half a million ranges.
@@ -133,12 +132,7 @@ impl Mapfile {
     /// `SourceMissing` when there is none, `Corrupt` when it is no mapfile.
     pub fn load(path: &Path) -> Result<Self> {
         let load = || {
-            let file = std::fs::File::open(path).map_err(|e| Error::io("cannot open it", e))?;
-            let mut text = Vec::new();
-            file.take(MAX_LEN + 1).read_to_end(&mut text).map_err(|e| Error::io("cannot read it", e))?;
-            if text.len() as u64 > MAX_LEN {
-                return Err(Error::corrupt(format!("a mapfile has at most {MAX_LEN:#x} bytes")));
-            }
+            let text = read_small_file(path, MAX_LEN)?;
             Self::parse(&String::from_utf8_lossy(&text))
         };
         load().map_err(|e| e.context(format!("mapfile {}", path.display())))

@@ -3,7 +3,7 @@
 use crate::decode::DecodeError;
 use crate::fault::{Fault, Result};
 use crate::model::{Model, Words};
-use crate::node::{Node, Value};
+use crate::node::{MOST_NODES, Node, Value};
 use crate::notation;
 use crate::secrets;
 use crate::text::{Notation, Text};
@@ -59,7 +59,7 @@ impl JobFile {
             return Err(Fault::at(&text, &(0..0), "the file has no job")
                 .hint("begin one with [[job]] and source = \"FILE\""));
         }
-        let own = inherit(&mut tree);
+        let own = inherit(&text, &mut tree)?;
         // Where the defaults do not fit, that was said before: this cannot fail but for what the two do together.
         let model = decode(&text, &tree)?;
         Ok(Self { model, text, variables, tree, own })
@@ -139,11 +139,23 @@ fn check_defaults(text: &Text, tree: &Node) -> Result<()> {
 }
 
 /// Gives each job what the defaults say and it does not. What each says itself comes back.
-fn inherit(tree: &mut Node) -> Vec<BTreeSet<String>> {
+///
+/// # Errors
+/// `Limit` when the copies would be more values than a file may have.
+fn inherit(text: &Text, tree: &mut Node) -> Result<Vec<BTreeSet<String>>> {
+    let weight: usize = tree.get("defaults").map_or(0, Node::weight);
+    let jobs = tree.get("job").map_or(0, |jobs| jobs.items().len());
+    if weight.saturating_mul(jobs) > 4 * MOST_NODES {
+        let span = tree.get("defaults").map_or(0..0, |defaults| defaults.span.clone());
+        let message = format!("the defaults have {weight} values, too many for each of {jobs} jobs");
+        return Err(Fault::at(text, &span, message).kind(format_core::ErrorKind::Limit));
+    }
     let defaults = tree.get("defaults").map(Node::entries).unwrap_or_default().to_vec();
-    let Value::Map(entries) = &mut tree.value else { return Vec::new() };
-    let Some((_, jobs)) = entries.iter_mut().find(|(key, _)| key.name == "job") else { return Vec::new() };
-    let Value::List(jobs) = &mut jobs.value else { return Vec::new() };
+    let Value::Map(entries) = &mut tree.value else { return Ok(Vec::new()) };
+    let Some((_, jobs)) = entries.iter_mut().find(|(key, _)| key.name == "job") else {
+        return Ok(Vec::new());
+    };
+    let Value::List(jobs) = &mut jobs.value else { return Ok(Vec::new()) };
     let mut own = Vec::with_capacity(jobs.len());
     for job in jobs {
         let Value::Map(fields) = &mut job.value else { continue };
@@ -151,7 +163,7 @@ fn inherit(tree: &mut Node) -> Vec<BTreeSet<String>> {
         fields.extend(defaults.iter().filter(|(key, _)| !known.contains(&key.name)).cloned());
         own.push(known);
     }
-    own
+    Ok(own)
 }
 
 /// The words of a field.

@@ -53,6 +53,16 @@ impl Node {
         }
     }
 
+    /// How many values it consists of, long texts counted as several.
+    pub(crate) fn weight(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Self::weight).sum(),
+            Value::Map(entries) => entries.iter().map(|(key, node)| key.name.len() / 64 + node.weight()).sum(),
+            Value::Text { text, .. } => text.len() / 64,
+            _ => 0,
+        }
+    }
+
     /// The values, where this is a list.
     pub(crate) fn items(&self) -> &[Node] {
         match &self.value {

@@ -1,6 +1,6 @@
 //! The text of a job file, and where in it something is.
 
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, read_small_file};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -81,10 +81,11 @@ impl Text {
         let (name, folder, bytes) = if is_stdin {
             ("<stdin>".to_owned(), std::env::current_dir().map_err(failed)?, bounded(std::io::stdin().lock()))
         } else {
-            let file = std::fs::File::open(path).map_err(failed)?;
+            let bytes = read_small_file(path, MOST_BYTES + 1)
+                .map_err(|e| e.context(format!("the job file {}", path.display())))?;
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = std::path::absolute(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-            (path.display().to_string(), folder, bounded(file))
+            (path.display().to_string(), folder, Ok(bytes))
         };
         let bytes = bytes.map_err(failed)?;
         if bytes.len() as u64 > MOST_BYTES {

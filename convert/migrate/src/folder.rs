@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use convert_engine::{BLOCKS_SUFFIX, MANIFEST_SUFFIX};
-use format_core::{Error, ErrorKind, Fence, Result, codes};
+use format_core::{Error, ErrorKind, Fence, FileTarget, Result, codes};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -69,11 +69,12 @@ impl<'a> Folder<'a> {
         images.chain(self.package()).chain([self.machine(), self.report(), self.mark()])
     }
 
-    /// Makes the folder ready: it exists, no other run is at work in it, and nothing is in the way.
+    /// Makes the folder ready: it exists, no other run is at work in it, and nothing is in the way. `inputs` are the device and inode
+    /// numbers of all files that are read: none of them is discarded, whoever lists it.
     ///
     /// # Errors
     /// `Destination` when something exists and `replace` is false; `Temporary` while another run is at work.
-    pub(crate) fn begin(&self, replace: bool) -> Result<Running> {
+    pub(crate) fn begin(&self, replace: bool, inputs: &[(u64, u64)]) -> Result<Running> {
         if !self.out.is_dir() {
             std::fs::create_dir(self.out).map_err(|e| {
                 destination(format!("cannot create the folder {}", self.out.display()), e)
@@ -98,7 +99,7 @@ impl<'a> Folder<'a> {
             }
         }
         let mut running = Running { mark, path, left_over, replace: replace || left_over };
-        match self.take_over(&mut running, replace) {
+        match self.take_over(&mut running, replace, inputs) {
             Ok(()) => Ok(running),
             // A mark of this run alone says nothing about the files that are there.
             Err(error) if !left_over => running.end().and(Err(error)),
@@ -107,7 +108,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Looks at what is there, discards what a run that did not end left, and lists this run's files in the mark.
-    fn take_over(&self, running: &mut Running, replace: bool) -> Result<()> {
+    fn take_over(&self, running: &mut Running, replace: bool, inputs: &[(u64, u64)]) -> Result<()> {
         let listed = running.listed()?;
         let own: Vec<PathBuf> =
             self.written_files().chain([self.undo()]).filter(|path| *path != running.path).collect();
@@ -127,12 +128,17 @@ impl<'a> Folder<'a> {
                 "run that migration again, or remove the file, or choose another --out; --force removes it",
             ));
         }
-        for path in strays {
-            let beside = [".partial.journal", ".partial", MANIFEST_SUFFIX, BLOCKS_SUFFIX];
-            for file in beside.map(|suffix| with_suffix(&path, suffix)).into_iter().chain([path]) {
-                remove_if_there(&file)?;
-            }
+        let beside = [".partial.journal", ".partial", MANIFEST_SUFFIX, BLOCKS_SUFFIX];
+        let all = strays.into_iter().flat_map(|path| {
+            beside.map(|suffix| with_suffix(&path, suffix)).into_iter().chain([path])
+        });
+        let all: Vec<PathBuf> = all.collect();
+        let id = |path: &PathBuf| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        if let Some(path) = all.iter().find(|path| id(path).is_some_and(|id| inputs.contains(&id))) {
+            let text = format!("{} was left by another migration, and is read by this one", path.display());
+            return Err(Error::usage(text).hint("choose another --out, or move the file out of the folder first"));
         }
+        all.iter().try_for_each(|path| remove_if_there(path))?;
         self.clear_undo(running.left_over)?;
         running.list(&own)
     }
@@ -201,6 +207,9 @@ fn open_mark(path: &Path) -> Result<(File, bool)> {
             let found = file.metadata().map_err(failed)?;
             if !found.is_file() || found.nlink() > 1 {
                 return refused("has other names (hard links), whose content would change too");
+            }
+            if !FileTarget::is_own(&found, path) {
+                return refused("is another user's, or everybody may write it: what it lists would be discarded");
             }
             Ok((file, true))
         }
@@ -283,20 +292,39 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let (definition, path) = (definition(), out.path());
         let folder = Folder::new(path, &definition);
-        let running = folder.begin(false).unwrap();
+        let running = folder.begin(false, &[]).unwrap();
         assert!(!running.replace);
-        assert_eq!(folder.begin(false).err().unwrap().kind(), ErrorKind::Temporary, "one run at a time");
+        assert_eq!(folder.begin(false, &[]).err().unwrap().kind(), ErrorKind::Temporary, "one run at a time");
         std::fs::write(path.join("vm.vhdx"), b"half").unwrap();
         std::fs::create_dir(path.join("vm.undo")).unwrap();
         std::fs::create_dir(path.join("vm.undo/files")).unwrap();
         drop(running);
-        let running = folder.begin(false).unwrap();
+        let running = folder.begin(false, &[]).unwrap();
         assert!(running.replace, "the run before did not end");
         assert!(!path.join("vm.undo").exists());
         running.end().unwrap();
-        assert_eq!(folder.begin(false).err().unwrap().kind(), ErrorKind::Destination, "vm.vhdx is finished");
+        assert_eq!(folder.begin(false, &[]).err().unwrap().kind(), ErrorKind::Destination, "vm.vhdx is finished");
         assert!(!path.join("vm.unfinished").exists(), "a refused run leaves no mark");
-        folder.begin(true).unwrap().end().unwrap();
+        folder.begin(true, &[]).unwrap().end().unwrap();
+    }
+
+    #[test]
+    fn what_is_read_is_never_discarded() {
+        let out = tempfile::tempdir().unwrap();
+        let (definition, path) = (definition(), out.path());
+        let folder = Folder::new(path, &definition);
+        std::fs::write(path.join("server.vmdk"), b"the only copy").unwrap();
+        std::fs::write(folder.mark(), br#"["server.vmdk"]"#).unwrap();
+        let found = path.join("server.vmdk").metadata().unwrap();
+        let error = folder.begin(true, &[(found.dev(), found.ino())]).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(path.join("server.vmdk").exists());
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder.mark(), std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(folder.begin(true, &[]).err().unwrap().kind(), ErrorKind::Destination, "anybody wrote it");
+        std::fs::set_permissions(folder.mark(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        folder.begin(true, &[]).unwrap().end().unwrap();
+        assert!(!path.join("server.vmdk").exists(), "it was a run's own");
     }
 
     #[test]
@@ -304,10 +332,10 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let (definition, path) = (definition(), out.path());
         let folder = Folder::new(path, &definition);
-        let stopped = folder.begin(false).unwrap();
+        let stopped = folder.begin(false, &[]).unwrap();
         std::fs::write(path.join("vm.vhdx"), b"half").unwrap();
         take_from_others(&folder.mark()).unwrap();
-        let running = folder.begin(false).unwrap();
+        let running = folder.begin(false, &[]).unwrap();
         assert!(running.replace, "it lists the files of the run that was stopped");
         running.end().unwrap();
         drop(stopped);
@@ -323,11 +351,11 @@ mod tests {
         let second =
             Definition { disk_files: vec!["vm.vmdk".into()], file_name: "vm.vmx".into(), ..definition() };
         std::fs::write(path.join("vm.vmdk"), b"the only backup").unwrap();
-        drop(Folder::new(path, &first).begin(false).unwrap());
+        drop(Folder::new(path, &first).begin(false, &[]).unwrap());
         std::fs::write(path.join("vm.vhdx.partial"), b"half").unwrap();
         let folder = Folder::new(path, &second);
         assert_eq!(
-            folder.begin(false).err().unwrap().kind(),
+            folder.begin(false, &[]).err().unwrap().kind(),
             ErrorKind::Destination,
             "nobody listed vm.vmdk"
         );
@@ -335,9 +363,9 @@ mod tests {
         std::fs::remove_file(path.join("vm.vmdk")).unwrap();
         std::fs::write(path.join("vm.vhdx"), b"not proven").unwrap();
         std::fs::write(path.join("vm.vhdx.rehome.json"), b"{}").unwrap();
-        let error = folder.begin(false).err().unwrap();
+        let error = folder.begin(false, &[]).err().unwrap();
         assert!(error.to_string().contains("vm.vhdx was left by a migration"), "{error}");
-        let running = folder.begin(true).unwrap();
+        let running = folder.begin(true, &[]).unwrap();
         for left in ["vm.vhdx", "vm.vhdx.partial", "vm.vhdx.rehome.json"] {
             assert!(!path.join(left).exists(), "{left}");
         }
@@ -347,7 +375,7 @@ mod tests {
         std::fs::create_dir(path.join("out")).unwrap();
         for mark in ["[\"../precious\"]", "[\"..\",\"/etc/passwd\"]", "", "{"] {
             std::fs::write(path.join("out/vm.unfinished"), mark).unwrap();
-            drop(Folder::new(&path.join("out"), &second).begin(true).unwrap());
+            drop(Folder::new(&path.join("out"), &second).begin(true, &[]).unwrap());
             assert!(path.join("precious").exists());
         }
     }
@@ -360,7 +388,7 @@ mod tests {
         std::fs::write(out.path().join("vm.undo/precious"), b"x").unwrap();
         let folder = Folder::new(out.path(), &definition);
         for replace in [true, false, true] {
-            assert_eq!(folder.begin(replace).err().unwrap().kind(), ErrorKind::Destination);
+            assert_eq!(folder.begin(replace, &[]).err().unwrap().kind(), ErrorKind::Destination);
             assert!(out.path().join("vm.undo/precious").exists());
         }
         assert!(!out.path().join("vm.unfinished").exists());

@@ -5,12 +5,14 @@ use driver_machine::{
     Architecture, Bus, Clock, Cpu, Disk, DiskSource, FirmwareKind, Machine, MachineErrorKind, Nic, OsFamily,
     OsHint, Warning,
 };
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, Result, read_small_file};
 use std::path::Path;
 
 /// A small server, for guests that come without a description.
 const DEFAULT_CPUS: u32 = 2;
 const DEFAULT_MEMORY_MIB: u64 = 4096;
+/// Descriptions of a whole region's machines have a few MiB.
+const MOST_BYTES: u64 = 64 << 20;
 /// Characters of a name that every dialect reads.
 const MAX_NAME: usize = 255;
 /// Characters of a guest's name for itself.
@@ -31,9 +33,7 @@ pub fn described(
     }
     let mut documents = Vec::new();
     for path in files {
-        let bytes =
-            std::fs::read(path).map_err(|e| Error::io(format!("cannot read {}", path.display()), e))?;
-        documents.push(bytes);
+        documents.push(read_small_file(path, MOST_BYTES)?);
     }
     let documents: Vec<&[u8]> = documents.iter().map(Vec::as_slice).collect();
     let (machine, warnings) = driver_machine::read_documents(&documents, instance).map_err(convert_error)?;

@@ -15,7 +15,7 @@ use crate::plan::COPY_AGAIN;
 use crate::prepare::{Job, Prepared};
 use crate::report::MigrateReport;
 use crate::wrap;
-use convert_engine::{Control, refuse_sources, threads_beside};
+use convert_engine::{Control, SourceFile, refuse_sources, threads_beside};
 use driver_core::{GroupFacts, GroupKind, Status, Wishes};
 use format_core::{
     Error, ErrorKind, FileTarget, OpenOptions, OpenedImage, Result, TargetStorage, open_images,
@@ -85,7 +85,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     let definition = prepared.definition.clone();
     let folder = Folder::new(&request.out, &definition);
     refuse_inputs(&folder, &sources, &request.machine)?;
-    let running = folder.begin(request.replace)?;
+    let running = folder.begin(request.replace, &inputs(&sources, &request.machine))?;
     let applied = match prepared.inspection.microvm.clone() {
         Some(microvm) => microvm.watched(control.interrupted, || apply(&folder, &mut prepared, request)),
         None => apply(&folder, &mut prepared, request),
@@ -193,6 +193,13 @@ fn refuse_inputs(folder: &Folder<'_>, sources: &[OpenedImage], machine: &[PathBu
         }
     }
     Ok(())
+}
+
+/// Device and inode numbers of all that is read.
+fn inputs(sources: &[OpenedImage], machine: &[PathBuf]) -> Vec<(u64, u64)> {
+    let images = SourceFile::of_images(sources).into_iter().map(|file| file.file_id);
+    let id = |path: &PathBuf| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    images.chain(machine.iter().filter_map(id)).collect()
 }
 
 fn to_machine_warning(warning: format_core::Warning) -> driver_machine::Warning {

@@ -3,12 +3,14 @@
 use crate::args::{AgentCommand, AgentDisk};
 use convert_capture::{Hello, MachineFacts, Roots, serve_session, volatile_facts};
 use convert_nbd::{DiskExport, Exports, converse};
-use format_all::FORMATS;
-use format_core::{Disk, Error, OpenOptions, Result, open_image, printable_json};
+use format_core::{
+    DenyAll, DirectDevice, Disk, Error, FileStorage, LayerContext, Result, Storage, printable_json,
+};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,16 +32,30 @@ fn print(value: &impl Serialize) -> Result<()> {
     written.map_err(|e| Error::io("cannot write to stdout", e))
 }
 
-/// The disk as a whole, with what a person should know. It is never taken for anything but raw.
+/// The disk as a whole, with what a person should know. It is never taken for anything but raw. A device may be in use, so its cache
+/// is passed by.
 pub(super) fn open_disk(path: &Path, skip_free: bool) -> Result<(Disk, Vec<String>)> {
-    let opened = open_image(path, &OpenOptions::new(FORMATS, Some(super::format_named("raw")?)))?;
-    let mut notes: Vec<_> = opened.warnings.iter().map(|warning| warning.message.clone()).collect();
+    let is_device = path.metadata().is_ok_and(|found| found.file_type().is_block_device());
+    let storage: Arc<dyn Storage> = match is_device {
+        true => Arc::new(DirectDevice::open(path)?),
+        false => Arc::new(FileStorage::open(path)?),
+    };
+    let disk = whole(storage)?;
+    let mut notes: Vec<_> =
+        disk.layers().iter().flat_map(|layer| layer.warnings()).map(|warning| warning.message.clone()).collect();
     if !skip_free {
-        return Ok((opened.disk, notes));
+        return Ok((disk, notes));
     }
-    let (disk, said) = super::free_space::without_free(&opened.disk)?;
+    let (disk, said) = super::free_space::without_free(&disk)?;
     notes.extend(said);
     Ok((disk, notes))
+}
+
+/// The disk whose bytes these are.
+pub(super) fn whole(storage: Arc<dyn Storage>) -> Result<Disk> {
+    let raw = super::format_named("raw")?;
+    let open = raw.open_layer.ok_or_else(|| Error::contract("raw disks cannot be read"))?;
+    Disk::new(vec![Arc::from(open(storage, &LayerContext::new(Arc::new(DenyAll)))?)])
 }
 
 fn serve(args: &AgentDisk, interrupted: &AtomicBool) -> Result<()> {

@@ -45,7 +45,6 @@ use convert_migrate::Passphrase;
 use format_all::FORMATS;
 use format_core::{Access, Error, Format, Key, OpenOptions, OpenedImage, Result, open_images};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,13 +135,7 @@ fn key_of(path: &Path) -> Result<Key> {
 }
 
 fn read_key(path: &Path) -> Result<Vec<u8>> {
-    let failed = |e| Error::io(format!("cannot read the key file {}", path.display()), e);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_KEY {
-        return Err(Error::usage(format!("{} is too long for a key file", path.display())));
-    }
-    Ok(bytes)
+    format_core::read_small_file(path, MAX_KEY).map_err(|e| e.context("the key file"))
 }
 
 /// `-o` pairs; a key alone switches something on, as in qemu-img.

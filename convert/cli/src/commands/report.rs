@@ -162,14 +162,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MOST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MOST {
-        return Err(Error::new(ErrorKind::Limit, format!("{} is too large for a report", path.display())));
-    }
-    Ok(bytes)
+    format_core::read_small_file(path, MOST)
 }
 
 fn write(path: &Path, replace: bool, content: &[u8]) -> Result<()> {

@@ -9,7 +9,7 @@ pub(crate) use job::{Job, Wanted};
 pub(crate) use record::Checkpoint;
 
 use blake3::Hash;
-use format_core::{Error, ErrorKind, Result};
+use format_core::{Error, ErrorKind, FileTarget, Result};
 use record::{LENGTH, MAGIC, SEAL, first_seal, framed, seal};
 use rustix::fs::{FallocateFlags, OFlags};
 use std::fs::File;
@@ -105,7 +105,8 @@ impl JournalReader {
         let found = file.metadata().map_err(failed)?;
         let none = || Error::corrupt(format!("{} is no journal of this program", path.display()));
         // One with other names is kept by somebody as it is.
-        if !found.is_file() || found.nlink() > 1 || found.len() < MAGIC.len() as u64 {
+        let is_ours = FileTarget::is_own(&found, path);
+        if !found.is_file() || found.nlink() > 1 || !is_ours || found.len() < MAGIC.len() as u64 {
             return Err(none());
         }
         let path = path.to_owned();

@@ -7,6 +7,9 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+/// So many bytes of text count as much as a value: what aliases multiply is bounded in memory, too.
+const BYTES_OF_A_VALUE: usize = 64;
+
 pub(super) fn parse(text: &Text) -> Result<Node> {
     let mut reader = Reader {
         text,
@@ -79,6 +82,7 @@ impl<'t> Reader<'t> {
         let (value, anchor, end) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_tag(tag.as_deref(), &span)?;
+                self.count(text.len() / BYTES_OF_A_VALUE, &span)?;
                 (scalar(text.into_owned(), style), anchor, span.end)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -96,7 +100,10 @@ impl<'t> Reader<'t> {
         };
         let node = Node { span: span.start..end.max(span.end), value };
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+            let count = self.nodes - before;
+            // What is kept for aliases is a copy, too.
+            self.count(count, &span)?;
+            self.anchors.insert(anchor, (node.clone(), count));
         }
         Ok(node)
     }

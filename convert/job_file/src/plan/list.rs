@@ -6,6 +6,9 @@ use format_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// As many disks as a machine can have.
+const MOST_DISKS: usize = 256;
+
 /// Which folder holds what VMware calls `[NAME]`.
 pub type Datastores = BTreeMap<String, PathBuf>;
 
@@ -235,6 +238,10 @@ impl List<'_> {
             return Err(self
                 .wrong(line, 0, &text)
                 .hint("give rows of one machine the same platform, wave and output"));
+        }
+        if first.sources.len() >= MOST_DISKS {
+            let text = format!("{:?} has more than {MOST_DISKS} rows: no machine has so many disks", first.id);
+            return Err(self.wrong(line, 0, &text));
         }
         if more.format != first.format {
             first.format = None;

@@ -148,6 +148,8 @@ pub fn name_all(jobs: &mut [PlannedJob]) {
     }
     let mut taken: HashSet<String> =
         jobs.iter().filter(|job| !job.id.is_empty()).map(|job| job.id.to_ascii_lowercase()).collect();
+    // Where the search for a number goes on: thousands of jobs may want the same name.
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     for job in jobs.iter_mut().filter(|job| job.id.is_empty()) {
         let plain = of(job);
         let folder = job.sources.first().and_then(|path| path.parent()).map(crate::resolve::id_of);
@@ -157,9 +159,9 @@ pub fn name_all(jobs: &mut [PlannedJob]) {
             _ => plain,
         };
         let mut id = wanted.clone();
-        let mut number = 1;
+        let number = numbers.entry(wanted.to_ascii_lowercase()).or_insert(1);
         while !taken.insert(id.to_ascii_lowercase()) {
-            number += 1;
+            *number += 1;
             id = format!("{}-{number}", shortened(&wanted, 56));
         }
         job.id = id;

@@ -12,8 +12,6 @@ use crate::document::Report;
 use crate::evidence::FileState;
 use format_core::{Error, ErrorKind, FileTarget, Result, TargetStorage};
 use serde::Serialize;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A report of a hundred thousand jobs is smaller.
@@ -208,13 +206,7 @@ fn found_beside(report: &Path) -> Result<PathBuf> {
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > most {
-        return Err(Error::new(ErrorKind::Limit, format!("{} is larger than {most} bytes", path.display())));
-    }
-    Ok(bytes)
+    format_core::read_small_file(path, most)
 }
 
 /// A signature of one kind where a key of the other was named.

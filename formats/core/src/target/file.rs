@@ -1,6 +1,7 @@
 //! A target that is a file.
 
 mod left;
+mod own;
 mod publish;
 
 use super::direct::DirectFile;

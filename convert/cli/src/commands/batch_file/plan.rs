@@ -10,7 +10,6 @@ use format_core::{
     Error, ErrorKind, FileStorage, Format, OpenOptions, Result, Score, is_image_name, is_raw_name,
     open_images, probe_formats,
 };
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,12 +39,7 @@ pub(crate) fn run(args: &BatchPlanArgs, printer: &Printer) -> Result<ExitCode> {
 }
 
 fn add_list(planned: &mut Plan, path: &Path, args: &BatchPlanArgs) -> Result<()> {
-    let failed = |e| Error::io(format!("cannot read the list {}", path.display()), e);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MOST_LIST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MOST_LIST {
-        return Err(Error::new(ErrorKind::Limit, format!("{} is larger than 64 MiB", path.display())));
-    }
+    let bytes = read_small_file(path, MOST_LIST).map_err(|e| e.context("the list"))?;
     let content = String::from_utf8(bytes).map_err(|_| {
         Error::corrupt(format!("{} is not UTF-8", path.display())).hint("save it as CSV UTF-8")
     })?;

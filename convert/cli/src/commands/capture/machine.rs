@@ -8,7 +8,7 @@ use convert_capture::{
     volatile_facts,
 };
 use convert_nbd::ClientLimits;
-use format_core::{Disk, Error, OpenedImage, Remote, Result, Storage, Warning};
+use format_core::{Error, OpenedImage, Remote, Result, Warning};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -83,16 +83,8 @@ impl Machine {
         let (bytes, side) = open_ssh_disk(program, &disk.path, skip_free, &ClientLimits::default())?;
         let warnings: Vec<_> =
             side.notes().iter().map(|note| Warning::new("source-note", note.clone())).collect();
-        let whole = whole(Arc::new(bytes))?;
+        let whole = crate::commands::agent::whole(Arc::new(bytes))?;
         let address = ssh.place().address(&disk.path);
         Ok((as_image(&address, whole, Arc::clone(&side) as Arc<dyn Remote>, warnings)?, side))
     }
-}
-
-/// The disk whose bytes these are.
-fn whole(storage: Arc<dyn Storage>) -> Result<Disk> {
-    let raw = crate::commands::format_named("raw")?;
-    let open = raw.open_layer.ok_or_else(|| Error::contract("raw disks cannot be read"))?;
-    let context = format_core::LayerContext::new(Arc::new(format_core::DenyAll));
-    Disk::new(vec![Arc::from(open(storage, &context)?)])
 }

@@ -27,8 +27,11 @@ pub(super) fn leave_to_others(path: &Path, partial: &Path, fence: Option<&Fence>
     let id = |path: &Path| path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()));
     let Some(own) = id(partial) else { return Ok(()) };
     let is_shared = partial.symlink_metadata().is_ok_and(|found| found.is_file() && found.nlink() > 1);
+    // What another user made, or may write, would be an image of his, with the guest's disk in it.
+    let is_foreign =
+        partial.symlink_metadata().is_ok_and(|found| found.is_file() && !FileTarget::is_own(&found, partial));
     let is_fresh = fence.is_some_and(Fence::is_fresh);
-    if !is_fresh && !is_shared && id(path) != Some(own) {
+    if !is_fresh && !is_shared && !is_foreign && id(path) != Some(own) {
         return Ok(());
     }
     // A journal never outlives the partial file that it tells of.
@@ -64,7 +67,7 @@ pub(super) fn open_partial(partial: &Path) -> Result<File> {
         .open(partial)
         .map_err(|e| destination_error(partial, e))?;
     let found = file.metadata().map_err(|e| destination_error(partial, e))?;
-    if !found.is_file() || found.nlink() > 1 {
+    if !found.is_file() || found.nlink() > 1 || !FileTarget::is_own(&found, partial) {
         return Err(in_the_way("was replaced just now"));
     }
     Ok(file)
