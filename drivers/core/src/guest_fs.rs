@@ -4,6 +4,7 @@ use crate::guest_file::{GuestFile, MAX_WHOLE, WholeFile};
 use format_core::Result;
 use serde::Serialize;
 use std::any::Any;
+use std::ops::Range;
 
 /// What kind of thing a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -163,6 +164,17 @@ pub trait GuestFs {
     /// # Errors
     /// As [`GuestFs::metadata`].
     fn open_subvolume(&self, _path: &str) -> Result<Option<Box<dyn GuestFs>>> {
+        Ok(None)
+    }
+
+    /// Bytes of the volume that hold nothing, as the file system itself says: ascending, apart from each other, and none
+    /// shorter than 64 KiB. What is not among them may be in use. `None` where a file system does not say, or no longer does
+    /// because it was edited.
+    ///
+    /// # Errors
+    /// Why what it says is not believed: `NeedsPerson` for the state it was left in, `Corrupt` where it contradicts itself,
+    /// `Unsupported` for features; what the volume reports.
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
         Ok(None)
     }
 

@@ -19,6 +19,7 @@ mod draft_registry;
 mod driver_package;
 mod edit;
 mod fixup;
+mod free_ranges;
 mod group;
 mod guest;
 mod guest_command;
@@ -54,6 +55,7 @@ pub use driver_package::{
 pub use edit::{Action, Edit};
 pub use fixup::{Applies, Context, Fixup, PlannedFixup, Status};
 pub use format_core::printable;
+pub use free_ranges::{FreeRanges, zero_runs};
 pub use group::{GroupFacts, GroupKind, GroupPart, VolumeFacts, VolumeId};
 pub use guest::{
     BootFacts, DiskFacts, DriverFacts, DriverState, FsFacts, Guest, HybridEntry, KernelFacts, MappingFacts,

@@ -2,6 +2,7 @@
 
 use crate::{Change, DirEntry, FileMeta, GuestFile, GuestFs, Ownership};
 use format_core::{Error, Result};
+use std::ops::Range;
 use std::rc::Rc;
 
 /// A file system that can be mounted in several trees, because it cannot be changed through any of them.
@@ -55,6 +56,10 @@ impl GuestFs for ReadOnlyFs {
 
     fn open_subvolume(&self, path: &str) -> Result<Option<Box<dyn GuestFs>>> {
         Ok(self.0.open_subvolume(path)?.map(|fs| Box::new(Self::new(fs)) as Box<dyn GuestFs>))
+    }
+
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
+        self.0.free_ranges()
     }
 
     fn replace_file(&mut self, _: &str, _: &[u8]) -> Result<()> {

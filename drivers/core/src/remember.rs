@@ -5,6 +5,7 @@ use format_core::Result;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// More answers than this are forgotten, all at once: far more than one guest's fixups ask for, and a few MiB.
 const MAX_ANSWERS: usize = 1 << 14;
@@ -137,6 +138,10 @@ impl GuestFs for Remembering {
 
     fn allows(&self, path: &str, change: Change) -> Result<()> {
         self.fs.allows(path, change)
+    }
+
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
+        self.fs.free_ranges()
     }
 
     fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {

@@ -17,6 +17,10 @@ pub(crate) enum ExtError {
     UnreadableFeatures(String),
     #[error("the file system uses features that cannot be edited here: {0}")]
     UneditableFeatures(String),
+    #[error("what is free cannot be told with the features {0}")]
+    UnknownMap(String),
+    #[error("what is free cannot be told: {0}")]
+    Map(String),
     #[error("the file system's superblock says that errors were found in it")]
     ErrorState,
     #[error("the file system has no journal and was not cleanly unmounted")]
@@ -66,10 +70,11 @@ pub(crate) enum JournalError {
 impl ExtError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSuperblock | Self::UnreadableFeatures(_) => ErrorKind::Unsupported,
-            Self::SuperblockChecksum { .. } | Self::Superblock { .. } | Self::TooLarge { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::NoSuperblock | Self::UnreadableFeatures(_) | Self::UnknownMap(_) => ErrorKind::Unsupported,
+            Self::SuperblockChecksum { .. }
+            | Self::Superblock { .. }
+            | Self::TooLarge { .. }
+            | Self::Map(_) => ErrorKind::Corrupt,
             Self::UneditableFeatures(_)
             | Self::ErrorState
             | Self::UncleanWithoutJournal

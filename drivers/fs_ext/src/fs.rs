@@ -10,6 +10,7 @@ use driver_core::guest_path::components;
 use driver_core::{CachedVolume, DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume};
 use ext2fs_sys::{BlockIo, Entry, Filesystem, Inode, IoFailed};
 use format_core::{Error, ErrorKind, Result, codes};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The longest name, in bytes: `EXT4_NAME_LEN`.
@@ -43,6 +44,8 @@ pub struct ExtFs {
     pub(crate) bitmaps_loaded: bool,
     /// Whether there is anything for `finish` to write.
     pub(crate) edited: bool,
+    /// What was free before orphans were, where there are such.
+    pub(crate) free_before_orphans: Option<Result<Vec<Range<u64>>, Obstacle>>,
 }
 
 /// Opens the ext file system on `volume`, replays its journal and frees its orphans.
@@ -61,9 +64,13 @@ pub fn open(volume: Arc<dyn Volume>) -> Result<ExtFs> {
     let sb = readable_superblock(&io)?;
     let mut obstacle = as_obstacle(prepared.and_then(|()| no_obstacle(sb.state_obstacle())))?;
     let fs = open_library(&io, obstacle.is_none())?;
+    let (bitmaps_loaded, edited, free_before_orphans) = (false, false, None);
     let mut opened =
-        ExtFs { fs, io, sb, facts, obstacle: None, opening, bitmaps_loaded: false, edited: false };
+        ExtFs { fs, io, sb, facts, obstacle: None, opening, bitmaps_loaded, edited, free_before_orphans };
     if obstacle.is_none() {
+        if opened.has_orphans() {
+            opened.free_before_orphans = Some(opened.free_by_bitmaps().map_err(Obstacle::from));
+        }
         obstacle = as_obstacle(opened.settle())?;
         if obstacle.is_some() {
             // The library has seen changes that were taken back: a new one has not.
@@ -339,6 +346,10 @@ impl GuestFs for ExtFs {
         let (ino, _) = self.find_kind(path, S_IFLNK)?;
         let target = self.check(self.fs.read_link(ino))?;
         String::from_utf8(target).map_err(|_| Error::corrupt(format!("the target of {path:?} is no UTF-8")))
+    }
+
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
+        self.find_free()
     }
 
     fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {

@@ -28,6 +28,9 @@ pub(crate) mod compat {
     pub(crate) const HAS_JOURNAL: u32 = 0x4;
     pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 
+    pub(crate) const LAZY_BG: u32 = 0x40;
+    pub(crate) const SNAPSHOT_BITMAP: u32 = 0x100;
+
     pub(crate) const NAMES: [(u32, &str); 12] = [
         (0x1, "dir_prealloc"),
         (0x2, "imagic_inodes"),
@@ -35,8 +38,8 @@ pub(crate) mod compat {
         (0x8, "ext_attr"),
         (0x10, "resize_inode"),
         (0x20, "dir_index"),
-        (0x40, "lazy_bg"),
-        (0x100, "snapshot_bitmap"),
+        (LAZY_BG, "lazy_bg"),
+        (SNAPSHOT_BITMAP, "snapshot_bitmap"),
         (0x200, "sparse_super2"),
         (0x400, "fast_commit"),
         (0x800, "stable_inodes"),

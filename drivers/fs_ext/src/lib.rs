@@ -18,6 +18,7 @@ mod checksum;
 mod edit;
 mod error;
 mod file;
+mod free;
 mod fs;
 mod journal;
 mod layout;

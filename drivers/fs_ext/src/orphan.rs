@@ -22,10 +22,14 @@ const MAX_READS: u64 = 1 << 20;
 const MAX_ORPHANS: usize = 1 << 20;
 
 impl ExtFs {
+    pub(crate) fn has_orphans(&self) -> bool {
+        self.sb.last_orphan() != 0 || self.sb.orphan_present()
+    }
+
     /// Frees all orphans and brings the superblock's free counts up to date, which a journal does not keep. Or fails
     /// and leaves the volume as it is.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        let orphans = self.sb.last_orphan() != 0 || self.sb.orphan_present();
+        let orphans = self.has_orphans();
         if !orphans && self.opening.transactions == 0 {
             return Ok(());
         }

@@ -219,7 +219,7 @@ impl Walk<'_> {
         let one = |block: u64| (block, 1);
         let mut number = 0;
         while let Some(group) = fs.fs.group(number) {
-            let Group { super_block, descriptors, block_bitmap, inode_bitmap, inode_table } = group;
+            let Group { super_block, descriptors, block_bitmap, inode_bitmap, inode_table, .. } = group;
             let parts = [
                 (super_block.map_or((0, 0), one), "superblock"),
                 (descriptors, "group descriptors"),

@@ -64,6 +64,54 @@ impl Superblock {
         1024 << self.u32(0x18).min(6)
     }
 
+    pub(crate) fn first_data_block(&self) -> u64 {
+        self.u32(0x14).into()
+    }
+
+    pub(crate) fn blocks_per_group(&self) -> u64 {
+        self.u32(0x20).into()
+    }
+
+    /// Bits of a group's block bitmap, and blocks for each of them: both follow from the fields of `bigalloc`.
+    pub(crate) fn clusters(&self) -> Result<(u64, u64), ExtError> {
+        let per_group = self.blocks_per_group();
+        let wrong = |field, value, possible: String| ExtError::Superblock { field, value, possible };
+        let (clusters, ratio) = match self.feature_ro_compat & ro_compat::BIGALLOC {
+            0 => (per_group, 1),
+            _ => {
+                let logs = (self.u32(0x18), self.u32(0x1c));
+                let log = logs.1.checked_sub(logs.0).filter(|log| *log < 20);
+                let log = log.ok_or_else(|| {
+                    wrong("s_log_cluster_size", logs.1.into(), format!("{} or a little more", logs.0))
+                })?;
+                (self.u32(0x24).into(), 1 << log)
+            }
+        };
+        if clusters * ratio != per_group || clusters % 8 != 0 || clusters > 8 * u64::from(self.block_size()) {
+            let possible = format!("{per_group:#x} blocks by {ratio:#x} in one block of bits");
+            return Err(wrong("s_clusters_per_group", clusters, possible));
+        }
+        Ok((clusters, ratio))
+    }
+
+    /// Free blocks as the superblock says.
+    pub(crate) fn free_blocks(&self) -> u64 {
+        let high = if self.has_incompat(incompat::BIT64) { self.u32(0x158) } else { 0 };
+        u64::from(high) << 32 | u64::from(self.u32(0xc))
+    }
+
+    /// Which features may mean that more is in use than the block bitmaps say.
+    pub(crate) fn map_obstacle(&self) -> Option<ExtError> {
+        let ro_known = ro_compat::EDITABLE | ro_compat::QUOTA | ro_compat::BIGALLOC | ro_compat::READONLY;
+        let compat_known = names_mask(&compat::NAMES) & !(compat::LAZY_BG | compat::SNAPSHOT_BITMAP);
+        let found = [
+            names(self.feature_compat & !compat_known, &compat::NAMES),
+            names(self.feature_ro_compat & !ro_known, &ro_compat::NAMES),
+        ];
+        let found: Vec<&str> = found.iter().map(String::as_str).filter(|names| !names.is_empty()).collect();
+        (!found.is_empty()).then(|| ExtError::UnknownMap(found.join(" ")))
+    }
+
     pub(crate) fn journal_inode(&self) -> u32 {
         self.u32(0xe0)
     }

@@ -112,5 +112,15 @@ int rh_group(rh_fs *fs, uint32_t group, struct rh_group *out)
 	out->inode_bitmap = ext2fs_inode_bitmap_loc(fs, group);
 	out->inode_table = ext2fs_inode_table_loc(fs, group);
 	out->inode_table_blocks = fs->inode_blocks_per_group;
+	out->base_end = used ? (out->super ? super : out->descriptors) + used : ext2fs_group_first_block2(fs, group);
+	out->free_clusters = ext2fs_bg_free_blocks_count(fs, group);
+	out->no_bitmap = ext2fs_has_group_desc_csum(fs) && ext2fs_bg_flags_test(fs, group, EXT2_BG_BLOCK_UNINIT);
+	out->descriptor_is_right = ext2fs_group_desc_csum_verify(fs, group);
 	return 1;
+}
+
+int rh_bitmap_is_right(rh_fs *fs, uint32_t group, const char *bitmap, uint32_t length)
+{
+	return group < fs->group_desc_count &&
+	       ext2fs_block_bitmap_csum_verify(fs, group, (char *) bitmap, (int) length);
 }

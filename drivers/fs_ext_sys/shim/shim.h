@@ -62,6 +62,12 @@ struct rh_group {
 	uint32_t descriptor_blocks;
 	uint32_t inode_table_blocks;
 	uint32_t super;
+	/* The blocks at its start with superblock, descriptors and the room for more of them end here. */
+	uint64_t base_end;
+	/* In clusters. */
+	uint32_t free_clusters;
+	uint32_t no_bitmap;
+	uint32_t descriptor_is_right;
 };
 
 /* What a code means to the caller, as far as cases have to be told apart. */
@@ -95,6 +101,7 @@ int rh_inode_in_use(rh_fs *fs, uint32_t ino);
 
 long rh_runs(rh_fs *fs, rh_run_fn each, void *context);
 int rh_group(rh_fs *fs, uint32_t group, struct rh_group *out);
+int rh_bitmap_is_right(rh_fs *fs, uint32_t group, const char *bitmap, uint32_t length);
 
 long rh_find_damage(rh_fs *fs, const uint32_t *inodes, uint64_t count, struct rh_damage *out);
 long rh_empty_file(rh_fs *fs, uint32_t ino);

@@ -54,6 +54,14 @@ pub struct Group {
     pub inode_bitmap: u64,
     /// First block and number of blocks of the inode table.
     pub inode_table: (u64, u64),
+    /// Where the blocks at the group's start end that hold superblock, descriptors and the room for more of them.
+    pub base_end: u64,
+    /// Free clusters, as its descriptor says; a cluster is a block without the feature `bigalloc`.
+    pub free_clusters: u32,
+    /// Whether its block bitmap was never written: then nothing but metadata is in use.
+    pub no_bitmap: bool,
+    /// Whether the descriptor's checksum is right, or there is none.
+    pub descriptor_is_right: bool,
 }
 
 impl Filesystem {
@@ -80,6 +88,19 @@ impl Filesystem {
             block_bitmap: found.block_bitmap,
             inode_bitmap: found.inode_bitmap,
             inode_table: (found.inode_table, found.inode_table_blocks.into()),
+            base_end: found.base_end,
+            free_clusters: found.free_clusters,
+            no_bitmap: found.no_bitmap != 0,
+            descriptor_is_right: found.descriptor_is_right != 0,
         })
+    }
+
+    /// Whether `bitmap`, the bytes of the block bitmap of group `number` that have bits, has the checksum that the group's
+    /// descriptor names, or there is none.
+    #[must_use]
+    pub fn bitmap_is_right(&self, number: u32, bitmap: &[u8]) -> bool {
+        let Ok(length) = u32::try_from(bitmap.len()) else { return false };
+        // SAFETY: `as_raw` is open and used by one call at a time; the library reads `length` bytes and keeps nothing.
+        unsafe { raw::rh_bitmap_is_right(self.as_raw(), number, bitmap.as_ptr().cast(), length) != 0 }
     }
 }

@@ -61,6 +61,10 @@ pub(crate) struct RawGroup {
     pub(crate) descriptor_blocks: u32,
     pub(crate) inode_table_blocks: u32,
     pub(crate) has_super: u32,
+    pub(crate) base_end: u64,
+    pub(crate) free_clusters: u32,
+    pub(crate) no_bitmap: u32,
+    pub(crate) descriptor_is_right: u32,
 }
 
 pub(crate) type RunFn = unsafe extern "C" fn(*mut c_void, u32, u64, u64, u32) -> c_int;
@@ -107,6 +111,7 @@ unsafe extern "C" {
 
     pub(crate) fn rh_runs(fs: *mut Fs, each: RunFn, context: *mut c_void) -> Code;
     pub(crate) fn rh_group(fs: *mut Fs, group: u32, out: *mut RawGroup) -> c_int;
+    pub(crate) fn rh_bitmap_is_right(fs: *mut Fs, group: u32, bitmap: *const c_char, length: u32) -> c_int;
 
     pub(crate) fn rh_find_damage(fs: *mut Fs, inodes: *const u32, count: u64, out: *mut RawDamage) -> Code;
     pub(crate) fn rh_empty_file(fs: *mut Fs, ino: u32) -> Code;

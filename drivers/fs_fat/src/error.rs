@@ -34,6 +34,8 @@ pub(crate) enum FatError {
     TooLarge { clusters: u32, limit: u32 },
     #[error("its folders have more than {0:#x} bytes: too many to be checked before an edit")]
     TooManyFolders(u64),
+    #[error("how many clusters are free cannot be told: {0}")]
+    Map(String),
     #[error("no space in the guest's file system: needs {needed} clusters of {cluster} bytes, has {free}")]
     NoSpace { needed: u64, cluster: u64, free: u64 },
     #[error("no room in {what} for a new name: it needs {needed} entries in a row")]

@@ -13,6 +13,7 @@ use driver_core::guest_path::components;
 use driver_core::{DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume};
 use format_core::{Error, ErrorKind, Result};
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -234,6 +235,10 @@ impl GuestFs for FatFs {
 
     fn read_link(&self, path: &str) -> Result<String> {
         Err(Error::usage(format!("{path:?} is no link: FAT has none")))
+    }
+
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
+        self.find_free()
     }
 
     fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {

@@ -12,6 +12,8 @@ const STRUCTURE: u32 = 0x6141_7272;
 /// What the sector says. One without its signatures is none: it is not written either.
 pub(crate) struct FsInfo {
     offset: u64,
+    /// Free clusters, as whoever wrote it last counted them.
+    pub(crate) free: u32,
     /// A hint: the cluster that was allocated last.
     pub(crate) next: u32,
 }
@@ -24,7 +26,7 @@ impl FsInfo {
         let signed = le32(&sector, 0) == LEAD
             && le32(&sector, 484) == STRUCTURE
             && (byte(&sector, 510), byte(&sector, 511)) == (0x55, 0xaa);
-        Ok(signed.then(|| Self { offset, next: le32(&sector, 492) }))
+        Ok(signed.then(|| Self { offset, free: le32(&sector, 488), next: le32(&sector, 492) }))
     }
 
     pub(crate) fn write(&self, volume: &dyn Volume, free: u32, next: u32) -> Result<()> {

@@ -12,6 +12,7 @@
 //! | Edited | files and folders, both copies of the FAT, FSInfo; every chain is checked first, and an edit has its clusters before it writes |
 //! | Left alone | the volume's label, its "in use" marks, clusters that belong to nothing, the backup of FAT32's boot sector |
 //! | Not edited | chains that cross, run in circles or do not fit a size; copies that differ; only one FAT in use; errors noted by the guest; more than 4 million clusters |
+//! | Free | clusters whose entries are 0, where the chains could be edited; in larger tables, where it was unmounted and FSInfo counts the same |
 //! | Not in FAT | links, owners, modes |
 //!
 //! Facts: Microsoft, *FAT: General Overview of On-Disk Format* 1.03 (`fatgen103`); Linux, `Documentation/filesystems/vfat`,
@@ -24,6 +25,7 @@ mod entry;
 mod error;
 mod file;
 mod folder;
+mod free;
 mod fs;
 mod fs_info;
 mod name;

@@ -52,6 +52,8 @@ pub(crate) enum NtfsError {
     Damaged(String),
     #[error("{what} cannot be edited: {reason}")]
     Unsafe { what: String, reason: String },
+    #[error("what is free cannot be told: {0}")]
+    Map(&'static str),
     #[error("a trial file could not be written: {0}")]
     Trial(String),
     #[error("no space in the guest's file system: needs {needed:#x} bytes, has {has:#x}")]
@@ -79,7 +81,7 @@ impl NtfsError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoBootSector | Self::Refs | Self::Elsewhere { .. } => ErrorKind::Unsupported,
+            Self::NoBootSector | Self::Refs | Self::Elsewhere { .. } | Self::Map(_) => ErrorKind::Unsupported,
             Self::OnlyBackup
             | Self::Boot { .. }
             | Self::TooLarge { .. }

@@ -19,6 +19,7 @@ use driver_core::{
 };
 use format_core::{Error, Result};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An NTFS volume.
@@ -255,6 +256,10 @@ impl GuestFs for NtfsFs {
 
     fn allows(&self, path: &str, change: Change) -> Result<()> {
         self.may_change(path, change)
+    }
+
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
+        self.find_free().map(Some)
     }
 
     fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {

@@ -19,6 +19,7 @@ mod edit;
 mod error;
 mod file;
 mod folder;
+mod free;
 mod fs;
 mod hibernation;
 mod index;

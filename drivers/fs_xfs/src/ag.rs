@@ -5,8 +5,8 @@ use crate::btree::{Expected, MAX_LEVELS, SHORT};
 use crate::checksum::checksum;
 use crate::error::XfsError;
 use crate::layout::{
-    XFS_ABTB_MAGIC, XFS_AGF_MAGIC, XFS_AGI_MAGIC, XFS_IBT_MAGIC, XFS_REFC_CRC_MAGIC, XFS_RMAP_CRC_MAGIC,
-    ro_compat,
+    XFS_ABTB_MAGIC, XFS_ABTC_MAGIC, XFS_AGF_MAGIC, XFS_AGI_MAGIC, XFS_IBT_MAGIC, XFS_REFC_CRC_MAGIC,
+    XFS_RMAP_CRC_MAGIC, ro_compat,
 };
 use crate::volume::Medium;
 use driver_core::block::{array as uuid, be16, be32, be64, le32};
@@ -34,6 +34,9 @@ struct Kind {
 
 const FREE: Kind =
     Kind { what: "free space", magic: XFS_ABTB_MAGIC, record_len: 8, key_len: 8, high_key: None };
+/// The same records by their length.
+const FREE_BY_SIZE: Kind =
+    Kind { what: "free space by size", magic: XFS_ABTC_MAGIC, record_len: 8, key_len: 8, high_key: None };
 const INODES: Kind =
     Kind { what: "inodes", magic: XFS_IBT_MAGIC, record_len: 16, key_len: 4, high_key: None };
 const SHARED: Kind =
@@ -63,9 +66,21 @@ pub(crate) struct Ag<'a> {
     budget: &'a Budget,
     number: u32,
     free: Root,
+    free_by_size: Root,
     inodes: Root,
     shared: Root,
     owners: Root,
+    pub(crate) counts: Counts,
+}
+
+/// What the header of a group counts, in blocks.
+pub(crate) struct Counts {
+    /// In the trees of free space.
+    pub(crate) free: u64,
+    /// Kept for those trees to grow.
+    pub(crate) kept: u64,
+    /// In which those trees lie, and in some versions others.
+    pub(crate) trees: u64,
 }
 
 /// Who a block belongs to by the tree of owners.
@@ -86,9 +101,15 @@ impl<'a> Ag<'a> {
             budget,
             number,
             free: root(&agf, 16, 28),
+            free_by_size: root(&agf, 20, 32),
             owners: root(&agf, 24, 36),
             shared: root(&agf, 88, 92),
             inodes: root(&agi, 20, 24),
+            counts: Counts {
+                free: be32(&agf, 52).into(),
+                kept: be32(&agf, 48).into(),
+                trees: be32(&agf, 60).into(),
+            },
         })
     }
 
@@ -106,6 +127,12 @@ impl<'a> Ag<'a> {
             found |= start < blocks.end && start + u64::from(be32(record, 4)) > blocks.start;
         })?;
         Ok(found)
+    }
+
+    /// Shows `visit` all free extents, as first block and number of blocks, in the order of a tree.
+    pub(crate) fn each_free(&self, by_size: bool, mut visit: impl FnMut(u32, u32)) -> Result<()> {
+        let (kind, root) = if by_size { (&FREE_BY_SIZE, self.free_by_size) } else { (&FREE, self.free) };
+        self.ask(kind, root, 0..u64::MAX, |record| visit(be32(record, 0), be32(record, 4)))
     }
 
     /// Whether any of `blocks` holds inodes.

@@ -24,6 +24,8 @@ pub(crate) enum XfsError {
     Field { what: String, field: &'static str, value: u64, possible: String },
     #[error("{0}")]
     Structure(String),
+    #[error("what is free cannot be told: {0}")]
+    Map(String),
     #[error("the log is dirty: {0}")]
     DirtyLog(String),
     #[error("the log is on another device")]
@@ -56,6 +58,7 @@ impl XfsError {
             | Self::TooLarge { .. }
             | Self::Checksum { .. }
             | Self::Field { .. }
+            | Self::Map(_)
             | Self::Structure(_) => ErrorKind::Corrupt,
             Self::Limit { .. } => ErrorKind::Limit,
             Self::UneditableFeatures(_)

@@ -14,6 +14,7 @@ use driver_core::guest_path::components;
 use driver_core::{Change, DirEntry, FileKind, FileMeta, GuestFile, GuestFs, Ownership, Volume, check_range};
 use format_core::{Error, ErrorKind, Result};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names of folders kept at most.
@@ -271,6 +272,10 @@ impl GuestFs for XfsFs {
 
     fn allows(&self, path: &str, change: Change) -> Result<()> {
         self.rehearse(path, change)
+    }
+
+    fn free_ranges(&self) -> Result<Option<Vec<Range<u64>>>> {
+        self.find_free().map(Some)
     }
 
     fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<()> {

@@ -13,6 +13,7 @@ pub(crate) const XFS_SYMLINK_MAGIC: u32 = 0x5853_4c4d;
 /// Magics of version 4 and of version 5.
 pub(crate) const XFS_BMAP_MAGIC: [u32; 2] = [0x424d_4150, 0x424d_4133];
 pub(crate) const XFS_ABTB_MAGIC: [u32; 2] = [0x4142_5442, 0x4142_3342];
+pub(crate) const XFS_ABTC_MAGIC: [u32; 2] = [0x4142_5443, 0x4142_3343];
 pub(crate) const XFS_IBT_MAGIC: [u32; 2] = [0x4941_4254, 0x4941_4233];
 pub(crate) const XFS_RMAP_CRC_MAGIC: [u32; 2] = [0x524d_4233, 0x524d_4233];
 pub(crate) const XFS_REFC_CRC_MAGIC: [u32; 2] = [0x5233_4643, 0x5233_4643];

@@ -21,6 +21,7 @@ mod dir;
 mod edit;
 mod error;
 mod extents;
+mod free;
 mod fs;
 mod inode;
 mod layout;

@@ -20,6 +20,8 @@ const MAX_AGS: u32 = 1 << 20;
 pub(crate) struct Superblock {
     pub(crate) block_size: u32,
     pub(crate) dblocks: u64,
+    /// Free blocks, as of the last unmount.
+    pub(crate) free_blocks: u64,
     pub(crate) uuid: [u8; 16],
     /// What metadata blocks carry: the UUID that the file system was made with.
     pub(crate) meta_uuid: [u8; 16],
@@ -63,6 +65,7 @@ impl Superblock {
         Some(Self {
             block_size: be32(raw, 4),
             dblocks: be64(raw, 8),
+            free_blocks: be64(raw, 144),
             uuid: fs_uuid,
             meta_uuid: if incompat & incompat::META_UUID != 0 { uuid(raw, 248) } else { fs_uuid },
             log_start: be64(raw, 48),

@@ -31,6 +31,7 @@ pub fn fuzz_volume<F: GuestFs>(image: Patched, open: impl Fn(Arc<Window>) -> for
     let whole = PartitionFacts { size, ..PartitionFacts::default() };
     let window = || Arc::new(Window::of_partition(&overlay, &whole).expect("the whole disk"));
     let Ok(mut fs) = open(window()) else { return };
+    check_free(&fs, size);
     let files = walk(&fs);
     let content = b"written by the fuzzer\n".repeat(300);
     let edited = files.iter().find(|path| fs.replace_file(path, &content).is_ok());
@@ -45,6 +46,16 @@ pub fn fuzz_volume<F: GuestFs>(image: Patched, open: impl Fn(Arc<Window>) -> for
         again.read_file(path, FILE_LIMIT).ok().as_ref() == Some(&content),
         "{path} is not as it was left"
     );
+}
+
+/// What is free lies in the volume, in order.
+fn check_free(fs: &dyn GuestFs, size: u64) {
+    let Ok(Some(ranges)) = fs.free_ranges() else { return };
+    let mut end = 0;
+    for range in ranges {
+        assert!(range.start >= end && range.start < range.end && range.end <= size, "{range:x?} behind {end:#x}");
+        end = range.end;
+    }
 }
 
 /// All regular files up to a bound; everything is read once.

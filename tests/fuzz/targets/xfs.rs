@@ -13,7 +13,7 @@ fn sealed(magic: &[u8], block: usize, folder: usize, inode: usize) -> Option<(us
         b"XFSB" => (512, 224),
         b"XAGF" => (512, 216),
         b"XAGI" => (512, 312),
-        b"AB3B" | b"IAB3" | b"RMB3" | b"R3FC" => (block, 52),
+        b"AB3B" | b"AB3C" | b"IAB3" | b"RMB3" | b"R3FC" => (block, 52),
         b"BMA3" => (block, 64),
         b"XDB3" | b"XDD3" => (folder, 4),
         b"XSLM" => (block, 12),
