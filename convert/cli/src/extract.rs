@@ -206,7 +206,7 @@ impl<'a> Extraction<'a> {
             return Err(failure);
         }
         self.copied.files += 1;
-        self.copied.bytes += source.size();
+        self.copied.bytes = self.copied.bytes.saturating_add(source.size());
         Ok(())
     }
 
