@@ -15,7 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed tar ova vma xva pbs partclone ntfsclone clonezilla wsb restic borg ewf mrimgx
-    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd microvm job_file
+    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd nbd_client microvm job_file
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
@@ -49,7 +49,7 @@ make_bases() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064  # the name as it is now
     trap "rm -rf '$work'" RETURN
-    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd}
+    mkdir -p "$base"/{qcow2,vmdk,vhdx,vhd,vdi,parallels,raw,qed,qcow1,partitions,ext4,fat,luks,xfs,ntfs,nbd,nbd_client}
     mkdir -p "$base"/{compressed,tar,ova,vma,xva,pbs,mrimgx,partclone,ntfsclone,ewf}
     # 192 KiB and a sector: text, a hole, bytes that do not compress, a tail.
     seq 1 30000 >"$work/text"

@@ -116,16 +116,17 @@ impl Connection {
 
     /// Zeros whole blocks, at most 4 GiB of them.
     pub(crate) fn zero(&mut self, offset: u64, len: u64) -> Result<(), Fault> {
-        self.plain(command::WRITE_ZEROES, offset, len)
+        self.plain(command::WRITE_ZEROES, offset, len, self.limits.silence)
     }
 
     /// Makes durable what was written, where the server has something to do for that.
     pub(crate) fn flush(&mut self) -> Result<(), Fault> {
-        if self.facts.can(able::SEND_FLUSH) { self.plain(command::FLUSH, 0, 0) } else { Ok(()) }
+        let limit = self.limits.flush;
+        if self.facts.can(able::SEND_FLUSH) { self.plain(command::FLUSH, 0, 0, limit) } else { Ok(()) }
     }
 
-    fn plain(&mut self, command: u16, offset: u64, len: u64) -> Result<(), Fault> {
-        self.clock.start(self.limits.silence, self.limits.silence);
+    fn plain(&mut self, command: u16, offset: u64, len: u64, limit: Duration) -> Result<(), Fault> {
+        self.clock.start(limit, limit);
         let head = self.head(command, offset, u32::try_from(len).unwrap_or(u32::MAX));
         self.send(&head.0)?;
         self.complete(&mut [Pending::new(self.cookie, command, offset, len, Want::Nothing)])

@@ -16,6 +16,8 @@ pub struct ClientLimits {
     pub silence: Duration,
     /// The slowest rate in bytes a second that is put up with: a request may take `silence` and its bytes at this rate.
     pub rate: u64,
+    /// How long the server may take to make durable what was written: all that it has in its memory.
+    pub flush: Duration,
     /// How often a read is tried again over a new connection.
     pub retries: u32,
     /// The pause before the first of these; each later one is four times as long.
@@ -31,6 +33,7 @@ impl Default for ClientLimits {
             handshake: Duration::from_secs(30),
             silence: Duration::from_secs(60),
             rate: 16 << 10,
+            flush: Duration::from_secs(900),
             retries: 3,
             backoff: Duration::from_millis(500),
         }

@@ -12,6 +12,8 @@ use format_core::{Result, printable};
 
 /// Exports that are listed; a server with more of them is refused.
 const MAX_EXPORTS: usize = 10_000;
+/// Exports whose sizes are asked for: each costs a question, and all of them have to fit into the time of a handshake.
+const MAX_SIZES: usize = 256;
 /// A description is shown no further.
 const MAX_DESCRIPTION: usize = 200;
 
@@ -22,7 +24,7 @@ pub struct NbdExport {
     pub name: String,
     /// For people, made printable.
     pub description: String,
-    /// In bytes, where the server tells without being read from.
+    /// In bytes, where the server tells; of the first 256 exports alone.
     pub size: Option<u64>,
 }
 
@@ -46,8 +48,9 @@ fn list(endpoint: &Endpoint) -> Result<Vec<NbdExport>, Fault> {
     let mut exports = Vec::new();
     for (name, description) in names {
         let mut gathered = Gathered::default();
-        let ended = haggle.info(option::INFO, &name, &mut gathered)?;
-        let size = gathered.export.filter(|_| matches!(ended, Ended::Done)).map(|(size, _)| size);
+        let is_told = exports.len() < MAX_SIZES
+            && matches!(haggle.info(option::INFO, &name, &mut gathered)?, Ended::Done);
+        let size = gathered.export.filter(|_| is_told).map(|(size, _)| size);
         let description = printable(&description.chars().take(MAX_DESCRIPTION).collect::<String>());
         exports.push(NbdExport { name, description, size });
     }

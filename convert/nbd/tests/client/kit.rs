@@ -20,6 +20,7 @@ pub fn short() -> ClientLimits {
         handshake: Duration::from_secs(1),
         silence: Duration::from_secs(1),
         rate: 1 << 20,
+        flush: Duration::from_secs(1),
         retries: 0,
         ..limits()
     }

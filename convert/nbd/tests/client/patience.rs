@@ -136,3 +136,30 @@ fn a_lost_write_is_never_tried_again_nor_forgotten() {
     assert_eq!(target.sync().unwrap_err().kind(), ErrorKind::Temporary);
     assert_eq!(Box::new(target).commit().unwrap_err().kind(), ErrorKind::Temporary);
 }
+
+/// How many connections four threads make.
+fn connections(flags: u16) -> usize {
+    let server = Scripted::new(move |said, _| {
+        said.shake(SIZE, flags);
+        while let Some((0, cookie, offset, len)) = said.request() {
+            std::thread::sleep(Duration::from_millis(10));
+            said.chunk(1, 1, cookie, &[&offset.to_be_bytes(), &vec![3; len as usize]]);
+        }
+    });
+    let limits = convert_nbd::ClientLimits { connections: 4, ..limits() };
+    let disk = NbdDisk::over(server.clone(), "", &limits).unwrap();
+    std::thread::scope(|scope| {
+        for worker in 0..6 {
+            let disk = &disk;
+            scope.spawn(move || {
+                (0..20).for_each(|n| disk.read_exact_at((worker * 20 + n) * 512, &mut [0; 512]).unwrap())
+            });
+        }
+    });
+    server.connections()
+}
+
+#[test]
+fn several_connections_are_made_where_the_server_allows_them() {
+    assert_eq!((connections(MULTI), connections(0)), (4, 1));
+}
