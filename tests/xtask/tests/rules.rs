@@ -91,3 +91,18 @@ fn tests_at_the_end_of_a_file_comments_and_strings_do_not_count() {
     put(dir.path(), "tests/fuzz/target/utils.rs", concat!("uns", "afe"));
     assert_eq!(found(dir.path()), Vec::<String>::new());
 }
+
+#[test]
+fn every_foreign_dependency_has_its_reason() {
+    let dir = good_tree();
+    let manifest = "[workspace.dependencies]\na = { path = \"a\" }\nb = \"1\"\nc = { version = \"1\" }\n[x]\nd = \"1\"\n";
+    put(dir.path(), "Cargo.toml", manifest);
+    put(dir.path(), "deny.toml", "#   b: somebody; something\n#   c: nobody\n#   e: somebody; something\n");
+    assert_eq!(
+        found(dir.path()),
+        [
+            "Cargo.toml:4: deny.toml says nothing about c: who maintains it, and what it is for",
+            "deny.toml:3: e is no dependency of the workspace"
+        ]
+    );
+}

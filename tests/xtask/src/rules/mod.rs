@@ -3,6 +3,7 @@
 mod dependencies;
 mod rooms;
 mod sources;
+mod trust;
 
 use crate::about;
 use std::fmt;
@@ -45,6 +46,7 @@ pub fn check(root: &Path) -> Result<Vec<Violation>, String> {
     let mut violations = dependencies::check(root, &files)?;
     violations.extend(sources::check(root, &files)?);
     violations.extend(rooms::check(root, &files)?);
+    violations.extend(trust::check(root)?);
     violations.sort();
     Ok(violations)
 }
