@@ -2,8 +2,8 @@
 
 use crate::args::SshArgs;
 use convert_capture::{FarProgram, Ssh, SshOptions, SshPlace, open_ssh_disk};
-use convert_nbd::{ClientLimits, NbdAddress, NbdDisk};
-use format_core::{Error, PlainRemote, RemoteSource, Remotes, Result};
+use convert_nbd::{ClientLimits, NbdAddress, NbdDisk, NbdTarget};
+use format_core::{Error, ErrorKind, PlainRemote, RemoteSource, Remotes, Result, TargetStorage};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,6 +57,24 @@ impl Remotes for Addresses {
 }
 
 impl Addresses {
+    /// What a disk of `size` bytes is written to at `address`.
+    ///
+    /// # Errors
+    /// As [`Remotes::open`]; `Unsupported` for addresses that are only read.
+    pub(crate) fn create(&self, address: &str, size: u64) -> Result<Box<dyn TargetStorage>> {
+        if SshPlace::is_one(address) {
+            return Err(Error::unsupported("disks of other machines are only read")
+                .hint("serve the disk there with 'nbdkit' or 'qemu-nbd', and write to nbd+unix: through 'ssh -L'"));
+        }
+        let target = NbdTarget::connect(&NbdAddress::parse(address)?, &ClientLimits::default())?;
+        if target.size() < size {
+            let (found, text) = (target.size(), format!("the disk has {size} bytes"));
+            return Err(Error::new(ErrorKind::Destination, format!("{text}, the export only {found}"))
+                .hint("make the export larger"));
+        }
+        Ok(Box::new(target))
+    }
+
     fn open_ssh(&self, address: &str) -> Result<RemoteSource> {
         let (place, disk) = SshPlace::parse(address)?;
         let Some(disk) = disk else {

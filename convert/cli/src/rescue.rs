@@ -47,6 +47,9 @@ impl Rescuing {
         };
         let mut this = Self { disk, continues: false, rescue, mapfile: None, written: None };
         if let Some(path) = &args.rescue.mapfile {
+            if crate::remotes::is_address(&args.target) {
+                return Err(Error::usage("a mapfile is for a target that is read again: a file or a device"));
+            }
             refuse_target(path, &args.target)?;
             let size = this.disk.virtual_size();
             let map = match earlier(args, path, size, format)? {
@@ -85,7 +88,7 @@ impl Rescuing {
                 self.written = Some(device.written());
                 Destination::Device(device)
             }
-            Destination::Pipe(pipe) => Destination::Pipe(pipe),
+            other @ (Destination::Pipe(_) | Destination::Remote(_)) => other,
         }
     }
 

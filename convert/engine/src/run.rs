@@ -29,6 +29,8 @@ pub enum Destination<'a> {
     Device(DeviceTarget),
     /// A pipe.
     Pipe(PipeTarget),
+    /// What lies at an address: an export, an object, a snapshot.
+    Remote(Box<dyn TargetStorage>),
 }
 
 /// What to convert into what.
@@ -316,6 +318,7 @@ fn open_target<'a>(target: Destination<'a>, sources: &[SourceFile]) -> Result<Op
         }
         Destination::Device(device) => Ok((Box::new(device), None)),
         Destination::Pipe(pipe) => Ok((Box::new(pipe), None)),
+        Destination::Remote(target) => Ok((target, None)),
     }
 }
 

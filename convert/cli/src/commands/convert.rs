@@ -4,6 +4,7 @@ use crate::archive;
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, hash_lines, safe, to_stderr};
+use crate::remotes::{Addresses, is_address};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use crate::spool::spool_in;
@@ -13,9 +14,12 @@ use convert_engine::{
     digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
+use convert_nbd::NbdAddress;
 use convert_sandbox::Sandbox;
 use format_core::units::format_size;
-use format_core::{DeviceTarget, Error, ErrorKind, Format, OpenOptions, Result, Warning, open_image};
+use format_core::{
+    DeviceTarget, Error, ErrorKind, Format, OpenOptions, Remotes, Result, Warning, open_image,
+};
 use serde::Serialize;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -151,6 +155,9 @@ fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
     if args.tar.is_some() && args.target_format.is_none() {
         return format_named("raw");
     }
+    if is_address(&args.target) {
+        return remote_format(args);
+    }
     if !args.existing {
         if std::fs::metadata(&args.target).is_ok_and(|target| target.file_type().is_block_device()) {
             return Err(Error::usage(format!("{} is a block device", args.target.display()))
@@ -162,6 +169,30 @@ fn wanted_format(args: &ConvertArgs) -> Result<&'static Format> {
     if format.name != "raw" {
         let text = format!("a block device is written as raw disk, not as {}", format.name);
         return Err(Error::unsupported(text));
+    }
+    Ok(format)
+}
+
+/// An export is a device that exists; other addresses are files.
+fn remote_format(args: &ConvertArgs) -> Result<&'static Format> {
+    let is_export = NbdAddress::is_one(&args.target.to_string_lossy());
+    if is_export && !args.existing {
+        return Err(Error::usage(format!("{} is an export that exists", args.target.display()))
+            .hint("to overwrite it with the raw disk, add -n --overwrite-device"));
+    }
+    if !is_export && args.existing {
+        return Err(Error::usage("-n is for devices and exports that exist"));
+    }
+    if !is_export && args.verify {
+        return Err(Error::usage("an object is not read back: leave --verify away, and use 'rehome digest' on it"));
+    }
+    let format = match &args.target_format {
+        Some(name) => format_named(name)?,
+        None if is_export => format_named("raw")?,
+        None => target_format(None, &args.target)?,
+    };
+    if is_export && format.name != "raw" {
+        return Err(Error::unsupported(format!("an export is written as raw disk, not as {}", format.name)));
     }
     Ok(format)
 }
@@ -248,6 +279,9 @@ pub(super) fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Resul
         refuse_source_file(&out.path, out.file_id, files)?;
         return refuse_device_of_sources(&out.path, files);
     }
+    if is_address(&args.target) {
+        return Ok(());
+    }
     if args.existing {
         return refuse_device_of_sources(&args.target, files);
     }
@@ -257,6 +291,10 @@ pub(super) fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Resul
 fn destination<'a>(args: &'a ConvertArgs, archive: Option<&Archive>, size: u64) -> Result<Destination<'a>> {
     if is_pipe(&args.target) {
         return Ok(Destination::Pipe(archive::pipe(archive, size)?));
+    }
+    if is_address(&args.target) {
+        let address = args.target.to_string_lossy();
+        return Ok(Destination::Remote(Addresses::new(&args.open.chain.ssh).create(&address, size)?));
     }
     if args.existing {
         return Ok(Destination::Device(DeviceTarget::open(&args.target)?));
@@ -271,7 +309,9 @@ pub(super) fn verify(
     blocks: &BlockList,
     control: Control<'_>,
 ) -> Result<()> {
-    let target = open_image(&args.target, &OpenOptions::new(format_all::FORMATS, Some(format)))?;
+    let remotes = Some(Arc::new(Addresses::new(&args.open.chain.ssh)) as Arc<dyn Remotes>);
+    let options = OpenOptions { remotes, ..OpenOptions::new(format_all::FORMATS, Some(format)) };
+    let target = open_image(&args.target, &options)?;
     // A device can be larger than the disk.
     let disk = target.disk.cut_to(blocks.virtual_size());
     let found = digest_disk(&disk, "verify", control)?;

@@ -2,6 +2,7 @@
 
 use crate::args::{Command, ConvertArgs, EditorArgs, EditorKind, MigrateArgs};
 use crate::commands::convert::is_pipe;
+use crate::remotes::is_address;
 use convert_nbd::Address;
 use convert_sandbox::{Peers, Rules};
 use std::path::{Path, PathBuf};
@@ -60,6 +61,9 @@ fn conversion(args: &ConvertArgs, rules: &mut Rules) {
     match &args.out {
         Some(out) => {
             rules.write_folder(out);
+        }
+        None if is_address(&args.target) => {
+            rules.reach();
         }
         None if !is_pipe(&args.target) => {
             rules.write_file(&args.target);
