@@ -8,6 +8,7 @@ mod batch_file;
 mod batch_night;
 mod bench;
 mod boot_test;
+mod capture;
 mod chains;
 mod changed;
 mod compare;
