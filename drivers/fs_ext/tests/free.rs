@@ -227,7 +227,8 @@ fn a_map_that_lies_is_an_error() {
         let image = make(folder.path(), options, "64M");
         let good = std::fs::read(&image).unwrap();
         let told = must("dumpe2fs", &[image.to_str().unwrap()]);
-        let size: usize = if options.len() > 2 { 1024 } else { 4096 };
+        let size = told.lines().find_map(|line| line.strip_prefix("Block size:")).unwrap();
+        let size: usize = size.trim().parse().unwrap();
         let place = told.lines().find_map(|line| line.split_once("Block bitmap at ")).unwrap().1;
         let bitmap: usize = place.split([' ', ',']).next().unwrap().parse::<usize>().unwrap() * size;
         let answer = |bytes: Vec<u8>| open(MemoryVolume::new(bytes)).and_then(|fs| fs.free_ranges());
@@ -264,13 +265,13 @@ fn after_an_edit_nothing_is_said() {
     assert_eq!(free(&image), judged(&image));
 }
 
-/// 65536 groups, most of which have no bitmap yet.
+/// 16384 groups, most of which have no bitmap yet.
 #[test]
 fn a_large_file_system_takes_little_memory() {
     let folder = TempDir::new().unwrap();
     let image = folder.path().join("image");
     let path = image.to_str().unwrap();
-    must("truncate", &["-s", "8T", path]);
+    must("truncate", &["-s", "2T", path]);
     let lazy = "lazy_itable_init=1,nodiscard";
     must("mke2fs", &["-q", "-F", "-t", "ext4", "-O", "^has_journal,^resize_inode", "-E", lazy, path]);
     let most = || -> u64 {
@@ -282,9 +283,9 @@ fn a_large_file_system_takes_little_memory() {
     let before = most();
     let found = fs.free_ranges().unwrap().unwrap();
     let total: u64 = found.iter().map(|range| range.end - range.start).sum();
-    assert!(total > 7 << 40, "{total:#x}");
+    assert!(total > 15 << 37, "{total:#x}");
     let grown = most() - before;
     assert_eq!(found, judged(&image));
     eprintln!("{} ranges, {grown} KiB", found.len());
-    assert!(grown < 64 << 10, "{grown} KiB");
+    assert!(grown < 32 << 10, "{grown} KiB");
 }
