@@ -30,5 +30,7 @@ pub(crate) enum BlockDevice {
         name: String,
         /// Its members that are in use.
         members: Vec<Arc<BlockDevice>>,
+        /// Of level 1: those members, and where the array's content begins on each, in bytes.
+        mirrors: Vec<(Arc<BlockDevice>, u64)>,
     },
 }

@@ -9,6 +9,7 @@ use driver_core::{FsFacts, GuestFs, Volume, VolumeId};
 use driver_fs_fat::FatState;
 use driver_partitions::{identify, needed_size};
 use format_core::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a person should know of the volumes, one sentence each.
@@ -20,6 +21,8 @@ pub(crate) struct Notes {
     pub(crate) too_large: Vec<(VolumeId, String)>,
     /// What only the micro-VM opens, with the reason.
     pub(crate) for_microvm: Vec<String>,
+    /// Bytes of physical volumes that no logical volume has.
+    pub(crate) unused: Vec<(Arc<BlockDevice>, Range<u64>)>,
 }
 
 impl Notes {

@@ -96,7 +96,7 @@ pub fn volumes(
     Ok(found)
 }
 
-fn tables(overlays: &[Arc<Overlay>]) -> Result<Guest> {
+pub(crate) fn tables(overlays: &[Arc<Overlay>]) -> Result<Guest> {
     let mut guest = Guest::default();
     for (index, overlay) in overlays.iter().enumerate() {
         let (facts, obstacles) = read_table(overlay)?;

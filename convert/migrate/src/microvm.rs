@@ -117,7 +117,7 @@ impl MicroVm {
                 beside.iter().try_for_each(|mapping| self.vm.map(mapping, &members).map(drop))?;
                 made
             }
-            BlockDevice::Array { name, members } => self.vm.assemble(name, &all(members)?)?,
+            BlockDevice::Array { name, members, .. } => self.vm.assemble(name, &all(members)?)?,
         };
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         devices.push((Arc::clone(device), made.clone()));

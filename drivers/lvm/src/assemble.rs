@@ -7,8 +7,10 @@ use crate::map::{Mapped, Segment, Stripe};
 use crate::metadata::{GroupText, LogicalText, PhysicalText, SegmentKind, SegmentText};
 use crate::snapshots::Snapshots;
 use crate::tables::{Places, Tables};
+use crate::unused::unused;
 use driver_core::{Mapping, Volume};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A volume group.
@@ -35,6 +37,8 @@ pub struct Part {
     pub member: Option<usize>,
     /// UUID as `pvs` prints it.
     pub uuid: String,
+    /// Bytes of it that no logical volume has; none where that is not certain.
+    pub unused: Vec<Range<u64>>,
 }
 
 /// A logical volume.
@@ -144,12 +148,11 @@ impl<'a> Assembly<'a> {
             let members: Vec<usize> = (0..self.members.len())
                 .filter(|&index| self.members.get(index).is_some_and(|(m, _)| m.label.uuid == physical.id))
                 .collect();
-            parts.extend(
-                members.iter().map(|&member| Part { member: Some(member), uuid: printed(&physical.id) }),
-            );
+            let part = |member| Part { member, uuid: printed(&physical.id), unused: Vec::new() };
+            parts.extend(members.iter().map(|&member| part(Some(member))));
             let found = match members.as_slice() {
                 [] => {
-                    parts.push(Part { member: None, uuid: printed(&physical.id) });
+                    parts.push(part(None));
                     Err(format!(
                         "physical volume {} is on none of the disks; add its disk",
                         printed(&physical.id)
@@ -171,6 +174,10 @@ impl<'a> Assembly<'a> {
             }
         }
         let obstacle = obstacle.or_else(|| self.unusable()).or_else(|| overlap(text));
+        if obstacle.is_none() {
+            let mut unused = unused(text);
+            parts.iter_mut().for_each(|part| part.unused = unused.remove(&part.uuid).unwrap_or_default());
+        }
         let mut tables = Tables::new(text, &places, &self.snapshots, obstacle.clone());
         let visible = text.logical.iter().filter_map(|logical| visible(logical, &tables)).collect::<Vec<_>>();
         let volumes = visible

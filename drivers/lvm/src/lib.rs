@@ -23,6 +23,7 @@ mod snapshots;
 mod tables;
 mod targets;
 mod text;
+mod unused;
 
 pub use assemble::{Group, LogicalVolume, Part, assemble};
 pub use load::{PhysicalVolume, probe};

@@ -37,6 +37,9 @@ pub struct Array {
     /// Nothing but its level (4, 5 or 6) keeps its content from being read here: a kernel starts it from its `members` that
     /// are in use or being rebuilt.
     pub needs_kernel: bool,
+    /// Of level 1: the places of the members that are in use among those that were given, and where its content begins on
+    /// each, in bytes. Empty where a change of one would not be one of the array.
+    pub mirrors: Vec<(usize, u64)>,
 }
 
 /// A member of an array.
@@ -191,6 +194,9 @@ impl<'a> Assembly<'a> {
             None => self.map(read_only.clone()),
         };
         let size = content.as_ref().map_or(0, |mapped| mapped.size);
+        let is_mirror = fresh.level == 1 && content.is_ok() && read_only.is_none();
+        let used = self.roles.iter().flatten().filter(|_| is_mirror);
+        let mirrors = used.filter_map(|&index| Some((index, self.given.get(index)?.0.data_offset))).collect();
         Array {
             name: fresh.name(),
             uuid: fresh.uuid(),
@@ -203,6 +209,7 @@ impl<'a> Assembly<'a> {
             content: content.map(|mapped| Arc::new(mapped) as Arc<dyn Volume>),
             read_only,
             needs_kernel,
+            mirrors,
         }
     }
 

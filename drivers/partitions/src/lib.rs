@@ -9,6 +9,7 @@ mod gpt;
 mod mbr;
 mod resize;
 mod signature;
+mod swap;
 mod window;
 
 use driver_core::{DiskFacts, HybridEntry, PartitionFacts, TableKind, Volume};
@@ -16,7 +17,8 @@ use format_core::{Overlay, Result};
 use std::sync::Arc;
 
 pub use resize::move_gpt_backup;
-pub use signature::{identify, needed_size};
+pub use signature::{identify, needed_size, other_signature};
+pub use swap::free_swap;
 pub use window::Window;
 
 /// Linux, block/partitions/efi.c, `pmbr_part_valid`.

@@ -45,6 +45,38 @@ pub fn identify(volume: &dyn Volume) -> Result<Option<FsFacts>> {
     Ok(None)
 }
 
+/// What has no driver here, or is no file system, and may lie where a file system was: whoever made it did not wipe all of
+/// what was there before.
+const OTHERS: &[Signature] = &[
+    Signature { kind: "ext", at: 0x438, bytes: b"\x53\xef", uuid_at: None },
+    Signature { kind: "zfs_member", at: 0x4018, bytes: b"version\0", uuid_at: None },
+    Signature { kind: "zfs_member", at: 0x4_4018, bytes: b"version\0", uuid_at: None },
+    Signature { kind: "bcache", at: 4120, bytes: b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca", uuid_at: None },
+    Signature { kind: "ceph_bluestore", at: 0, bytes: b"bluestore block device", uuid_at: None },
+    Signature { kind: "oracleasm", at: 32, bytes: b"ORCLDISK", uuid_at: None },
+    Signature { kind: "VMFS", at: 0x10_0000, bytes: b"\x0d\xd0\x01\xc0", uuid_at: None },
+    Signature { kind: "exfat", at: 3, bytes: b"EXFAT   ", uuid_at: None },
+    Signature { kind: "ReFS", at: 3, bytes: b"ReFS\0\0\0\0", uuid_at: None },
+    Signature { kind: "f2fs", at: 0x400, bytes: b"\x10\x20\xf5\xf2", uuid_at: None },
+    Signature { kind: "jfs", at: 0x8000, bytes: b"JFS1", uuid_at: None },
+    Signature { kind: "reiserfs", at: 0x1_0034, bytes: b"ReIsEr", uuid_at: None },
+];
+
+/// A signature in `volume` of something else than `kind`, as blkid or a driver's `probe` names that: then it is not certain
+/// whose the volume is. The three kinds of ext are one.
+///
+/// # Errors
+/// What the volume reports.
+pub fn other_signature(volume: &dyn Volume, kind: &str) -> Result<Option<&'static str>> {
+    let kind = if matches!(kind, "ext2" | "ext3" | "ext4") { "ext" } else { kind };
+    for signature in SIGNATURES.iter().chain(OTHERS).filter(|signature| signature.kind != kind) {
+        if matches_at(volume, signature.at, signature.bytes)? {
+            return Ok(Some(signature.kind));
+        }
+    }
+    Ok(None)
+}
+
 /// Bytes that what [`identify`] called `kind` needs, where it says so. A swap area is none: nothing is lost with it.
 ///
 /// # Errors

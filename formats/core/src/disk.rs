@@ -46,6 +46,12 @@ impl Disk {
         Ok(Self { layers: layers.into(), size })
     }
 
+    /// A disk of one layer.
+    pub(crate) fn over(layer: Arc<dyn Layer>) -> Self {
+        let size = layer.virtual_size();
+        Self { layers: Arc::new([layer]), size }
+    }
+
     /// A disk of `size` bytes that are all zeros.
     #[must_use]
     pub fn blank(size: u64) -> Self {

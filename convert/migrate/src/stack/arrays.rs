@@ -34,7 +34,10 @@ pub(super) fn arrays(
         let devices: Option<Vec<_>> = devices.collect();
         let devices = devices.filter(|_| array.content.is_ok() || array.needs_kernel);
         let name = array.name.clone();
-        let device = devices.map(|members| Arc::new(BlockDevice::Array { name, members }));
+        let mirror = |&(index, start): &(usize, u64)| Some((members.get(index)?.1.device.clone()?, start));
+        let mirrors: Option<Vec<_>> = array.mirrors.iter().map(mirror).collect();
+        let mirrors = mirrors.unwrap_or_default();
+        let device = devices.map(|members| Arc::new(BlockDevice::Array { name, members, mirrors }));
         let read_only = array.read_only.or_else(|| read_only(own.into_iter()));
         let content =
             by_kernel(array.content, device.as_ref(), &format!("md array {}", array.name), opening, notes)?;

@@ -41,6 +41,12 @@ pub(super) fn groups(
         for part in &parts {
             tell_state(guest, part);
         }
+        for part in &group.parts {
+            let device = part.member.and_then(|index| members.get(index)?.1.device.clone());
+            let unused =
+                device.iter().flat_map(|device| part.unused.iter().map(move |range| (device, range)));
+            notes.unused.extend(unused.map(|(device, range)| (Arc::clone(device), range.clone())));
+        }
         let number = guest.groups.len();
         let reason = group.obstacle.as_ref().map(|reason| format!("volume group {}: {reason}", group.name));
         guest.obstacles.extend(reason);
