@@ -1,7 +1,7 @@
 //! The client of a [session](crate::serve_session): a disk's side as [`Remote`].
 
 use crate::session::{Failure, Hello, Request, VERSION};
-use format_core::{Error, ErrorKind, HashLevel, Remote, Result};
+use format_core::{Error, ErrorKind, HashLevel, RangeSet, Remote, Result};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 const MOST_HELLO: u64 = 64 << 10;
 /// How many ranges are asked for in one request.
 const MOST_RANGES: usize = 10_000;
+/// How many ranges a disk's free space may have.
+const MOST_FREE: usize = 1 << 20;
 
 /// A side that can hold still.
 pub trait Side: Remote {
@@ -27,11 +29,19 @@ pub trait Side: Remote {
     /// # Errors
     /// `Temporary` when they had gone on before.
     fn thaw(&self) -> Result<()>;
+
+    /// What the disk's file systems do not use now, in pieces of 64 KiB; [`Remote::hashes`] takes these for zeros from now on. Empty
+    /// where nobody asked to leave anything out.
+    ///
+    /// # Errors
+    /// What reading the disk meets.
+    fn free(&self) -> Result<RangeSet>;
 }
 
 /// A program at the disk's side.
 pub struct FarSide {
     hello: Hello,
+    skip_free: bool,
     session: Mutex<Session>,
 }
 
@@ -48,11 +58,12 @@ impl fmt::Debug for FarSide {
 }
 
 impl FarSide {
-    /// Starts the program, by these words and without a shell, and hears what it is.
+    /// Starts the program, by these words and without a shell, and hears what it is. With `skip_free`, what the disk's file systems do not use
+    /// counts as zeros.
     ///
     /// # Errors
     /// `Temporary` when the connection fails; `Unsupported` for another version of the protocol.
-    pub fn start(words: &[OsString]) -> Result<Self> {
+    pub fn start(words: &[OsString], skip_free: bool) -> Result<Self> {
         let Some((program, arguments)) = words.split_first() else {
             return Err(Error::usage("there is no program to start"));
         };
@@ -76,13 +87,41 @@ impl FarSide {
             return Err(Error::unsupported(text)
                 .hint("use the same version of rehome at both ends, or let this one copy itself there"));
         }
-        Ok(Self { hello, session: Mutex::new(session) })
+        Ok(Self { hello, skip_free, session: Mutex::new(session) })
     }
 
     /// What it said of the disk.
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// The ranges that frames tell, ascending and apart.
+    fn look(&self) -> Result<RangeSet> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.send(&Request::Look)?;
+        let (mut free, mut count, mut last) = (RangeSet::default(), 0, 0);
+        loop {
+            match session.byte()? {
+                b'.' => return Ok(free),
+                b'e' => return Err(session.failure()?),
+                b'r' => {
+                    let (offset, len) = (u64::from_le_bytes(session.bytes()?), u64::from_le_bytes(session.bytes()?));
+                    let end = offset.checked_add(len).filter(|end| *end <= self.hello.size && offset >= last && len > 0);
+                    count += 1;
+                    let Some(end) = end.filter(|_| count <= MOST_FREE) else {
+                        session.end();
+                        return Err(Error::corrupt("the source's side sent free ranges that cannot be"));
+                    };
+                    free.add(offset, len);
+                    last = end;
+                }
+                other => {
+                    session.end();
+                    return Err(Error::corrupt(format!("the source's side sent a frame of kind {other:#x}")));
+                }
+            }
+        }
     }
 
     fn ask(&self, request: &Request, mut each: impl FnMut(u64, [u8; 32]) -> Result<()>) -> Result<()> {
@@ -216,5 +255,9 @@ impl Side for FarSide {
 
     fn thaw(&self) -> Result<()> {
         self.ask(&Request::Thaw, |_, _| Ok(()))
+    }
+
+    fn free(&self) -> Result<RangeSet> {
+        if self.skip_free { self.look() } else { Ok(RangeSet::default()) }
     }
 }

@@ -3,7 +3,7 @@
 use crate::far_side::Side;
 use crate::freeze::Frozen;
 use crate::hashing::hash_pieces;
-use format_core::{Disk, HashLevel, Remote, Result};
+use format_core::{Disk, HashLevel, RangeSet, Remote, Result, masked};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -11,15 +11,18 @@ use std::sync::{Mutex, PoisonError};
 /// A disk that is here.
 pub struct HereSide {
     disk: Disk,
+    look: Option<fn(&Disk) -> Result<RangeSet>>,
+    /// The disk without what is free.
+    seen: Mutex<Disk>,
     identity: String,
     frozen: Mutex<Option<Frozen>>,
 }
 
 impl HereSide {
-    /// This disk.
+    /// This disk; `look` tells what its file systems do not use, where that shall be left out.
     #[must_use]
-    pub fn new(disk: Disk, identity: String) -> Self {
-        Self { disk, identity, frozen: Mutex::default() }
+    pub fn new(disk: Disk, identity: String, look: Option<fn(&Disk) -> Result<RangeSet>>) -> Self {
+        Self { seen: Mutex::new(disk.clone()), disk, look, identity, frozen: Mutex::default() }
     }
 }
 
@@ -44,7 +47,8 @@ impl Remote for HereSide {
         pieces: &[Range<u64>],
         each: &mut dyn FnMut(u64, [u8; 32]) -> Result<()>,
     ) -> Result<()> {
-        hash_pieces(&self.disk, level, pieces, each)
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hash_pieces(&seen, level, pieces, each)
     }
 }
 
@@ -59,5 +63,12 @@ impl Side for HereSide {
     fn thaw(&self) -> Result<()> {
         let frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner).take();
         frozen.map_or(Ok(()), Frozen::thaw)
+    }
+
+    fn free(&self) -> Result<RangeSet> {
+        let Some(look) = self.look else { return Ok(RangeSet::default()) };
+        let free = look(&self.disk)?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = masked(&self.disk, &free);
+        Ok(free)
     }
 }

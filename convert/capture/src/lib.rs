@@ -38,6 +38,6 @@ pub use here::HereSide;
 pub use place::SshPlace;
 pub use program::FarProgram;
 pub use run::{CaptureRequest, Captured, Consistency, Cycle, Follow, capture_disk, with_suffix};
-pub use session::{Hello, serve_session};
+pub use session::{Hello, LookAtFree, serve_session};
 pub use ssh::{Ssh, SshOptions};
 pub use ssh_disk::{SshSide, open_ssh_disk};

@@ -8,7 +8,7 @@ use convert_engine::{
     Changes, Control, ConvertRequest, Destination, Manifest, Proof, Resumption, SourceFacts, SyncTarget,
     convert_or_go_on, manifest_path, sync,
 };
-use format_core::{Error, ErrorKind, FileTarget, Format, OpenedImage, Result, Warning, codes};
+use format_core::{Error, ErrorKind, FileTarget, Format, OpenedImage, Result, Warning, codes, masked};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -177,9 +177,10 @@ impl Run<'_> {
             settles: true,
             interval: Resumption::INTERVAL,
         };
+        let source = self.source()?;
         let convert = ConvertRequest {
-            source: request.source,
-            disk: &request.source.disk,
+            source: &source,
+            disk: &source.disk,
             target: Destination::File { path: &self.working, replace: request.restart },
             format: request.format,
             options: request.options.clone(),
@@ -197,6 +198,14 @@ impl Run<'_> {
             frozen: false,
         });
         Ok(())
+    }
+
+    /// The source as it is to be seen now: without what is free.
+    fn source(&self) -> Result<OpenedImage> {
+        let source = self.request.source;
+        let free = self.request.side.free()?;
+        let disk = if free.iter().next().is_some() { masked(&source.disk, &free) } else { source.disk.clone() };
+        Ok(OpenedImage { disk, chain: source.chain.clone(), warnings: Vec::new(), inside: None })
     }
 
     /// Fetches changes until there are none, or nobody wants to wait for that.
@@ -251,7 +260,9 @@ impl Run<'_> {
             format: Some(request.format),
             formats: request.formats,
         };
-        let done = sync(request.source, target, Changes::ByHashes(as_remote(request.side)), control)?;
+        // What is free changes, too: both ends have to mean the same by it.
+        let source = self.source()?;
+        let done = sync(&source, target, Changes::ByHashes(as_remote(request.side)), control)?;
         if let Some(manifest) = &done.manifest {
             manifest.save(&self.working, &done.blocks)?;
         }

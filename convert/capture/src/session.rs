@@ -5,12 +5,13 @@
 //! | first byte | then | means |
 //! |---|---|---|
 //! | `h` | number (64-bit little-endian), 32 bytes | the hash of a piece |
+//! | `r` | offset, length (64-bit little-endian) | a range that nothing uses |
 //! | `.` | | done |
 //! | `e` | length (16-bit little-endian), JSON | it failed; nothing more comes |
 
 use crate::freeze::Frozen;
 use crate::hashing::hash_pieces;
-use format_core::{Disk, Error, ErrorKind, HashLevel, Result};
+use format_core::{Disk, Error, ErrorKind, HashLevel, RangeSet, Result, masked};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Read, Write};
 
@@ -44,7 +45,12 @@ pub(crate) enum Request {
     Freeze { places: Vec<String>, seconds: u64 },
     /// Let them go on.
     Thaw,
+    /// Look which ranges the file systems do not use; from now on they count as zeros.
+    Look,
 }
+
+/// Tells what the file systems of a disk do not use, in whole pieces of 64 KiB.
+pub type LookAtFree<'a> = &'a dyn Fn(&Disk) -> Result<RangeSet>;
 
 /// How a failure is told.
 #[derive(Serialize, Deserialize)]
@@ -53,17 +59,24 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-/// Answers requests about `disk` until the input ends. File systems that are frozen then go on.
+/// Answers requests about `disk` until the input ends. File systems that are frozen then go on. `look` is asked when the other side wants to
+/// know what is free.
 ///
 /// # Errors
 /// `Io` when the connection breaks; `Corrupt` for what is no request.
-pub fn serve_session(disk: &Disk, hello: &Hello, input: impl BufRead, mut output: impl Write) -> Result<()> {
+pub fn serve_session(
+    disk: &Disk,
+    look: LookAtFree<'_>,
+    hello: &Hello,
+    input: impl BufRead,
+    mut output: impl Write,
+) -> Result<()> {
     let lost = |e| Error::io("the connection broke", e);
     let mut first = serde_json::to_vec(hello).map_err(|e| Error::contract("no JSON").with_source(e))?;
     first.push(b'\n');
     output.write_all(&first).and_then(|()| output.flush()).map_err(lost)?;
     let mut input = input;
-    let mut frozen = None;
+    let mut state = Answering { disk, seen: disk.clone(), look, frozen: None };
     loop {
         let mut line = Vec::new();
         input.by_ref().take(MOST_LINE).read_until(b'\n', &mut line).map_err(lost)?;
@@ -72,7 +85,7 @@ pub fn serve_session(disk: &Disk, hello: &Hello, input: impl BufRead, mut output
         }
         let request = serde_json::from_slice(&line)
             .map_err(|e| Error::corrupt("the other side asked what nobody understands").with_source(e))?;
-        match answer(disk, request, &mut frozen, &mut output) {
+        match state.answer(request, &mut output) {
             Ok(()) => output.write_all(b".").map_err(lost)?,
             Err(error) => {
                 let failure = Failure { kind: kind_name(error.kind()).into(), text: error.to_string() };
@@ -87,29 +100,46 @@ pub fn serve_session(disk: &Disk, hello: &Hello, input: impl BufRead, mut output
     }
 }
 
-fn answer(
-    disk: &Disk,
-    request: Request,
-    frozen: &mut Option<Frozen>,
-    output: &mut impl Write,
-) -> Result<()> {
-    match request {
-        Request::Hashes { leaves, pieces } => {
-            let level = if leaves { HashLevel::Leaf } else { HashLevel::Block };
-            let pieces: Vec<_> = pieces.into_iter().map(|(start, end)| start..end).collect();
-            hash_pieces(disk, level, &pieces, |number, hash| {
-                let mut frame = [b'h'; 41];
-                frame[1..9].copy_from_slice(&number.to_le_bytes());
-                frame[9..].copy_from_slice(&hash);
-                output.write_all(&frame).map_err(|e| Error::io("the connection broke", e))
-            })
+struct Answering<'a> {
+    disk: &'a Disk,
+    /// The disk as the other side sees it: without what is free.
+    seen: Disk,
+    look: LookAtFree<'a>,
+    frozen: Option<Frozen>,
+}
+
+impl Answering<'_> {
+    fn answer(&mut self, request: Request, output: &mut impl Write) -> Result<()> {
+        let lost = |e| Error::io("the connection broke", e);
+        match request {
+            Request::Hashes { leaves, pieces } => {
+                let level = if leaves { HashLevel::Leaf } else { HashLevel::Block };
+                let pieces: Vec<_> = pieces.into_iter().map(|(start, end)| start..end).collect();
+                hash_pieces(&self.seen, level, &pieces, |number, hash| {
+                    let mut frame = [b'h'; 41];
+                    frame[1..9].copy_from_slice(&number.to_le_bytes());
+                    frame[9..].copy_from_slice(&hash);
+                    output.write_all(&frame).map_err(lost)
+                })
+            }
+            Request::Freeze { places, seconds } => {
+                self.frozen = None;
+                self.frozen = Some(Frozen::new(&places, seconds)?);
+                Ok(())
+            }
+            Request::Thaw => self.frozen.take().map_or(Ok(()), Frozen::thaw),
+            Request::Look => {
+                let free = (self.look)(self.disk)?;
+                for (offset, len) in free.iter() {
+                    let mut frame = [b'r'; 17];
+                    frame[1..9].copy_from_slice(&offset.to_le_bytes());
+                    frame[9..].copy_from_slice(&len.to_le_bytes());
+                    output.write_all(&frame).map_err(lost)?;
+                }
+                self.seen = masked(self.disk, &free);
+                Ok(())
+            }
         }
-        Request::Freeze { places, seconds } => {
-            *frozen = None;
-            *frozen = Some(Frozen::new(&places, seconds)?);
-            Ok(())
-        }
-        Request::Thaw => frozen.take().map_or(Ok(()), Frozen::thaw),
     }
 }
 

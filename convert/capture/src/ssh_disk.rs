@@ -3,7 +3,7 @@
 use crate::far_side::{FarSide, Side};
 use crate::program::FarProgram;
 use convert_nbd::{ClientLimits, CommandConnector, NbdDisk};
-use format_core::{HashLevel, Remote, Result};
+use format_core::{HashLevel, RangeSet, Remote, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub struct SshSide {
     _program: Arc<FarProgram>,
 }
 
-/// Opens the disk that is called `disk` there; with `skip_free`, what its file systems do not use reads as zeros and is not moved.
+/// Opens the disk that is called `disk` there; with `skip_free`, its side says what its file systems do not use ([`Side::free`]).
 ///
 /// # Errors
 /// What the other side says; as the connections.
@@ -24,14 +24,9 @@ pub fn open_ssh_disk(
     skip_free: bool,
     limits: &ClientLimits,
 ) -> Result<(NbdDisk, Arc<SshSide>)> {
-    let words = |what: &'static str| {
-        let mut arguments = vec!["agent", what];
-        arguments.extend(skip_free.then_some("--skip-free"));
-        arguments.extend(["--", disk]);
-        program.words(&arguments)
-    };
+    let words = |what: &'static str| program.words(&["agent", what, "--", disk]);
     // Its first line says whether the disk can be opened there; NBD would only break.
-    let side = FarSide::start(&words("session"))?;
+    let side = FarSide::start(&words("session"), skip_free)?;
     let bytes = NbdDisk::over(Arc::new(CommandConnector::new(words("serve"))), "", limits)?;
     Ok((bytes, Arc::new(SshSide { side, _program: Arc::clone(program) })))
 }
@@ -70,5 +65,9 @@ impl Side for SshSide {
 
     fn thaw(&self) -> Result<()> {
         self.side.thaw()
+    }
+
+    fn free(&self) -> Result<RangeSet> {
+        self.side.free()
     }
 }

@@ -1,9 +1,11 @@
 //! What addresses stand for.
 
 use crate::args::SshArgs;
-use convert_capture::{FarProgram, Ssh, SshOptions, SshPlace, open_ssh_disk};
+use convert_capture::{FarProgram, Side, Ssh, SshOptions, SshPlace, open_ssh_disk};
 use convert_nbd::{ClientLimits, NbdAddress, NbdDisk, NbdTarget};
-use format_core::{Error, ErrorKind, PlainRemote, RemoteSource, Remotes, Result, TargetStorage};
+use format_core::{
+    DiskStorage, Error, ErrorKind, PlainRemote, RangeSet, RemoteSource, Remotes, Result, Storage, TargetStorage, masked,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,9 +85,19 @@ impl Addresses {
         };
         let program = Arc::new(FarProgram::find(&Ssh::new(place, self.ssh.clone()), &own_program()?)?);
         let (bytes, side) = open_ssh_disk(&program, &disk, self.skip_free, &ClientLimits::default())?;
+        let storage = without(bytes, &side.free()?)?;
         let warnings = side.notes().iter().map(|note| format_core::Warning::new("source-note", note)).collect();
-        Ok(RemoteSource { storage: Arc::new(bytes), name: None, remote: side, warnings })
+        Ok(RemoteSource { storage, name: None, remote: side, warnings })
     }
+}
+
+/// The bytes with zeros where nothing is.
+fn without(bytes: NbdDisk, free: &RangeSet) -> Result<Arc<dyn Storage>> {
+    if free.iter().next().is_none() {
+        return Ok(Arc::new(bytes));
+    }
+    let disk = crate::commands::agent::whole(Arc::new(bytes))?;
+    Ok(Arc::new(DiskStorage(masked(&disk, free))))
 }
 
 /// This program's own file, for a machine that has none.

@@ -30,7 +30,4 @@ pub(crate) enum AgentCommand {
 pub(crate) struct AgentDisk {
     /// The disk.
     pub(crate) disk: PathBuf,
-    /// What its file systems do not use reads as zeros.
-    #[arg(long)]
-    pub(crate) skip_free: bool,
 }

@@ -34,32 +34,27 @@ fn print(value: &impl Serialize) -> Result<()> {
 
 /// The disk as a whole, with what a person should know. It is never taken for anything but raw. A device may be in use, so its cache
 /// is passed by.
-pub(super) fn open_disk(path: &Path, skip_free: bool) -> Result<(Disk, Vec<String>)> {
+pub(super) fn open_disk(path: &Path) -> Result<(Disk, Vec<String>)> {
     let is_device = path.metadata().is_ok_and(|found| found.file_type().is_block_device());
     let storage: Arc<dyn Storage> = match is_device {
         true => Arc::new(DirectDevice::open(path)?),
         false => Arc::new(FileStorage::open(path)?),
     };
     let disk = whole(storage)?;
-    let mut notes: Vec<_> =
+    let notes =
         disk.layers().iter().flat_map(|layer| layer.warnings()).map(|warning| warning.message.clone()).collect();
-    if !skip_free {
-        return Ok((disk, notes));
-    }
-    let (disk, said) = super::free_space::without_free(&disk)?;
-    notes.extend(said);
     Ok((disk, notes))
 }
 
 /// The disk whose bytes these are.
-pub(super) fn whole(storage: Arc<dyn Storage>) -> Result<Disk> {
+pub(crate) fn whole(storage: Arc<dyn Storage>) -> Result<Disk> {
     let raw = super::format_named("raw")?;
     let open = raw.open_layer.ok_or_else(|| Error::contract("raw disks cannot be read"))?;
     Disk::new(vec![Arc::from(open(storage, &LayerContext::new(Arc::new(DenyAll)))?)])
 }
 
 fn serve(args: &AgentDisk, interrupted: &AtomicBool) -> Result<()> {
-    let (disk, _) = open_disk(&args.disk, args.skip_free)?;
+    let (disk, _) = open_disk(&args.disk)?;
     let mut exports = Exports::default();
     exports.add("", &args.disk.display().to_string(), Arc::new(DiskExport::new(disk)))?;
     // The library's own standard output keeps back what does not end a line.
@@ -71,7 +66,7 @@ fn serve(args: &AgentDisk, interrupted: &AtomicBool) -> Result<()> {
 }
 
 fn session(args: &AgentDisk) -> Result<()> {
-    let (disk, notes) = open_disk(&args.disk, args.skip_free)?;
+    let (disk, notes) = open_disk(&args.disk)?;
     let facts = MachineFacts::read(&Roots::default(), std::slice::from_ref(&args.disk));
     let known = facts.ok().and_then(|facts| facts.disks.first().map(|disk| disk.identity()));
     let hello = Hello {
@@ -82,5 +77,5 @@ fn session(args: &AgentDisk) -> Result<()> {
         notes,
     };
     let (input, output) = (BufReader::new(std::io::stdin().lock()), std::io::stdout().lock());
-    serve_session(&disk, &hello, input, output)
+    serve_session(&disk, &super::free_space::free_of, &hello, input, output)
 }

@@ -23,7 +23,7 @@ pub(crate) mod digest;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod formats;
-mod free_space;
+pub(crate) mod free_space;
 pub(crate) mod info;
 pub(crate) mod inspect;
 mod look;

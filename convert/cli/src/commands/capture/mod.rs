@@ -11,7 +11,9 @@ use crate::progress::Progress;
 use convert_capture::{CaptureRequest, Captured, Follow, HereSide, MachineFacts, PhysicalDisk, Side, capture_disk};
 use convert_engine::Control;
 use format_all::FORMATS;
-use format_core::{ChainLink, Disk, Error, ErrorKind, Format, OpenedImage, Remote, Result, Warning};
+use format_core::{
+    ChainLink, Disk, Error, ErrorKind, Format, OpenedImage, RangeSet, Remote, Result, Warning,
+};
 use machine::Machine;
 use outcome::{CapturedDisk, Outcome, human};
 use std::path::{Path, PathBuf};
@@ -115,8 +117,9 @@ fn as_image(address: &str, disk: Disk, remote: Arc<dyn Remote>, warnings: Vec<Wa
 
 /// A disk of this machine and its side.
 fn local(path: &str, identity: String, skip_free: bool) -> Result<(OpenedImage, Arc<dyn Side>)> {
-    let (disk, notes) = agent::open_disk(Path::new(path), skip_free)?;
-    let side = Arc::new(HereSide::new(disk.clone(), identity));
+    let (disk, notes) = agent::open_disk(Path::new(path))?;
+    let look: fn(&Disk) -> Result<RangeSet> = crate::commands::free_space::free_of;
+    let side = Arc::new(HereSide::new(disk.clone(), identity, skip_free.then_some(look)));
     let warnings = notes.iter().map(|note| Warning::new("source-note", note.clone())).collect();
     Ok((as_image(path, disk, Arc::clone(&side) as Arc<dyn Remote>, warnings)?, side))
 }
