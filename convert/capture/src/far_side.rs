@@ -83,7 +83,8 @@ impl FarSide {
             Error::new(ErrorKind::Temporary, text).with_source(e)
         })?;
         if hello.rehome_session != VERSION {
-            let text = format!("the source's side speaks version {}, known is {VERSION}", hello.rehome_session);
+            let text =
+                format!("the source's side speaks version {}, known is {VERSION}", hello.rehome_session);
             return Err(Error::unsupported(text)
                 .hint("use the same version of rehome at both ends, or let this one copy itself there"));
         }
@@ -106,8 +107,11 @@ impl FarSide {
                 b'.' => return Ok(free),
                 b'e' => return Err(session.failure()?),
                 b'r' => {
-                    let (offset, len) = (u64::from_le_bytes(session.bytes()?), u64::from_le_bytes(session.bytes()?));
-                    let end = offset.checked_add(len).filter(|end| *end <= self.hello.size && offset >= last && len > 0);
+                    let (offset, len) =
+                        (u64::from_le_bytes(session.bytes()?), u64::from_le_bytes(session.bytes()?));
+                    let end = offset
+                        .checked_add(len)
+                        .filter(|end| *end <= self.hello.size && offset >= last && len > 0);
                     count += 1;
                     let Some(end) = end.filter(|_| count <= MOST_FREE) else {
                         session.end();
@@ -232,14 +236,17 @@ impl Remote for FarSide {
         for pieces in pieces.chunks(MOST_RANGES) {
             let mut due = pieces.iter().flat_map(Clone::clone);
             let pairs = pieces.iter().map(|piece| (piece.start, piece.end)).collect();
-            self.ask(&Request::Hashes { leaves: level == HashLevel::Leaf, pieces: pairs }, |number, hash| {
-                if due.next() != Some(number) {
-                    return Err(Error::corrupt(format!(
-                        "the source's side sent the hash of piece {number}, for which nobody asked"
-                    )));
-                }
-                each(number, hash)
-            })?;
+            self.ask(
+                &Request::Hashes { leaves: level == HashLevel::Leaf, pieces: pairs },
+                |number, hash| {
+                    if due.next() != Some(number) {
+                        return Err(Error::corrupt(format!(
+                            "the source's side sent the hash of piece {number}, for which nobody asked"
+                        )));
+                    }
+                    each(number, hash)
+                },
+            )?;
             if due.next().is_some() {
                 return Err(Error::corrupt("the source's side sent too few hashes"));
             }

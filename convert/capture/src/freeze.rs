@@ -35,7 +35,8 @@ impl Frozen {
         let mut frozen = Self { places: Vec::new(), until, keeper };
         for place in places {
             if let Err(error) = fsfreeze("--freeze", place) {
-                return Err(error.hint("freezing needs root, and a file system that can be frozen (ext4, XFS, Btrfs)"));
+                return Err(error
+                    .hint("freezing needs root, and a file system that can be frozen (ext4, XFS, Btrfs)"));
             }
             frozen.places.push(place.clone());
         }
@@ -50,7 +51,8 @@ impl Frozen {
         let is_late = Instant::now() >= self.until;
         self.release()?;
         if is_late {
-            let text = "the file systems went on before all was read: the time for which they are held was over";
+            let text =
+                "the file systems went on before all was read: the time for which they are held was over";
             return Err(Error::new(ErrorKind::Temporary, text));
         }
         Ok(())

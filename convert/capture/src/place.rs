@@ -37,7 +37,9 @@ impl SshPlace {
             None => (rest, None),
         };
         let (user, host) = match place.rsplit_once('@') {
-            Some((user, _)) if user.contains(':') => return wrong("holds a password, which others could read"),
+            Some((user, _)) if user.contains(':') => {
+                return wrong("holds a password, which others could read");
+            }
             Some((user, host)) => (Some(user), host),
             None => (None, place),
         };
@@ -99,20 +101,33 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_alike() {
-        for text in ["ssh://web/dev/sda", "ssh://root@web:2222/dev/nvme0n1", "ssh://a@[fe80::1]:22/dev/disk/by-id/x"] {
+        for text in
+            ["ssh://web/dev/sda", "ssh://root@web:2222/dev/nvme0n1", "ssh://a@[fe80::1]:22/dev/disk/by-id/x"]
+        {
             let (place, disk) = SshPlace::parse(text).unwrap();
             assert_eq!(place.address(&disk.unwrap()), text);
         }
-        assert_eq!(SshPlace::parse("ssh://web").unwrap(), (SshPlace { host: "web".into(), port: None }, None));
+        assert_eq!(
+            SshPlace::parse("ssh://web").unwrap(),
+            (SshPlace { host: "web".into(), port: None }, None)
+        );
         assert_eq!(SshPlace::parse("ssh://web/").unwrap().1, None);
     }
 
     #[test]
     fn what_could_be_an_option_or_a_secret_is_refused() {
         for text in [
-            "ssh://-oProxyCommand=x/dev/sda", "ssh://a:secret@web/dev/sda", "ssh:///dev/sda", "ssh://web:0/dev/sda",
-            "ssh://web:99999/dev/sda", "ssh://we b/dev/sda", "ssh://web/etc/passwd", "ssh://web/dev/../etc/passwd",
-            "ssh://web;id/dev/sda", "ssh://-l@web/dev/sda", "ssh://web/dev/s\nda",
+            "ssh://-oProxyCommand=x/dev/sda",
+            "ssh://a:secret@web/dev/sda",
+            "ssh:///dev/sda",
+            "ssh://web:0/dev/sda",
+            "ssh://web:99999/dev/sda",
+            "ssh://we b/dev/sda",
+            "ssh://web/etc/passwd",
+            "ssh://web/dev/../etc/passwd",
+            "ssh://web;id/dev/sda",
+            "ssh://-l@web/dev/sda",
+            "ssh://web/dev/s\nda",
         ] {
             assert!(SshPlace::parse(text).is_err(), "{text:?}");
         }
@@ -121,7 +136,10 @@ mod tests {
     #[test]
     fn words_come_through_a_shell_as_they_are() {
         for word in ["plain", "two words", "it's", "$HOME `id` \"x\" \\", "", "*", "a\nb"] {
-            let out = std::process::Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(word))).output();
+            let out = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(format!("printf %s {}", quoted(word)))
+                .output();
             assert_eq!(out.unwrap().stdout, word.as_bytes());
         }
     }

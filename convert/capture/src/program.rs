@@ -28,8 +28,10 @@ impl FarProgram {
         let system = lines.next().unwrap_or_default();
         let host = &ssh.place().host;
         if !system.starts_with("Linux ") {
-            return Err(Error::unsupported(format!("{host} runs {system:?}: only Linux machines are captured over SSH"))
-                .hint("start a Linux live system there, and capture that"));
+            return Err(Error::unsupported(format!(
+                "{host} runs {system:?}: only Linux machines are captured over SSH"
+            ))
+            .hint("start a Linux live system there, and capture that"));
         }
         if let (Some(path), Some(version)) = (lines.next(), lines.next())
             && version.trim() == format!("rehome {VERSION}")

@@ -167,7 +167,8 @@ impl Run<'_> {
             return Ok(());
         }
         if request.update {
-            let text = format!("{} does not exist: there is nothing to bring up to date", self.working.display());
+            let text =
+                format!("{} does not exist: there is nothing to bring up to date", self.working.display());
             return Err(Error::new(ErrorKind::Destination, text).hint("leave --sync away for the first copy"));
         }
         let began = Instant::now();
@@ -204,7 +205,8 @@ impl Run<'_> {
     fn source(&self) -> Result<OpenedImage> {
         let source = self.request.source;
         let free = self.request.side.free()?;
-        let disk = if free.iter().next().is_some() { masked(&source.disk, &free) } else { source.disk.clone() };
+        let disk =
+            if free.iter().next().is_some() { masked(&source.disk, &free) } else { source.disk.clone() };
         Ok(OpenedImage { disk, chain: source.chain.clone(), warnings: Vec::new(), inside: None })
     }
 
@@ -255,18 +257,16 @@ impl Run<'_> {
     fn round(&mut self, frozen: bool, control: Control<'_>) -> Result<(u64, convert_engine::BlockList)> {
         let began = Instant::now();
         let request = self.request;
-        let target = SyncTarget::File {
-            path: &self.working,
-            format: Some(request.format),
-            formats: request.formats,
-        };
+        let target =
+            SyncTarget::File { path: &self.working, format: Some(request.format), formats: request.formats };
         // What is free changes, too: both ends have to mean the same by it.
         let source = self.source()?;
         let done = sync(&source, target, Changes::ByHashes(as_remote(request.side)), control)?;
         if let Some(manifest) = &done.manifest {
             manifest.save(&self.working, &done.blocks)?;
         }
-        self.warnings.extend(done.warnings.iter().filter(|w| !self.warnings.contains(w)).cloned().collect::<Vec<_>>());
+        self.warnings
+            .extend(done.warnings.iter().filter(|w| !self.warnings.contains(w)).cloned().collect::<Vec<_>>());
         let changed = done.totals.bytes_rewritten;
         self.cycles.push(Cycle {
             bytes_read: done.totals.source_read,
@@ -285,7 +285,11 @@ fn as_remote(side: &dyn Side) -> &dyn format_core::Remote {
 /// The image gets its name, in one step.
 fn publish(working: &Path, target: &Path, force: bool) -> Result<()> {
     let failed = |e: std::io::Error| {
-        let kind = if e.kind() == std::io::ErrorKind::AlreadyExists { ErrorKind::Destination } else { ErrorKind::Io };
+        let kind = if e.kind() == std::io::ErrorKind::AlreadyExists {
+            ErrorKind::Destination
+        } else {
+            ErrorKind::Io
+        };
         Error::io(format!("give {} its name {}", working.display(), target.display()), e).with_kind(kind)
     };
     if force {

@@ -39,6 +39,19 @@ const USUAL: [&str; 6] = [
 /// What `ssh` exits with when it failed itself (ssh(1), "EXIT STATUS").
 const SSH_FAILED: i32 = 255;
 
+/// What the exit code of our own program there means; other programs' codes mean nothing.
+fn kind_of(code: i32) -> ErrorKind {
+    match code {
+        65 => ErrorKind::Corrupt,
+        66 => ErrorKind::SourceMissing,
+        74 => ErrorKind::Io,
+        75 => ErrorKind::Temporary,
+        77 => ErrorKind::Denied,
+        78 => ErrorKind::NeedsPerson,
+        _ => ErrorKind::Unsupported,
+    }
+}
+
 impl Ssh {
     /// The machine at `place`.
     #[must_use]
@@ -62,7 +75,8 @@ impl Ssh {
 
     /// The command that gives `script` to the shell there.
     fn shell(&self, script: &str) -> Vec<OsString> {
-        let mut words: Vec<OsString> = vec![self.options.program.clone().unwrap_or_else(|| "ssh".into()), "-T".into()];
+        let mut words: Vec<OsString> =
+            vec![self.options.program.clone().unwrap_or_else(|| "ssh".into()), "-T".into()];
         if let Some(config) = &self.options.config {
             words.extend(["-F".into(), config.clone()]);
         }
@@ -105,11 +119,16 @@ impl Ssh {
         let host = &self.place.host;
         if done.status.code() == Some(SSH_FAILED) {
             let denied = ["Permission denied", "Host key verification failed", "authentication failures"];
-            let kind = if denied.iter().any(|text| said.contains(text)) { ErrorKind::Denied } else { ErrorKind::Temporary };
+            let kind = if denied.iter().any(|text| said.contains(text)) {
+                ErrorKind::Denied
+            } else {
+                ErrorKind::Temporary
+            };
             return Err(Error::new(kind, format!("ssh cannot reach {host}: {said}"))
                 .hint(format!("try 'ssh {host} true' first: it must work without a question")));
         }
-        Err(Error::unsupported(format!("a command failed at {host}: {said}")))
+        let kind = done.status.code().map_or(ErrorKind::Unsupported, kind_of);
+        Err(Error::new(kind, format!("a command failed at {host}: {said}")))
     }
 
     fn start(&self, words: &[OsString], input: &[u8]) -> Result<Output> {

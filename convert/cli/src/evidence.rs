@@ -55,7 +55,8 @@ impl<'a> Evidence<'a> {
             return Err(Error::usage("a pipe leaves no evidence: it cannot be read a second time"));
         }
         let mut log = EvidenceLog::open(folder)?;
-        let command: Vec<String> = std::env::args().collect();
+        let command: Vec<String> =
+            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let host = Host::here(concat!("rehome ", env!("CARGO_PKG_VERSION")))?;
         log.append(Event::Begin { host, command: without_secrets(&command, &[]) })?;
         let mut evidence = Self { log, before: Vec::new(), results: work.results.clone(), control };

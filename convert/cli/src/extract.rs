@@ -60,12 +60,29 @@ pub(crate) struct Extraction<'a> {
     /// Folders that were copied: mount point and inode. No folder has two names.
     seen: HashSet<(String, u64)>,
     buf: Vec<u8>,
+    /// Device and inode numbers of the images that are read.
+    images: Vec<(u64, u64)>,
 }
 
 impl<'a> Extraction<'a> {
     pub(crate) fn new(tree: &'a GuestTree, force: bool, preserve: bool, interrupted: &'a AtomicBool) -> Self {
-        let (copied, warnings, seen) = Default::default();
-        Self { tree, force, preserve, interrupted, copied, warnings, seen, buf: vec![0; PIECE] }
+        let (copied, warnings, seen, images) = Default::default();
+        Self { tree, force, preserve, interrupted, copied, warnings, seen, buf: vec![0; PIECE], images }
+    }
+
+    /// The same, which never replaces a file with one of these device and inode numbers.
+    pub(crate) fn sparing(self, images: Vec<(u64, u64)>) -> Self {
+        Self { images, ..self }
+    }
+
+    /// A guest can have a file with the name of the image that is read.
+    fn spare(&self, parent: BorrowedFd<'_>, name: &str) -> Done {
+        let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        if found.is_ok_and(|found| self.images.contains(&(found.st_dev, found.st_ino))) {
+            let text = format!("{name} would be replaced, and is the image that is read");
+            return Err(Failure::Host(Error::usage(text).hint("choose another destination")));
+        }
+        Ok(())
     }
 
     pub(crate) fn into_parts(self) -> (Copied, Vec<Warning>) {
@@ -200,7 +217,10 @@ impl<'a> Extraction<'a> {
         let target = File::from(target);
         let written = self.content(source.as_ref(), &target, name);
         let written = written.and_then(|()| self.permissions(&target, meta, 0o777, name));
-        if let Err(failure) = written.and_then(|()| finish(parent, &partial, name, self.force)) {
+        if let Err(failure) = written
+            .and_then(|()| self.spare(parent, name))
+            .and_then(|()| finish(parent, &partial, name, self.force))
+        {
             // It is of no use to anybody.
             let _ = rustix::fs::unlinkat(parent, &partial, AtFlags::empty());
             return Err(failure);
@@ -244,7 +264,9 @@ impl<'a> Extraction<'a> {
                 rustix::fs::chownat(parent, &partial, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
             owned.map_err(|e| host(name, e))?;
         }
-        if let Err(failure) = finish(parent, &partial, name, self.force) {
+        if let Err(failure) =
+            self.spare(parent, name).and_then(|()| finish(parent, &partial, name, self.force))
+        {
             let _ = rustix::fs::unlinkat(parent, &partial, AtFlags::empty());
             return Err(failure);
         }

@@ -131,5 +131,9 @@ fn stop_on_signals() -> format_core::Result<Arc<AtomicBool>> {
         let once = signal_hook::flag::register(signal, Arc::clone(&interrupted));
         twice.and(once).map_err(|e| format_core::Error::io("cannot watch for signals", e))?;
     }
+    // A limit on the size of files then fails the write, which says so; else it would kill the process without a word.
+    let beyond = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, beyond)
+        .map_err(|e| format_core::Error::io("cannot watch for signals", e))?;
     Ok(interrupted)
 }

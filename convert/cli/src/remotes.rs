@@ -4,7 +4,8 @@ use crate::args::SshArgs;
 use convert_capture::{FarProgram, Side, Ssh, SshOptions, SshPlace, open_ssh_disk};
 use convert_nbd::{ClientLimits, NbdAddress, NbdDisk, NbdTarget};
 use format_core::{
-    DiskStorage, Error, ErrorKind, PlainRemote, RangeSet, RemoteSource, Remotes, Result, Storage, TargetStorage, masked,
+    DiskStorage, Error, ErrorKind, PlainRemote, RangeSet, RemoteSource, Remotes, Result, Storage,
+    TargetStorage, masked,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -65,8 +66,9 @@ impl Addresses {
     /// As [`Remotes::open`]; `Unsupported` for addresses that are only read.
     pub(crate) fn create(&self, address: &str, size: u64) -> Result<Box<dyn TargetStorage>> {
         if SshPlace::is_one(address) {
-            return Err(Error::unsupported("disks of other machines are only read")
-                .hint("serve the disk there with 'nbdkit' or 'qemu-nbd', and write to nbd+unix: through 'ssh -L'"));
+            return Err(Error::unsupported("disks of other machines are only read").hint(
+                "serve the disk there with 'nbdkit' or 'qemu-nbd', and write to nbd+unix: through 'ssh -L'",
+            ));
         }
         let target = NbdTarget::connect(&NbdAddress::parse(address)?, &ClientLimits::default())?;
         if target.size() < size {
@@ -80,13 +82,15 @@ impl Addresses {
     fn open_ssh(&self, address: &str) -> Result<RemoteSource> {
         let (place, disk) = SshPlace::parse(address)?;
         let Some(disk) = disk else {
-            return Err(Error::usage(format!("{address} names a machine and no disk"))
-                .hint("add the disk, as in ssh://HOST/dev/sda, or use 'rehome capture' for all of its disks"));
+            return Err(Error::usage(format!("{address} names a machine and no disk")).hint(
+                "add the disk, as in ssh://HOST/dev/sda, or use 'rehome capture' for all of its disks",
+            ));
         };
         let program = Arc::new(FarProgram::find(&Ssh::new(place, self.ssh.clone()), &own_program()?)?);
         let (bytes, side) = open_ssh_disk(&program, &disk, self.skip_free, &ClientLimits::default())?;
         let storage = without(bytes, &side.free()?)?;
-        let warnings = side.notes().iter().map(|note| format_core::Warning::new("source-note", note)).collect();
+        let warnings =
+            side.notes().iter().map(|note| format_core::Warning::new("source-note", note)).collect();
         Ok(RemoteSource { storage, name: None, remote: side, warnings })
     }
 }

@@ -22,7 +22,9 @@ pub(crate) fn refuse_differences(source: &OpenedImage, copied: &BlockList) -> Re
     let mut blocks = 0u64;
     let (theirs, unreadable) = source_blocks(remote, source.disk.virtual_size())?;
     // What a failing disk gave once it may not give again; what was lost is told elsewhere.
-    theirs.for_each_difference(copied, |block| blocks += u64::from(unreadable.binary_search(&block).is_err()))?;
+    theirs.for_each_difference(copied, |block| {
+        blocks += u64::from(unreadable.binary_search(&block).is_err())
+    })?;
     if blocks == 0 {
         return Ok(());
     }

@@ -8,7 +8,8 @@ use crate::hashes::Hashes;
 use crate::pipeline::CopyOutcome;
 use crate::seal::seal_of;
 use format_core::{
-    ChainLink, Error, Fence, FileTarget, OpenedImage, Result, TargetStorage, is_zero, printable_json,
+    ChainLink, Error, Fence, FileTarget, OpenedImage, Result, TargetStorage, check_json_weight, is_zero,
+    printable_json,
 };
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -26,6 +27,8 @@ const FIRST_SEALED: u32 = 2;
 const ALGORITHM: &str = "rehome-disk-digest-v1";
 /// A manifest is small; a larger file is none.
 const MAX_LEN: u64 = 16 << 20;
+/// As many values may a manifest have: a hundred thousand ranges that were changed or lost.
+const MAX_VALUES: usize = 600_000;
 
 /// What an image was when it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,6 +260,7 @@ fn load(path: &Path) -> Result<(Manifest, BlockList)> {
         )));
     }
     let text = std::fs::read(path).map_err(|e| Error::io("cannot read it", e))?;
+    check_json_weight(&text, MAX_VALUES)?;
     let none = |e| Error::corrupt("it is no manifest").with_source(e);
     let manifest: Manifest = serde_json::from_slice(&text).map_err(none)?;
     crate::seal::check(&serde_json::from_slice(&text).map_err(none)?, manifest.version >= FIRST_SEALED)?;

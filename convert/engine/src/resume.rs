@@ -160,13 +160,7 @@ struct Started {
 }
 
 /// Looks for what an interrupted run left, and whether it is of this job; with `sampled`, whether it is of this content, too.
-fn look(
-    path: &Path,
-    target: &FileTarget,
-    job: &Job,
-    sampled: Option<&Disk>,
-    size: u64,
-) -> Result<Found> {
+fn look(path: &Path, target: &FileTarget, job: &Job, sampled: Option<&Disk>, size: u64) -> Result<Found> {
     let useless = |why: &str| Ok(Found::Useless(why.into()));
     let opened = JournalReader::open(&FileTarget::journal_path(path));
     let (reader, then) = match opened {

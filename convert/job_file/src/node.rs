@@ -57,7 +57,9 @@ impl Node {
     pub(crate) fn weight(&self) -> usize {
         1 + match &self.value {
             Value::List(items) => items.iter().map(Self::weight).sum(),
-            Value::Map(entries) => entries.iter().map(|(key, node)| key.name.len() / 64 + node.weight()).sum(),
+            Value::Map(entries) => {
+                entries.iter().map(|(key, node)| key.name.len() / 64 + node.weight()).sum()
+            }
             Value::Text { text, .. } => text.len() / 64,
             _ => 0,
         }

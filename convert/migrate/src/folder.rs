@@ -129,14 +129,16 @@ impl<'a> Folder<'a> {
             ));
         }
         let beside = [".partial.journal", ".partial", MANIFEST_SUFFIX, BLOCKS_SUFFIX];
-        let all = strays.into_iter().flat_map(|path| {
-            beside.map(|suffix| with_suffix(&path, suffix)).into_iter().chain([path])
-        });
+        let all = strays
+            .into_iter()
+            .flat_map(|path| beside.map(|suffix| with_suffix(&path, suffix)).into_iter().chain([path]));
         let all: Vec<PathBuf> = all.collect();
         let id = |path: &PathBuf| path.metadata().ok().map(|found| (found.dev(), found.ino()));
         if let Some(path) = all.iter().find(|path| id(path).is_some_and(|id| inputs.contains(&id))) {
             let text = format!("{} was left by another migration, and is read by this one", path.display());
-            return Err(Error::usage(text).hint("choose another --out, or move the file out of the folder first"));
+            return Err(
+                Error::usage(text).hint("choose another --out, or move the file out of the folder first")
+            );
         }
         all.iter().try_for_each(|path| remove_if_there(path))?;
         self.clear_undo(running.left_over)?;
@@ -209,7 +211,9 @@ fn open_mark(path: &Path) -> Result<(File, bool)> {
                 return refused("has other names (hard links), whose content would change too");
             }
             if !FileTarget::is_own(&found, path) {
-                return refused("is another user's, or everybody may write it: what it lists would be discarded");
+                return refused(
+                    "is another user's, or everybody may write it: what it lists would be discarded",
+                );
             }
             Ok((file, true))
         }
@@ -303,7 +307,11 @@ mod tests {
         assert!(running.replace, "the run before did not end");
         assert!(!path.join("vm.undo").exists());
         running.end().unwrap();
-        assert_eq!(folder.begin(false, &[]).err().unwrap().kind(), ErrorKind::Destination, "vm.vhdx is finished");
+        assert_eq!(
+            folder.begin(false, &[]).err().unwrap().kind(),
+            ErrorKind::Destination,
+            "vm.vhdx is finished"
+        );
         assert!(!path.join("vm.unfinished").exists(), "a refused run leaves no mark");
         folder.begin(true, &[]).unwrap().end().unwrap();
     }

@@ -5,7 +5,7 @@ use driver_machine::{
     Architecture, Bus, Clock, Cpu, Disk, DiskSource, FirmwareKind, Machine, MachineErrorKind, Nic, OsFamily,
     OsHint, Warning,
 };
-use format_core::{Error, ErrorKind, Result, read_small_file};
+use format_core::{Error, ErrorKind, Result, check_json_weight, read_small_file};
 use std::path::Path;
 
 /// A small server, for guests that come without a description.
@@ -13,6 +13,8 @@ const DEFAULT_CPUS: u32 = 2;
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 /// Descriptions of a whole region's machines have a few MiB.
 const MOST_BYTES: u64 = 64 << 20;
+/// And so many values, where they are JSON.
+const MOST_VALUES: usize = 1_000_000;
 /// Characters of a name that every dialect reads.
 const MAX_NAME: usize = 255;
 /// Characters of a guest's name for itself.
@@ -33,7 +35,11 @@ pub fn described(
     }
     let mut documents = Vec::new();
     for path in files {
-        documents.push(read_small_file(path, MOST_BYTES)?);
+        let bytes = read_small_file(path, MOST_BYTES)?;
+        if bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[") {
+            check_json_weight(&bytes, MOST_VALUES).map_err(|e| e.context(path.display().to_string()))?;
+        }
+        documents.push(bytes);
     }
     let documents: Vec<&[u8]> = documents.iter().map(Vec::as_slice).collect();
     let (machine, warnings) = driver_machine::read_documents(&documents, instance).map_err(convert_error)?;

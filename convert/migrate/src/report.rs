@@ -8,7 +8,7 @@ use driver_core::{Edit, Guest, PlannedFixup};
 use driver_machine::{Machine, Warning};
 use format_core::{Error, FileTarget, Result, TargetStorage, printable_json};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A migration as data; printed by the command line and saved as `NAME.report.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +45,7 @@ pub struct MigrateReport {
     /// The files that were written, relative to the output folder.
     pub files: Vec<String>,
     /// Where they are.
+    #[serde(serialize_with = "as_text")]
     pub out: PathBuf,
     /// What was seen when the written images were booted, where that was asked for: the boot test's own report.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,10 +134,16 @@ pub struct DiskReport {
     pub changed: Vec<(u64, u64)>,
 }
 
+/// Names that are no text are written with signs in the place of what is none: JSON has only text.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// One file of a source's chain.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChainFile {
     /// Where it lies.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Its format.
     pub format: &'static str,

@@ -20,12 +20,16 @@ pub enum Report {
     Batch(Box<BatchReport>),
 }
 
+/// A batch of 10,000 jobs has 400,000.
+const MOST_VALUES: usize = 2_000_000;
+
 impl Report {
     /// Reads a report, or what `rehome --output json migrate` or `convert` printed, which becomes the report of a job called `name`.
     ///
     /// # Errors
     /// `Corrupt` when it is neither; `Unsupported` when it is of another version.
     pub fn parse(json: &[u8], name: &str) -> Result<Self> {
+        format_core::check_json_weight(json, MOST_VALUES)?;
         let value: Value =
             serde_json::from_slice(json).map_err(|e| Error::corrupt("not a JSON document").with_source(e))?;
         match value.get("report").and_then(Value::as_str) {

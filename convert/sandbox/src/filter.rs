@@ -24,11 +24,7 @@ pub(crate) fn confine(calls: Calls, peers: Option<Peers>) -> Result<(), String> 
 }
 
 /// The filters in the order in which they are set. Of several that refuse a call, the kernel takes the answer of the last.
-fn programs(
-    calls: Calls,
-    peers: Option<Peers>,
-    arch: TargetArch,
-) -> Result<Vec<BpfProgram>, BackendError> {
+fn programs(calls: Calls, peers: Option<Peers>, arch: TargetArch) -> Result<Vec<BpfProgram>, BackendError> {
     let refuse = |matches, errno: i32| {
         program(matches, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch)
     };
@@ -87,9 +83,7 @@ fn dangerous(calls: Calls, peers: Option<Peers>) -> Result<Matches, BackendError
         return Ok(matches);
     }
     let ours: &[i32] = match peers {
-        Some(Peers::AtPort(_) | Peers::Elsewhere) => {
-            &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
-        },
+        Some(Peers::AtPort(_) | Peers::Elsewhere) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
         _ => &[libc::AF_UNIX],
     };
     let others = ours.iter().map(|family| on(0, SeccompCmpOp::Ne, *family)).collect::<Result<Vec<_>, _>>()?;

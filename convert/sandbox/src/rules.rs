@@ -97,8 +97,7 @@ impl Rules {
     /// What every run needs, and nothing of the operator's.
     #[must_use]
     pub fn new() -> Self {
-        let mut rules =
-            Self { paths: BTreeMap::new(), calls: Calls::Needed, peers: None, all_files: None };
+        let mut rules = Self { paths: BTreeMap::new(), calls: Calls::Needed, peers: None, all_files: None };
         for path in ALWAYS_READ {
             rules.allow(Path::new(path), Use::Read);
         }

@@ -205,7 +205,8 @@ impl OpenedContainer {
 
     fn image(&self, index: usize) -> Result<OpenedImage> {
         let InnerImage { disk, format, warnings } = self.container.open_disk(index)?;
-        let Source { path, file_size, allocated_size, file_id, stamp, parts, remote, .. } = self.source.clone();
+        let Source { path, file_size, allocated_size, file_id, stamp, parts, remote, .. } =
+            self.source.clone();
         let link = ChainLink {
             path,
             format: self.format,
@@ -298,16 +299,7 @@ fn open_one(source: Source, format: &'static Format, options: &OpenOptions) -> R
     let context = source.context(Arc::clone(&recorder) as Arc<dyn Gate>, options);
     let layer: Arc<dyn Layer> = open(Arc::clone(&source.storage), &context)?.into();
     let Source {
-        path,
-        file_size,
-        allocated_size,
-        file_id,
-        stamp,
-        remote,
-        mut parts,
-        mut warnings,
-        gate,
-        ..
+        path, file_size, allocated_size, file_id, stamp, remote, mut parts, mut warnings, gate, ..
     } = source;
     parts.extend(recorder.take());
     warnings.extend_from_slice(layer.warnings());

@@ -32,8 +32,7 @@ impl DirectDevice {
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e| Error::io(format!("cannot open {}", path.display()), e);
         let flags = OFlags::DIRECT | OFlags::NONBLOCK;
-        let file =
-            File::options().read(true).custom_flags(flags.bits() as i32).open(path).map_err(failed)?;
+        let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.mode();
         if FileType::from_raw_mode(mode) != FileType::BlockDevice {
             return Err(Error::unsupported(format!("{} is no block device", path.display())));
@@ -50,7 +49,8 @@ impl DirectDevice {
     fn read_piece(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let sector = u64::from(self.sector_size);
         let start = offset - offset % sector;
-        let end = (offset + buf.len() as u64).next_multiple_of(sector).min(self.size.next_multiple_of(sector));
+        let end =
+            (offset + buf.len() as u64).next_multiple_of(sector).min(self.size.next_multiple_of(sector));
         let (skip, len) = ((offset - start) as usize, (end - start) as usize);
         BUFFER.with_borrow_mut(|buffer| {
             let buffer = buffer.get_or_insert_with(|| AlignedBuffer::zeroed(PIECE + 2 * DIRECT_ALIGNMENT));

@@ -61,6 +61,7 @@ mod folder;
 mod format;
 mod gate;
 mod guess;
+mod json_weight;
 mod layer;
 mod link;
 mod masked;
@@ -115,6 +116,7 @@ pub use format::{
 };
 pub use gate::{DenyAll, FolderGate, Gate, PartFile, Referenced};
 pub use guess::probe_formats;
+pub use json_weight::check_json_weight;
 pub use layer::{ContentId, Details, HostRange, Layer, ParentRef};
 pub use link::ChainLink;
 pub use masked::{MASK_STEP, masked};

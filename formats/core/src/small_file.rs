@@ -82,7 +82,8 @@ mod tests {
     fn a_pipe_without_a_writer_is_empty_and_one_with_a_writer_is_read() {
         let (_folder, path) = pipe();
         assert_eq!(read_small_file(&path, 10).unwrap(), b"");
-        let reader = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();
+        let reader =
+            File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();
         let mut writer = File::options().write(true).open(&path).unwrap();
         let writing = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(100));

@@ -87,11 +87,11 @@ fn snapshot(fixed: &SnapshotHeader, rest: &[u8]) -> Result<Snapshot> {
 }
 
 impl SnapshotTable {
-    /// The snapshot that an operator means: by its name, or else by its id.
+    /// The snapshot that an operator means: by its id, or else by its name, as QEMU's tools look for it.
     pub(crate) fn find(&self, wanted: &str) -> Result<&Snapshot> {
         let all = &self.snapshots;
         let is = |text: &[u8]| String::from_utf8_lossy(text) == wanted;
-        let found = all.iter().find(|one| is(&one.name)).or_else(|| all.iter().find(|one| is(&one.id)));
+        let found = all.iter().find(|one| is(&one.id)).or_else(|| all.iter().find(|one| is(&one.name)));
         found.ok_or_else(|| {
             let hint = match all.len() {
                 0 => "the image has no snapshots".to_owned(),

@@ -33,12 +33,14 @@ impl MachineFacts {
                 "2.0" => Some(Tpm::V2_0),
                 _ => None,
             }),
-            disks: disks.map(|(order, (disk, image))| of_disk(order, disk, image, boot == Some(order))).collect(),
+            disks: disks
+                .map(|(order, (disk, image))| of_disk(order, disk, image, boot == Some(order)))
+                .collect(),
             nics: self.adapters.iter().map(nic).collect(),
-            os: platform.system.as_ref().map(|description| OsHint {
-                family: OsFamily::Linux,
-                description: description.clone(),
-            }),
+            os: platform
+                .system
+                .as_ref()
+                .map(|description| OsHint { family: OsFamily::Linux, description: description.clone() }),
             tags: BTreeMap::new(),
             notes: platform.product.as_ref().map(|product| format!("captured from {product}")),
             provenance: BTreeMap::new(),

@@ -37,12 +37,25 @@ pub struct MachineFacts {
 
 /// What servers of databases call their processes.
 const DATABASES: [&str; 14] = [
-    "postgres", "mysqld", "mariadbd", "mongod", "oracle", "tnslsnr", "sqlservr", "db2sysc", "redis-server", "etcd", "cassandra",
-    "clickhouse-serv", "influxd", "slapd",
+    "postgres",
+    "mysqld",
+    "mariadbd",
+    "mongod",
+    "oracle",
+    "tnslsnr",
+    "sqlservr",
+    "db2sysc",
+    "redis-server",
+    "etcd",
+    "cassandra",
+    "clickhouse-serv",
+    "influxd",
+    "slapd",
 ];
 
 fn databases(roots: &Roots) -> Vec<String> {
-    let processes = names_in(&roots.path("proc")).into_iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
+    let processes =
+        names_in(&roots.path("proc")).into_iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
     let name = |pid: String| text_of(&roots.path("proc").join(pid).join("comm"));
     let mut found: Vec<_> =
         processes.filter_map(name).filter(|name| DATABASES.contains(&name.as_str())).collect();

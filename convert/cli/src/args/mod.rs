@@ -1,19 +1,19 @@
 //! What can be typed. Only clap here: no defaults from the environment, no decisions.
 
+mod agent;
 mod batch;
 mod batch_file;
 mod batch_run;
 mod boot_test;
+mod capture;
 mod chains;
+mod cutover;
 mod destination;
 mod doctor;
 mod editor;
 mod images;
 mod look;
 mod migrate;
-mod agent;
-mod capture;
-mod cutover;
 mod proof;
 mod remote;
 mod report;

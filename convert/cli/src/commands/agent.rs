@@ -41,8 +41,12 @@ pub(super) fn open_disk(path: &Path) -> Result<(Disk, Vec<String>)> {
         false => Arc::new(FileStorage::open(path)?),
     };
     let disk = whole(storage)?;
-    let notes =
-        disk.layers().iter().flat_map(|layer| layer.warnings()).map(|warning| warning.message.clone()).collect();
+    let notes = disk
+        .layers()
+        .iter()
+        .flat_map(|layer| layer.warnings())
+        .map(|warning| warning.message.clone())
+        .collect();
     Ok((disk, notes))
 }
 

@@ -10,8 +10,8 @@ use crate::source::{Source, redirected};
 use crate::spool::spool_in;
 use convert_engine::{
     Archive, BlockList, Control, ConvertOutcome, ConvertRequest, Destination, Hashes, ImageFacts, LostRange,
-    Proof, Resumption, SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on, convert_stream,
-    digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
+    Manifest, Proof, Resumption, SourceFacts, SourceFile, StreamRequest, convert, convert_or_go_on,
+    convert_stream, digest_disk, refuse_device_of_sources, refuse_source_file, refuse_source_files, size_in,
 };
 use convert_migrate::resize_disk;
 use convert_nbd::NbdAddress;
@@ -124,8 +124,12 @@ pub(super) fn convert_one(
         ),
         None => None,
     };
-    if args.verify {
-        verify(args, format, &done.copy.blocks, control)?;
+    if args.verify || done.resumed_from.is_some() {
+        // What an interrupted run left could have been changed by anybody since.
+        verify(args, format, &done.copy.blocks, control).map_err(|error| match error.kind() {
+            ErrorKind::Mismatch if done.resumed_from.is_some() => set_aside(&args.target, error),
+            _ => error,
+        })?;
     }
     Ok(Outcome {
         source: args.source.display().to_string(),
@@ -138,7 +142,7 @@ pub(super) fn convert_one(
         digest: digest_of(&done)?,
         hashes: done.copy.hashes,
         manifest: manifest.map(|path| path.display().to_string()),
-        verified: args.verify,
+        verified: args.verify || done.resumed_from.is_some(),
         unreadable,
         seconds: started.elapsed().as_secs_f64(),
         warnings,
@@ -184,7 +188,9 @@ fn remote_format(args: &ConvertArgs) -> Result<&'static Format> {
         return Err(Error::usage("-n is for devices and exports that exist"));
     }
     if !is_export && args.verify {
-        return Err(Error::usage("an object is not read back: leave --verify away, and use 'rehome digest' on it"));
+        return Err(Error::usage(
+            "an object is not read back: leave --verify away, and use 'rehome digest' on it",
+        ));
     }
     let format = match &args.target_format {
         Some(name) => format_named(name)?,
@@ -320,6 +326,22 @@ pub(super) fn verify(
         return Err(Error::new(ErrorKind::Mismatch, text).hint("do not use it; convert again"));
     }
     Ok(())
+}
+
+/// An image that is not what it should be loses its name, as one whose migration fails its proof.
+fn set_aside(target: &Path, error: Error) -> Error {
+    let mut aside = target.as_os_str().to_owned();
+    aside.push(".failed");
+    let done = std::fs::rename(target, &aside).is_ok() && Manifest::remove(target).is_ok();
+    match done {
+        true => error.hint(format!(
+            "what an interrupted run had left was changed; it is {} now: run the same command again",
+            Path::new(&aside).display()
+        )),
+        false => {
+            error.hint("what an interrupted run had left was changed: remove the image, and convert again")
+        }
+    }
 }
 
 /// The image has its name already, so a retry as it is would only find it in the way.

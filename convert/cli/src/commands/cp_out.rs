@@ -7,6 +7,7 @@ use crate::output::{Printer, counted, safe, to_stderr};
 use format_core::units::format_size;
 use format_core::{Error, ErrorKind, Result, Warning};
 use serde::Serialize;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 #[derive(Serialize)]
 struct Outcome {
     path: String,
-    destination: PathBuf,
+    destination: String,
     #[serde(flatten)]
     copied: Copied,
     warnings: Vec<Warning>,
@@ -27,12 +28,20 @@ pub(crate) fn run(args: &CpOutArgs, printer: &Printer, interrupted: &AtomicBool)
     let (folder, name) = destination(&args.dest, &args.path)?;
     let (tree, mut warnings) = tree(&args.place, printer)?;
     let meta = found(&tree, &args.path)?;
-    let mut extraction = Extraction::new(&tree, args.force, args.preserve, interrupted);
+    let images = std::iter::once(&args.place.image).chain(&args.place.disk);
+    let ids = images.filter_map(|path| path.metadata().ok()).map(|found| (found.dev(), found.ino()));
+    let mut extraction =
+        Extraction::new(&tree, args.force, args.preserve, interrupted).sparing(ids.collect());
     extraction.run(&args.path, &meta, &folder, &name)?;
     let (copied, notes) = extraction.into_parts();
     printer.warnings(&notes);
     warnings.extend(notes);
-    let outcome = Outcome { path: args.path.clone(), destination: folder.join(&name), copied, warnings };
+    let outcome = Outcome {
+        path: args.path.clone(),
+        destination: folder.join(&name).display().to_string(),
+        copied,
+        warnings,
+    };
     printer.result(&outcome, human)?;
     if outcome.copied.incomplete > 0 {
         to_stderr(&format!("{} could not be read", counted(outcome.copied.incomplete, "name")));
@@ -71,6 +80,6 @@ fn human(outcome: &Outcome) -> String {
     if copied.skipped > 0 {
         parts.push(format!("{} of devices, pipes or sockets left out", counted(copied.skipped, "node")));
     }
-    let destination = safe(&outcome.destination.display().to_string());
+    let destination = safe(&outcome.destination);
     format!("{destination}: {}, {}\n", parts.join(", "), format_size(copied.bytes))
 }

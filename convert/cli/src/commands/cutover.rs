@@ -59,7 +59,8 @@ pub(crate) fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let Some(target) = &args.capture.to else {
-        return Err(Error::usage("a cutover needs the target's platform").hint("name it with --to, as in --to hyperv"));
+        return Err(Error::usage("a cutover needs the target's platform")
+            .hint("name it with --to, as in --to hyperv"));
     };
     let mut capture = args.capture.clone();
     capture.sync = true;
@@ -111,7 +112,8 @@ fn left(args: &CutoverArgs, control: Control<'_>) -> Result<Left> {
         disks.push(LeftDisk {
             path: disk.path.clone(),
             image: image.display().to_string(),
-            lag_seconds: written.and_then(|then| Some(SystemTime::now().duration_since(then).ok()?.as_secs())),
+            lag_seconds: written
+                .and_then(|then| Some(SystemTime::now().duration_since(then).ok()?.as_secs())),
             bytes_left: changed.iter().map(|(_, len)| len).sum(),
         });
     }
@@ -126,7 +128,8 @@ fn left(args: &CutoverArgs, control: Control<'_>) -> Result<Left> {
 fn human(left: &Left) -> String {
     let mut text = format!("{}\n", safe(&left.source));
     for disk in &left.disks {
-        let lag = disk.lag_seconds.map_or_else(|| "at a time that nobody knows".into(), |s| format!("{s} s ago"));
+        let lag =
+            disk.lag_seconds.map_or_else(|| "at a time that nobody knows".into(), |s| format!("{s} s ago"));
         text += &format!(
             "  {}  {} changed since {} was brought up to date, {lag}\n",
             safe(&disk.path),

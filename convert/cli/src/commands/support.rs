@@ -5,6 +5,7 @@ use crate::output::{Printer, safe};
 use convert_doctor::host;
 use convert_support::{Listing, Request};
 use format_core::{Error, Result};
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -28,6 +29,12 @@ pub(crate) fn run(args: &SupportArgs, printer: &Printer) -> Result<ExitCode> {
     };
     if request.split == Some(0) {
         return Err(Error::usage("--split takes a size above zero"));
+    }
+    let id = |path: &std::path::Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let given = request.images.iter().chain(&request.files);
+    if let Some(read) = given.clone().find(|path| id(path).is_some() && id(path) == id(&request.output)) {
+        return Err(Error::usage(format!("{} would be replaced by the archive of it", read.display()))
+            .hint("choose another name with -o"));
     }
     let listing =
         if args.list { convert_support::list(&request)? } else { convert_support::bundle(&request)? };

@@ -21,7 +21,8 @@ pub(super) struct Inputs<'a> {
 
 impl Inputs<'_> {
     pub(super) fn allow(&self, rules: &mut Rules) {
-        for image in self.images.iter().filter(|image| !is_pipe(image) && !crate::remotes::is_address(image)) {
+        for image in self.images.iter().filter(|image| !is_pipe(image) && !crate::remotes::is_address(image))
+        {
             rules.read_image(image);
             if let Some(datastore) = datastore_of(image) {
                 rules.read(&datastore);

@@ -10,12 +10,7 @@ use std::ops::Range;
 ///
 /// # Errors
 /// What the disk and the other side report; `Contract` when that gives hashes that nobody asked for.
-pub fn differing(
-    remote: &dyn Remote,
-    old: &Disk,
-    size: u64,
-    control: Control<'_>,
-) -> Result<RangeSet> {
+pub fn differing(remote: &dyn Remote, old: &Disk, size: u64, control: Control<'_>) -> Result<RangeSet> {
     let old = old.cut_to(size);
     let (theirs, unreadable) = source_blocks(remote, size)?;
     if let Some(block) = unreadable.first() {

@@ -15,13 +15,13 @@ use crate::run::size_in;
 use crate::sources::{SourceFile, refuse_source_file, refuse_source_files};
 use crate::watch::{Watch, reads_as};
 use copy::sync_disks;
-use hashes::differing;
-pub use hashes::{differing as lag, source_blocks};
 use format_core::{
     DeviceInPlace, DeviceTarget, Disk, Error, ErrorKind, FileInPlace, FileTarget, Format, Layer,
-    LayerContext, OpenOptions, OpenedImage, RangeSet, Remote, Result, Storage, Update, UpdateStorage, Warning,
-    open_image,
+    LayerContext, OpenOptions, OpenedImage, RangeSet, Remote, Result, Storage, Update, UpdateStorage,
+    Warning, open_image,
 };
+use hashes::differing;
+pub use hashes::{differing as lag, source_blocks};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -81,8 +81,10 @@ pub fn sync(
     control: Control<'_>,
 ) -> Result<SyncOutcome> {
     match target {
-        SyncTarget::File { path, format, formats } => sync_file(source, path, (format, formats), changes, control)
-            .map_err(|e| e.context(format!("bring {} up to date", path.display()))),
+        SyncTarget::File { path, format, formats } => {
+            sync_file(source, path, (format, formats), changes, control)
+                .map_err(|e| e.context(format!("bring {} up to date", path.display())))
+        }
         SyncTarget::Device { device, path, format } => {
             sync_device(source, device, path, format, changes, control)
         }

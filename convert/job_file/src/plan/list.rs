@@ -240,7 +240,8 @@ impl List<'_> {
                 .hint("give rows of one machine the same platform, wave and output"));
         }
         if first.sources.len() >= MOST_DISKS {
-            let text = format!("{:?} has more than {MOST_DISKS} rows: no machine has so many disks", first.id);
+            let text =
+                format!("{:?} has more than {MOST_DISKS} rows: no machine has so many disks", first.id);
             return Err(self.wrong(line, 0, &text));
         }
         if more.format != first.format {

@@ -9,6 +9,9 @@ use crate::validate::plain_text_fault;
 use crate::xml::{at, attribute, child, children};
 use crate::{Bus, Disk, DiskSource, MachineError, Nic};
 
+/// As many as a machine can have.
+const MOST_DISKS: usize = 256;
+
 /// A disk before it has its place.
 struct Found {
     target: String,
@@ -37,6 +40,9 @@ pub(super) fn disks(domain: Node<'_, '_>, findings: &mut Findings) -> Result<Vec
             .ok_or_else(|| invalid(format!("disk {} has no source that can be named", shown(target))))?;
         if plain_text_fault(target).is_some() || target.is_empty() {
             return Err(invalid(format!("the target {} is no name of a disk", shown(target))));
+        }
+        if found.len() >= MOST_DISKS {
+            return Err(invalid(format!("the domain has more than {MOST_DISKS} disks")));
         }
         if found.iter().any(|other| other.target == target) {
             return Err(invalid(format!("target {} is used by two disks", shown(target))));

@@ -96,7 +96,8 @@ impl Bench {
         }
         let source = open_source(&path);
         let digest = digest_of(&source.disk);
-        let resumption = Resumption { restart: false, reading: String::new(), settles: false, interval: Duration::ZERO };
+        let resumption =
+            Resumption { restart: false, reading: String::new(), settles: false, interval: Duration::ZERO };
         let format = FORMATS.iter().find(|format| format.name == case.format).unwrap();
         Self { root, case: format, options: case.options, resumption, lost: 0..0, source, digest, reads: 7 }
     }

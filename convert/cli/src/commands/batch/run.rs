@@ -14,6 +14,8 @@ use convert_batch::{
 use convert_engine::Control;
 use format_core::{Error, ErrorKind, Result};
 use serde::Serialize;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -72,6 +74,21 @@ struct Run<'a> {
     progress: ProgressKind,
 }
 
+/// A file that is written again and again must not be somebody else's: neither a source nor the job file is meant.
+fn own_or_new(path: Option<&Path>, begins: &[u8]) -> Result<()> {
+    let Some(path) = path.filter(|path| path.metadata().is_ok_and(|found| found.is_file())) else {
+        return Ok(());
+    };
+    let mut head = [0; 64];
+    let read = File::open(path).and_then(|mut file| file.read(&mut head));
+    let read = read.map_err(|e| Error::io(format!("cannot read {}", path.display()), e))?;
+    if read == 0 || head.starts_with(begins) {
+        return Ok(());
+    }
+    let text = format!("{} is no file that an earlier run wrote", path.display());
+    Err(Error::new(ErrorKind::Destination, text).hint("choose another name: it would be replaced"))
+}
+
 /// What came of it, and where the report is.
 struct Done {
     summary: Summary,
@@ -85,6 +102,8 @@ fn run_connected(
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Done> {
     let (args, source) = (run.args, run.source);
+    own_or_new(args.metrics.as_deref(), b"# HELP rehome_")?;
+    own_or_new(args.status_file.as_deref(), b"{")?;
     let options = options(run)?;
     let of_file = &source.batch;
     let budget = Budget {

@@ -7,8 +7,8 @@ use crate::spool::spool_in;
 use convert_job_file::{Found, Plan, Platform, Wish, parse_list, plan, write};
 use format_all::FORMATS;
 use format_core::{
-    Error, FileStorage, Format, OpenOptions, Result, Score, is_image_name, is_raw_name,
-    open_images, probe_formats, read_small_file,
+    Error, FileStorage, Format, OpenOptions, Result, Score, is_image_name, is_raw_name, open_images,
+    probe_formats, read_small_file,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

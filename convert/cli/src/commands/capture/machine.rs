@@ -29,7 +29,9 @@ impl Machine {
             return Ok(Self::Here { disks });
         };
         if args.sources.len() > 1 {
-            return Err(Error::usage("a machine over SSH and disks of this one are captured one after the other"));
+            return Err(Error::usage(
+                "a machine over SSH and disks of this one are captured one after the other",
+            ));
         }
         let (place, disk) = SshPlace::parse(&address.to_string_lossy())?;
         let ssh = Ssh::new(place, args.ssh.options());
@@ -76,7 +78,11 @@ impl Machine {
     }
 
     /// The disk as an image, and its side.
-    pub(in crate::commands) fn open(&self, disk: &PhysicalDisk, skip_free: bool) -> Result<(OpenedImage, Arc<dyn Side>)> {
+    pub(in crate::commands) fn open(
+        &self,
+        disk: &PhysicalDisk,
+        skip_free: bool,
+    ) -> Result<(OpenedImage, Arc<dyn Side>)> {
         let Self::Far { ssh, program, .. } = self else {
             return local(&disk.path, disk.identity(), skip_free);
         };

@@ -4,11 +4,13 @@ pub(super) mod machine;
 pub(super) mod outcome;
 
 use crate::args::CaptureArgs;
-use crate::commands::{agent, format_named, key_values};
 use crate::commands::cutover::{Migration, migrate_images};
+use crate::commands::{agent, format_named, key_values};
 use crate::output::{Printer, safe, to_stderr};
 use crate::progress::Progress;
-use convert_capture::{CaptureRequest, Captured, Follow, HereSide, MachineFacts, PhysicalDisk, Side, capture_disk};
+use convert_capture::{
+    CaptureRequest, Captured, Follow, HereSide, MachineFacts, PhysicalDisk, Side, capture_disk,
+};
 use convert_engine::Control;
 use format_all::FORMATS;
 use format_core::{
@@ -98,7 +100,12 @@ fn one(
 }
 
 /// A disk and its side as an opened image: raw, alone.
-fn as_image(address: &str, disk: Disk, remote: Arc<dyn Remote>, warnings: Vec<Warning>) -> Result<OpenedImage> {
+fn as_image(
+    address: &str,
+    disk: Disk,
+    remote: Arc<dyn Remote>,
+    warnings: Vec<Warning>,
+) -> Result<OpenedImage> {
     let size = disk.virtual_size();
     let link = ChainLink {
         path: PathBuf::from(address),
