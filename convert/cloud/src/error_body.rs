@@ -16,7 +16,9 @@ pub(crate) fn code(head: &Head, body: &[u8]) -> (Option<String>, Option<String>)
         Some(b'<') => (of_xml(body), None),
         _ => (None, None),
     };
-    (header.or(from_body), reason)
+    // S3 tells so where a bucket is.
+    let region = head.get("x-amz-bucket-region").filter(|_| matches!(head.status, 301 | 307 | 400)).and_then(word);
+    (header.or(from_body), reason.or(region))
 }
 
 fn of_json(body: &[u8]) -> (Option<String>, Option<String>) {

@@ -10,7 +10,10 @@
 //! of the object that was opened. What breaks that is an error, never other bytes. Secrets come from files or from the clouds' own
 //! conventions, and are in no message: of an address its query is not shown, of a refusal only status and code.
 
+mod aws;
 mod content_range;
+mod ebs;
+mod ec2;
 mod error_body;
 mod http;
 mod http_storage;
@@ -24,6 +27,8 @@ mod url;
 mod xml;
 
 pub use content_range::ContentRange;
+pub use ebs::{EbsSnapshot, EbsTarget};
+pub use ec2::Ec2;
 pub use http_storage::HttpStorage;
 pub use identity::Identity;
 pub use options::{CloudOptions, Environment, TimeLimits};

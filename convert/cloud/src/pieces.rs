@@ -4,7 +4,7 @@ use format_core::{Error, Result};
 use std::sync::{Mutex, PoisonError};
 
 /// How many pieces of one call are under way at a time. The engine's workers come on top of that.
-const LANES: usize = 4;
+const LANES: usize = 8;
 
 /// Gives `each` the pieces of `buf` that end at multiples of `piece` bytes, with their offsets; from several threads where
 /// there are several pieces.
@@ -17,17 +17,45 @@ pub(crate) fn read(
     piece: u64,
     each: &(dyn Fn(u64, &mut [u8]) -> Result<()> + Sync),
 ) -> Result<()> {
-    let piece = piece.max(1);
     let mut waiting = Vec::new();
     let (mut at, mut rest) = (offset, buf);
     while !rest.is_empty() {
-        let len = (piece - at % piece).min(rest.len() as u64);
-        let (part, more) = rest.split_at_mut(len as usize);
+        let len = next_len(at, piece, rest.len());
+        let (part, more) = rest.split_at_mut(len);
         waiting.push((at, part));
-        (at, rest) = (at.saturating_add(len), more);
+        (at, rest) = (at.saturating_add(len as u64), more);
     }
-    if let [(at, part)] = waiting.as_mut_slice() {
-        return each(*at, part);
+    run(waiting, &|(at, part)| each(at, part))
+}
+
+/// As [`read`], of bytes that go out.
+///
+/// # Errors
+/// The first error that `each` gives.
+pub(crate) fn write(
+    offset: u64,
+    bytes: &[u8],
+    piece: u64,
+    each: &(dyn Fn(u64, &[u8]) -> Result<()> + Sync),
+) -> Result<()> {
+    let mut waiting = Vec::new();
+    let (mut at, mut rest) = (offset, bytes);
+    while !rest.is_empty() {
+        let (part, more) = rest.split_at(next_len(at, piece, rest.len()));
+        waiting.push((at, part));
+        (at, rest) = (at.saturating_add(part.len() as u64), more);
+    }
+    run(waiting, &|(at, part)| each(at, part))
+}
+
+fn next_len(at: u64, piece: u64, rest: usize) -> usize {
+    let piece = piece.max(1);
+    (piece - at % piece).min(rest as u64) as usize
+}
+
+fn run<T: Send>(mut waiting: Vec<T>, each: &(dyn Fn(T) -> Result<()> + Sync)) -> Result<()> {
+    if waiting.len() <= 1 {
+        return waiting.pop().map_or(Ok(()), each);
     }
     let lanes = waiting.len().min(LANES);
     waiting.reverse();
@@ -37,8 +65,8 @@ pub(crate) fn read(
         if has_failed { None } else { waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() }
     };
     let work = || {
-        while let Some((at, part)) = next() {
-            if let Err(error) = each(at, part) {
+        while let Some(piece) = next() {
+            if let Err(error) = each(piece) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         }
