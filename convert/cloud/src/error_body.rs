@@ -17,7 +17,8 @@ pub(crate) fn code(head: &Head, body: &[u8]) -> (Option<String>, Option<String>)
         _ => (None, None),
     };
     // S3 tells so where a bucket is.
-    let region = head.get("x-amz-bucket-region").filter(|_| matches!(head.status, 301 | 307 | 400)).and_then(word);
+    let region =
+        head.get("x-amz-bucket-region").filter(|_| matches!(head.status, 301 | 307 | 400)).and_then(word);
     (header.or(from_body), reason.or(region))
 }
 

@@ -1,6 +1,6 @@
 //! An object that is read by ranges, whoever keeps it.
 
-use crate::http::{Client, Failure, Fault, Head, Incoming, Request, Sign};
+use crate::http::{Client, Failure, Head, Incoming, Request, Sign};
 use crate::url::Url;
 use crate::{ContentRange, Identity, pieces};
 use format_core::{Error, ErrorKind, PageCache, Result, codes};
@@ -76,7 +76,7 @@ impl Object {
             Ok((head.clone(), range.total))
         });
         let (head, size) = match opened {
-            Ok((found, _)) => found,
+            Ok(found) => found,
             Err(Failure::Refused(refusal)) if refusal.status == 416 => {
                 return Err(Error::corrupt(format!("{url} is empty")).with_code(&codes::SOURCE_CUT_OFF));
             }
@@ -116,7 +116,7 @@ impl Object {
     /// What tells this object from another; `None` where the server says nothing of that kind.
     pub(crate) fn identity(&self) -> Option<Identity> {
         let of = |kind, value: &Option<String>| {
-            Some(Identity { kind, value: format_core::printable(value.as_ref()?).into() })
+            Some(Identity { kind, value: format_core::printable(value.as_ref()?) })
         };
         of("version", &self.pin.version)
             .or_else(|| of("etag", &self.pin.etag))
@@ -162,7 +162,7 @@ impl Object {
             body.fill(buf)
         };
         match self.client.exchange(&request, self.asking.signer.as_ref(), &mut take) {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(Failure::Refused(refusal)) if matches!(refusal.status, 404 | 410 | 412 | 416) => {
                 Err(self.changed(&format!("status {} now", refusal.status)))
             }
@@ -201,7 +201,7 @@ impl Object {
         plain(url, head)
     }
 
-    fn changed(&self, how: &str) -> Error {
+    pub(crate) fn changed(&self, how: &str) -> Error {
         let message = format!("{} is not what it was when it was opened: {how}", self.asking.url);
         Error::new(ErrorKind::Temporary, message).with_code(&codes::SOURCE_CHANGED)
     }

@@ -23,7 +23,9 @@ impl Credentials {
         let secret = Zeroizing::new(secret);
         let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_plain(&id) || !is_plain(&secret) || !token.as_deref().is_none_or(is_plain) {
-            return Err(Error::usage("the credentials of AWS hold what none have: spaces, or characters beyond ASCII"));
+            return Err(Error::usage(
+                "the credentials of AWS hold what none have: spaces, or characters beyond ASCII",
+            ));
         }
         Ok(Self { id, secret, token: token.map(Zeroizing::new), ends: None })
     }
@@ -33,7 +35,9 @@ impl Credentials {
         let wrong = || Error::new(ErrorKind::Io, "the answer holds no credentials as AWS describes them");
         let value: Value = serde_json::from_slice(body).map_err(|_| wrong())?;
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let (Some(id), Some(secret)) = (text("AccessKeyId"), text("SecretAccessKey")) else { return Err(wrong()) };
+        let (Some(id), Some(secret)) = (text("AccessKeyId"), text("SecretAccessKey")) else {
+            return Err(wrong());
+        };
         let ends = text("Expiration").map(|ends| time::parse_rfc3339(&ends).ok_or_else(wrong)).transpose()?;
         Ok(Self { ends, ..Self::new(id, secret, text("Token"))? })
     }
@@ -98,9 +102,18 @@ mod tests {
     fn answers_of_aws_are_read() {
         let text = br#"{"Code":"Success","AccessKeyId":"ID","SecretAccessKey":"S/+","Token":"T","Expiration":"2035-01-01T00:00:00Z"}"#;
         let found = Credentials::parse(text).unwrap();
-        assert_eq!((found.id.as_str(), found.secret.as_str(), found.token.unwrap().as_str()), ("ID", "S/+", "T"));
+        assert_eq!(
+            (found.id.as_str(), found.secret.as_str(), found.token.unwrap().as_str()),
+            ("ID", "S/+", "T")
+        );
         assert!(found.ends.is_some());
-        for text in ["", "{}", "[]", r#"{"AccessKeyId":"a"}"#, r#"{"AccessKeyId":"a","SecretAccessKey":"b","Expiration":"soon"}"#] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"AccessKeyId":"a"}"#,
+            r#"{"AccessKeyId":"a","SecretAccessKey":"b","Expiration":"soon"}"#,
+        ] {
             assert!(Credentials::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Credentials::parse(br#"{"AccessKeyId":"a\nb","SecretAccessKey":"b"}"#).is_err());

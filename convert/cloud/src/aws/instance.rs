@@ -18,7 +18,9 @@ pub(super) fn credentials(client: &Client, environment: &Environment) -> Result<
     if role.is_empty() {
         return Ok(None);
     }
-    get(client, &base, &token, &format!("{roles}{}", encode(&role)))?.map(|body| Credentials::parse(&body)).transpose()
+    get(client, &base, &token, &format!("{roles}{}", encode(&role)))?
+        .map(|body| Credentials::parse(&body))
+        .transpose()
 }
 
 /// The region in which the instance is.
@@ -40,8 +42,12 @@ fn session(client: &Client, environment: &Environment) -> Result<Option<(Url, St
         .longest(MAX_ANSWER);
     match client.send(&request, &Unsigned) {
         Ok(answer) => {
-            let token = String::from_utf8(answer.body).ok().filter(|token| token.bytes().all(|b| b.is_ascii_graphic()));
-            let token = token.ok_or_else(|| Error::new(ErrorKind::Io, "the metadata service gives a token that is none"))?;
+            let token = String::from_utf8(answer.body)
+                .ok()
+                .filter(|token| token.bytes().all(|b| b.is_ascii_graphic()));
+            let token = token.ok_or_else(|| {
+                Error::new(ErrorKind::Io, "the metadata service gives a token that is none")
+            })?;
             Ok(Some((base, token)))
         }
         // Nobody is there, or somebody else is.
@@ -50,7 +56,8 @@ fn session(client: &Client, environment: &Environment) -> Result<Option<(Url, St
 }
 
 fn get(client: &Client, base: &Url, token: &str, path: &str) -> Result<Option<Vec<u8>>> {
-    let request = Request::get(base.with_path(path)).header("x-aws-ec2-metadata-token", token).longest(MAX_ANSWER);
+    let request =
+        Request::get(base.with_path(path)).header("x-aws-ec2-metadata-token", token).longest(MAX_ANSWER);
     match client.send(&request, &Unsigned) {
         Ok(answer) => Ok(Some(answer.body)),
         Err(Failure::Refused(refusal)) if refusal.status == 404 => Ok(None),

@@ -8,3 +8,4 @@ mod service;
 mod signature;
 
 pub(crate) use service::{Service, Services};
+pub(crate) use signature::hmac;

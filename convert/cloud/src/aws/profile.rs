@@ -29,10 +29,19 @@ pub(super) fn credentials(environment: &Environment) -> Result<Option<Credential
     if let (Some(id), Some(secret)) = (get("aws_access_key_id"), get("aws_secret_access_key")) {
         return Credentials::new(id, secret, get("aws_session_token")).map(Some);
     }
-    let other = ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file", "login_session"];
+    let other = [
+        "role_arn",
+        "sso_session",
+        "sso_start_url",
+        "credential_process",
+        "web_identity_token_file",
+        "login_session",
+    ];
     match other.into_iter().find(|name| found.contains_key(*name)) {
-        Some(how) => Err(Error::needs_person(format!("the profile of AWS gets its keys by {how}, which is not done here"))
-            .hint("eval \"$(aws configure export-credentials --format env)\"")),
+        Some(how) => Err(Error::needs_person(format!(
+            "the profile of AWS gets its keys by {how}, which is not done here"
+        ))
+        .hint("eval \"$(aws configure export-credentials --format env)\"")),
         None => Ok(None),
     }
 }
@@ -66,7 +75,9 @@ fn read(path: PathBuf) -> Result<Option<String>> {
     let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
     let file = match std::fs::File::open(&path) {
         Ok(file) => file,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(e) => return Err(failed(e)),
     };
     let mut text = String::new();
@@ -106,9 +117,16 @@ mod tests {
     fn the_profile_that_is_named_counts() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(".aws")).unwrap();
-        let put = |name: &str, text: &str| std::fs::write(folder.path().join(".aws").join(name), text).unwrap();
-        put("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key = B\n\n[two]\naws_access_key_id=C\naws_secret_access_key=D=\naws_session_token=E\n");
-        put("config", "# c\n[default]\nregion = eu-north-1\n[profile two]\nregion=us-west-2\ns3 =\n  region = no\n[profile sso]\nsso_session = x\n");
+        let put =
+            |name: &str, text: &str| std::fs::write(folder.path().join(".aws").join(name), text).unwrap();
+        put(
+            "credentials",
+            "[default]\naws_access_key_id=A\naws_secret_access_key = B\n\n[two]\naws_access_key_id=C\naws_secret_access_key=D=\naws_session_token=E\n",
+        );
+        put(
+            "config",
+            "# c\n[default]\nregion = eu-north-1\n[profile two]\nregion=us-west-2\ns3 =\n  region = no\n[profile sso]\nsso_session = x\n",
+        );
         let home = folder.path().to_str().unwrap();
         let found = |profile: Option<&str>| {
             let mut variables = vec![("HOME", home)];
@@ -121,7 +139,10 @@ mod tests {
         assert_eq!((one.id.as_str(), one.secret.as_str(), region.as_deref()), ("A", "B", Some("eu-north-1")));
         let (two, region) = found(Some("two"));
         let two = two.unwrap().unwrap();
-        assert_eq!((two.secret.as_str(), two.token.unwrap().as_str(), region.as_deref()), ("D=", "E", Some("us-west-2")));
+        assert_eq!(
+            (two.secret.as_str(), two.token.unwrap().as_str(), region.as_deref()),
+            ("D=", "E", Some("us-west-2"))
+        );
         assert_eq!(found(Some("sso")).0.err().unwrap().kind(), format_core::ErrorKind::NeedsPerson);
         assert_eq!(found(Some("none")).0.err().unwrap().kind(), format_core::ErrorKind::Usage);
         assert!(credentials(&Environment::only([("HOME", "/nowhere")])).unwrap().is_none());

@@ -17,7 +17,12 @@ struct Signer {
 }
 
 impl Sign for Signer {
-    fn sign(&self, request: &Request<'_>, headers: &mut Vec<(String, String)>, now: SystemTime) -> Result<()> {
+    fn sign(
+        &self,
+        request: &Request<'_>,
+        headers: &mut Vec<(String, String)>,
+        now: SystemTime,
+    ) -> Result<()> {
         let credentials = self.provider.get()?;
         let scope = signature::Scope { region: &self.region, service: self.service };
         signature::sign(request, headers, &credentials, scope, now)
@@ -40,7 +45,8 @@ impl Services {
             Some(region) => region.to_owned(),
             None => find_region(options)?,
         };
-        let is_name = region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let is_name =
+            region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if region.is_empty() || region.len() > 32 || !is_name {
             return Err(Error::usage(format!("{:?} is no region of AWS", format_core::printable(&region))));
         }
@@ -51,7 +57,11 @@ impl Services {
     pub(crate) fn service(&self, service: &'static str) -> Result<Service> {
         let (address, _) = self.endpoint(service);
         let signer = Signer { provider: Arc::clone(&self.provider), region: self.region.clone(), service };
-        Ok(Service { client: Arc::clone(&self.client), base: Url::parse(&address)?, signer: Arc::new(signer) })
+        Ok(Service {
+            client: Arc::clone(&self.client),
+            base: Url::parse(&address)?,
+            signer: Arc::new(signer),
+        })
     }
 
     /// The address of a service, and whether the operator named it.
@@ -68,7 +78,9 @@ impl Services {
 
 fn find_region(options: &CloudOptions) -> Result<String> {
     let get = |name: &str| options.environment.get(name);
-    if let Some(region) = options.region.clone().or_else(|| get("AWS_REGION")).or_else(|| get("AWS_DEFAULT_REGION")) {
+    if let Some(region) =
+        options.region.clone().or_else(|| get("AWS_REGION")).or_else(|| get("AWS_DEFAULT_REGION"))
+    {
         return Ok(region);
     }
     if let Some(region) = profile::region(&options.environment)? {
@@ -76,7 +88,8 @@ fn find_region(options: &CloudOptions) -> Result<String> {
     }
     let instance = instance::region(&Client::nearby(options)?, &options.environment)?;
     instance.ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "no region of AWS was named").hint("add ?region=NAME to the address, or set AWS_REGION")
+        Error::new(ErrorKind::Usage, "no region of AWS was named")
+            .hint("add ?region=NAME to the address, or set AWS_REGION")
     })
 }
 

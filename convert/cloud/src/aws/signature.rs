@@ -68,7 +68,10 @@ fn authorization(
         key = Zeroizing::new(hmac(&key, part.as_bytes())?);
     }
     let signature = hex(&hmac(&key, text.as_bytes())?);
-    Ok(format!("AWS4-HMAC-SHA256 Credential={}/{place}, SignedHeaders={names}, Signature={signature}", credentials.id))
+    Ok(format!(
+        "AWS4-HMAC-SHA256 Credential={}/{place}, SignedHeaders={names}, Signature={signature}",
+        credentials.id
+    ))
 }
 
 /// S3 takes the path as it is sent; every other service encodes it once more.
@@ -88,7 +91,8 @@ fn query(sent: &str) -> String {
 }
 
 pub(crate) fn hmac(key: &[u8], text: &[u8]) -> Result<Vec<u8>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Error::contract("a key that HMAC does not take"))?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key).map_err(|_| Error::contract("a key that HMAC does not take"))?;
     mac.update(text);
     Ok(mac.finalize().into_bytes().to_vec())
 }
@@ -103,10 +107,18 @@ mod tests {
     use crate::http::Method;
     use crate::url::{Url, encode};
 
-    fn sign_it(request: &Request<'_>, headers: &[(&str, &str)], secret: &str, id: &str, scope: Scope<'_>, date: &str) -> String {
+    fn sign_it(
+        request: &Request<'_>,
+        headers: &[(&str, &str)],
+        secret: &str,
+        id: &str,
+        scope: Scope<'_>,
+        date: &str,
+    ) -> String {
         let credentials =
             Credentials { id: id.into(), secret: Zeroizing::new(secret.into()), token: None, ends: None };
-        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let body = hex(&Sha256::digest(request.body));
         authorization(request, &headers, &body, &credentials, scope, date).unwrap()
     }
@@ -117,16 +129,31 @@ mod tests {
         let scope = Scope { region: "us-east-1", service: "service" };
         let (id, secret) = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
         for (method, url, signature) in [
-            (Method::Get, "https://example.amazonaws.com/", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+            (
+                Method::Get,
+                "https://example.amazonaws.com/",
+                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+            ),
             (
                 Method::Get,
                 "https://example.amazonaws.com/?Param2=value2&Param1=value1",
                 "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
             ),
-            (Method::Post, "https://example.amazonaws.com/", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+            (
+                Method::Post,
+                "https://example.amazonaws.com/",
+                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+            ),
         ] {
             let request = Request::new(method, Url::parse(url).unwrap());
-            let signed = sign_it(&request, &[("X-Amz-Date", "20150830T123600Z")], secret, id, scope, "20150830T123600Z");
+            let signed = sign_it(
+                &request,
+                &[("X-Amz-Date", "20150830T123600Z")],
+                secret,
+                id,
+                scope,
+                "20150830T123600Z",
+            );
             assert_eq!(
                 signed,
                 format!(
@@ -142,11 +169,18 @@ mod tests {
     fn the_example_of_s3_comes_out() {
         let request = Request::get(Url::parse("https://examplebucket.s3.amazonaws.com/test.txt").unwrap());
         let empty = hex(&Sha256::digest(b""));
-        let headers = [("range", "bytes=0-9"), ("x-amz-content-sha256", empty.as_str()), ("x-amz-date", "20130524T000000Z")];
+        let headers = [
+            ("range", "bytes=0-9"),
+            ("x-amz-content-sha256", empty.as_str()),
+            ("x-amz-date", "20130524T000000Z"),
+        ];
         let (id, secret) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         let scope = Scope { region: "us-east-1", service: "s3" };
         let signed = sign_it(&request, &headers, secret, id, scope, "20130524T000000Z");
-        assert!(signed.ends_with("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"), "{signed}");
+        assert!(
+            signed.ends_with("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
+            "{signed}"
+        );
     }
 
     #[test]

@@ -69,19 +69,27 @@ impl Page {
     /// # Errors
     /// `Io` for an answer that breaks these rules.
     pub fn parse(body: &[u8], first: u64) -> Result<Self> {
-        let raw: RawPage = serde_json::from_slice(body).map_err(|_| wrong("is no JSON as the service describes it"))?;
+        let raw: RawPage =
+            serde_json::from_slice(body).map_err(|_| wrong("is no JSON as the service describes it"))?;
         let is_size = raw.block_size.is_power_of_two() && (512..=64 << 20).contains(&raw.block_size);
         if !is_size {
-            return Err(wrong(&format!("says blocks of {} bytes, 512 to 64 MiB and a power of two are possible", raw.block_size)));
+            return Err(wrong(&format!(
+                "says blocks of {} bytes, 512 to 64 MiB and a power of two are possible",
+                raw.block_size
+            )));
         }
         if raw.volume_size == 0 || raw.volume_size > MAX_VOLUME {
-            return Err(wrong(&format!("says a volume of {} GiB, 1 to {MAX_VOLUME} are possible", raw.volume_size)));
+            return Err(wrong(&format!(
+                "says a volume of {} GiB, 1 to {MAX_VOLUME} are possible",
+                raw.volume_size
+            )));
         }
         let volume_size = raw.volume_size * GIB;
         let plain = raw.blocks.unwrap_or_default().into_iter();
         let plain = plain.map(|block| Block { index: block.block_index, token: Some(block.block_token) });
         let changed = raw.changed_blocks.unwrap_or_default().into_iter();
-        let changed = changed.map(|block| Block { index: block.block_index, token: block.second_block_token });
+        let changed =
+            changed.map(|block| Block { index: block.block_index, token: block.second_block_token });
         let blocks: Vec<Block> = plain.chain(changed).collect();
         if blocks.len() > MAX_BLOCKS {
             return Err(wrong(&format!("has {} blocks, at most {MAX_BLOCKS} were asked for", blocks.len())));
@@ -89,10 +97,17 @@ impl Page {
         let mut least = first;
         for block in &blocks {
             if block.index < least {
-                return Err(wrong(&format!("has block {} where {least} or a later one belongs: it is not sorted", block.index)));
+                return Err(wrong(&format!(
+                    "has block {} where {least} or a later one belongs: it is not sorted",
+                    block.index
+                )));
             }
             if block.index >= volume_size / raw.block_size {
-                return Err(wrong(&format!("has block {}, the volume has {}", block.index, volume_size / raw.block_size)));
+                return Err(wrong(&format!(
+                    "has block {}, the volume has {}",
+                    block.index,
+                    volume_size / raw.block_size
+                )));
             }
             if block.token.as_deref().is_some_and(|token| !is_token(token)) {
                 return Err(wrong(&format!("has a token for block {} that is none", block.index)));

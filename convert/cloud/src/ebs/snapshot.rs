@@ -16,7 +16,7 @@ const BLOCKS: usize = 8;
 /// How often a token that has had its time is got anew.
 const RENEWALS: u32 = 3;
 /// How many empty pages may follow each other: a service that gives only those never ends.
-const EMPTY_PAGES: u32 = 100_000;
+const EMPTY_PAGES: u32 = 1000;
 
 /// A stretch of the list.
 struct Stretch {
@@ -45,7 +45,10 @@ impl EbsSnapshot {
     /// break the rules.
     pub fn open(id: &str, region: Option<&str>, options: &CloudOptions) -> Result<Self> {
         if !is_snapshot(id) {
-            return Err(Error::usage(format!("{:?} is no id of a snapshot (snap- and hexadecimal digits)", format_core::printable(id))));
+            return Err(Error::usage(format!(
+                "{:?} is no id of a snapshot (snap- and hexadecimal digits)",
+                format_core::printable(id)
+            )));
         }
         let api = Api(Services::new(options, region)?.service("ebs")?);
         let first = api.list(id, None, 0, None)?;
@@ -90,7 +93,8 @@ impl EbsSnapshot {
     fn list(&self, older: Option<&str>, first: u64, token: Option<&str>) -> Result<Page, Failure> {
         let page = self.api.list(&self.id, older, first, token)?;
         // A volume that was enlarged between two snapshots has its later size in their list of changes.
-        let is_same = page.block_size == self.block_size && (older.is_some() || page.volume_size == self.volume_size);
+        let is_same =
+            page.block_size == self.block_size && (older.is_some() || page.volume_size == self.volume_size);
         if is_same { Ok(page) } else { Err(wrong("says other sizes than the one before").into()) }
     }
 
@@ -170,7 +174,8 @@ impl EbsSnapshot {
                 block
             }
         };
-        let part = block.get(at..at + buf.len()).ok_or_else(|| Error::contract("a part of a block leaves it"))?;
+        let part =
+            block.get(at..at + buf.len()).ok_or_else(|| Error::contract("a part of a block leaves it"))?;
         buf.copy_from_slice(part);
         Ok(())
     }
@@ -184,16 +189,26 @@ impl Storage for EbsSnapshot {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.volume_size) {
             let (len, size) = (buf.len(), self.volume_size);
-            return Err(Error::corrupt(format!("{len:#x} bytes wanted at {offset:#x}, the volume ends at {size:#x}")).at(offset));
+            return Err(Error::corrupt(format!(
+                "{len:#x} bytes wanted at {offset:#x}, the volume ends at {size:#x}"
+            ))
+            .at(offset));
         }
         pieces::read(offset, buf, self.block_size, &|at, part| {
-            if part.len() as u64 == self.block_size { self.load(at / self.block_size, part) } else { self.read_part(at, part) }
+            if part.len() as u64 == self.block_size {
+                self.load(at / self.block_size, part)
+            } else {
+                self.read_part(at, part)
+            }
         })
     }
 
     fn data_at(&self, offset: u64) -> Result<Extent> {
         if offset >= self.volume_size {
-            return Err(Error::new(ErrorKind::Usage, format!("extent asked for at {offset:#x} of a volume of {:#x} bytes", self.volume_size)));
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("extent asked for at {offset:#x} of a volume of {:#x} bytes", self.volume_size),
+            ));
         }
         let index = offset / self.block_size;
         let stretch = self.stretch(index)?;
@@ -201,7 +216,8 @@ impl Storage for EbsSnapshot {
         let at = blocks.partition_point(|block| block.index < index);
         match blocks.get(at).map(|block| block.index) {
             Some(first) if first == index => {
-                let run = blocks.iter().skip(at).zip(index..).take_while(|(block, wanted)| block.index == *wanted);
+                let run =
+                    blocks.iter().skip(at).zip(index..).take_while(|(block, wanted)| block.index == *wanted);
                 Ok(Extent { offset, len: until(index + run.count() as u64), kind: ExtentKind::Data })
             }
             Some(first) => Ok(Extent { offset, len: until(first), kind: ExtentKind::Zero }),

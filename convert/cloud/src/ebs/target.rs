@@ -50,9 +50,16 @@ impl EbsTarget {
     ///
     /// # Errors
     /// `Usage` for sizes and ids that are none; `NeedsPerson` without credentials; what the service refuses.
-    pub fn start(gib: u64, parent: Option<&str>, region: Option<&str>, options: &CloudOptions) -> Result<Self> {
+    pub fn start(
+        gib: u64,
+        parent: Option<&str>,
+        region: Option<&str>,
+        options: &CloudOptions,
+    ) -> Result<Self> {
         if gib == 0 || gib > 65_536 {
-            return Err(Error::usage(format!("a volume of {gib} GiB was asked for, 1 to 65536 are possible")));
+            return Err(Error::usage(format!(
+                "a volume of {gib} GiB was asked for, 1 to 65536 are possible"
+            )));
         }
         if parent.is_some_and(|parent| !is_snapshot(parent)) {
             return Err(Error::usage("the parent is no id of a snapshot"));
@@ -62,16 +69,30 @@ impl EbsTarget {
         let once = uuid::Uuid::new_v4().to_string();
         let started = api.start(gib, parent, "written by rehome", &once)?;
         if started.volume_size != gib {
-            return Err(wrong(&format!("tells of a volume of {} GiB, {gib} were asked for", started.volume_size)));
+            return Err(wrong(&format!(
+                "tells of a volume of {} GiB, {gib} were asked for",
+                started.volume_size
+            )));
         }
         // Emulators say 512 and take what is written as the service does.
         if started.block_size > BLOCK {
-            return Err(wrong(&format!("wants blocks of {} bytes, {BLOCK} are documented", started.block_size)));
+            return Err(wrong(&format!(
+                "wants blocks of {} bytes, {BLOCK} are documented",
+                started.block_size
+            )));
         }
         let written = Written { sums: Some(BTreeMap::new()), ..Written::default() };
         let between_looks = BETWEEN_LOOKS.min(options.limits.longest_pause);
         let size = gib * GIB;
-        Ok(Self { api, ec2, id: started.snapshot_id, size, has_parent: parent.is_some(), between_looks, written: Mutex::new(written) })
+        Ok(Self {
+            api,
+            ec2,
+            id: started.snapshot_id,
+            size,
+            has_parent: parent.is_some(),
+            between_looks,
+            written: Mutex::new(written),
+        })
     }
 
     /// The id of the new snapshot.
@@ -101,7 +122,9 @@ impl EbsTarget {
     fn join(&self, index: u64, at: u64, part: &[u8]) -> Result<()> {
         let mut written = self.lock();
         if written.sent.run_at(index * BLOCK).0 {
-            return Err(Error::contract(format!("a part of block {index} is written after all of it was sent")));
+            return Err(Error::contract(format!(
+                "a part of block {index} is written after all of it was sent"
+            )));
         }
         if written.partial.len() >= PARTIAL && !written.partial.contains_key(&index) {
             return Err(Error::unsupported(format!(
@@ -109,7 +132,8 @@ impl EbsTarget {
             ))
             .hint("write a raw disk: --target-format raw"));
         }
-        let (block, filled) = written.partial.entry(index).or_insert_with(|| (vec![0; BLOCK as usize], RangeSet::default()));
+        let (block, filled) =
+            written.partial.entry(index).or_insert_with(|| (vec![0; BLOCK as usize], RangeSet::default()));
         let place = usize::try_from(at).ok().and_then(|at| block.get_mut(at..at + part.len()));
         place.ok_or_else(|| Error::contract("a part leaves its block"))?.copy_from_slice(part);
         filled.add(at, part.len() as u64);
@@ -126,7 +150,9 @@ impl EbsTarget {
         let partial: Vec<_> = self.lock().partial.drain().collect();
         for (index, (block, _)) in partial {
             if self.has_parent {
-                return Err(Error::unsupported(format!("block {index} was written in part, and the rest of it is the parent's: whole blocks are needed")));
+                return Err(Error::unsupported(format!(
+                    "block {index} was written in part, and the rest of it is the parent's: whole blocks are needed"
+                )));
             }
             self.send(index, &block)?;
         }
@@ -136,8 +162,11 @@ impl EbsTarget {
     fn check(&self, offset: u64, len: u64) -> Result<()> {
         match offset.checked_add(len) {
             Some(end) if end <= self.size => Ok(()),
-            _ => Err(Error::new(ErrorKind::Destination, format!("{len:#x} bytes at {offset:#x} leave the volume of {:#x} bytes", self.size))
-                .hint("name a larger volume: ebs://new?size=GIB")),
+            _ => Err(Error::new(
+                ErrorKind::Destination,
+                format!("{len:#x} bytes at {offset:#x} leave the volume of {:#x} bytes", self.size),
+            )
+            .hint("name a larger volume: ebs://new?size=GIB")),
         }
     }
 }
@@ -176,7 +205,12 @@ impl TargetStorage for EbsTarget {
             match status.as_str() {
                 "completed" => return Ok(()),
                 "pending" => {}
-                _ => return Err(Error::new(ErrorKind::Io, format!("the new snapshot {} did not come about", self.id))),
+                _ => {
+                    return Err(Error::new(
+                        ErrorKind::Io,
+                        format!("the new snapshot {} did not come about", self.id),
+                    ));
+                }
             }
             std::thread::sleep(self.between_looks);
             status = self.ec2.snapshot_state(&self.id)?;

@@ -41,15 +41,43 @@ const NAMES: [(&str, &str); 6] = [
 
 /// Leaves that are numbers.
 const NUMBERS: [&str; 16] = [
-    "amiLaunchIndex", "code", "coreCount", "count", "defaultCores", "defaultThreadsPerCore", "defaultVCpus", "deviceIndex", "iops",
-    "networkCardIndex", "size", "sizeInGB", "sizeInMiB", "threadsPerCore", "throughput", "volumeSize",
+    "amiLaunchIndex",
+    "code",
+    "coreCount",
+    "count",
+    "defaultCores",
+    "defaultThreadsPerCore",
+    "defaultVCpus",
+    "deviceIndex",
+    "iops",
+    "networkCardIndex",
+    "size",
+    "sizeInGB",
+    "sizeInMiB",
+    "threadsPerCore",
+    "throughput",
+    "volumeSize",
 ];
 
 /// Leaves that are true or false.
 const TRUTHS: [&str; 17] = [
-    "bareMetal", "configured", "currentGeneration", "deleteOnTermination", "ebsOptimized", "enabled", "enaSupport", "encrypted",
-    "fastRestored", "hibernationSupported", "instanceStorageSupported", "isPublic", "isPrimaryIpv6", "multiAttachEnabled", "primary",
-    "sourceDestCheck", "autoRecoverySupported",
+    "bareMetal",
+    "configured",
+    "currentGeneration",
+    "deleteOnTermination",
+    "ebsOptimized",
+    "enabled",
+    "enaSupport",
+    "encrypted",
+    "fastRestored",
+    "hibernationSupported",
+    "instanceStorageSupported",
+    "isPublic",
+    "isPrimaryIpv6",
+    "multiAttachEnabled",
+    "primary",
+    "sourceDestCheck",
+    "autoRecoverySupported",
 ];
 
 /// The JSON of a Describe answer.
@@ -84,9 +112,11 @@ fn field(node: Node<'_, '_>, name: &str, depth: u32) -> Result<Value> {
         return Err(too_deep());
     }
     let mut items = node.children().filter(Node::is_element).peekable();
-    let is_list = LISTS.iter().any(|(list, _)| *list == name) || items.peek().is_some_and(|first| first.tag_name().name() == "item");
+    let is_list = LISTS.iter().any(|(list, _)| *list == name)
+        || items.peek().is_some_and(|first| first.tag_name().name() == "item");
     if is_list {
-        let items = items.map(|item| if is_leaf(item) { Ok(leaf(item, "")) } else { object(item, depth + 1) });
+        let items =
+            items.map(|item| if is_leaf(item) { Ok(leaf(item, "")) } else { object(item, depth + 1) });
         return Ok(Value::Array(items.collect::<Result<_>>()?));
     }
     if is_leaf(node) { Ok(leaf(node, name)) } else { object(node, depth + 1) }
@@ -109,8 +139,12 @@ fn leaf(node: Node<'_, '_>, name: &str) -> Value {
 /// The name of a field; that of a list depends on where it is: the groups of an interface are called otherwise than the machine's.
 fn json_name(node: Node<'_, '_>) -> String {
     let name = node.tag_name().name();
-    let is_interface = || node.parent().is_some_and(|parent| xml::child(parent, "networkInterfaceId").is_some());
-    if name == "groupSet" && (is_interface() || node.parent().is_some_and(|parent| xml::child(parent, "reservationId").is_some())) {
+    let is_interface =
+        || node.parent().is_some_and(|parent| xml::child(parent, "networkInterfaceId").is_some());
+    if name == "groupSet"
+        && (is_interface()
+            || node.parent().is_some_and(|parent| xml::child(parent, "reservationId").is_some()))
+    {
         return "Groups".into();
     }
     // The state of an attachment and of a volume is called status as well; only a snapshot's is not a word of its own.

@@ -53,9 +53,10 @@ impl Ec2 {
         if !volumes.is_empty() {
             join(all, self.ask("DescribeVolumes", "VolumeId", &volumes)?);
         }
-        for (action, parameter, value) in
-            [("DescribeImages", "ImageId", get("ImageId")), ("DescribeInstanceTypes", "InstanceType", get("InstanceType"))]
-        {
+        for (action, parameter, value) in [
+            ("DescribeImages", "ImageId", get("ImageId")),
+            ("DescribeInstanceTypes", "InstanceType", get("InstanceType")),
+        ] {
             if !value.is_empty()
                 && let Ok(more) = self.ask(action, parameter, &[value])
             {
@@ -102,13 +103,17 @@ impl Ec2 {
             return Err(Error::usage("no id was given: not all of an account is described"));
         }
         let all = self.ask(action, parameter, &ids)?;
-        serde_json::to_vec(&all).map_err(|e| Error::contract("a description cannot be written").with_source(e))
+        serde_json::to_vec(&all)
+            .map_err(|e| Error::contract("a description cannot be written").with_source(e))
     }
 
     fn id<'a>(&self, id: &'a str, prefix: &str) -> Result<&'a str> {
         let rest = id.strip_prefix(prefix).unwrap_or_default();
         if !(8..=32).contains(&rest.len()) || !rest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Error::usage(format!("{:?} is no id ({prefix} and hexadecimal digits)", format_core::printable(id))));
+            return Err(Error::usage(format!(
+                "{:?} is no id ({prefix} and hexadecimal digits)",
+                format_core::printable(id)
+            )));
         }
         Ok(id)
     }
@@ -121,7 +126,9 @@ impl Ec2 {
         let request = Request { is_later, ..Request::get(url).longest(MAX_ANSWER) };
         match self.0.send(&request) {
             Ok(answer) => to_json(&answer.body),
-            Err(Failure::Refused(refusal)) if refusal.code.as_deref().is_some_and(|code| code.ends_with(".NotFound")) => {
+            Err(Failure::Refused(refusal))
+                if refusal.code.as_deref().is_some_and(|code| code.ends_with(".NotFound")) =>
+            {
                 Err(Error::new(ErrorKind::SourceMissing, refusal.to_string()))
             }
             Err(failure) => Err(failure.into()),

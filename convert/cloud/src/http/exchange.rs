@@ -38,8 +38,6 @@ impl Sign for Unsigned {
 pub(crate) struct Answer {
     pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
-    /// How often it was asked for: what changes something may have done so before.
-    pub(crate) attempts: u32,
 }
 
 /// What an attempt came to.
@@ -54,25 +52,25 @@ impl Client {
     /// Sends it, and takes the whole answer.
     pub(crate) fn send(&self, request: &Request<'_>, signer: &dyn Sign) -> Result<Answer, Failure> {
         let longest = request.longest;
-        let (got, attempts) = self.exchange(request, signer, &mut |head, body| {
+        let (head, body) = self.exchange(request, signer, &mut |head, body| {
             // Nothing follows the headers of what HEAD asks for, whatever length they tell.
             let said = head.length().filter(|_| request.method != Method::Head);
             Ok((head.clone(), body.all(said, longest)?))
         })?;
-        Ok(Answer { head: got.0, body: got.1, attempts })
+        Ok(Answer { head, body })
     }
 
-    /// Sends it and lets `take` have the body of a success; both may happen several times. Gives how often, too.
+    /// Sends it and lets `take` have the body of a success; both may happen several times.
     pub(crate) fn exchange<T>(
         &self,
         request: &Request<'_>,
         signer: &dyn Sign,
         take: &mut dyn FnMut(&Head, &mut Incoming<'_>) -> Result<T, Fault>,
-    ) -> Result<(T, u32), Failure> {
+    ) -> Result<T, Failure> {
         let mut attempt = 1;
         loop {
             let (failure, asked, is_passing) = match self.follow(request, signer, take, attempt)? {
-                Outcome::Done(done) => return Ok((done, attempt)),
+                Outcome::Done(done) => return Ok(done),
                 Outcome::Refused(refusal) => {
                     let is_passing = refusal.is_passing() || (request.is_later)(&refusal);
                     (Failure::Refused(refusal.clone()), refusal.retry_after, is_passing)

@@ -130,7 +130,7 @@ fn endless_headers_and_bodies_end() {
     for (name, flood) in floods {
         let (error, took) = read(&turning(flood));
         assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
-        assert!(took < Duration::from_secs(4), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(8), "{name}: {took:?}");
     }
 }
 
@@ -159,8 +159,8 @@ fn who_drips_is_left_in_bounded_time() {
     for (name, drip) in drips {
         let (error, took) = read(&turning(drip));
         assert!(matches!(error.kind(), ErrorKind::Temporary | ErrorKind::Io), "{name}: {error}");
-        // Three attempts of a second at most, and their pauses.
-        assert!(took < Duration::from_secs(6), "{name}: {took:?}");
+        // Three attempts of three seconds at most, and their pauses.
+        assert!(took < Duration::from_secs(14), "{name}: {took:?}");
     }
 }
 
