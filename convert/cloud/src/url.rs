@@ -131,7 +131,7 @@ impl Url {
     /// As it is sent, with all that must not be shown.
     pub(crate) fn wire(&self) -> String {
         let query = self.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{}://{}{}{query}", self.scheme(), self.authority, self.path)
+        format!("{}://{}{}{query}", self.scheme(), self.authority(), self.path)
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
             "https://host.example:8443/a%20b/c?… https://host.example:8443/a%20b/c?…"
         );
         assert_eq!(url.wire(), "https://host.example:8443/a%20b/c?sig=secret&x=1");
-        assert_eq!(Url::parse("http://[::1]:80").unwrap().wire(), "http://[::1]:80/");
+        assert_eq!(Url::parse("http://[::1]:80").unwrap().wire(), "http://[::1]/");
         assert!(Url::parse("http://[::1]:80").unwrap().is_loopback());
         assert!(Url::parse("http://127.9.9.9/x").unwrap().is_loopback());
         assert!(!Url::parse("http://127.0.0.1.example/x").unwrap().is_loopback());

@@ -30,10 +30,12 @@ struct Written {
     sums: Option<BTreeMap<u64, Sum>>,
     /// Blocks of which a part is here.
     partial: HashMap<u64, (Vec<u8>, RangeSet)>,
+    /// It was told to be complete, and is AWS's now.
+    is_over: bool,
 }
 
-/// A snapshot that is being written by the EBS direct APIs. It is complete only after [`TargetStorage::commit`]; one that is dropped stays
-/// pending, cannot be used, and AWS ends it after its time (3 days) — it has no call to delete it but that of EC2.
+/// A snapshot that is being written by the EBS direct APIs. It is complete only after [`TargetStorage::commit`]; one that is dropped before is
+/// deleted, and where that is not allowed, AWS ends it after its time (3 days).
 pub struct EbsTarget {
     api: Api,
     ec2: Ec2,
@@ -201,6 +203,7 @@ impl TargetStorage for EbsTarget {
             (written.sent.total() / BLOCK, sum)
         };
         let mut status = self.api.complete(&self.id, changed, sum)?;
+        self.lock().is_over = true;
         for _ in 0..LOOKS {
             match status.as_str() {
                 "completed" => return Ok(()),
@@ -240,5 +243,13 @@ impl TargetStorage for EbsTarget {
 
     fn name(&self) -> Option<&str> {
         Some(&self.id)
+    }
+}
+
+impl Drop for EbsTarget {
+    fn drop(&mut self) {
+        if !self.lock().is_over {
+            let _ = self.ec2.discard(&self.id);
+        }
     }
 }

@@ -97,6 +97,14 @@ impl Ec2 {
         state.map(str::to_owned).ok_or_else(|| missing(id))
     }
 
+    /// Gives up a snapshot that was begun and is not complete.
+    pub(crate) fn discard(&self, id: &str) -> Result<()> {
+        let questions = [("Action", "DeleteSnapshot"), ("SnapshotId", id), ("Version", VERSION)];
+        let request =
+            Request { is_later, ..Request::get(self.0.base.asking(&questions)).longest(MAX_ANSWER) };
+        self.0.send(&request).map(drop).map_err(Error::from)
+    }
+
     fn described(&self, action: &str, parameter: &str, prefix: &str, ids: &[&str]) -> Result<Vec<u8>> {
         let ids = ids.iter().map(|id| self.id(id, prefix)).collect::<Result<Vec<_>>>()?;
         if ids.is_empty() {

@@ -45,7 +45,7 @@ impl S3Target {
     /// Begins the upload of an object that has at most `size` bytes.
     ///
     /// # Errors
-    /// `Destination` where there is an object of that name; `Unsupported` for more than 625 GiB; else as any request.
+    /// `Destination` where there is an object of that name; `Unsupported` for more than 618 GiB; else as any request.
     pub fn create(
         bucket: &str,
         key: &str,

@@ -168,4 +168,7 @@ fn a_snapshot_with_a_parent_gets_what_differs() {
     let target = EbsTarget::start(1, Some(OLD), None, &with(&fake)).unwrap();
     target.write_all_at(10, &[1]).unwrap();
     assert_eq!(Box::new(target).commit().unwrap_err().kind(), ErrorKind::Unsupported);
+    // What is not complete is not left behind.
+    drop(EbsTarget::start(1, None, None, &with(&fake)).unwrap());
+    assert_eq!(fake.count("deleted"), 2);
 }

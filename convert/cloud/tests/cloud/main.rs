@@ -10,6 +10,7 @@ mod http;
 mod s3;
 mod signed;
 mod stub;
+mod tls;
 
 use convert_cloud::{CloudOptions, Environment, TimeLimits};
 use std::os::unix::fs::PermissionsExt;

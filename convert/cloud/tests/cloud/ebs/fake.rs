@@ -125,6 +125,12 @@ impl State {
         let path: Vec<&str> = ask.path().trim_start_matches('/').split('/').collect();
         let count = |state: &mut Self, what| *state.counts.entry(what).or_default() += 1;
         match (ask.method.as_str(), path.as_slice()) {
+            ("GET", [""]) if ask.query("Action").as_deref() == Some("DeleteSnapshot") => {
+                let gone = self.snapshots.remove(&ask.query("SnapshotId").unwrap()).unwrap();
+                assert!(gone.looks.is_none(), "only what was never complete may be deleted");
+                count(self, "deleted");
+                reply(200, &[], "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>")
+            }
             ("GET", [""]) => {
                 count(self, "state");
                 self.state(&ask.query("SnapshotId.1").unwrap())
