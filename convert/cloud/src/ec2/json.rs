@@ -39,6 +39,24 @@ const NAMES: [(&str, &str); 6] = [
     ("productCode", "ProductCodeId"),
 ];
 
+/// Elements that have fields, and may have none of them: what reads the JSON expects no text there.
+const STRUCTURES: [&str; 14] = [
+    "association",
+    "attachment",
+    "cpuOptions",
+    "ebs",
+    "enclaveOptions",
+    "gpuInfo",
+    "hibernationOptions",
+    "iamInstanceProfile",
+    "instanceState",
+    "memoryInfo",
+    "metadataOptions",
+    "monitoring",
+    "placement",
+    "vCpuInfo",
+];
+
 /// Leaves that are numbers.
 const NUMBERS: [&str; 16] = [
     "amiLaunchIndex",
@@ -119,7 +137,8 @@ fn field(node: Node<'_, '_>, name: &str, depth: u32) -> Result<Value> {
             items.map(|item| if is_leaf(item) { Ok(leaf(item, "")) } else { object(item, depth + 1) });
         return Ok(Value::Array(items.collect::<Result<_>>()?));
     }
-    if is_leaf(node) { Ok(leaf(node, name)) } else { object(node, depth + 1) }
+    let is_text = is_leaf(node) && !STRUCTURES.contains(&name);
+    if is_text { Ok(leaf(node, name)) } else { object(node, depth + 1) }
 }
 
 fn is_leaf(node: Node<'_, '_>) -> bool {
@@ -170,13 +189,13 @@ mod tests {
     fn the_names_are_those_of_the_command_line() {
         let text = r#"<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId><reservationSet><item>
             <reservationId>r-1</reservationId><groupSet/><instancesSet><item><instanceId>i-0</instanceId><instanceState><code>16</code><name>running</name></instanceState>
-            <enaSupport>true</enaSupport><cpuOptions><coreCount>2</coreCount></cpuOptions><groupSet><item><groupId>sg-1</groupId></item></groupSet>
+            <enaSupport>true</enaSupport><hibernationOptions/><cpuOptions><coreCount>2</coreCount></cpuOptions><groupSet><item><groupId>sg-1</groupId></item></groupSet>
             <blockDeviceMapping><item><deviceName>/dev/sda1</deviceName><ebs><volumeId>vol-1</volumeId></ebs></item></blockDeviceMapping>
             <networkInterfaceSet><item><networkInterfaceId>eni-1</networkInterfaceId><groupSet><item><groupId>sg-1</groupId></item></groupSet>
             <attachment><deviceIndex>1</deviceIndex><status>attached</status></attachment></item></networkInterfaceSet>
             <tagSet><item><key>Name</key><value>true</value></item></tagSet><productCodes/></item></instancesSet></item></reservationSet></DescribeInstancesResponse>"#;
         let wanted = serde_json::json!({"Reservations": [{"ReservationId": "r-1", "Groups": [], "Instances": [{
-            "InstanceId": "i-0", "State": {"Code": 16, "Name": "running"}, "EnaSupport": true, "CpuOptions": {"CoreCount": 2},
+            "InstanceId": "i-0", "State": {"Code": 16, "Name": "running"}, "EnaSupport": true, "HibernationOptions": {}, "CpuOptions": {"CoreCount": 2},
             "SecurityGroups": [{"GroupId": "sg-1"}],
             "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeId": "vol-1"}}],
             "NetworkInterfaces": [{"NetworkInterfaceId": "eni-1", "Groups": [{"GroupId": "sg-1"}], "Attachment": {"DeviceIndex": 1, "Status": "attached"}}],
