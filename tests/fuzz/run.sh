@@ -15,7 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed tar ova vma xva pbs partclone ntfsclone clonezilla wsb restic borg ewf mrimgx
-    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd nbd_client microvm job_file
+    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd nbd_client microvm job_file cloud
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
@@ -311,7 +311,7 @@ make_seeds() { # TARGET
     local folder=$corpus/$1 name number
     mkdir -p "$folder"
     case $1 in
-    manifest | linux | windows | probe | clonezilla | wsb | restic | borg | luks | lvm | md | registry | registry_log | inf | disc | microvm | job_file)
+    manifest | linux | windows | probe | clonezilla | wsb | restic | borg | luks | lvm | md | registry | registry_log | inf | disc | microvm | job_file | cloud)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
         ;;
     initramfs)

@@ -1,7 +1,7 @@
 //! Who may see whom.
 //!
 //! `formats/core ← rooms ← formats/all ← convert/engine ← convert/migrate ← convert/cli`. Format rooms never see each
-//! other; those of archives see `formats/tar_members`. `convert/nbd`, `destination`, `job_file`, `doctor` and `support` see `formats/core` alone,
+//! other; those of archives see `formats/tar_members`. `convert/nbd`, `cloud`, `destination`, `job_file`, `doctor` and `support` see `formats/core` alone,
 //! but that `doctor` tries out `convert/sandbox`, which sees nobody; `convert/batch` what it needs to start processes and tell of them, `convert/mount` and `report` the two cores, `convert/boot_test` the server and
 //! the drivers' models. Drivers see the two cores; `drivers/linux` also the initramfs reader, `drivers/windows` the registry,
 //! `drivers/microvm` its program and the initramfs reader. A guest's tree has
@@ -124,7 +124,7 @@ fn may_see(folder: &str, seen: &str, only_tests: bool) -> bool {
             ("drivers", _) => a_core,
             ("convert", "sandbox") => false,
             ("convert", "doctor") => matches!(seen, "formats/core" | "convert/sandbox"),
-            ("convert", "nbd" | "destination" | "job_file" | "support") => seen == "formats/core",
+            ("convert", "cloud" | "nbd" | "destination" | "job_file" | "support") => seen == "formats/core",
             ("convert", "batch") => matches!(seen, "formats/core" | "convert/destination" | "convert/report"),
             ("convert", "mount" | "report") => a_core,
             ("convert", "boot_test") => {
@@ -180,6 +180,8 @@ mod tests {
             ("convert/cli", "convert/migrate"),
             ("convert/cli", "convert/nbd"),
             ("convert/nbd", "formats/core"),
+            ("convert/cloud", "formats/core"),
+            ("convert/cli", "convert/cloud"),
             ("convert/destination", "formats/core"),
             ("convert/job_file", "formats/core"),
             ("convert/cli", "convert/job_file"),
@@ -210,6 +212,8 @@ mod tests {
             ("convert/boot_test", "convert/engine"),
             ("convert/nbd", "formats/all"),
             ("convert/nbd", "convert/engine"),
+            ("convert/cloud", "formats/all"),
+            ("convert/cloud", "drivers/machine"),
             ("convert/destination", "convert/engine"),
             ("convert/job_file", "formats/all"),
             ("convert/job_file", "convert/engine"),

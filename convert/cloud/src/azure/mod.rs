@@ -1,0 +1,11 @@
+//! Blobs of Azure Storage, and disks of Azure while they are exported (Azure Storage REST API; disks are page blobs).
+
+mod key;
+mod pages;
+mod source;
+
+pub use pages::{PageList, PageRange};
+pub use source::AzureBlob;
+
+/// The version that is spoken: the first one in which lists of pages come in pages of their own.
+const VERSION: &str = "2020-10-02";
