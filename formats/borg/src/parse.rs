@@ -200,6 +200,7 @@ mod tests {
         files.take(file("stdin", 1 << 20).as_bytes(), "list").unwrap();
         assert_eq!(files.finish().unwrap().0[0].path, "stdin");
     }
+
     #[test]
     fn more_disks_or_descriptions_than_the_limit() {
         let mut files = Files::default();
