@@ -200,4 +200,38 @@ mod tests {
         files.take(file("stdin", 1 << 20).as_bytes(), "list").unwrap();
         assert_eq!(files.finish().unwrap().0[0].path, "stdin");
     }
+
+    #[test]
+    fn more_disks_or_descriptions_than_the_limit() {
+        let mut files = Files::default();
+        for number in 0..MAX_DISKS {
+            files.take(file(&format!("{number}.raw"), 1 << 20).as_bytes(), "list").unwrap();
+        }
+        let error = files.take(file("one-more.raw", 1 << 20).as_bytes(), "list").unwrap_err();
+        assert_eq!(error, BorgError::TooMany { what: "disks", most: 4096 });
+        let mut files = Files::default();
+        files.take(file("vm/a.raw", 1 << 20).as_bytes(), "list").unwrap();
+        for number in 0..100 {
+            files.take(file(&format!("vm/{number}.vmx"), 99).as_bytes(), "list").unwrap();
+        }
+        assert_eq!(files.finish().unwrap().1.len(), MAX_MACHINES);
+    }
+    #[test]
+    fn a_field_of_another_type_is_an_error() {
+        let good =
+            serde_json::json!({"type": "-", "path": "a.raw", "size": 1, "healthy": true, "source": ""});
+        assert!(Files::default().take(good.to_string().as_bytes(), "list").is_ok());
+        for field in ["type", "path", "size", "healthy", "source"] {
+            let mut broken = good.clone();
+            broken[field] = serde_json::json!([]);
+            let error = Files::default().take(broken.to_string().as_bytes(), "list").unwrap_err();
+            assert!(error.to_string().contains("invalid type: sequence"), "{field}: {error}");
+        }
+        for field in ["type", "path"] {
+            let mut broken = good.clone();
+            broken.as_object_mut().unwrap().remove(field);
+            let error = Files::default().take(broken.to_string().as_bytes(), "list").unwrap_err();
+            assert!(error.to_string().contains(&format!("missing field `{field}`")), "{error}");
+        }
+    }
 }

@@ -378,6 +378,7 @@ mod tests {
         for (quoted, plain) in [
             ("a b.raw", "a b.raw"),
             (r#"\"q\"\\\n"#, "\"q\"\\\n"),
+            (r"\a\b\f\r\t\v\'", "\u{7}\u{8}\u{c}\r\t\u{b}'"),
             (r"\xc3\xa9\u00e9\U0001f600", "éé😀"),
             (r"bad\xff", r"bad\xff"),
             (r"end\", r"end\"),
@@ -401,5 +402,38 @@ mod tests {
         assert!(content_of(br#"{"nodes":null}"#, "d", "x").unwrap().is_none());
         assert!(content_of(br#"{"nodes":[{"name":"d","content":["zz"]}]}"#, "d", "x").is_err());
         assert!(content_of(b"[]", "d", "x").is_err());
+    }
+
+    #[test]
+    fn values_of_another_type_are_named_by_what_they_should_be() {
+        fn refused<T: DeserializeOwned>(good: &serde_json::Value, field: &str, wanted: &str) {
+            assert!(json::<T>(good.to_string().as_bytes(), "x").is_ok(), "{good}");
+            let mut broken = good.clone();
+            broken[field] = serde_json::json!(-1.5);
+            let text = json::<T>(broken.to_string().as_bytes(), "x").err().unwrap().to_string();
+            assert!(text.contains(wanted), "{field}: {text}");
+        }
+        let id = "a".repeat(64);
+        let snapshot =
+            serde_json::json!({"time": "t", "tree": id, "paths": null, "hostname": "h", "tags": []});
+        refused::<Snapshot>(&snapshot, "tree", "expected 64 hexadecimal digits");
+        refused::<Snapshot>(&snapshot, "paths", "expected a sequence");
+        refused::<Snapshot>(&snapshot, "hostname", "expected a string");
+        refused::<Snapshot>(&snapshot, "tags", "expected a sequence");
+        let node = serde_json::json!({"name": "n", "type": "file", "size": 1, "subtree": null});
+        refused::<Node>(&node, "size", "expected u64");
+        refused::<Node>(&node, "subtree", "expected 64 hexadecimal digits");
+        let blob =
+            serde_json::json!({"id": id, "type": "data", "offset": 0, "length": 1, "uncompressed_length": 1});
+        refused::<IndexBlob>(&blob, "uncompressed_length", "expected u32");
+        for (text, wanted) in [
+            (r#"{"nodes":1}"#, "expected a list of files"),
+            (r#"{"nodes":[{"name":"d","content":1}]}"#, "expected a list of IDs"),
+            (r#"{"nodes":[{"content":[],"name":1}]}"#, "expected a string"),
+            ("[]", "expected a folder"),
+        ] {
+            let error = content_of(text.as_bytes(), "d", "x").unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::builder::{DATA, Plan, check, open, read, stream};
 use format_core::ErrorKind::{self, Corrupt, Unsupported};
+use format_core::Score;
+use format_ntfsclone::FORMAT;
 use std::time::{Duration, Instant};
 
 /// Where, what is put there, and what must come of it.
@@ -105,4 +107,16 @@ fn a_device_that_the_clusters_contradict_is_told() {
         assert!(report.findings.iter().any(|finding| finding.message.contains("which end at 0x3000")));
     }
     assert_eq!(stream(&[&good.bytes[..23], &[0x38], &good.bytes[24..]].concat()).unwrap().1, 1);
+}
+
+#[test]
+fn one_wrong_byte_of_the_magic_is_another_file() {
+    let good = Plan::sample().build().bytes;
+    assert_eq!((FORMAT.probe)(&good, &[]), Score::Magic);
+    for at in 0..b"\0ntfsclone-image".len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        assert_eq!((FORMAT.probe)(&bytes, &[]), Score::No, "{at}");
+        assert_eq!((FORMAT.probe)(&good[..at], &[]), Score::No, "{at}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::builder::{Built, Plan, check, context, open, read, stream};
 use format_core::ErrorKind::{self, Corrupt, Unsupported};
-use format_core::MemStorage;
+use format_core::{MemStorage, Score};
 use format_partclone::FORMAT;
 use std::sync::Arc;
 
@@ -122,4 +122,16 @@ fn every_cut_is_noticed_and_what_follows_the_end_is_told() {
     let report = check(&bytes).unwrap();
     assert_eq!((report.errors, report.leaked_bytes), (0, 900));
     assert!(stream(&bytes).unwrap() == (content, 1));
+}
+
+#[test]
+fn one_wrong_byte_of_the_magic_is_another_file() {
+    let good = Plan::sample().build().bytes;
+    assert_eq!((FORMAT.probe)(&good, &[]), Score::Magic);
+    for at in 0..b"partclone-image".len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        assert_eq!((FORMAT.probe)(&bytes, &[]), Score::No, "{at}");
+        assert_eq!((FORMAT.probe)(&good[..at], &[]), Score::No, "{at}");
+    }
 }
