@@ -41,7 +41,7 @@ pub use ec2::Ec2;
 pub use gcs::GcsObject;
 pub use http_storage::HttpStorage;
 pub use identity::Identity;
-pub use open::{CloudSource, create, open};
+pub use open::{CloudSource, CloudTarget, create, open};
 pub use options::{CloudOptions, Environment, TimeLimits};
 pub use s3::{S3Object, S3Store, S3Target};
 

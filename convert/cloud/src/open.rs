@@ -16,6 +16,14 @@ pub struct CloudSource {
     pub identity: Option<Identity>,
 }
 
+/// A target that was begun.
+pub struct CloudTarget {
+    /// Where its bytes go.
+    pub storage: Box<dyn TargetStorage>,
+    /// What the cloud calls it, where that is not in the address: a new snapshot's id.
+    pub id: Option<String>,
+}
+
 /// Opens what an address names.
 ///
 /// # Errors
@@ -66,7 +74,7 @@ pub fn open(address: &CloudAddress, options: &CloudOptions) -> Result<CloudSourc
 /// # Errors
 /// `Unsupported` where targets are not written, `Destination` where something is there already or has too little room, else as
 /// [`open`].
-pub fn create(address: &CloudAddress, options: &CloudOptions, size: u64) -> Result<Box<dyn TargetStorage>> {
+pub fn create(address: &CloudAddress, options: &CloudOptions, size: u64) -> Result<CloudTarget> {
     let created = match &address.0 {
         Place::NewEbs { gib, region, parent } => {
             if gib.saturating_mul(GIB) < size {
@@ -74,11 +82,11 @@ pub fn create(address: &CloudAddress, options: &CloudOptions, size: u64) -> Resu
                 Err(Error::new(ErrorKind::Destination, message).hint(format!("ebs://new?size={}", size.div_ceil(GIB))))
             } else {
                 EbsTarget::start(*gib, parent.as_deref(), region.as_deref(), options)
-                    .map(|target| Box::new(target) as Box<dyn TargetStorage>)
+                    .map(|target| CloudTarget { id: Some(target.id().to_owned()), storage: Box::new(target) })
             }
         }
         Place::S3 { bucket, key, region, version: None } => S3Target::create(bucket, key, region.as_deref(), size, options)
-            .map(|target| Box::new(target) as Box<dyn TargetStorage>),
+            .map(|target| CloudTarget { id: None, storage: Box::new(target) }),
         _ => Err(Error::unsupported("images are written to S3 (s3://BUCKET/KEY) and as snapshots of EBS (ebs://new?size=GIB), not here")
             .hint("write it to a file, then upload that with the cloud's own program")),
     };

@@ -6,7 +6,8 @@ use format_core::units::format_size;
 use format_core::{Error, ErrorKind, OpenedImage, Remote, Result, codes};
 
 /// The other side of a source whose disk is, byte for byte, what it gives: only then its hashes are those of the disk.
-pub(crate) fn hashing_side(source: &OpenedImage) -> Option<&dyn Remote> {
+#[must_use]
+pub fn hashing_side(source: &OpenedImage) -> Option<&dyn Remote> {
     let [link] = source.chain.as_slice() else { return None };
     let is_plain = source.inside.is_none() && link.parts.is_empty() && link.format.name == "raw";
     link.remote.as_deref().filter(|remote| is_plain && remote.can_hash())

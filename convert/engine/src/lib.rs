@@ -64,6 +64,7 @@ pub use device::refuse_device_of_sources;
 pub use diff::{Differences, diff_disks, diff_manifest};
 pub use digest::{BLOCK_SIZE, BlockList, Digest, LEAF_SIZE, block_hash, digest_of_bytes, leaf_hash};
 pub use earlier::{continued, is_copy};
+pub use far_end::hashing_side;
 pub use hashes::{HashKind, Hashes};
 pub use losses::{Losses, LostRange};
 pub use manifest::{

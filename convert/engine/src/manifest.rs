@@ -81,6 +81,9 @@ pub struct ImageFacts {
 pub struct SourceFacts {
     /// The files, top first.
     pub files: Vec<ImageFacts>,
+    /// What tells the source from a later one of the same name, where it is at an address that says so: a snapshot, a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// The source's digest where it was taken: it differs from the image's when fixups changed the disk.
     pub digest: Option<String>,
     /// Where the source's first byte lies on the image's disk, where that is not its first.
@@ -97,7 +100,9 @@ impl SourceFacts {
             format: link.format.name.into(),
             file_size: link.file_size,
         };
-        Self { files: source.chain.iter().map(file).collect(), digest: None, offset: None }
+        let remote = source.chain.first().and_then(|link| link.remote.as_ref());
+        let identity = remote.and_then(|remote| remote.identity());
+        Self { files: source.chain.iter().map(file).collect(), identity, digest: None, offset: None }
     }
 }
 

@@ -72,6 +72,14 @@ pub(crate) struct ConvertArgs {
     /// qcow2, VHDX, and with -n --overwrite-device block devices. No guest may run on it.
     #[arg(long, conflicts_with_all = ["options", "size", "force", "restart", "no_digest", "kinds", "tar", "out", "on_read_error", "mapfile", "source_mapfile"])]
     pub(crate) sync: bool,
+    /// With --sync: the target was made from this older snapshot (ebs://snap-…, or the address of an Azure disk's snapshot), so only what the
+    /// cloud says has changed since is read. The target's manifest has to name that snapshot.
+    #[arg(long, value_name = "SNAPSHOT", requires = "sync", conflicts_with = "bitmap")]
+    pub(crate) since: Option<String>,
+    /// With --sync, from an NBD export: only what this dirty bitmap of the export says is read. The target has to be what the disk
+    /// was when the bitmap began.
+    #[arg(long, value_name = "NAME", requires = "sync")]
+    pub(crate) bitmap: Option<String>,
     /// Replace the target when it exists.
     #[arg(long)]
     pub(crate) force: bool,

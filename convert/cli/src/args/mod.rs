@@ -393,6 +393,8 @@ pub(crate) struct ChainArgs {
     pub(crate) spool: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) ssh: SshArgs,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
 }
 
 #[derive(Args, Debug)]

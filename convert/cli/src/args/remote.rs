@@ -21,3 +21,19 @@ pub(crate) struct SshArgs {
     #[arg(long)]
     pub(crate) skip_free: bool,
 }
+
+/// For `https://` and the clouds.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Other machines")]
+pub(crate) struct CloudArgs {
+    /// The file with the secret for an address, readable by its owner alone: USER:PASSWORD for a web server (ESXi), a shared access
+    /// signature or account key for Azure, a bearer token for Google. AWS: its own environment, files and metadata.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Certificates (PEM) of authorities that are trusted besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Speak plain http with other hosts, too: whoever is on the way reads and changes all of it.
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+}

@@ -225,7 +225,7 @@ fn copy(
             let (name, input) = (name.as_str(), files.as_slice());
             let request = StreamRequest { stream, name, input, target, format, options, proof };
             let mut done = convert_stream(request, control)?;
-            let facts = SourceFacts { files: vec![file], digest: None, offset: None };
+            let facts = SourceFacts { files: vec![file], identity: None, digest: None, offset: None };
             archive::add_manifest(archive.as_ref(), &mut done, format, facts)?;
             archive::finish(archive, &mut done)?;
             return Ok((done, Vec::new()));
@@ -300,7 +300,7 @@ fn destination<'a>(args: &'a ConvertArgs, archive: Option<&Archive>, size: u64) 
     }
     if is_address(&args.target) {
         let address = args.target.to_string_lossy();
-        return Ok(Destination::Remote(Addresses::new(&args.open.chain.ssh).create(&address, size)?));
+        return Ok(Destination::Remote(Addresses::new(&args.open.chain).create(&address, size)?));
     }
     if args.existing {
         return Ok(Destination::Device(DeviceTarget::open(&args.target)?));
@@ -315,7 +315,7 @@ pub(super) fn verify(
     blocks: &BlockList,
     control: Control<'_>,
 ) -> Result<()> {
-    let remotes = Some(Arc::new(Addresses::new(&args.open.chain.ssh)) as Arc<dyn Remotes>);
+    let remotes = Some(Arc::new(Addresses::new(&args.open.chain)) as Arc<dyn Remotes>);
     let options = OpenOptions { remotes, ..OpenOptions::new(format_all::FORMATS, Some(format)) };
     let target = open_image(&args.target, &options)?;
     // A device can be larger than the disk.

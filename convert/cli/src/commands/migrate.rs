@@ -4,6 +4,7 @@ use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateAr
 use crate::commands::boot_test;
 use crate::output::{Printer, counted, safe};
 use crate::progress::Progress;
+use crate::remotes::Addresses;
 use crate::spool::spool_in;
 use convert_engine::Control;
 use convert_migrate::{
@@ -31,12 +32,14 @@ pub(crate) fn run(
         return Err(Error::usage("a disk without its parent is no machine to migrate")
             .hint("name the parent with --parent"));
     }
+    let folder = tempfile::tempdir().map_err(|e| Error::io("cannot make a temporary folder", e))?;
+    let machine = Addresses::new(&args.open.chain).machines(&args.machine, folder.path())?;
     let request = MigrateRequest {
         sources: args.sources.clone(),
         open: OpenOptions { spool: spool_in(spool_folder(args)), ..args.open.options()? },
         wish: wish(args)?,
         out: args.out.clone(),
-        machine: args.machine.clone(),
+        machine,
         instance: args.instance.clone(),
         extra_modules: args.add_module.clone(),
         adapters: adapters(args)?,

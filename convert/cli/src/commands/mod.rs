@@ -97,7 +97,7 @@ impl ChainArgs {
                 ignore_checksums: self.ignore_checksum,
                 ignore_parents: self.ignore_parent,
             },
-            remotes: Some(Arc::new(Addresses::new(&self.ssh))),
+            remotes: Some(Arc::new(Addresses::new(self))),
             ..OpenOptions::new(FORMATS, format)
         })
     }

@@ -4,13 +4,17 @@ use crate::args::ConvertArgs;
 use crate::commands::convert::{is_pipe, refuse_in_place, verify, without_manifest};
 use crate::commands::format_named;
 use crate::output::{Printer, safe};
+use crate::remotes::{Addresses, Tracking, is_address};
 use crate::source::Source;
-use convert_engine::{Changes, Control, SyncOutcome, SyncTarget, SyncTotals, sync};
+use convert_engine::{
+    Changes, Control, Manifest, SyncOutcome, SyncTarget, SyncTotals, hashing_side, manifest_path, sync,
+};
 use format_all::FORMATS;
 use format_core::units::format_size;
-use format_core::{DeviceTarget, Error, ErrorKind, OpenedImage, Result, Warning};
+use format_core::{DeviceTarget, Error, ErrorKind, OpenedImage, RangeSet, Result, Warning};
 use serde::Serialize;
 use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -54,7 +58,12 @@ pub(super) fn run(
     refuse_in_place(args, &files)?;
     let Source::Image(source) = source else { return Err(Error::contract("a file was opened as a pipe")) };
     printer.warnings(&source.warnings);
-    let done = sync(&source, target(args)?, Changes::Unknown, control)?;
+    let tracked = tracked(args)?;
+    let changes = match &tracked {
+        Some(ranges) => Changes::Tracked(ranges),
+        None => hashing_side(&source).map_or(Changes::Unknown, Changes::ByHashes),
+    };
+    let done = sync(&source, target(args)?, changes, control)?;
     printer.warnings(&done.warnings);
     let manifest = match &done.manifest {
         Some(manifest) => {
@@ -71,6 +80,42 @@ pub(super) fn run(
     outcome.seconds = started.elapsed().as_secs_f64();
     printer.result(&outcome, human)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What changed, where something at the source kept track.
+fn tracked(args: &ConvertArgs) -> Result<Option<RangeSet>> {
+    let address = args.source.to_string_lossy();
+    let wish = match (&args.since, &args.bitmap) {
+        (Some(older), _) => {
+            refuse_other_origin(&args.target, older)?;
+            Tracking::Since(older)
+        }
+        (None, Some(name)) => Tracking::Bitmap(name),
+        (None, None) => return Ok(None),
+    };
+    if !is_address(&args.source) {
+        return Err(Error::usage(
+            "--since and --bitmap are for sources at addresses, which keep track of changes",
+        ));
+    }
+    Addresses::new(&args.open.chain).changes(&address, &wish).map(Some)
+}
+
+/// Only what was made from the older snapshot becomes the newer one by its changes.
+fn refuse_other_origin(target: &Path, older: &str) -> Result<()> {
+    let path = manifest_path(target);
+    let (manifest, _) = Manifest::load(&path)?;
+    let own = manifest.source.identity.unwrap_or_default();
+    let id = older.trim_start_matches("ebs://").split('?').next().unwrap_or_default();
+    if own.ends_with(id) && !id.is_empty() {
+        return Ok(());
+    }
+    let own = if own.is_empty() { "nothing that is named".into() } else { own };
+    Err(Error::usage(format!(
+        "{} was made from {own}, as its manifest says, not from {id}",
+        target.display()
+    ))
+    .hint("leave --since away: both sides are read then, and only what differs is rewritten"))
 }
 
 fn target(args: &ConvertArgs) -> Result<SyncTarget<'_>> {

@@ -47,6 +47,21 @@ impl Inputs<'_> {
     }
 }
 
+impl Inputs<'_> {
+    /// Files with secrets, certificates and addresses.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = PathBuf> {
+        let cloud = self.chain.map(|chain| &chain.cloud);
+        let of_cloud = cloud.into_iter().flat_map(|cloud| cloud.credentials.iter().chain(&cloud.ca_file));
+        let texts = self.images.iter().filter_map(|path| path.to_str());
+        let of_addresses = texts.filter_map(crate::remotes::file_with_address).map(Path::to_owned);
+        let tls = self.images.iter().filter_map(|path| {
+            let (_, folder) = path.to_str()?.split_once("tls-certificates=")?;
+            Some(PathBuf::from(folder.split('&').next()?))
+        });
+        of_cloud.cloned().chain(of_addresses).chain(tls).collect::<Vec<_>>().into_iter()
+    }
+}
+
 /// What `command` reads, or why nobody says so.
 pub(super) fn of(command: &Command) -> Result<Inputs<'_>, Why> {
     let chained = |images, chain| Ok(Inputs { images, files: Vec::new(), chain: Some(chain) });

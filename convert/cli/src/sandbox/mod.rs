@@ -40,8 +40,11 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
     if inputs.images.iter().any(|path| crate::remotes::needs_ssh(path)) {
         return Err("ssh has keys and settings of its own, and needs the network");
     }
-    if inputs.images.iter().any(|path| crate::remotes::is_address(path)) {
+    let machines: &[PathBuf] = if let Command::Migrate(args) = &cli.command { &args.machine } else { &[] };
+    let is_ec2 = |path: &PathBuf| path.to_string_lossy().starts_with(crate::remotes::EC2);
+    if inputs.images.iter().any(|path| crate::remotes::is_address(path)) || machines.iter().any(is_ec2) {
         rules.reach();
+        credentials(&mut rules, &inputs);
     }
     if inputs.images.iter().any(|path| is_borg(path)) {
         borg(&mut rules)?;
@@ -60,6 +63,24 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
         });
     }
     Ok(rules)
+}
+
+/// What clouds read to know who asks, and the files that hold addresses.
+fn credentials(rules: &mut Rules, inputs: &inputs::Inputs<'_>) {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let variables = [
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONFIG_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ];
+    let named = variables.iter().filter_map(|name| std::env::var_os(name).map(PathBuf::from));
+    for path in home.iter().map(|home| home.join(".aws")).chain(named).chain(inputs.secrets()) {
+        rules.read(&path);
+    }
 }
 
 /// The files of a batch stand in its job file, which is read later.

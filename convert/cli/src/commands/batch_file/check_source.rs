@@ -125,6 +125,7 @@ fn options(job: &ResolvedJob) -> Result<OpenOptions> {
         long_window: wish.long_window == Some(true),
         spool: wish.spool.clone(),
         ssh: crate::args::SshArgs::default(),
+        cloud: crate::args::CloudArgs::default(),
     };
     let mut options = chain.options(wish.format.as_deref())?;
     options.access.snapshot.clone_from(&wish.snapshot);
