@@ -13,8 +13,12 @@ const EC2: &str = "<R xmlns=\"u\"><reservationSet><item><groupSet/><instancesSet
 const UPLOAD: &str = "<R><UploadId>u</UploadId></R>";
 const DONE: &str = "<CompleteMultipartUploadResult><ETag>\"x-1\"</ETag></CompleteMultipartUploadResult>";
 const ADDRESSES: [&str; 6] = [
-    "https://h:8443/a%20b.vmdk?sig=secret", "ebs://snap-0123456789abcdef0?region=eu-west-1", "ebs://new?size=8&parent=snap-0123456789abcdef0",
-    "s3://bucket/a/b?versionId=x", "azblob://account/cont/d/e.vhd?snapshot=2026", "gs://b/o?generation=7",
+    "https://h:8443/a%20b.vmdk?sig=secret",
+    "ebs://snap-0123456789abcdef0?region=eu-west-1",
+    "ebs://new?size=8&parent=snap-0123456789abcdef0",
+    "s3://bucket/a/b?versionId=x",
+    "azblob://account/cont/d/e.vhd?snapshot=2026",
+    "gs://b/o?generation=7",
 ];
 /// The size of the blob whose pages are told.
 const BLOB: u64 = 1 << 30;
@@ -42,8 +46,7 @@ fuzz_target!(
         }
         if let Some(Ok(address)) = CloudAddress::parse(text) {
             let shown = address.to_string();
-            let secret = text.split_once('?').filter(|(_, query)| query.len() > 3).map(|(_, query)| query);
-            assert!(secret.is_none_or(|secret| !shown.contains(secret)) && !shown.chars().any(char::is_control));
+            assert!(shown.split_once('?').is_none_or(|(_, query)| query == "…") && !shown.chars().any(char::is_control));
             let _ = (address.file_name(), address.is_raw_disk());
         }
     }
@@ -52,14 +55,26 @@ fuzz_target!(
 fn blocks(input: &[u8]) {
     for first in [0, 5] {
         let Ok(page) = Page::parse(input, first) else { continue };
-        assert!(page.block_size.is_power_of_two() && page.volume_size % page.block_size == 0 && page.volume_size > 0);
-        assert!(page.blocks.iter().all(|block| block.index >= first && block.index < page.volume_size / page.block_size));
+        assert!(
+            page.block_size.is_power_of_two()
+                && page.volume_size % page.block_size == 0
+                && page.volume_size > 0
+        );
+        assert!(
+            page.blocks
+                .iter()
+                .all(|block| block.index >= first && block.index < page.volume_size / page.block_size)
+        );
         assert!(page.blocks.windows(2).all(|pair| pair[0].index < pair[1].index));
     }
 }
 
 fn pages(input: &[u8]) {
     let Ok(list) = PageList::parse(input, BLOB) else { return };
-    assert!(list.ranges.iter().all(|range| range.start < range.end && range.end <= BLOB && (range.start | range.end) % 512 == 0));
+    assert!(
+        list.ranges.iter().all(|range| range.start < range.end
+            && range.end <= BLOB
+            && (range.start | range.end) % 512 == 0)
+    );
     assert!(list.ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
 }
