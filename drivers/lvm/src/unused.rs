@@ -30,7 +30,7 @@ pub(crate) fn unused(text: &GroupText) -> BTreeMap<String, Vec<Range<u64>>> {
         let mut own = used.remove(name.as_str()).unwrap_or_default();
         own.sort_unstable_by_key(|extents| extents.start);
         let (mut free, mut at) = (Vec::new(), 0);
-        for extents in own.into_iter().chain([physical.count..physical.count]) {
+        for extents in own.into_iter().chain(std::iter::once(physical.count..physical.count)) {
             if at < extents.start {
                 let byte = |extent: u64| physical.start + extent * text.extent_size;
                 free.push(byte(at)..byte(extents.start.min(physical.count)));

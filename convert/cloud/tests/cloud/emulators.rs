@@ -50,7 +50,7 @@ fn s3_of_moto() {
     boto("client('s3').create_bucket(Bucket=sys.argv[2])", &[&bucket]);
     let address = CloudAddress::parse(&format!("s3://{bucket}/a b/ü+disk.raw")).unwrap().unwrap();
     let content = noise((33 << 20) + 512);
-    let target = create(&address, &aws(), content.len() as u64).unwrap();
+    let target = create(&address, &aws(), content.len() as u64).unwrap().storage;
     for (number, chunk) in content.chunks(4 << 20).enumerate() {
         target.write_all_at(number as u64 * (4 << 20), chunk).unwrap();
     }

@@ -134,7 +134,7 @@ fn an_object_is_written_in_parts_and_read_again() {
     let (bucket, _stub, with) = serve();
     let place = address("s3://bucket/a folder/ü+image.raw");
     let content = noise(40 << 20);
-    let target = create(&place, &with, 64 << 20).unwrap();
+    let target = create(&place, &with, 64 << 20).unwrap().storage;
     assert!(target.is_sequential() && target.name() == Some("ü+image.raw"));
     // With a gap, and an end that is not written.
     target.write_all_at(0, &content[..5_000_000]).unwrap();
@@ -161,7 +161,7 @@ fn nothing_is_replaced_and_nothing_left_behind() {
     drop(create(&place, &with, 1).unwrap());
     assert_eq!(bucket.lock().unwrap().aborted, 1);
     // It appears meanwhile.
-    let target = create(&place, &with, 1).unwrap();
+    let target = create(&place, &with, 1).unwrap().storage;
     bucket.lock().unwrap().objects.insert("x".into(), b"other".to_vec());
     target.write_all_at(0, b"mine").unwrap();
     let error = target.commit().unwrap_err();
@@ -174,11 +174,11 @@ fn nothing_is_replaced_and_nothing_left_behind() {
         ErrorKind::Unsupported
     );
     // The answer to what was done is lost: it is done all the same.
-    let target = create(&address("s3://bucket/lost"), &with, 1).unwrap();
+    let target = create(&address("s3://bucket/lost"), &with, 1).unwrap().storage;
     bucket.lock().unwrap().broken = vec![("POST", || raw(|_| {}))];
     target.commit().unwrap();
     // Status 200, and an error in the body.
-    let target = create(&address("s3://bucket/z"), &with, 1).unwrap();
+    let target = create(&address("s3://bucket/z"), &with, 1).unwrap().storage;
     bucket.lock().unwrap().broken =
         vec![("POST", || reply(200, &[], "<Error><Code>InternalError</Code></Error>"))];
     assert_eq!(target.commit().unwrap_err().kind(), ErrorKind::Temporary);
