@@ -68,7 +68,7 @@ impl Ssh {
     /// The command that runs these words there, as root where that was asked for.
     #[must_use]
     pub fn words(&self, remote: &[&str]) -> Vec<OsString> {
-        let sudo = self.options.sudo.then_some("sudo -n ").unwrap_or_default();
+        let sudo = if self.options.sudo { "sudo -n " } else { "" };
         let remote = remote.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         self.shell(&format!("exec {sudo}{remote}"))
     }

@@ -104,7 +104,7 @@ fn of_disk(order: usize, disk: &PhysicalDisk, image: &str, boot: bool) -> Disk {
         },
         order: u32::try_from(order).unwrap_or(u32::MAX),
         boot,
-        size_bytes: (disk.size % 512 == 0).then_some(disk.size),
+        size_bytes: disk.size.is_multiple_of(512).then_some(disk.size),
         device_name: Some(disk.path.clone()),
     }
 }
