@@ -3,6 +3,26 @@
 /// Code, what it means, and the next step.
 pub(super) const IMAGES: &[(&str, &str, &str)] = &[
     (
+        "capture-database",
+        "a server of databases runs on the machine that is captured: its files are as after a crash at best",
+        "stop it for the last round, or make a backup with its own tools, too",
+    ),
+    (
+        "capture-in-use",
+        "file systems of the disk are written to while it is copied",
+        "hold them with --freeze for the last round, or stop the machine's services",
+    ),
+    (
+        "capture-live",
+        "the disk changed while it was copied: parts of the image are of different moments",
+        "check its file systems before you rely on it, or capture it again with --freeze",
+    ),
+    (
+        "capture-machine",
+        "what was found of the machine cannot be made into a description for a migration",
+        "write one by hand: the schema of rehome's own JSON says how",
+    ),
+    (
         "clonezilla-no-hidden-data",
         "what lies between the partition table and the first partition was not saved",
         "a boot loader there (GRUB) may have to be installed anew",
@@ -246,6 +266,7 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "let the target have such sectors, or partitions are not found",
     ),
     ("snapshot-damaged", "a snapshot of the repository cannot be read", "restic check"),
+    ("source-note", "the source's side remarks on the disk or the machine", "the message says what it means"),
     (
         "source-unreadable",
         "ranges of the source could not be read, and are zeros",
