@@ -63,7 +63,7 @@ struct RawChange {
 }
 
 impl Page {
-    /// Reads an answer and checks it: sizes that there are, and indexes that ascend from `first` on and lie inside of the volume.
+    /// Reads an answer and checks it: sizes that there are, and indexes that lie between `first` and the volume's end, each once. They are sorted.
     /// An empty list with a token is one (a page says how far the service has looked, not what it found).
     ///
     /// # Errors
@@ -90,15 +90,17 @@ impl Page {
         let changed = raw.changed_blocks.unwrap_or_default().into_iter();
         let changed =
             changed.map(|block| Block { index: block.block_index, token: block.second_block_token });
-        let blocks: Vec<Block> = plain.chain(changed).collect();
+        let mut blocks: Vec<Block> = plain.chain(changed).collect();
         if blocks.len() > MAX_BLOCKS {
             return Err(wrong(&format!("has {} blocks, at most {MAX_BLOCKS} were asked for", blocks.len())));
         }
+        // The service sorts them; one that only looks like it (moto) tells them as they were written.
+        blocks.sort_by_key(|block| block.index);
         let mut least = first;
         for block in &blocks {
             if block.index < least {
                 return Err(wrong(&format!(
-                    "has block {} where {least} or a later one belongs: it is not sorted",
+                    "has block {} where {least} or a later one belongs: it is there twice, or was told before",
                     block.index
                 )));
             }
@@ -160,6 +162,8 @@ mod tests {
         assert_eq!((empty.blocks.len(), empty.next.as_deref()), (0, Some("t")));
         let changes = page(r#"{"BlockSize":524288,"VolumeSize":1,"ChangedBlocks":[{"BlockIndex":6,"FirstBlockToken":"x"},{"BlockIndex":7,"SecondBlockToken":"y"}],"NextToken":null}"#).unwrap();
         assert_eq!(changes.blocks[0], Block { index: 6, token: None });
+        let mixed = page(r#"{"BlockSize":524288,"VolumeSize":1,"Blocks":[{"BlockIndex":9,"BlockToken":"b"},{"BlockIndex":6,"BlockToken":"a"}]}"#).unwrap();
+        assert_eq!(mixed.blocks.iter().map(|block| block.index).collect::<Vec<_>>(), [6, 9]);
         assert_eq!(changes.blocks[1].token.as_deref(), Some("y"));
     }
 
@@ -179,7 +183,6 @@ mod tests {
             r#"{"BlockSize":524288,"VolumeSize":1,"NextToken":"a b"}"#,
             &with(r#"{"BlockIndex":4,"BlockToken":"a"}"#),
             &with(r#"{"BlockIndex":6,"BlockToken":"a"},{"BlockIndex":6,"BlockToken":"a"}"#),
-            &with(r#"{"BlockIndex":7,"BlockToken":"a"},{"BlockIndex":6,"BlockToken":"a"}"#),
             &with(r#"{"BlockIndex":2048,"BlockToken":"a"}"#),
             &with(r#"{"BlockIndex":6,"BlockToken":""}"#),
             &with(r#"{"BlockIndex":6}"#),

@@ -33,6 +33,7 @@ mod output;
 mod places;
 mod planted;
 mod reflinks;
+mod remote;
 mod report;
 mod rescue;
 mod sandbox;

@@ -25,7 +25,8 @@ pub enum Fault {
     NoSum,
     ShortBlock,
     LongBlock,
-    Unsorted,
+    /// A block is told twice.
+    Twice,
     Outside,
     OddSize,
     OtherSize,
@@ -190,7 +191,7 @@ impl State {
             (blocks, next) = (Vec::new(), Some(page_token(first)));
         }
         match self.fault.0 {
-            Fault::Unsorted => blocks.reverse(),
+            Fault::Twice => blocks.extend(blocks.first().copied()),
             Fault::Outside => blocks.push(2048 * snapshot.gib),
             _ => {}
         }
