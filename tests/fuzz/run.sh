@@ -15,7 +15,7 @@ seconds=${1:-20}
 shift || true
 all_targets=(
     qcow2 vmdk vhdx vhd vdi parallels raw qed qcow1 compressed tar ova vma xva pbs partclone ntfsclone clonezilla wsb restic borg ewf mrimgx
-    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd nbd_client microvm job_file cloud
+    probe partitions ext4 fat xfs ntfs luks lvm md registry registry_log inf disc initramfs manifest machine dialects linux windows nbd nbd_client microvm job_file cloud capture
 )
 targets=("${@:-}")
 [[ -n ${targets[0]} ]] || targets=("${all_targets[@]}")
@@ -313,6 +313,12 @@ make_seeds() { # TARGET
     case $1 in
     manifest | linux | windows | probe | clonezilla | wsb | restic | borg | luks | lvm | md | registry | registry_log | inf | disc | microvm | job_file | cloud)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null
+        ;;
+    capture)
+        printf '\001h\003\000\000\000\000\000\000\000%032d' 0 >"$folder/hashes"
+        printf '\002r\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000.' >"$folder/free"
+        printf '\003.e\012\000{"kind":1}' >"$folder/failure"
+        printf '\000{"rehome_facts":1,"platform":{"name":"a","architecture":"x86_64","firmware":"bios","processors":1,"memory_mib":512,"local_clock":false},"disks":[{"path":"/dev/sda","size":512,"sector_size":512,"bus":"scsi","rotational":true,"removable":false,"read_only":false,"partitions":[]}],"adapters":[{"name":"e","mac":"52:54:00:00:00:01"}],"notes":[]}' >"$folder/facts"
         ;;
     initramfs)
         REHOME_FUZZ_SEEDS=$folder "$binaries/$1" 2>/dev/null

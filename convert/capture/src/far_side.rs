@@ -1,18 +1,24 @@
 //! The client of a [session](crate::serve_session): a disk's side as [`Remote`].
 
+use crate::patient::Patient;
 use crate::session::{Failure, Hello, Request, VERSION};
 use format_core::{Error, ErrorKind, HashLevel, RangeSet, Remote, Result};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Range;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// The longest first line of the other side, in bytes.
 const MOST_HELLO: u64 = 64 << 10;
+/// How long the other side may say nothing: hashes come every 64 MiB, a look at free space reads all maps of a disk.
+const SILENCE: Duration = Duration::from_secs(600);
 /// How many ranges are asked for in one request.
 const MOST_RANGES: usize = 10_000;
+/// How much is shown of what the other side said in the place of a greeting, in characters.
+const MOST_SAID: usize = 200;
 /// How many ranges a disk's free space may have.
 const MOST_FREE: usize = 1 << 20;
 
@@ -46,9 +52,10 @@ pub struct FarSide {
 }
 
 struct Session {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    /// The program, where it is a child of this one.
+    child: Option<Child>,
+    input: Option<Box<dyn Write + Send>>,
+    output: BufReader<Box<dyn Read + Send>>,
 }
 
 impl fmt::Debug for FarSide {
@@ -73,12 +80,35 @@ impl FarSide {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| Error::io(format!("cannot start {}", program.display()), e))?;
-        let mut session = Session::of(child)?;
+        let mut child = child;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (Some(input), Some(output)) = (input, output) else {
+            return Err(Error::contract("a program was started without pipes"));
+        };
+        Self::begin(Box::new(Patient::new(output, SILENCE)), Box::new(input), Some(child), skip_free)
+    }
+
+    /// The same over any pair of streams.
+    ///
+    /// # Errors
+    /// As [`FarSide::start`].
+    pub fn over(output: Box<dyn Read + Send>, input: Box<dyn Write + Send>, skip_free: bool) -> Result<Self> {
+        Self::begin(output, input, None, skip_free)
+    }
+
+    fn begin(
+        output: Box<dyn Read + Send>,
+        input: Box<dyn Write + Send>,
+        child: Option<Child>,
+        skip_free: bool,
+    ) -> Result<Self> {
+        let mut session = Session { child, input: Some(input), output: BufReader::new(output) };
         let mut line = Vec::new();
         session.output.by_ref().take(MOST_HELLO).read_until(b'\n', &mut line).map_err(broken)?;
         let hello: Hello = serde_json::from_slice(&line).map_err(|e| {
             let said = String::from_utf8_lossy(&line);
-            let said = if said.trim().is_empty() { "nothing".into() } else { format!("{:?}", said.trim()) };
+            let said: String = said.trim().chars().take(MOST_SAID).collect();
+            let said = if said.is_empty() { "nothing".into() } else { format!("{said:?}") };
             let text = format!("the program at the source's side did not start: it said {said}");
             Error::new(ErrorKind::Temporary, text).with_source(e)
         })?;
@@ -153,12 +183,6 @@ impl FarSide {
 }
 
 impl Session {
-    fn of(mut child: Child) -> Result<Self> {
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let Some(output) = output else { return Err(Error::contract("a program without an output")) };
-        Ok(Self { child, input, output: BufReader::new(output) })
-    }
-
     fn send(&mut self, request: &Request) -> Result<()> {
         let Some(input) = &mut self.input else {
             return Err(Error::new(ErrorKind::Temporary, "the connection to the source's side has ended"));
@@ -193,8 +217,10 @@ impl Session {
 
     fn end(&mut self) {
         self.input = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -203,10 +229,11 @@ impl Drop for Session {
         // The end of its input is how it learns that nobody asks any more, and lets go what it holds.
         self.input = None;
         for _ in 0..100 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            let is_running = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+            if !is_running {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         self.end();
     }

@@ -15,11 +15,13 @@
 //! What comes from there is checked as what comes from any server: the client of NBD checks every reply, hashes have to be those that
 //! were asked for, in order, and the facts are data.
 
+mod dd;
 mod facts;
 mod far_side;
 mod freeze;
 mod hashing;
 mod here;
+mod patient;
 mod place;
 mod program;
 mod run;
@@ -27,6 +29,7 @@ mod session;
 mod ssh;
 mod ssh_disk;
 
+pub use dd::DdDisk;
 pub use facts::{
     Adapter, Holder, MachineFacts, Mount, PhysicalDisk, PhysicalPartition, PlatformFacts, Roots,
     VolatileFacts, volatile_facts,

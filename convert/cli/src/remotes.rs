@@ -3,7 +3,7 @@
 use crate::args::{ChainArgs, SshArgs};
 use crate::commands::agent::whole;
 use crate::output::to_stderr;
-use convert_capture::{FarProgram, Side, Ssh, SshOptions, SshPlace, open_ssh_disk};
+use convert_capture::{DdDisk, FarProgram, Side, Ssh, SshOptions, SshPlace, open_ssh_disk};
 use convert_cloud::{AzureBlob, CloudAddress, CloudOptions, EbsSnapshot, Ec2};
 use convert_nbd::{ClientLimits, NbdAddress, NbdDisk, NbdTarget};
 use format_core::{
@@ -177,7 +177,13 @@ impl Addresses {
                 "add the disk, as in ssh://HOST/dev/sda, or use 'rehome capture' for all of its disks",
             ));
         };
-        let program = Arc::new(FarProgram::find(&Ssh::new(place, self.ssh.clone()), &own_program()?)?);
+        let ssh = Ssh::new(place, self.ssh.clone());
+        let program = match FarProgram::find(&ssh, &own_program()?) {
+            Err(error) if error.kind() == ErrorKind::Unsupported && !self.skip_free => {
+                return by_dd(&ssh, &disk, &error);
+            }
+            found => Arc::new(found?),
+        };
         let (bytes, side) = open_ssh_disk(&program, &disk, self.skip_free, &ClientLimits::default())?;
         let storage = without(bytes, &side.free()?)?;
         let warnings = side.notes().iter().map(|note| Warning::new("source-note", note)).collect();
@@ -214,6 +220,14 @@ pub(crate) enum Tracking<'a> {
     Bitmap(&'a str),
     /// The snapshot that the target was made from.
     Since(&'a str),
+}
+
+/// Where our program does not run, there is `dd`: it moves all of the disk, and nothing is proven at the other end.
+fn by_dd(ssh: &Ssh, disk: &str, why: &Error) -> Result<RemoteSource> {
+    let bytes = DdDisk::open(ssh, disk)?;
+    let text = format!("the disk is read by dd, holes included, and not proven at its side: {why}");
+    let (remote, warnings) = (Arc::new(PlainRemote::default()), vec![Warning::new("source-by-dd", text)]);
+    Ok(RemoteSource { storage: Arc::new(bytes), name: None, remote, warnings })
 }
 
 /// The bytes with zeros where nothing is.

@@ -266,6 +266,11 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "let the target have such sectors, or partitions are not found",
     ),
     ("snapshot-damaged", "a snapshot of the repository cannot be read", "restic check"),
+    (
+        "source-by-dd",
+        "rehome does not run at the source's side: dd reads the disk, and nothing is proven there",
+        "install the same version of rehome there",
+    ),
     ("source-note", "the source's side remarks on the disk or the machine", "the message says what it means"),
     (
         "source-unreadable",

@@ -21,7 +21,7 @@ impl Server {
             "sshd.conf",
             format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\n\
-                 UsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\nMaxStartups 100\n"
+                 UsePAM no\nPidFile none\nPermitRootLogin yes\nAcceptEnv TMPDIR\nPasswordAuthentication no\nMaxStartups 100\n"
             ),
         );
         bench.write(
@@ -137,8 +137,16 @@ fn a_disk_over_ssh_is_the_same_at_both_ends_after_three_kills() {
     assert_eq!(machine["disks"][0]["size_bytes"], 160 * MIB);
     assert!(bench.names().iter().all(|name| !name.contains("capture.partial")), "{:?}", bench.names());
     capture(&bench, &device, &["--out", "out"]).ends(73);
-    // A machine by its address alone is a source of other commands, too.
+    // Where nothing can be copied to, dd is what is left.
+    bench.write(
+        "no-tmp.conf",
+        format!("{}SetEnv TMPDIR=/nowhere\n", String::from_utf8(bench.read("ssh.conf")).unwrap()),
+    );
     let address = format!("ssh://box{}", device.0);
+    let by_dd = bench.rehome(&["convert", "--ssh-config", "no-tmp.conf", &address, "dd.raw"]).ends(0);
+    assert!(by_dd.stderr.contains("[source-by-dd]"), "{by_dd:?}");
+    assert!(bench.read("dd.raw") == bench.read("disk.raw"));
+    // A machine by its address alone is a source of other commands, too.
     bench.rehome(&["convert", "--ssh-config", "ssh.conf", &address, "plain.raw"]).ends(0);
     assert!(bench.read("plain.raw") == bench.read("disk.raw"));
 }

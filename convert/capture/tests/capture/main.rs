@@ -1,0 +1,5 @@
+//! What a machine says of itself, and what a source's side may answer.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod facts;
+mod sides;
