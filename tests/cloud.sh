@@ -60,4 +60,16 @@ listens "$azurite"
 export REHOME_TEST_MOTO=http://127.0.0.1:$moto REHOME_TEST_AZURITE=http://127.0.0.1:$azurite/devstoreaccount1
 export REHOME_TEST_PYTHON=$tools/venv/bin/python
 cd "$root"
-timeout 900 cargo nextest run -p convert-cloud --run-ignored only --no-fail-fast "$@"
+timeout 900 cargo nextest run --workspace -E 'package(convert-cloud)' --run-ignored only --no-fail-fast "$@"
+
+# A machine of EC2 goes to Hyper-V: its disk from a snapshot, its description from the service, in one command.
+say "a machine of EC2"
+cargo build --quiet --workspace --bins
+export AWS_ENDPOINT_URL=$REHOME_TEST_MOTO AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+qemu-img convert -O raw samples/ec2-debian.vmdk "$work/disk.raw"
+read -r snapshot instance < <("$REHOME_TEST_PYTHON" convert/cloud/tests/cloud/upload.py "$REHOME_TEST_MOTO" "$work/disk.raw")
+timeout 300 target/debug/rehome convert "ebs://$snapshot" "$work/down.raw"
+cmp "$work/disk.raw" "$work/down.raw"
+timeout 300 target/debug/rehome migrate "ebs://$snapshot" --machine "ec2://$instance" --to hyperv --out "$work/vm" >"$work/migrate.txt"
+timeout 300 target/debug/rehome verify "$work/vm/$instance.vhdx"
+say "all passed"

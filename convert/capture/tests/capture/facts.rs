@@ -125,6 +125,6 @@ fn what_runs_is_recorded() {
         (process.pid, process.parent, process.user, process.started),
         (101, Some(1), Some(70), Some(4711))
     );
-    assert_eq!((process.name.as_str(), process.arguments.len()), ("post (gres", 3));
+    assert_eq!((process.name.as_str(), process.arguments.len()), ("post (gres) 1", 3));
     assert!(facts.lists.iter().any(|list| list.file == "/proc/self/mountinfo" && list.lines.len() == 3));
 }

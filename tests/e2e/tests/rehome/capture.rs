@@ -231,6 +231,33 @@ fn a_file_system_that_is_written_to_is_held_for_the_last_round() {
 }
 
 #[test]
+fn a_cutover_leaves_the_captured_disk_as_it_is() {
+    assert!(is_root(), "loop devices are made by root");
+    let bench = Bench::new();
+    let _server = Server::start(&bench);
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/ec2-debian.vmdk");
+    bench.qemu_img(&["convert", "-O", "raw", sample, "disk.raw"]);
+    let device = Loop::new(&bench, "disk.raw", "");
+    let image = device.image("out");
+    capture(&bench, &device, &["--out", "out", "--skip-free"]).ends(0);
+    // The machine goes on; then it is stopped.
+    let disk = std::fs::OpenOptions::new().write(true).open(&device.0).unwrap();
+    disk.write_all_at(b"changed", 900 * MIB).unwrap();
+    disk.sync_all().unwrap();
+    drop(disk);
+    let address = format!("ssh://box{}", device.0);
+    let cutover = ["--output", "json", "cutover", "--ssh-config", "ssh.conf", &address, "--out", "out"];
+    bench.rehome(&cutover).ends(2);
+    let json = bench.rehome(&[&cutover[..], &["--to", "hyperv", "--vm", "vm", "--", "--generation", "1"]].concat()).ends(0).json();
+    assert_eq!(json["outcome"], "done");
+    bench.qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "disk.raw", &image]);
+    // A cutover that fails is tried again from what is there.
+    let wrong = [&cutover[..], &["--to", "kvm", "--vm", "missing/folder/vm"]].concat();
+    bench.rehome(&wrong).ends(78);
+    bench.qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "disk.raw", &image]);
+}
+
+#[test]
 fn who_is_not_let_in_is_told() {
     assert!(is_root(), "loop devices are made by root");
     let bench = Bench::new();
