@@ -87,11 +87,18 @@ fn snapshot(fixed: &SnapshotHeader, rest: &[u8]) -> Result<Snapshot> {
 }
 
 impl SnapshotTable {
-    /// The snapshot that an operator means: by its id, or else by its name, as QEMU's tools look for it.
+    /// The snapshot that an operator means: by its id, or else by its name, as QEMU's tools look for it; `snapshot.id=` and `snapshot.name=`
+    /// before it say which is meant.
     pub(crate) fn find(&self, wanted: &str) -> Result<&Snapshot> {
         let all = &self.snapshots;
-        let is = |text: &[u8]| String::from_utf8_lossy(text) == wanted;
-        let found = all.iter().find(|one| is(&one.id)).or_else(|| all.iter().find(|one| is(&one.name)));
+        let is = |text: &[u8], wanted: &str| String::from_utf8_lossy(text) == wanted;
+        let by_id = |wanted: &str| all.iter().find(|one| is(&one.id, wanted));
+        let by_name = |wanted: &str| all.iter().find(|one| is(&one.name, wanted));
+        let found = match (wanted.strip_prefix("snapshot.id="), wanted.strip_prefix("snapshot.name=")) {
+            (Some(id), _) => by_id(id),
+            (None, Some(name)) => by_name(name),
+            (None, None) => by_id(wanted).or_else(|| by_name(wanted)),
+        };
         found.ok_or_else(|| {
             let hint = match all.len() {
                 0 => "the image has no snapshots".to_owned(),

@@ -55,13 +55,18 @@ fn each_snapshot_is_the_disk_that_qemu_shows() {
         let folder = tempfile::tempdir().unwrap();
         let (path, image) = (folder.path(), folder.path().join("a.qcow2"));
         with_snapshots(path, options);
-        for (snapshot, size) in [("before", 2 << 20), ("1", 3 << 20), ("2", 3 << 20)] {
-            let by_name = if snapshot == "2" { "1" } else { snapshot };
-            let source = format!("snapshot.name={by_name}");
+        // The second has the id of the first as its name: the id goes first.
+        for (snapshot, size) in [
+            ("before", 2 << 20),
+            ("1", 2 << 20),
+            ("2", 3 << 20),
+            ("snapshot.name=1", 3 << 20),
+            ("snapshot.id=1", 2 << 20),
+        ] {
             run(
                 path,
                 "qemu-img",
-                &["convert", "-f", "qcow2", "-l", &source, "-O", "raw", "a.qcow2", "out.raw"],
+                &["convert", "-f", "qcow2", "-l", snapshot, "-O", "raw", "a.qcow2", "out.raw"],
             );
             let opened = open(&image, Some(snapshot)).unwrap();
             assert_eq!(codes(&opened), ["qcow2-snapshots"]);

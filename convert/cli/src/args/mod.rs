@@ -349,7 +349,7 @@ pub(crate) struct OpenArgs {
     /// bytes look like something else.
     #[arg(short = 'f', long = "format", value_name = "FMT")]
     pub(crate) format: Option<String>,
-    /// Read this internal snapshot instead of the current state, by its name or id.
+    /// Read this internal snapshot instead of the current state, by its id or else its name; snapshot.id=ID and snapshot.name=NAME say which.
     #[arg(short = 'l', long, value_name = "NAME")]
     pub(crate) snapshot: Option<String>,
     #[command(flatten)]

@@ -110,7 +110,7 @@ fn only_what_the_guest_says_is_success() {
         let image = format!("{name}.raw");
         disk_saying(&bench, &image, text);
         let before = bench.fingerprint(&image);
-        let args = ["boot-test", &image, "--target", "aws", "--firmware", "bios", "--timeout", "12"];
+        let args = ["boot-test", &image, "--target", "aws", "--firmware", "bios", "--timeout", "25"];
         let run = bench.rehome(&[&args[..], &["--output", "json", "--memory", "64", "--out", name]].concat());
         let report = run.ends(code).json();
         assert_eq!(report["rule"].as_str(), rule, "{report:#}");

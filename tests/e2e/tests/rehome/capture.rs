@@ -248,7 +248,10 @@ fn a_cutover_leaves_the_captured_disk_as_it_is() {
     let address = format!("ssh://box{}", device.0);
     let cutover = ["--output", "json", "cutover", "--ssh-config", "ssh.conf", &address, "--out", "out"];
     bench.rehome(&cutover).ends(2);
-    let json = bench.rehome(&[&cutover[..], &["--to", "hyperv", "--vm", "vm", "--", "--generation", "1"]].concat()).ends(0).json();
+    let json = bench
+        .rehome(&[&cutover[..], &["--to", "hyperv", "--vm", "vm", "--", "--generation", "1"]].concat())
+        .ends(0)
+        .json();
     assert_eq!(json["outcome"], "done");
     bench.qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "disk.raw", &image]);
     // A cutover that fails is tried again from what is there.
