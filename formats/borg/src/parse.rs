@@ -154,7 +154,9 @@ impl Files {
             let what = "files that could be disks, none of which is called like one";
             return Err(BorgError::TooMany { what, most: MAX_DISKS as u64 });
         }
-        let disks = if self.named.is_empty() { self.unnamed } else { self.named };
+        let mut disks = if self.named.is_empty() { self.unnamed } else { self.named };
+        // Borg goes through folders by inode numbers: of two backups of the same disks, each could have another order.
+        disks.sort_by(|a, b| a.path.cmp(&b.path));
         let mut folders: Vec<_> = disks.iter().map(FileEntry::folder).collect();
         folders.sort_unstable();
         folders.dedup();
