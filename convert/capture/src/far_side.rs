@@ -1,6 +1,7 @@
 //! The client of a [session](crate::serve_session): a disk's side as [`Remote`].
 
 use crate::patient::Patient;
+use crate::program::FarProgram;
 use crate::session::{Failure, Hello, Request, VERSION};
 use format_core::{Error, ErrorKind, HashLevel, RangeSet, Remote, Result};
 use std::ffi::OsString;
@@ -8,7 +9,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The longest first line of the other side, in bytes.
@@ -49,6 +50,8 @@ pub struct FarSide {
     hello: Hello,
     skip_free: bool,
     session: Mutex<Session>,
+    /// Dropped after the session: what runs there may have been copied there.
+    program: Option<Arc<FarProgram>>,
 }
 
 struct Session {
@@ -60,7 +63,10 @@ struct Session {
 
 impl fmt::Debug for FarSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FarSide").field("hello", &self.hello).finish_non_exhaustive()
+        f.debug_struct("FarSide")
+            .field("hello", &self.hello)
+            .field("program", &self.program)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,7 +124,13 @@ impl FarSide {
             return Err(Error::unsupported(text)
                 .hint("use the same version of rehome at both ends, or let this one copy itself there"));
         }
-        Ok(Self { hello, skip_free, session: Mutex::new(session) })
+        Ok(Self { hello, skip_free, session: Mutex::new(session), program: None })
+    }
+
+    /// The same, with the program that it was started by.
+    #[must_use]
+    pub(crate) fn keeping(self, program: Arc<FarProgram>) -> Self {
+        Self { program: Some(program), ..self }
     }
 
     /// What it said of the disk.

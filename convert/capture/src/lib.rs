@@ -43,4 +43,4 @@ pub use program::FarProgram;
 pub use run::{CaptureRequest, Captured, Consistency, Cycle, Follow, capture_disk, with_suffix};
 pub use session::{Hello, LookAtFree, serve_session};
 pub use ssh::{Ssh, SshOptions};
-pub use ssh_disk::{SshSide, open_ssh_disk};
+pub use ssh_disk::open_ssh_disk;

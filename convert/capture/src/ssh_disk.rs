@@ -1,20 +1,13 @@
 //! A disk of another machine: its bytes by NBD, and its side.
 
-use crate::far_side::{FarSide, Side};
+use crate::far_side::FarSide;
 use crate::program::FarProgram;
 use convert_nbd::{ClientLimits, CommandConnector, NbdDisk};
-use format_core::{HashLevel, RangeSet, Remote, Result};
-use std::ops::Range;
+use format_core::Result;
 use std::sync::Arc;
 
-/// The side of a disk over SSH. It keeps the program there for as long as it lives.
-#[derive(Debug)]
-pub struct SshSide {
-    side: FarSide,
-    _program: Arc<FarProgram>,
-}
-
-/// Opens the disk that is called `disk` there; with `skip_free`, its side says what its file systems do not use ([`Side::free`]).
+/// Opens the disk that is called `disk` there; with `skip_free`, its side says what its file systems do not use
+/// ([`Side::free`](crate::Side::free)). The program there is kept for as long as the side lives.
 ///
 /// # Errors
 /// What the other side says; as the connections.
@@ -23,51 +16,10 @@ pub fn open_ssh_disk(
     disk: &str,
     skip_free: bool,
     limits: &ClientLimits,
-) -> Result<(NbdDisk, Arc<SshSide>)> {
+) -> Result<(NbdDisk, Arc<FarSide>)> {
     let words = |what: &'static str| program.words(&["agent", what, "--", disk]);
     // Its first line says whether the disk can be opened there; NBD would only break.
-    let side = FarSide::start(&words("session"), skip_free)?;
+    let side = FarSide::start(&words("session"), skip_free)?.keeping(Arc::clone(program));
     let bytes = NbdDisk::over(Arc::new(CommandConnector::new(words("serve"))), "", limits)?;
-    Ok((bytes, Arc::new(SshSide { side, _program: Arc::clone(program) })))
-}
-
-impl SshSide {
-    /// What it said of the disk.
-    #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.side.hello().notes
-    }
-}
-
-impl Remote for SshSide {
-    fn identity(&self) -> Option<String> {
-        self.side.identity()
-    }
-
-    fn can_hash(&self) -> bool {
-        true
-    }
-
-    fn hashes(
-        &self,
-        level: HashLevel,
-        pieces: &[Range<u64>],
-        each: &mut dyn FnMut(u64, [u8; 32]) -> Result<()>,
-    ) -> Result<()> {
-        self.side.hashes(level, pieces, each)
-    }
-}
-
-impl Side for SshSide {
-    fn freeze(&self, places: &[String], seconds: u64) -> Result<()> {
-        self.side.freeze(places, seconds)
-    }
-
-    fn thaw(&self) -> Result<()> {
-        self.side.thaw()
-    }
-
-    fn free(&self) -> Result<RangeSet> {
-        self.side.free()
-    }
+    Ok((bytes, Arc::new(side)))
 }

@@ -186,7 +186,7 @@ impl Addresses {
         };
         let (bytes, side) = open_ssh_disk(&program, &disk, self.skip_free, &ClientLimits::default())?;
         let storage = without(bytes, &side.free()?)?;
-        let warnings = side.notes().iter().map(|note| Warning::new("source-note", note)).collect();
+        let warnings = side.hello().notes.iter().map(|note| Warning::new("source-note", note)).collect();
         Ok(RemoteSource { storage, name: None, remote: side, warnings })
     }
 

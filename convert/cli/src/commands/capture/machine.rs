@@ -88,7 +88,7 @@ impl Machine {
         };
         let (bytes, side) = open_ssh_disk(program, &disk.path, skip_free, &ClientLimits::default())?;
         let warnings: Vec<_> =
-            side.notes().iter().map(|note| Warning::new("source-note", note.clone())).collect();
+            side.hello().notes.iter().map(|note| Warning::new("source-note", note.clone())).collect();
         let whole = crate::commands::agent::whole(Arc::new(bytes))?;
         let address = ssh.place().address(&disk.path);
         Ok((as_image(&address, whole, Arc::clone(&side) as Arc<dyn Remote>, warnings)?, side))
