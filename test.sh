@@ -34,7 +34,7 @@ cargo build --quiet --workspace --all-targets
 
 stage "tests"
 more=()
-if [ "$what" = full ]; then more=(--ignore-default-filter); fi
+if [ "$what" = full ]; then more=(--ignore-default-filter) && export REHOME_TEST_FULL=1; fi
 cargo nextest run --workspace --no-fail-fast "${more[@]}"
 target/debug/xtask readme --check
 

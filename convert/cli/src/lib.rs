@@ -8,6 +8,7 @@ mod commands;
 mod container;
 mod evidence;
 mod extract;
+mod limits;
 mod output;
 mod parent;
 mod progress;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     parent::end_with_it()?;
     sandbox::enter(&cli);
+    limits::watch(&cli, printer)?;
     // Whose job this is, before anything else can change it.
     format_core::Fence::of_process()?;
     let interrupted = stop_on_signals()?;
@@ -67,7 +69,7 @@ fn run(cli: Cli, printer: &Printer) -> format_core::Result<ExitCode> {
     let progress = Arc::new(Progress::new(cli.progress, bar_wanted));
     spool::watch(Arc::clone(&progress), Arc::clone(&interrupted));
     let speed = throttle::speed_of(&cli.command);
-    let threads = throttle::threads(cli.threads, speed)?;
+    let threads = throttle::threads(cli.threads)?;
     let throttled = throttle::Throttled::new(progress.as_ref(), speed, &interrupted);
     let control = convert_engine::Control { observer: &throttled, interrupted: &interrupted, threads };
     let evidence = evidence::Evidence::begin(&cli, control)?;

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 /// Prints results the way the operator asked for.
+#[derive(Clone, Copy)]
 pub(crate) struct Printer {
     kind: OutputKind,
     on_stderr: bool,

@@ -1,6 +1,7 @@
 //! How fast and how large a run may be.
 
 use crate::args::{Command, SpeedArgs};
+use crate::limits;
 use convert_engine::{Control, Observer, RateLimit, threads_within};
 use format_core::units::format_size;
 use format_core::{Error, Result};
@@ -64,9 +65,9 @@ pub(crate) fn speed_of(command: &Command) -> Option<&SpeedArgs> {
 ///
 /// # Errors
 /// `Usage` when the memory is too small for one.
-pub(crate) fn threads(asked: Option<u8>, speed: Option<&SpeedArgs>) -> Result<usize> {
+pub(crate) fn threads(asked: Option<u8>) -> Result<usize> {
     let threads = asked.map_or_else(Control::default_threads, usize::from);
-    let Some(max_memory) = speed.and_then(|speed| speed.max_memory) else { return Ok(threads) };
+    let Some(max_memory) = limits::max_memory() else { return Ok(threads) };
     let most = threads_within(max_memory).map_err(|least| {
         let (wanted, least) = (format_size(max_memory), format_size(least));
         Error::usage(format!("--max-memory {wanted} is too little: one worker needs {least}"))

@@ -6,7 +6,7 @@ use crate::plan::mount_point;
 use driver_core::{CommandRun, FsFacts, Plan, VolumeId};
 use driver_luks::Passphrase;
 use driver_microvm::{Acceleration, Host, Wanted};
-use format_core::{Disk, Error, ErrorKind, Overlay, Result};
+use format_core::{Disk, Error, ErrorKind, Overlay, Result, TimedOpen};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -166,7 +166,10 @@ pub(crate) fn host(wish: &EditorWish) -> Result<Host> {
 pub fn inspect_for(disks: &[Disk], wish: &EditorWish) -> Result<(Inspection, EditorReport)> {
     let overlays = || disks.iter().cloned().map(Overlay::new).collect::<Vec<_>>();
     let opening = || Opening { passphrases: wish.passphrases.clone(), ..Opening::default() };
-    let native = inspect_with(&overlays(), &opening())?;
+    let native = {
+        let _looking = TimedOpen::begin("look through the guest".into());
+        inspect_with(&overlays(), &opening())?
+    };
     let asked = wish.editor == Editor::MicroVm && native.guest.windows.is_none();
     let reasons = if asked { vec!["it was asked for".to_owned()] } else { needed_to_see(&native) };
     if wish.editor == Editor::Native || reasons.is_empty() {

@@ -6,7 +6,7 @@ use crate::remote::address;
 use crate::source::Source;
 use crate::{
     Access, Container, Disk, DiskEntry, Error, ErrorKind, FolderGate, Format, Gate, InnerImage, Layer,
-    LayerContext, Origin, ParentRef, Remotes, Result, Score, SourceFolder, Spool, Warning, codes,
+    LayerContext, Origin, ParentRef, Remotes, Result, Score, SourceFolder, Spool, TimedOpen, Warning, codes,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +83,7 @@ impl OpenedImage {
 /// named.
 pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
     let failed = |e: Error| e.context(format!("open {}", path.display()));
+    let _opening = TimedOpen::begin(format!("open {}", path.display()));
     let (source, format) = open_source(path, options)?;
     match format.open_container {
         None => open_chain(source, format, options).map_err(failed),
@@ -101,6 +102,7 @@ pub fn open_image(path: &Path, options: &OpenOptions) -> Result<OpenedImage> {
 /// As [`open_image`].
 pub fn open_images(path: &Path, options: &OpenOptions) -> Result<Vec<OpenedImage>> {
     let failed = |e: Error| e.context(format!("open {}", path.display()));
+    let _opening = TimedOpen::begin(format!("open {}", path.display()));
     let (source, format) = open_source(path, options)?;
     let Some(open) = format.open_container else {
         return Ok(vec![open_chain(source, format, options).map_err(failed)?]);

@@ -6,7 +6,7 @@ use crate::remote::address;
 use crate::source::{Source, raw_of, stem_of};
 use crate::{
     ChunkStream, DenyAll, Error, ErrorKind, Format, Gate, LayerContext, MemStorage, OpenOptions, PartFile,
-    Result, Score, Storage, StreamChunk, Warning,
+    Result, Score, Storage, StreamChunk, TimedOpen, Warning,
 };
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -52,6 +52,7 @@ pub fn open_flow(path: &Path, options: &OpenOptions) -> Result<Option<Flow>> {
         return Ok(None);
     }
     let failed = |e: Error| e.context(format!("open {}", path.display()));
+    let _opening = TimedOpen::begin(format!("open {}", path.display()));
     let source = match address(path, options.remotes.as_deref()) {
         Some((address, remotes)) => Source::of_remote(address, remotes.open(address)?),
         None => crate::chain::source_at(path, options)?,

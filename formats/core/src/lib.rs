@@ -86,6 +86,7 @@ mod storage;
 mod storage_reader;
 mod stream;
 mod target;
+mod timed_open;
 mod uncached;
 pub mod units;
 mod update;
@@ -140,6 +141,7 @@ pub use target::{
     CountingTarget, DeviceInPlace, DeviceTarget, FileInPlace, FileTarget, MemInPlace, MemTarget, PipeTarget,
     TargetStorage,
 };
+pub use timed_open::TimedOpen;
 pub use update::{Update, UpdateStorage};
 pub use warning::Warning;
 pub use words::{WordEntry, WordTable};

@@ -1,6 +1,6 @@
 //! Where bytes go that can only be read from their start to their end, when they are wanted at any place.
 
-use crate::{Error, ErrorKind, FileStorage, Result, Storage};
+use crate::{Error, ErrorKind, FileStorage, TimedOpen, Result, Storage};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -69,6 +69,7 @@ impl Spool {
         mut from: impl Read,
         expected: Option<u64>,
     ) -> Result<Arc<dyn Storage>> {
+        let _pause = TimedOpen::pause();
         self.tell(SpoolEvent::Begin { name, expected })?;
         let mut file = self.file()?;
         self.refuse_without_room(name, expected)?;

@@ -73,7 +73,6 @@ fn initramfs_archives() {
 }
 
 #[test]
-#[ignore = "open: inspect takes more than 30 s of a debug build for one of 211 cases, content-lines-13"]
 fn configuration() {
     judge("config");
 }

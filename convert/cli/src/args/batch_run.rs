@@ -1,7 +1,6 @@
 //! Arguments that run batches and look at them.
 
 use super::batch_file::NotationKind;
-use super::images::size;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -74,9 +73,6 @@ pub(crate) struct BatchRunArgs {
     /// How many jobs of one destination run at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_per_target: Option<u16>,
-    /// Memory for the copies of all jobs that run at once, divided among them.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) max_memory: Option<u64>,
     /// Read at most so much data a second, all jobs together.
     #[arg(long, value_name = "SIZE", value_parser = super::speed::rate)]
     pub(crate) rate_limit: Option<u64>,

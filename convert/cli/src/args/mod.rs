@@ -58,6 +58,14 @@ pub(crate) struct Cli {
     /// Worker threads; one more than there are cores by default.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Output and speed")]
     pub(crate) threads: Option<u8>,
+    /// Take at most so much memory: by fewer workers where that helps, else the run ends with 69. A copy takes 256M at most without
+    /// this. For 'batch run', which divides it among the jobs that run at once.
+    #[arg(long, global = true, value_name = "SIZE", value_parser = size, help_heading = "Output and speed")]
+    pub(crate) max_memory: Option<u64>,
+    /// End with 69 when an image is not open, or the guest in it not looked through, after so many seconds; 0 waits for ever. The time
+    /// in which a stream is unpacked into a temporary file does not count, nor does a micro-VM's.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600, help_heading = "Output and speed")]
+    pub(crate) open_timeout: u32,
     /// Keep a chain of custody in DIR/evidence.jsonl: who ran what and when, SHA-256 and BLAKE3 of every byte of the sources before and
     /// after, of what was made, and files in the guest that hold memory. Each line names the one before by its hash; note the last
     /// one elsewhere. For convert, flatten, migrate, inspect, info, check and digest.

@@ -10,9 +10,6 @@ pub(crate) struct SpeedArgs {
     /// instead, start rehome with 'ionice -c idle'.
     #[arg(long, value_name = "SIZE", value_parser = rate, help_heading = "Output and speed")]
     pub(crate) rate_limit: Option<u64>,
-    /// Use at most so much memory for the copy, by fewer workers. It never takes more than 256M.
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Output and speed")]
-    pub(crate) max_memory: Option<u64>,
 }
 
 pub(super) fn rate(text: &str) -> Result<u64, String> {

@@ -2,6 +2,7 @@
 
 use crate::args::{FirmwareKind, GenerationKind, IdentityKind, MacWish, MigrateArgs, Platform, XenKind};
 use crate::commands::boot_test;
+use crate::limits;
 use crate::output::{Printer, counted, safe};
 use crate::progress::Progress;
 use crate::remotes::Addresses;
@@ -61,7 +62,7 @@ pub(crate) fn run(
         editor: args.editor.wish(args.trim, args.open.passphrases()?),
         virtio_win: args.virtio_win.clone(),
         discard_hibernation: args.discard_hibernation,
-        max_memory: args.speed.max_memory,
+        max_memory: limits::max_memory(),
         dry_run: args.dry_run,
         replace: args.force,
     };

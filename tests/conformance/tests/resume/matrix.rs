@@ -5,7 +5,10 @@ use crate::machine::{Fault, Machine};
 use conformance::Noise;
 use format_core::ErrorKind;
 
-const MOMENTS: u64 = 20;
+/// Moments of each fault; `./test.sh full` tries more.
+fn moments() -> u64 {
+    if std::env::var_os("REHOME_TEST_FULL").is_some() { 40 } else { 10 }
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -17,9 +20,10 @@ fn check_case(case: &Case) {
     let bench = Bench::new(case);
     let steps = bench.steps_of_a_whole_run();
     let (mut faults, mut resumed) = (0, 0);
+    let moments = moments();
     for fault in Fault::ALL {
         let mut counts = Counts::default();
-        for number in 0..MOMENTS {
+        for number in 0..moments {
             let seed = number << 8 | fault as u64;
             let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let moment = noise.below(if fault == Fault::SourceError { bench.reads } else { steps });
@@ -36,7 +40,7 @@ fn check_case(case: &Case) {
     }
     // How many depends on the threads, and a signal in the last steps is not noticed; that many are makes this a test.
     assert!(
-        faults >= 2 * MOMENTS && resumed >= MOMENTS / 2,
+        faults >= 2 * moments && resumed >= moments / 2,
         "{case:?}: {faults} faults, {resumed} runs went on"
     );
 }

@@ -151,3 +151,28 @@ fn memory_stays_below_its_limit_for_any_number_of_threads() {
     let run = bench.rehome(&["convert", "--max-memory", "20M", "disk.raw", "x.raw"]).ends(2);
     assert!(run.stderr.contains("one worker needs 41 MiB"), "{run:?}");
 }
+
+#[test]
+fn whatever_asks_for_more_memory_than_it_may_have_is_ended() {
+    let bench = Bench::new();
+    // Zeros take no room packed; unpacked, the window holds 128 MiB of them.
+    bench.bash("head -c 200M /dev/zero | zstd -q --long=27 >disk.raw.zst").ends(0);
+    let run = bench.rehome(&["convert", "--max-memory", "64M", "disk.raw.zst", "out.qcow2"]).ends(69);
+    assert!(run.stderr.contains("more than --max-memory allows"), "{run:?}");
+    assert!(!bench.path("out.qcow2").exists());
+    bench.rehome(&["convert", "disk.raw.zst", "out.qcow2"]).ends(0);
+}
+
+#[test]
+fn an_image_that_does_not_open_in_time_ends_the_run() {
+    let bench = Bench::new();
+    // Who connects is never answered.
+    let _socket = std::os::unix::net::UnixListener::bind(bench.path("silent")).unwrap();
+    let address = format!("nbd+unix:///?socket={}", bench.path("silent").display());
+    let started = Instant::now();
+    let run = bench.rehome(&["info", &address, "--open-timeout", "1", "--output", "json"]).ends(69);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(said["error"]["code"], "RH-LIMIT");
+    assert!(said["error"]["message"].as_str().unwrap().contains("within 1 s"), "{said}");
+}

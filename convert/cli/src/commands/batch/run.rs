@@ -7,6 +7,7 @@ use super::source::{self, Source};
 use super::status::status_text;
 use super::watch::{InFolders, Watch};
 use crate::args::{BatchRunArgs, ProgressKind};
+use crate::limits;
 use crate::output::{Printer, safe, to_stderr};
 use convert_batch::{
     Batch, BatchInfo, Budget, ChildRunner, Limits, RunOptions, Shard, StateFolder, Status, Summary,
@@ -107,7 +108,7 @@ fn run_connected(
     let options = options(run)?;
     let of_file = &source.batch;
     let budget = Budget {
-        memory: args.max_memory.or(of_file.memory.map(|size| size.0)),
+        memory: limits::max_memory().or(of_file.memory.map(|size| size.0)),
         rate: args.rate_limit.or(of_file.rate_limit.map(|size| size.0)),
         threads: Some(run.threads.map_or_else(Control::default_threads, usize::from)),
     };
