@@ -3,7 +3,7 @@
 #
 #   ./test.sh            what every change must pass
 #   ./test.sh quick      without fuzzing, booting and the fleet
-#   ./test.sh full       all hostile disks, every guest on every controller, those that are edited in a machine of their own, too (two hours), and a minute of
+#   ./test.sh full       more moments of interruption, every guest on every controller, those that are edited in a machine of their own, too (two hours), and a minute of
 #                        fuzzing for each target
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -33,14 +33,20 @@ stage "build"
 cargo build --quiet --workspace --all-targets
 
 stage "tests"
-more=()
-if [ "$what" = full ]; then more=(--ignore-default-filter) && export REHOME_TEST_FULL=1; fi
-cargo nextest run --workspace --no-fail-fast "${more[@]}"
+if [ "$what" = full ]; then export REHOME_TEST_FULL=1; fi
+cargo nextest run --workspace --no-fail-fast
 target/debug/xtask readme --check
 
 if [ "$what" != quick ]; then
-    stage "fuzzing"
-    if [ "$what" = full ]; then tests/fuzz/run.sh 60; else tests/fuzz/run.sh 4; fi
+    # The fleet waits most of its time; fuzzing waits for nobody.
+    stage "fuzzing, and a fleet on Slurm"
+    tests/fleet/slurm/run.sh target/debug/rehome >target/fleet.log 2>&1 &
+    fleet=$!
+    fuzzed=0
+    if [ "$what" = full ]; then nice tests/fuzz/run.sh 60; else nice tests/fuzz/run.sh 4; fi || fuzzed=$?
+    wait "$fleet" || { cat target/fleet.log; exit 1; }
+    tail -n 3 target/fleet.log
+    ((fuzzed == 0)) || exit "$fuzzed"
 
     stage "guests that boot"
     if [ "$what" = full ]; then
@@ -48,9 +54,6 @@ if [ "$what" != quick ]; then
     else
         tests/guests/run.sh target/debug/rehome --group plain
     fi
-
-    stage "a fleet on Slurm"
-    tests/fleet/slurm/run.sh target/debug/rehome
 fi
 
 stage "all passed"
