@@ -53,10 +53,12 @@ fn other_bytes_behind_the_end_are_no_end() {
 #[test]
 fn every_flipped_bit_is_noticed_or_means_nothing() {
     let disk = disk(2000);
+    // Every third one comes to each place in a byte; `./test.sh full` takes all.
+    let step = if std::env::var_os("REHOME_TEST_FULL").is_some() { 1 } else { 3 };
     for &(format, package, command, _) in covered() {
         let packed = through(package, command, &disk[..2000]);
         let mut same = 0;
-        for bit in 0..packed.len() * 8 {
+        for bit in (0..packed.len() * 8).step_by(step) {
             let mut flipped = packed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             match unpack(format, &flipped) {
@@ -76,7 +78,7 @@ fn every_flipped_bit_is_noticed_or_means_nothing() {
             }
         }
         // Times, names and flags.
-        assert!(same < 600, "{command}: {same} bits mean nothing");
+        assert!(same * step < 600, "{command}: {same} bits mean nothing");
     }
 }
 
