@@ -15,6 +15,7 @@
 //! What comes from there is checked as what comes from any server: the client of NBD checks every reply, hashes have to be those that
 //! were asked for, in order, and the facts are data.
 
+mod compressed;
 mod dd;
 mod facts;
 mod far_side;
@@ -29,6 +30,7 @@ mod session;
 mod ssh;
 mod ssh_disk;
 
+pub use compressed::{CompressedConnector, CompressingWriter};
 pub use dd::DdDisk;
 pub use facts::{
     Adapter, Holder, MachineFacts, Mount, PhysicalDisk, PhysicalPartition, PlatformFacts, Roots,

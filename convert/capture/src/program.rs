@@ -83,6 +83,12 @@ impl FarProgram {
         self.ssh.run(&words)
     }
 
+    /// Whether a disk's bytes are to be compressed there.
+    #[must_use]
+    pub fn compresses(&self) -> bool {
+        self.ssh.compresses()
+    }
+
     /// Its name there.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -33,6 +33,9 @@ pub struct Hello {
     pub identity: String,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// Whether the program compresses the disk's bytes when it is asked to.
+    #[serde(default)]
+    pub compresses: bool,
 }
 
 /// What is asked.

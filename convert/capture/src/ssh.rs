@@ -17,6 +17,8 @@ pub struct SshOptions {
     pub options: Vec<String>,
     /// Become root there by `sudo -n`.
     pub sudo: bool,
+    /// Let our program there compress a disk's bytes.
+    pub compress: bool,
 }
 
 /// A machine and how it is reached.
@@ -63,6 +65,12 @@ impl Ssh {
     #[must_use]
     pub fn place(&self) -> &SshPlace {
         &self.place
+    }
+
+    /// Whether a disk's bytes are to be compressed there.
+    #[must_use]
+    pub fn compresses(&self) -> bool {
+        self.options.compress
     }
 
     /// The command that runs these words there, as root where that was asked for.

@@ -47,6 +47,7 @@ impl SshArgs {
             config: self.ssh_config.as_ref().map(|path| path.as_os_str().to_owned()),
             options: self.ssh_option.clone(),
             sudo: self.sudo,
+            compress: self.compress,
         }
     }
 }
@@ -225,7 +226,8 @@ pub(crate) enum Tracking<'a> {
 /// Where our program does not run, there is `dd`: it moves all of the disk, and nothing is proven at the other end.
 fn by_dd(ssh: &Ssh, disk: &str, why: &Error) -> Result<RemoteSource> {
     let bytes = DdDisk::open(ssh, disk)?;
-    let text = format!("the disk is read by dd, holes included, and not proven at its side: {why}");
+    let text =
+        format!("the disk is read by dd, holes included and uncompressed, and not proven at its side: {why}");
     let (remote, warnings) = (Arc::new(PlainRemote::default()), vec![Warning::new("source-by-dd", text)]);
     Ok(RemoteSource { storage: Arc::new(bytes), name: None, remote, warnings })
 }

@@ -123,18 +123,34 @@ fn full_takes_all_the_room_and_off_none() {
 }
 
 #[test]
-fn only_a_blank_file_takes_any_order() {
+fn only_what_has_to_grow_at_its_end_wants_an_order() {
     let order =
         |target: Box<dyn TargetStorage>, options| create(target, 8192, options).unwrap().needs().order;
     assert_eq!(order(Box::<MemTarget>::default(), &[]), Order::Any);
     assert_eq!(order(Box::<MemTarget>::default(), &[("preallocation", "full")]), Order::Ascending);
     assert_eq!(order(Box::new(PipeTarget::new(Box::new(std::io::sink()))), &[]), Order::Ascending);
     let stale = Stale(Arc::new(Mutex::new(vec![0xaa; 8192])));
-    assert_eq!(order(Box::new(stale.clone()), &[]), Order::Ascending);
-    let sink = create(Box::new(stale), 8192, &[]).unwrap();
-    sink.zero_at(4096, 4096).unwrap();
-    let error = sink.write_at(0, Packed::Plain(&[1; 4096])).unwrap_err();
+    assert_eq!(order(Box::new(stale), &[]), Order::Any);
+    let full = create(Box::<MemTarget>::default(), 8192, &[("preallocation", "full")]).unwrap();
+    full.zero_at(4096, 4096).unwrap();
+    let error = full.write_at(0, Packed::Plain(&[1; 4096])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
+}
+
+#[test]
+fn old_bytes_are_overwritten_in_any_order_and_once() {
+    let stale = Stale(Arc::new(Mutex::new(vec![0xaa; 6 * 4096])));
+    let sink = create(Box::new(stale.clone()), 5 * 4096, &[]).unwrap();
+    sink.write_at(3 * 4096, Packed::Plain(&[3; 4096])).unwrap();
+    sink.write_at(4096, Packed::Plain(&[1; 4096])).unwrap();
+    for (offset, len) in [(4096, 4096), (0, 8192), (3 * 4096 + 1, 1)] {
+        assert_eq!(sink.zero_at(offset, len).unwrap_err().kind(), ErrorKind::Contract, "{offset:#x}");
+    }
+    sink.finish().unwrap();
+    let found = stale.0.lock().unwrap();
+    let blocks: Vec<_> =
+        found.chunks(4096).map(|block| (block[0], block.iter().all(|b| *b == block[0]))).collect();
+    assert_eq!(blocks, [(0, true), (1, true), (0, true), (3, true), (0, true), (0xaa, true)]);
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn hello(size: u64) -> Hello {
         size,
         identity: "it".into(),
         notes: vec!["a note".into()],
+        compresses: true,
     }
 }
 

@@ -21,9 +21,18 @@ pub(crate) enum AgentCommand {
         volatile: bool,
     },
     /// Serve a disk, read-only, to the NBD client at standard input and output.
-    Serve(AgentDisk),
+    Serve(AgentServe),
     /// Answer at standard input and output about a disk: hashes, and file systems to be held.
     Session(AgentDisk),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AgentServe {
+    #[command(flatten)]
+    pub(crate) disk: AgentDisk,
+    /// Compress what is sent.
+    #[arg(long)]
+    pub(crate) compress: bool,
 }
 
 #[derive(Args, Debug)]

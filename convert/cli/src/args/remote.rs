@@ -16,6 +16,9 @@ pub(crate) struct SshArgs {
     /// Become root there by 'sudo -n', where the login is not root's.
     #[arg(long)]
     pub(crate) sudo: bool,
+    /// Compress the disk's bytes on their way (zstd, at the other machine's cost), for lines of 1 Gbit/s and less.
+    #[arg(long)]
+    pub(crate) compress: bool,
     /// Do not move what the file systems of the source say is free (ext2/3/4, XFS, NTFS, FAT, LVM): it reads as zeros then. What
     /// was deleted there is not recovered from the image.
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! `rehome agent`: at a source's side, started by `capture` over SSH.
 
-use crate::args::{AgentCommand, AgentDisk};
-use convert_capture::{Hello, MachineFacts, Roots, serve_session, volatile_facts};
+use crate::args::{AgentCommand, AgentDisk, AgentServe};
+use convert_capture::{CompressingWriter, Hello, MachineFacts, Roots, serve_session, volatile_facts};
 use convert_nbd::{DiskExport, Exports, converse};
 use format_core::{
     DenyAll, DirectDevice, Disk, Error, FileStorage, LayerContext, Result, Storage, printable_json,
@@ -57,13 +57,20 @@ pub(crate) fn whole(storage: Arc<dyn Storage>) -> Result<Disk> {
     Disk::new(vec![Arc::from(open(storage, &LayerContext::new(Arc::new(DenyAll)))?)])
 }
 
-fn serve(args: &AgentDisk, interrupted: &AtomicBool) -> Result<()> {
-    let (disk, _) = open_disk(&args.disk)?;
+fn serve(args: &AgentServe, interrupted: &AtomicBool) -> Result<()> {
+    let path = &args.disk.disk;
+    let (disk, _) = open_disk(path)?;
     let mut exports = Exports::default();
-    exports.add("", &args.disk.display().to_string(), Arc::new(DiskExport::new(disk)))?;
+    exports.add("", &path.display().to_string(), Arc::new(DiskExport::new(disk)))?;
     // The library's own standard output keeps back what does not end a line.
     let output = std::io::stdout().as_fd().try_clone_to_owned().map(File::from);
     let output = output.map_err(|e| Error::io("cannot write to stdout", e))?;
+    let output: Box<dyn Write> = match args.compress {
+        false => Box::new(output),
+        true => {
+            Box::new(CompressingWriter::new(output).map_err(|e| Error::io("cannot start to compress", e))?)
+        }
+    };
     let input = BufReader::new(std::io::stdin().lock());
     let tell = |error: &Error| crate::output::to_stderr(&format!("warning: {error}"));
     converse(input, output, &exports, &tell, || Ok(()), || interrupted.load(Ordering::Relaxed))
@@ -79,6 +86,7 @@ fn session(args: &AgentDisk) -> Result<()> {
         size: disk.virtual_size(),
         identity: known.unwrap_or_else(|| format!("{}, {} bytes", args.disk.display(), disk.virtual_size())),
         notes,
+        compresses: true,
     };
     let (input, output) = (BufReader::new(std::io::stdin().lock()), std::io::stdout().lock());
     serve_session(&disk, &super::free_space::free_of, &hello, input, output)

@@ -43,6 +43,8 @@ impl Fault {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
                 Self::lost("the server did not answer within the time limit")
             }
+            // Of what a transport unpacks: another connection brings the same.
+            io::ErrorKind::InvalidData => Self::violation(error.to_string()),
             io::ErrorKind::UnexpectedEof => Self::lost("the server closed the connection"),
             _ => Self::lost(format!("the connection broke: {error}")),
         }

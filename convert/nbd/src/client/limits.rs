@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// Bounds on time and connections. What is not said here is bounded by constants: a request has at most 2 MiB of data, and lists of a
+/// Bounds on time and connections. What is not said here is bounded by constants: a request has at most 1 MiB of data, and lists of a
 /// server are cut or refused where they outgrow memory.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
-    /// Connections at a time, where the server allows more than one.
+    /// Connections at a time, where the server allows more than one. They are opened when workers want them.
     pub connections: usize,
     /// How long it may take until a connection stands.
     pub connect: Duration,
@@ -26,9 +26,8 @@ pub struct ClientLimits {
 
 impl Default for ClientLimits {
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            connections: threads.min(4),
+            connections: 4,
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(30),
             silence: Duration::from_secs(60),

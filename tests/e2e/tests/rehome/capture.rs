@@ -152,6 +152,43 @@ fn a_disk_over_ssh_is_the_same_at_both_ends_after_three_kills() {
 }
 
 #[test]
+fn what_is_compressed_on_its_way_is_the_same_disk() {
+    assert!(is_root(), "loop devices are made by root");
+    let bench = Bench::new();
+    let _server = Server::start(&bench);
+    bench.bash("seq 1 4000000 | head -c 24M >text").ends(0);
+    bench.disk("disk.raw", 64 * MIB, &[(40 * MIB, 5 * MIB)]);
+    bench.bash("dd if=text of=disk.raw bs=1M seek=3 conv=notrunc status=none").ends(0);
+    let device = Loop::new(&bench, "disk.raw", "");
+    let address = format!("ssh://box{}", device.0);
+    let copy =
+        ["convert", "--ssh-config", "ssh.conf", "--compress", "--rate-limit", "8M", &address, "copy.raw"];
+    let mut child = bench.spawn(&copy);
+    let mut is_seen = false;
+    while child.try_wait().unwrap().is_none() {
+        is_seen |= runs(&["agent", "serve", "--compress", "--", &device.0]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(is_seen, "nothing was compressed there");
+    assert!(bench.read("copy.raw") == bench.read("disk.raw"));
+    capture(&bench, &device, &["--out", "out", "--compress"]).ends(0);
+    bench.qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "disk.raw", &device.image("out")]);
+}
+
+/// Whether a process has these arguments.
+fn runs(arguments: &[&str]) -> bool {
+    let mut wanted = Vec::new();
+    for argument in arguments {
+        wanted.extend([0].iter().chain(argument.as_bytes()));
+    }
+    wanted.push(0);
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| line.windows(wanted.len()).any(|part| part == wanted))
+}
+
+#[test]
 fn three_cycles_move_what_changed() {
     assert!(is_root(), "loop devices are made by root");
     let bench = Bench::new();
