@@ -294,6 +294,16 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "the archive is a package for virtual machines",
         "read it with -f ova, which takes the description, too",
     ),
+    (
+        "sync-on-trust",
+        "only tracked changes were read, and no manifest tells that the target was what they were counted from",
+        "compare once: rehome compare SOURCE TARGET",
+    ),
+    (
+        "sync-target-changed",
+        "somebody wrote to the target since it was made; what was changed there is as in the source again",
+        "find out who uses the image",
+    ),
     ("tar-no-end", "the archive has no end mark: it may be cut off", "compare its size with the original's"),
     ("unpacked", "the image was unpacked into a temporary file", "nothing; --spool chooses the folder"),
     (

@@ -7,6 +7,7 @@ mod batch;
 mod batch_file;
 mod batch_night;
 mod bench;
+mod bitmaps;
 mod boot_test;
 mod capture;
 mod chains;
