@@ -8,6 +8,11 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "stop it for the last round, or make a backup with its own tools, too",
     ),
     (
+        "capture-disk-failing",
+        "the disk says that it fails, or counts sectors that it could not read or had to replace",
+        "rehome convert -f raw --on-read-error retry=1 --mapfile FILE DISK IMAGE: it goes on where the disk cannot be read, and the mapfile tells where",
+    ),
+    (
         "capture-in-use",
         "file systems of the disk are written to while it is copied",
         "hold them with --freeze for the last round, or stop the machine's services",
@@ -21,6 +26,11 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "capture-machine",
         "what was found of the machine cannot be made into a description for a migration",
         "write one by hand: the schema of rehome's own JSON says how",
+    ),
+    (
+        "capture-snapshot-left",
+        "a snapshot of a logical volume is still there: of an earlier run, or because its device was in use when it was to be removed",
+        "see 'lvs', and remove it by 'lvremove VG/rehome-…' when no run uses it: it fills up, and slows writes",
     ),
     (
         "clonezilla-no-hidden-data",
@@ -285,16 +295,6 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "nothing: it was written anew",
     ),
     (
-        "tar-bytes-behind",
-        "bytes follow the end of the archive: perhaps a second one",
-        "look at them with tar --ignore-zeros -t",
-    ),
-    (
-        "tar-is-ova",
-        "the archive is a package for virtual machines",
-        "read it with -f ova, which takes the description, too",
-    ),
-    (
         "sync-on-trust",
         "only tracked changes were read, and no manifest tells that the target was what they were counted from",
         "compare once: rehome compare SOURCE TARGET",
@@ -303,6 +303,16 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "sync-target-changed",
         "somebody wrote to the target since it was made; what was changed there is as in the source again",
         "find out who uses the image",
+    ),
+    (
+        "tar-bytes-behind",
+        "bytes follow the end of the archive: perhaps a second one",
+        "look at them with tar --ignore-zeros -t",
+    ),
+    (
+        "tar-is-ova",
+        "the archive is a package for virtual machines",
+        "read it with -f ova, which takes the description, too",
     ),
     ("tar-no-end", "the archive has no end mark: it may be cut off", "compare its size with the original's"),
     ("unpacked", "the image was unpacked into a temporary file", "nothing; --spool chooses the folder"),

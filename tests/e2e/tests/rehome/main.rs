@@ -10,6 +10,8 @@ mod bench;
 mod bitmaps;
 mod boot_test;
 mod capture;
+mod capture_health;
+mod capture_volumes;
 mod chains;
 mod changed;
 mod compare;
