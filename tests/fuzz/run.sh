@@ -71,6 +71,13 @@ make_bases() {
     qemu-img create -q -f qcow2 -F raw -b "$work/disk.raw" -o cluster_size=4k "$work/child.qcow2"
     qemu-io -f qcow2 -c 'write -P 7 0 5000' -c 'write -z 8k 8k' "$work/child.qcow2" >/dev/null
     cp "$work/child.qcow2" "$base/qcow2/child.qcow2"
+    for options in cluster_size=512 cluster_size=4k; do
+        qemu-img create -q -f qcow2 -o "$options" "$work/bitmaps.qcow2" 4M
+        qemu-img bitmap --add -g 512 "$work/bitmaps.qcow2" one
+        qemu-io -f qcow2 -c 'write -P 7 0 5000' -c 'write -z 1M 2M' "$work/bitmaps.qcow2" >/dev/null
+        qemu-img bitmap --add -g 64k "$work/bitmaps.qcow2" two
+        cp "$work/bitmaps.qcow2" "$base/qcow2/$((n++))-bitmaps.qcow2"
+    done
     for options in subformat=monolithicSparse subformat=streamOptimized zeroed_grain=on adapter_type=ide; do
         qemu-img convert -f raw -O vmdk -o "$options" "$work/disk.raw" "$base/vmdk/$((n++)).vmdk"
     done

@@ -43,6 +43,14 @@ pub trait Side: Remote {
     /// # Errors
     /// What reading the disk meets.
     fn free(&self) -> Result<RangeSet>;
+
+    /// Whether what was read was what it should be; asked once, before an image gets its name.
+    ///
+    /// # Errors
+    /// `Temporary` when it was not.
+    fn confirm(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A program at the disk's side.

@@ -3,7 +3,8 @@
 //! ```text
 //!  ssh ──▶ FarProgram ─┬─ agent facts ──▶ MachineFacts ──▶ Machine
 //!                      ├─ agent serve ──▶ NBD over stdio ──▶ the disk's bytes
-//!                      └─ agent session ─▶ FarSide ──▶ hashes taken there, file systems held
+//!                      ├─ agent session ─▶ FarSide ──▶ hashes taken there, file systems held
+//!                      └─ agent snapshot ▶ FarSnapshots: what is read instead of volumes that change
 //!                                                         │
 //!  capture_disk: first copy into NAME.capture ──▶ rounds of changes ──▶ NAME
 //! ```
@@ -15,6 +16,7 @@
 //! What comes from there is checked as what comes from any server: the client of NBD checks every reply, hashes have to be those that
 //! were asked for, in order, and the facts are data.
 
+mod brief;
 mod compressed;
 mod dd;
 mod facts;
@@ -22,6 +24,7 @@ mod far_side;
 mod freeze;
 mod hashing;
 mod here;
+mod lvm;
 mod patient;
 mod place;
 mod program;
@@ -33,13 +36,14 @@ mod ssh_disk;
 pub use compressed::{CompressedConnector, CompressingWriter};
 pub use dd::DdDisk;
 pub use facts::{
-    Adapter, Holder, MachineFacts, Mount, PhysicalDisk, PhysicalPartition, PlatformFacts, Roots,
-    VolatileFacts, volatile_facts,
+    Adapter, Health, HealthState, Holder, MachineFacts, Mount, PhysicalDisk, PhysicalPartition,
+    PlatformFacts, Roots, VolatileFacts, volatile_facts,
 };
 pub use far_side::{FarSide, Side};
 pub use freeze::{Frozen, MAX_SECONDS};
 pub use hashing::hash_pieces;
 pub use here::HereSide;
+pub use lvm::{FarSnapshots, LvmSnapshots, Snapshot, SnapshotSide, Snapshots, serve_snapshots};
 pub use place::SshPlace;
 pub use program::FarProgram;
 pub use run::{CaptureRequest, Captured, Consistency, Cycle, Follow, capture_disk, with_suffix};

@@ -3,7 +3,7 @@
 //! The first copy goes into `NAME.capture`. Then hashes are taken at both ends, and what differs is read again, until nothing does. Only
 //! then the image gets its name. A run that is interrupted leaves `NAME.capture`, or its unfinished forms, and the next one goes on there.
 
-use crate::Side;
+use crate::{PhysicalDisk, Side};
 use convert_engine::{
     Changes, Control, ConvertRequest, Destination, Manifest, Proof, Resumption, SourceFacts, SyncTarget,
     convert_or_go_on, sync,
@@ -26,6 +26,8 @@ pub struct CaptureRequest<'a> {
     pub source: &'a OpenedImage,
     /// Its side.
     pub side: &'a dyn Side,
+    /// What is known of the disk, for the manifest.
+    pub device: &'a PhysicalDisk,
     /// The image to write.
     pub target: &'a Path,
     /// Its format.
@@ -65,6 +67,8 @@ pub enum Consistency {
     Unchanged,
     /// The same, while its file systems were held.
     Frozen,
+    /// The same, of a snapshot of the volume.
+    Snapshot,
     /// Its parts are of different moments.
     Live,
 }
@@ -116,6 +120,7 @@ pub fn capture_disk(request: &CaptureRequest<'_>, control: Control<'_>) -> Resul
     let mut run = Run { request, working, cycles: Vec::new(), warnings: Vec::new(), resumed_from: None };
     run.copy(control)?;
     let (consistency, blocks) = run.settle(control)?;
+    request.side.confirm()?;
     if consistency == Consistency::Live {
         run.warnings.push(Warning::new(
             "capture-live",
@@ -123,7 +128,8 @@ pub fn capture_disk(request: &CaptureRequest<'_>, control: Control<'_>) -> Resul
              you rely on it; databases in it may be damaged",
         ));
     }
-    let facts = SourceFacts::of_image(request.source);
+    let facts =
+        SourceFacts { device: Some(request.device.for_manifest()), ..SourceFacts::of_image(request.source) };
     if !request.update {
         publish(&run.working, request.target, request.force)?;
         Manifest::remove(&run.working)?;

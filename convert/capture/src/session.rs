@@ -91,7 +91,7 @@ pub fn serve_session(
         match state.answer(request, &mut output) {
             Ok(()) => output.write_all(b".").map_err(lost)?,
             Err(error) => {
-                let failure = Failure { kind: kind_name(error.kind()).into(), text: error.to_string() };
+                let failure = Failure::of(&error);
                 let mut json = serde_json::to_vec(&failure).unwrap_or_default();
                 json.truncate(usize::from(u16::MAX));
                 output.write_all(b"e").map_err(lost)?;
@@ -160,6 +160,10 @@ fn kind_name(kind: ErrorKind) -> &'static str {
 }
 
 impl Failure {
+    pub(crate) fn of(error: &Error) -> Self {
+        Self { kind: kind_name(error.kind()).into(), text: error.to_string() }
+    }
+
     pub(crate) fn into_error(self) -> Error {
         let kind = KINDS.iter().find(|(name, _)| *name == self.kind).map_or(ErrorKind::Io, |(_, kind)| *kind);
         Error::new(kind, format_core::printable(&self.text)).context("at the source's side")

@@ -68,7 +68,8 @@ pub use far_end::hashing_side;
 pub use hashes::{HashKind, Hashes};
 pub use losses::{Losses, LostRange};
 pub use manifest::{
-    BLOCKS_SUFFIX, ChangedRange, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts, manifest_path,
+    BLOCKS_SUFFIX, ChangedRange, DeviceFacts, ImageFacts, MANIFEST_SUFFIX, Manifest, SourceFacts,
+    manifest_path,
 };
 pub use mapfile::{Mapfile, RangeStatus};
 pub use measure::{Measurement, measure};

@@ -89,6 +89,42 @@ pub struct SourceFacts {
     /// Where the source's first byte lies on the image's disk, where that is not its first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// The disk that was captured, where the source is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceFacts>,
+}
+
+/// A physical disk, as its kernel and the disk itself tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFacts {
+    /// What it was called on its machine.
+    pub path: String,
+    /// What its maker calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Its serial number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Its world wide name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wwn: Option<String>,
+    /// Version of its firmware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
+    /// How it was attached: `nvme`, `sata`, `scsi`, `usb`, ….
+    pub transport: String,
+    /// Whether it turns.
+    pub rotational: bool,
+    /// Logical sector size in bytes.
+    pub sector_size: u64,
+    /// Physical sector size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physical_sector_size: Option<u64>,
+    /// `good`, `failing` or `unknown`.
+    pub health: String,
+    /// Why that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_reasons: Vec<String>,
 }
 
 impl SourceFacts {
@@ -102,7 +138,13 @@ impl SourceFacts {
         };
         let remote = source.chain.first().and_then(|link| link.remote.as_ref());
         let identity = remote.and_then(|remote| remote.identity());
-        Self { files: source.chain.iter().map(file).collect(), identity, digest: None, offset: None }
+        Self {
+            files: source.chain.iter().map(file).collect(),
+            identity,
+            digest: None,
+            offset: None,
+            device: None,
+        }
     }
 }
 

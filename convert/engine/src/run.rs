@@ -236,7 +236,7 @@ pub fn convert_stream(request: StreamRequest<'_>, control: Control<'_>) -> Resul
     }
     sink.finish().map_err(named)?;
     let files = vec![ImageFacts { name: name.into(), format: source_format.into(), file_size: 0 }];
-    let facts = SourceFacts { files, identity: None, digest: None, offset: None };
+    let facts = SourceFacts { files, identity: None, digest: None, offset: None, device: None };
     let manifest = described.map(|path| Manifest::of_copy(path, format.name, &copy, facts)).transpose()?;
     warnings.extend(size_warning(format, virtual_size, size));
     Ok(ConvertOutcome { manifest, copy, resumed_from: None, warnings })

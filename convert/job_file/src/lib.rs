@@ -10,6 +10,7 @@
 //! every error has file, line and column. Files are strangers' work: what is larger, deeper or more than a job file can be ends early.
 //! Nothing here opens an image; what is in a folder of backups is for a callback to say ([`Probe`]).
 
+mod address;
 mod decode;
 mod emit;
 mod fault;
@@ -23,6 +24,7 @@ mod secrets;
 mod text;
 mod variables;
 
+pub use address::ADDRESS_SCHEMES;
 pub use emit::{Engine, Site, check_digest, emit};
 pub use fault::{Fault, Result};
 pub use job_file::{JobFile, VERSION};

@@ -1,6 +1,6 @@
 //! One image file as the guest sees it.
 
-use crate::{Extent, Result, Storage, Warning};
+use crate::{Error, Extent, RangeSet, Result, Storage, Warning};
 use std::sync::Arc;
 
 /// What is particular to an image's format.
@@ -45,6 +45,17 @@ pub trait Layer: Send + Sync {
     /// Whether the data at `offset` lie compressed in the file.
     fn is_compressed_at(&self, _offset: u64) -> bool {
         false
+    }
+
+    /// The ranges that the bitmap `name`, which the image itself keeps, says have changed since it began.
+    ///
+    /// # Errors
+    /// `SourceMissing` with the names that there are when this one is not; `Unsupported` for a bitmap that does not say all that changed, and
+    /// for formats that keep none; `Corrupt` or `Io` as for the file.
+    fn changed_by_bitmap(&self, _name: &str) -> Result<RangeSet> {
+        Err(Error::unsupported(format!("{} images keep no bitmaps of what changed", self.format()))
+            .in_format(self.format())
+            .hint("leave --bitmap away: both sides are read then, and only what differs is rewritten"))
     }
 
     /// What is particular to the format, for `info`: keys as `qemu-img info` spells them where it has them. The key

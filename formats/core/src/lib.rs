@@ -41,6 +41,7 @@
 //! that exports `pub static FORMAT: Format`, and one entry in `formats/all`.
 
 mod append;
+mod ascending;
 mod boot_copy;
 mod buffer;
 mod bytes;
@@ -95,6 +96,7 @@ mod words;
 mod zero;
 
 pub use append::open_at_end;
+pub use ascending::AscendingRanges;
 pub use boot_copy::BootCopy;
 pub use buffer::{AlignedBuffer, DIRECT_ALIGNMENT};
 pub use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The directory of persistent dirty bitmaps. They are only listed: what they record is about this file.
+//! The directory of persistent dirty bitmaps. What one of them records is read by [`crate::changes`].
 
 use crate::details::shown;
 use crate::error::Qcow2Error;
@@ -16,14 +16,16 @@ pub(crate) struct Bitmap {
     pub name: Box<[u8]>,
     pub table_offset: u64,
     pub table_entries: u32,
-    flags: u32,
-    granularity_bits: u8,
+    pub flags: u32,
+    pub kind: u8,
+    pub granularity_bits: u8,
+    pub extra_data_size: u32,
 }
 
 /// The bitmaps of an image; none where the header says that they are stale.
 pub(crate) fn load(storage: &dyn Storage, header: &Header) -> Result<Vec<Bitmap>> {
     let Some(place) = header.extensions.bitmaps else { return Ok(Vec::new()) };
-    if header.v3.autoclear_features & AUTOCLEAR_BITMAPS == 0 {
+    if header.bitmaps_are_stale() {
         return Ok(Vec::new());
     }
     let (count, offset, len) = (place.count, place.directory_offset, place.directory_size);
@@ -58,7 +60,9 @@ fn entry(bytes: &[u8]) -> Option<(Bitmap, usize)> {
         table_offset: fixed.bitmap_table_offset,
         table_entries: fixed.bitmap_table_size,
         flags: fixed.flags,
+        kind: fixed.kind,
         granularity_bits: fixed.granularity_bits,
+        extra_data_size: fixed.extra_data_size,
     };
     Some((bitmap, align_up(end as u64, 8)? as usize))
 }

@@ -60,6 +60,14 @@ pub(crate) enum Qcow2Error {
     SnapshotOutside { index: u32, count: u32, at: u64, file_size: u64 },
     #[error("there are {count} bitmaps in a directory of {len:#x} bytes at {offset:#x}: {why}")]
     Bitmaps { count: u32, offset: u64, len: u64, why: &'static str },
+    #[error("the image has no bitmap \"{name}\", it has {names}")]
+    NoBitmap { name: String, names: String },
+    #[error("the image's bitmaps are stale: a program wrote to it that does not know them")]
+    BitmapsStale,
+    #[error("the bitmap {name} does not tell what changed: {why}")]
+    BitmapUnusable { name: String, why: &'static str },
+    #[error("the bitmap {name} cannot be read: {why}")]
+    BitmapBroken { name: String, at: u64, why: &'static str },
     #[error("L1 entry {index} is {entry:#x}: {fault}")]
     L1Entry { index: u64, entry: u64, at: u64, fault: EntryFault },
     #[error("L2 entry {index} of the table at {table:#x} is {entry:#x}: {fault}")]
@@ -101,6 +109,8 @@ impl Qcow2Error {
         match self {
             Self::Version(_) | Self::Features(_) | Self::Compression(_) => ErrorKind::Unsupported,
             Self::L2Entry { fault: EntryFault::CompressedInEncrypted, .. } => ErrorKind::Unsupported,
+            Self::NoBitmap { .. } => ErrorKind::SourceMissing,
+            Self::BitmapsStale | Self::BitmapUnusable { .. } => ErrorKind::Unsupported,
             Self::L1TooLarge(_) | Self::Snapshots { .. } => ErrorKind::Limit,
             _ => ErrorKind::Corrupt,
         }
@@ -112,6 +122,7 @@ impl Qcow2Error {
             | Self::ExtensionShort { at, .. }
             | Self::ExtensionText { at, .. }
             | Self::SnapshotOutside { at, .. }
+            | Self::BitmapBroken { at, .. }
             | Self::L1Entry { at, .. } => Some(*at),
             Self::BackingNameText { offset } | Self::Decompress { offset, .. } => Some(*offset),
             _ => None,
@@ -125,6 +136,9 @@ impl Qcow2Error {
             | Self::L1Entry { fault: EntryFault::Outside { .. }, .. }
             | Self::L2Entry { fault: EntryFault::Outside { .. }, .. } => {
                 Some("the file looks cut off: compare its size with the original's")
+            }
+            Self::BitmapsStale | Self::BitmapUnusable { .. } | Self::BitmapBroken { .. } => {
+                Some("leave --bitmap away: both sides are read then, and only what differs is rewritten")
             }
             _ => None,
         }

@@ -131,6 +131,18 @@ pub(crate) const MAX_BITMAP_DIRECTORY: u64 = 1024 * 65535;
 pub(crate) const BITMAP_IN_USE: u32 = 1 << 0;
 /// [`BitmapHeader::flags`]: records writes whenever the image is open.
 pub(crate) const BITMAP_AUTO: u32 = 1 << 1;
+/// [`BitmapHeader::flags`]: may be used by who does not know its extra data.
+pub(crate) const BITMAP_EXTRA_COMPATIBLE: u32 = 1 << 2;
+/// [`BitmapHeader::kind`]: a dirty tracking bitmap.
+pub(crate) const BITMAP_DIRTY_TRACKING: u8 = 1;
+/// Smallest `granularity_bits` that QEMU opens: 512 bytes.
+pub(crate) const MIN_GRANULARITY_BITS: u32 = 9;
+/// Largest `granularity_bits` that QEMU opens: 2 GiB.
+pub(crate) const MAX_GRANULARITY_BITS: u32 = 31;
+/// Most bytes of bits of one bitmap that QEMU opens: 512 MiB.
+pub(crate) const MAX_BITMAP_BYTES: u64 = 512 << 20;
+/// Bitmap table entry without offset: all bits of the cluster are 1.
+pub(crate) const BITMAP_ALL_ONES: u64 = 1;
 
 /// Bytes of an entry of the L1, the standard L2 and the refcount table.
 pub(crate) const ENTRY_SIZE: u64 = 8;

@@ -21,6 +21,7 @@ mod allocate;
 mod backing;
 mod bitmaps;
 mod cache;
+mod changes;
 mod check;
 mod codec;
 mod crypto;

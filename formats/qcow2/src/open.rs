@@ -63,6 +63,7 @@ fn open_qcow2(storage: Arc<dyn Storage>, context: &LayerContext) -> Result<Box<d
         l1_table_offset: l1.offset,
         tables: Cache::new(TABLE_CACHE),
         clusters: Cache::new(CLUSTER_CACHE),
+        is_current: wanted.is_none(),
         parent: parent(header.backing_name, header.extensions.backing_format),
         details,
         warnings,

@@ -43,6 +43,11 @@ impl Header {
     pub(crate) fn has_data_file(&self) -> bool {
         self.v3.incompatible_features & INCOMPAT_DATA_FILE != 0
     }
+
+    /// Whether there are bitmaps, and a program wrote to the image that does not know them.
+    pub(crate) fn bitmaps_are_stale(&self) -> bool {
+        self.extensions.bitmaps.is_some() && self.v3.autoclear_features & AUTOCLEAR_BITMAPS == 0
+    }
 }
 
 /// Parses the first cluster of an image whose file has `file_size` bytes. `first` may hold more than the cluster.

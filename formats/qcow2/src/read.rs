@@ -1,6 +1,7 @@
 //! A qcow2 image as a layer.
 
 use crate::cache::Cache;
+use crate::changes;
 use crate::codec;
 use crate::crypto::{Decryption, SECTOR};
 use crate::error::Qcow2Error;
@@ -8,7 +9,7 @@ use crate::layout::ENTRY_SIZE;
 use crate::parse::Compression;
 use crate::table::{Compressed, Geometry, Unit};
 use format_core::{
-    Details, Error, Extent, ExtentKind, HostRange, Layer, ParentRef, Result, Storage, Warning,
+    Details, Error, Extent, ExtentKind, HostRange, Layer, ParentRef, RangeSet, Result, Storage, Warning,
 };
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(crate) struct Qcow2Layer {
     pub l1: Vec<u64>,
     pub tables: Cache<u64>,
     pub clusters: Cache<u8>,
+    /// Whether it is the current state, and no snapshot.
+    pub is_current: bool,
     pub parent: Option<ParentRef>,
     pub details: Details,
     pub warnings: Vec<Warning>,
@@ -264,6 +267,16 @@ impl Layer for Qcow2Layer {
     fn is_compressed_at(&self, offset: u64) -> bool {
         let found = self.check_inside(offset, 1).and_then(|()| self.run(offset, 1, one_read));
         found.is_ok_and(|run| matches!(run.unit, Unit::Compressed(_)))
+    }
+
+    fn changed_by_bitmap(&self, name: &str) -> Result<RangeSet> {
+        if !self.is_current {
+            return Err(Error::usage(
+                "bitmaps are about the current state of an image, not about its snapshots",
+            )
+            .in_format(crate::FORMAT.name));
+        }
+        changes::by_bitmap(self.storage.as_ref(), name).map_err(|e| e.in_format(crate::FORMAT.name))
     }
 
     fn details(&self) -> Details {

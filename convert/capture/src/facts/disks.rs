@@ -1,7 +1,9 @@
 //! Disks and what lies on them, as `/sys/block` tells (Linux, `Documentation/ABI/stable/sysfs-block`).
 
+use super::health::Health;
 use super::mounts::{Mount, Mounts};
 use super::{Roots, names_in, number_of, text_of};
+use convert_engine::DeviceFacts;
 use format_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,10 +20,16 @@ const MAX_DEPTH: usize = 8;
 pub struct PhysicalDisk {
     /// `/dev/NAME`.
     pub path: String,
+    /// The name of the device mapper, where it is a volume that was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Size in bytes.
     pub size: u64,
     /// Logical sector size in bytes.
     pub sector_size: u64,
+    /// Physical sector size in bytes, where the kernel knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physical_sector_size: Option<u64>,
     /// What the manufacturer calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -39,6 +47,9 @@ pub struct PhysicalDisk {
     pub removable: bool,
     /// Whether the kernel lets nobody write.
     pub read_only: bool,
+    /// How it is, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// Where the disk itself, without partitions, is in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -104,6 +115,25 @@ impl PhysicalDisk {
         found
     }
 
+    /// What a manifest says of the disk. What the disk says of itself fills in what a controller hides from the kernel.
+    #[must_use]
+    pub fn for_manifest(&self) -> DeviceFacts {
+        let asked = self.health.clone().unwrap_or_default();
+        DeviceFacts {
+            path: self.path.clone(),
+            model: self.model.clone().or(asked.model),
+            serial: self.serial.clone().or(asked.serial),
+            wwn: self.wwid.clone().or(asked.wwn),
+            firmware: asked.firmware,
+            transport: self.bus.clone(),
+            rotational: self.rotational,
+            sector_size: self.sector_size,
+            physical_sector_size: self.physical_sector_size,
+            health: asked.state.name().into(),
+            health_reasons: asked.why,
+        }
+    }
+
     /// What tells the disk from others, also after a restart.
     #[must_use]
     pub fn identity(&self) -> String {
@@ -161,6 +191,8 @@ fn disk(roots: &Roots, name: &str, mounts: &Mounts) -> Option<PhysicalDisk> {
     Some(PhysicalDisk {
         size: number_of(&folder.join("size"))?.checked_mul(SECTOR)?,
         sector_size: number_of(&folder.join("queue/logical_block_size")).unwrap_or(SECTOR),
+        label: text_of(&folder.join("dm/name")),
+        physical_sector_size: number_of(&folder.join("queue/physical_block_size")),
         model: first(&["device/model"]),
         serial: first(&["serial", "device/serial", "device/vpd_pg80"]).map(printable_serial),
         wwid: first(&["wwid", "device/wwid"]),
@@ -168,6 +200,7 @@ fn disk(roots: &Roots, name: &str, mounts: &Mounts) -> Option<PhysicalDisk> {
         rotational: flag("queue/rotational"),
         removable: flag("removable"),
         read_only: flag("ro"),
+        health: None,
         mounts: mounts.of(&number, &path).cloned().collect(),
         holders: holders(roots, &folder, mounts, 0),
         partitions: partitions.collect(),

@@ -1,6 +1,7 @@
 //! What the machine is on which this runs, read from `/sys` and `/proc`; nothing is written, no device is opened.
 
 mod disks;
+mod health;
 mod machine;
 mod mounts;
 mod network;
@@ -8,6 +9,7 @@ mod platform;
 mod volatile;
 
 pub use disks::{Holder, PhysicalDisk, PhysicalPartition};
+pub use health::{Health, HealthState};
 pub use mounts::Mount;
 pub use network::Adapter;
 pub use platform::PlatformFacts;
@@ -129,6 +131,11 @@ impl MachineFacts {
         let adapters = network::read(roots);
         let databases = databases(roots);
         Ok(Self { rehome_facts: 1, platform, disks, adapters, databases, notes })
+    }
+
+    /// Asks the disks how they are, by `smartctl` where it is installed: it reads, needs root, and has 15 seconds for each disk.
+    pub fn ask_health(&mut self) {
+        health::ask_all(&mut self.disks);
     }
 
     /// The facts in their JSON.

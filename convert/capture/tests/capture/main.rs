@@ -3,4 +3,5 @@
 
 mod compressed;
 mod facts;
+mod health;
 mod sides;

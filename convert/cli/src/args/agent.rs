@@ -24,6 +24,15 @@ pub(crate) enum AgentCommand {
     Serve(AgentServe),
     /// Answer at standard input and output about a disk: hashes, and file systems to be held.
     Session(AgentDisk),
+    /// Take snapshots of logical volumes, and remove them when standard input ends.
+    Snapshot {
+        /// Room for what is written meanwhile, in bytes.
+        #[arg(long, value_name = "BYTES")]
+        size: Option<u64>,
+        /// The volumes.
+        #[arg(required = true)]
+        volumes: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args, Debug)]

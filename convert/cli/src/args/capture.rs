@@ -1,14 +1,16 @@
 //! Arguments of the command that copies the disks of machines.
 
 use super::SshArgs;
+use super::images::size;
 use super::speed::SpeedArgs;
 use clap::Args;
 use std::path::PathBuf;
 
 pub(super) const AFTER_CAPTURE: &str = "\
 What happens:
-  1  The machine is described: firmware, processors, memory, disks, adapters. Nothing is written there, but that this program copies
-     itself into a temporary folder over SSH, when the same version is not installed, and removes it again.
+  1  The machine is described: firmware, processors, memory, disks, adapters; the disks are asked how they are (smartctl, where it is
+     installed). Nothing is written there, but that this program copies itself into a temporary folder over SSH, when the same
+     version is not installed, and removes it again, and the snapshots of --lvm-snapshot.
   2  Each disk is copied into NAME.capture. A run that is interrupted goes on there.
   3  Hashes are taken at both ends, and what differs is read again, until nothing does. So the image is the disk, proven at both ends.
      A machine that runs changes its disks all the time: hold its file systems for the last round with --freeze, or switch it to
@@ -25,6 +27,7 @@ machine, and 'rehome cutover' does the last round, fixes the guest on an overlay
 Examples:
   rehome capture ssh://root@web --out web
   rehome capture ssh://root@web --disk /dev/sda --freeze / --skip-free --out web
+  rehome capture ssh://root@web --disk /dev/vg0/data --lvm-snapshot=20G --out web     a volume as it is now, however long it takes
   rehome capture ssh://root@web --to hyperv --out web
   rehome capture ssh://root@web --sync --out web        again: only what changed
   rehome capture /dev/sdb --out old                     a disk of this machine
@@ -64,6 +67,12 @@ pub(crate) struct CaptureArgs {
     /// The longest time for which file systems are held; then they go on, and the run fails.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) freeze_seconds: u64,
+    /// For logical volumes that are named with --disk /dev/VG/LV: read a snapshot that LVM takes, not the volume, so that the image is what it
+    /// was at one moment, as long as the copy may take. SIZE is the room for what is written to the volume meanwhile, a fifth of it by default;
+    /// when that is not enough, the run ends with 75 and no image. All volumes get theirs before the first is copied; they are removed at the
+    /// end, also of a run that is killed.
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, require_equals = true, value_parser = size, conflicts_with_all = ["freeze", "live"])]
+    pub(crate) lvm_snapshot: Option<Option<u64>>,
     /// Take images of disks that change although their parts are of different moments.
     #[arg(long)]
     pub(crate) live: bool,

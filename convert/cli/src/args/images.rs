@@ -76,8 +76,10 @@ pub(crate) struct ConvertArgs {
     /// cloud says has changed since is read. The target's manifest has to name that snapshot.
     #[arg(long, value_name = "SNAPSHOT", requires = "sync", conflicts_with = "bitmap")]
     pub(crate) since: Option<String>,
-    /// With --sync, from an NBD export: only what this dirty bitmap of the export says is read. The target has to be what the disk
-    /// was when the bitmap began.
+    /// With --sync: only what this dirty bitmap says is read; of an NBD export, or one that a qcow2 file keeps itself. The target has to be
+    /// what the disk was when the bitmap began, or at a later time; blocks of it that are not what its manifest says are read as a whole. A
+    /// bitmap that is in use, disabled or stale is refused; one of a disk that was made smaller and larger again does not tell all. Begin a new one (or 'qemu-img bitmap --clear') between a run and the next start
+    /// of the machine.
     #[arg(long, value_name = "NAME", requires = "sync")]
     pub(crate) bitmap: Option<String>,
     /// Replace the target when it exists.

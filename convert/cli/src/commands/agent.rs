@@ -1,7 +1,9 @@
 //! `rehome agent`: at a source's side, started by `capture` over SSH.
 
 use crate::args::{AgentCommand, AgentDisk, AgentServe};
-use convert_capture::{CompressingWriter, Hello, MachineFacts, Roots, serve_session, volatile_facts};
+use convert_capture::{
+    CompressingWriter, Hello, MachineFacts, Roots, serve_session, serve_snapshots, volatile_facts,
+};
 use convert_nbd::{DiskExport, Exports, converse};
 use format_core::{
     DenyAll, DirectDevice, Disk, Error, FileStorage, LayerContext, Result, Storage, printable_json,
@@ -19,9 +21,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) fn run(command: &AgentCommand, interrupted: &AtomicBool) -> Result<ExitCode> {
     match command {
         AgentCommand::Facts { volatile: true, .. } => print(&volatile_facts(&Roots::default()))?,
-        AgentCommand::Facts { disk, .. } => print(&MachineFacts::read(&Roots::default(), disk)?)?,
+        AgentCommand::Facts { disk, .. } => {
+            let mut facts = MachineFacts::read(&Roots::default(), disk)?;
+            facts.ask_health();
+            print(&facts)?;
+        }
         AgentCommand::Serve(args) => serve(args, interrupted)?,
         AgentCommand::Session(args) => session(args)?,
+        AgentCommand::Snapshot { size, volumes } => {
+            serve_snapshots(volumes, *size, std::io::stdin(), std::io::stdout())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -225,7 +225,8 @@ fn copy(
             let (name, input) = (name.as_str(), files.as_slice());
             let request = StreamRequest { stream, name, input, target, format, options, proof };
             let mut done = convert_stream(request, control)?;
-            let facts = SourceFacts { files: vec![file], identity: None, digest: None, offset: None };
+            let facts =
+                SourceFacts { files: vec![file], identity: None, digest: None, offset: None, device: None };
             archive::add_manifest(archive.as_ref(), &mut done, format, facts)?;
             archive::finish(archive, &mut done)?;
             return Ok((done, Vec::new()));

@@ -104,7 +104,7 @@ fn left(args: &CutoverArgs, control: Control<'_>) -> Result<Left> {
             ErrorKind::SourceMissing => e.hint("capture the machine first: 'rehome capture'"),
             _ => e,
         })?;
-        let (_, side) = machine.open(disk, args.capture.ssh.skip_free)?;
+        let (_, side) = machine.open(disk, None, args.capture.ssh.skip_free)?;
         let remote: &dyn Remote = side.as_ref();
         let changed = lag(remote, &opened.disk, disk.size, control)?;
         let written = image.metadata().and_then(|found| found.modified()).ok();

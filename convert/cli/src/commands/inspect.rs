@@ -35,6 +35,46 @@ struct Image {
     image: Vec<ChainFile>,
     virtual_size: u64,
     allocated_size: u64,
+    /// The dirty bitmaps that the image keeps, as `convert --sync --bitmap` takes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bitmaps: Vec<Bitmap>,
+}
+
+#[derive(Serialize)]
+struct Bitmap {
+    name: String,
+    /// Bytes of the disk that one bit stands for.
+    granularity: u64,
+    /// Whether a program has the image open, or was killed while it had: it does not tell all.
+    in_use: bool,
+    /// Whether it records what is written.
+    enabled: bool,
+}
+
+impl Bitmap {
+    /// Those in the details of the image itself; a difference's parents have none that count.
+    fn of(opened: &OpenedImage) -> Vec<Self> {
+        let details = opened.disk.layers().first().map(|layer| layer.details()).unwrap_or_default();
+        let list = details.get("bitmaps").and_then(|list| list.as_array());
+        let bitmap = |one: &serde_json::Value| {
+            let is =
+                |flag: &str| one["flags"].as_array().is_some_and(|flags| flags.iter().any(|own| own == flag));
+            Some(Self {
+                name: one["name"].as_str()?.to_owned(),
+                granularity: one["granularity"].as_u64()?,
+                in_use: is("in-use"),
+                enabled: is("auto"),
+            })
+        };
+        list.into_iter().flatten().filter_map(bitmap).collect()
+    }
+
+    fn line(&self) -> String {
+        let enabled = if self.enabled { "enabled" } else { "disabled" };
+        let in_use = if self.in_use { ", in use: does not tell all" } else { "" };
+        let size = format_size(self.granularity);
+        format!("  bitmap {}: granularity {size}, {enabled}{in_use}\n", safe(&self.name))
+    }
 }
 
 impl Image {
@@ -43,6 +83,7 @@ impl Image {
             image: chain(opened),
             virtual_size: opened.disk.virtual_size(),
             allocated_size: opened.chain.iter().map(|link| link.allocated_size).sum(),
+            bitmaps: Bitmap::of(opened),
         }
     }
 }
@@ -150,6 +191,7 @@ fn image_lines(image: &Image) -> String {
     }
     let (size, allocated) = (format_size(image.virtual_size), format_size(image.allocated_size));
     text.push_str(&format!("  disk of {size}, {allocated} on the host\n"));
+    image.bitmaps.iter().for_each(|bitmap| text.push_str(&bitmap.line()));
     text
 }
 

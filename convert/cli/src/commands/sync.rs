@@ -9,6 +9,7 @@ use crate::source::Source;
 use convert_engine::{
     Changes, Control, Manifest, SyncOutcome, SyncTarget, SyncTotals, hashing_side, manifest_path, sync,
 };
+use convert_nbd::NbdAddress;
 use format_all::FORMATS;
 use format_core::units::format_size;
 use format_core::{DeviceTarget, Error, ErrorKind, OpenedImage, RangeSet, Result, Warning};
@@ -31,6 +32,8 @@ struct Outcome {
     blocks_compared: u64,
     blocks_rewritten: u64,
     bytes_rewritten: u64,
+    /// Bytes of the disk that changed, as something at the source kept track; `None` where nothing did.
+    bytes_tracked: Option<u64>,
     /// Whether an interrupted run was completed.
     continued: bool,
     digest: String,
@@ -58,7 +61,7 @@ pub(super) fn run(
     refuse_in_place(args, &files)?;
     let Source::Image(source) = source else { return Err(Error::contract("a file was opened as a pipe")) };
     printer.warnings(&source.warnings);
-    let tracked = tracked(args)?;
+    let tracked = tracked(args, &source)?;
     let changes = match &tracked {
         Some(ranges) => Changes::Tracked(ranges),
         None => hashing_side(&source).map_or(Changes::Unknown, Changes::ByHashes),
@@ -76,6 +79,7 @@ pub(super) fn run(
         verify(args, done.format, &done.blocks, control)?;
     }
     let mut outcome = outcome(args, &source, &done)?;
+    outcome.bytes_tracked = tracked.as_ref().map(RangeSet::total);
     outcome.manifest = manifest.map(|path| path.display().to_string());
     outcome.seconds = started.elapsed().as_secs_f64();
     printer.result(&outcome, human)?;
@@ -83,20 +87,24 @@ pub(super) fn run(
 }
 
 /// What changed, where something at the source kept track.
-fn tracked(args: &ConvertArgs) -> Result<Option<RangeSet>> {
+fn tracked(args: &ConvertArgs, source: &OpenedImage) -> Result<Option<RangeSet>> {
     let address = args.source.to_string_lossy();
     let wish = match (&args.since, &args.bitmap) {
         (Some(older), _) => {
             refuse_other_origin(&args.target, older)?;
             Tracking::Since(older)
         }
-        (None, Some(name)) => Tracking::Bitmap(name),
+        // An export has bitmaps of its own, whatever image it shows.
+        (None, Some(name)) if NbdAddress::is_one(&address) => Tracking::Bitmap(name),
+        (None, Some(name)) => {
+            let layer = source.disk.layers().first();
+            let layer = layer.ok_or_else(|| Error::contract("an image without layers"))?;
+            return layer.changed_by_bitmap(name).map(Some).map_err(|e| e.context(format!("open {address}")));
+        }
         (None, None) => return Ok(None),
     };
     if !is_address(&args.source) {
-        return Err(Error::usage(
-            "--since and --bitmap are for sources at addresses, which keep track of changes",
-        ));
+        return Err(Error::usage("--since is for sources at addresses, which keep track of changes"));
     }
     Addresses::new(&args.open.chain).changes(&address, &wish).map(Some)
 }
@@ -142,7 +150,7 @@ fn target(args: &ConvertArgs) -> Result<SyncTarget<'_>> {
 }
 
 fn outcome(args: &ConvertArgs, source: &OpenedImage, done: &SyncOutcome) -> Result<Outcome> {
-    let SyncTotals { source_read, target_read, blocks_compared, blocks_rewritten, bytes_rewritten } =
+    let SyncTotals { source_read, target_read, blocks_compared, blocks_rewritten, bytes_rewritten, .. } =
         done.totals;
     Ok(Outcome {
         source: args.source.display().to_string(),
@@ -154,6 +162,7 @@ fn outcome(args: &ConvertArgs, source: &OpenedImage, done: &SyncOutcome) -> Resu
         blocks_compared,
         blocks_rewritten,
         bytes_rewritten,
+        bytes_tracked: None,
         continued: done.was_unfinished,
         digest: done.blocks.digest()?.to_hex().to_string(),
         manifest: None,
@@ -174,13 +183,21 @@ fn human(o: &Outcome) -> String {
             o.blocks_compared
         ),
     };
+    let tracked = o.bytes_tracked.map(|bytes| {
+        format!(
+            " ({} of the source, of which {} changed)",
+            format_size(o.source_bytes_read),
+            format_size(bytes)
+        )
+    });
     format!(
-        "{} ({}, {} disk) brought up to date in {:.1} s: {rewritten}, {} read{}{}\ndigest   {}\n{}",
+        "{} ({}, {} disk) brought up to date in {:.1} s: {rewritten}, {} read{}{}{}\ndigest   {}\n{}",
         safe(&o.target),
         o.format,
         format_size(o.virtual_size),
         o.seconds,
         format_size(o.source_bytes_read.saturating_add(o.target_bytes_read)),
+        tracked.unwrap_or_default(),
         if o.continued { ", an interrupted run completed" } else { "" },
         if o.verified { ", read back and the same" } else { "" },
         o.digest,

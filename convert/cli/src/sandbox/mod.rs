@@ -3,7 +3,7 @@
 mod inputs;
 mod outputs;
 
-use crate::args::{BatchCommand, Cli, Command};
+use crate::args::{AgentCommand, BatchCommand, Cli, Command};
 use convert_sandbox::{Rules, Sandbox, settle};
 use format_all::FORMATS;
 use format_core::{Fence, Score, SourceFolder};
@@ -31,8 +31,13 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
         batch(&args.command, &mut rules)?;
         return Ok(rules);
     }
-    if let Command::Agent(_) = &cli.command {
-        rules.run_programs(&["fsfreeze", "sh"]).with_all_files("file systems that are held can be anywhere");
+    if let Command::Agent(args) = &cli.command {
+        if matches!(args.command, AgentCommand::Snapshot { .. }) {
+            return Err("LVM changes the host, and loads modules of its kernel");
+        }
+        rules
+            .run_programs(&["fsfreeze", "sh", "smartctl"])
+            .with_all_files("file systems that are held can be anywhere");
         return Ok(rules);
     }
     let inputs = inputs::of(&cli.command)?;

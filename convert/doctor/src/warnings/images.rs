@@ -8,6 +8,11 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "stop it for the last round, or make a backup with its own tools, too",
     ),
     (
+        "capture-disk-failing",
+        "the disk says that it fails, or counts sectors that it could not read or had to replace",
+        "rehome convert -f raw --on-read-error retry=1 --mapfile FILE DISK IMAGE: it goes on where the disk cannot be read, and the mapfile tells where",
+    ),
+    (
         "capture-in-use",
         "file systems of the disk are written to while it is copied",
         "hold them with --freeze for the last round, or stop the machine's services",
@@ -21,6 +26,11 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "capture-machine",
         "what was found of the machine cannot be made into a description for a migration",
         "write one by hand: the schema of rehome's own JSON says how",
+    ),
+    (
+        "capture-snapshot-left",
+        "a snapshot of a logical volume is still there: of an earlier run, or because its device was in use when it was to be removed",
+        "see 'lvs', and remove it by 'lvremove VG/rehome-…' when no run uses it: it fills up, and slows writes",
     ),
     (
         "clonezilla-no-hidden-data",
@@ -283,6 +293,16 @@ pub(super) const IMAGES: &[(&str, &str, &str)] = &[
         "sync-manifest-disagrees",
         "the manifest did not tell what the target held",
         "nothing: it was written anew",
+    ),
+    (
+        "sync-on-trust",
+        "only tracked changes were read, and no manifest tells that the target was what they were counted from",
+        "compare once: rehome compare SOURCE TARGET",
+    ),
+    (
+        "sync-target-changed",
+        "somebody wrote to the target since it was made; what was changed there is as in the source again",
+        "find out who uses the image",
     ),
     (
         "tar-bytes-behind",

@@ -8,7 +8,7 @@ fn saved(folder: &Path) -> PathBuf {
     std::fs::write(&image, b"hello").unwrap();
     let blocks = BlockList::new(5).unwrap();
     blocks.set(0, &block_hash(b"hello")).unwrap();
-    let source = SourceFacts { files: vec![], identity: None, digest: None, offset: None };
+    let source = SourceFacts { files: vec![], identity: None, digest: None, offset: None, device: None };
     Manifest::new(&image, "raw", &blocks, source).unwrap().save(&image, &blocks).unwrap()
 }
 
@@ -90,7 +90,7 @@ fn a_list_of_zeros_is_a_hole_and_loads() {
     // 5 TiB: beyond what lists in memory hold.
     let blocks = BlockList::new(5 << 40).unwrap();
     blocks.set((1 << 20) + 7, &block_hash(b"x")).unwrap();
-    let source = SourceFacts { files: vec![], identity: None, digest: None, offset: None };
+    let source = SourceFacts { files: vec![], identity: None, digest: None, offset: None, device: None };
     let manifest = Manifest::new(&image, "raw", &blocks, source).unwrap();
     let path = manifest.save(&image, &blocks).unwrap();
     assert_eq!(Manifest::load(&path).unwrap().0, manifest);

@@ -1,7 +1,7 @@
 //! The pass over two disks: read both, hash the one, write into the other where they differ.
 
 use crate::chunks::{ChunkKind, runs_of_chunks};
-use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
+use crate::digest::{BLOCK_SIZE, BlockList, Digest, block_hash};
 use crate::observer::Control;
 use crate::turns::locked;
 use format_core::{AlignedBuffer, Disk, Error, ErrorKind, ExtentKind, RangeSet, Result, Update, codes};
@@ -28,6 +28,8 @@ pub struct SyncTotals {
     pub blocks_rewritten: u64,
     /// Bytes of the disk that were rewritten, zeros included.
     pub bytes_rewritten: u64,
+    /// Blocks of 4 MiB in which the target was not what its manifest says, so that they were read from the source as a whole.
+    pub blocks_doubted: u64,
 }
 
 impl SyncTotals {
@@ -37,18 +39,39 @@ impl SyncTotals {
         self.blocks_compared += more.blocks_compared;
         self.blocks_rewritten += more.blocks_rewritten;
         self.bytes_rewritten += more.bytes_rewritten;
+        self.blocks_doubted += more.blocks_doubted;
+    }
+}
+
+/// What is known of source and target before they are read.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// They differ in these ranges only.
+    pub differ: &'a RangeSet,
+    /// That is true as long as the target is what these hashes say.
+    pub target: Option<&'a BlockList>,
+}
+
+impl Known<'_> {
+    /// Whether the target's block, whose hash is `found`, was changed by somebody else.
+    fn is_doubted(&self, index: u64, len: u64, found: &Digest) -> Result<bool> {
+        let end = (index * BLOCK_SIZE).saturating_add(len);
+        match self.target {
+            Some(target) if end <= target.virtual_size() => Ok(target.get(index)? != *found),
+            _ => Ok(false),
+        }
     }
 }
 
 /// Makes the disk of `update`, which reads as `target`, read as `source`, and hashes that. Both have the same size. Does not
 /// finish the update.
 ///
-/// With `wanted`, only these ranges of the source are read: the others are known to be the same.
+/// With `known`, only these ranges of the source are read, and blocks of the target that are not as they should be.
 pub(super) fn sync_disks(
     source: &Disk,
     target: &Disk,
     update: &dyn Update,
-    wanted: Option<&RangeSet>,
+    known: Option<Known<'_>>,
     control: Control<'_>,
 ) -> Result<(BlockList, SyncTotals)> {
     let size = source.virtual_size();
@@ -56,7 +79,7 @@ pub(super) fn sync_disks(
         source,
         target,
         update,
-        wanted,
+        known,
         chunk: update.chunk_size().clamp(MIN_CHUNK, BLOCK_SIZE) as usize,
         blocks: BlockList::new(size)?,
         totals: Mutex::default(),
@@ -97,7 +120,7 @@ struct Run<'a> {
     source: &'a Disk,
     target: &'a Disk,
     update: &'a dyn Update,
-    wanted: Option<&'a RangeSet>,
+    known: Option<Known<'a>>,
     chunk: usize,
     blocks: BlockList,
     totals: Mutex<SyncTotals>,
@@ -108,8 +131,11 @@ impl Run<'_> {
     fn window(&self, window: Range<u64>, buffers: &mut Buffers) -> Result<()> {
         self.control.check()?;
         let Range { mut start, end } = window;
-        let may_differ = match self.wanted {
-            Some(wanted) => wanted.within(start, end).next().is_some(),
+        let may_differ = match &self.known {
+            Some(known) => {
+                known.differ.within(start, end).next().is_some()
+                    || self.is_any_doubted_hole(known, start, end)?
+            }
             None => has_data(self.source, start, end)?,
         };
         if !may_differ && !has_data(self.target, start, end)? {
@@ -126,32 +152,54 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether a block there would be doubted if all of the target were a hole.
+    fn is_any_doubted_hole(&self, known: &Known<'_>, start: u64, end: u64) -> Result<bool> {
+        for index in start / BLOCK_SIZE..end.div_ceil(BLOCK_SIZE) {
+            let (_, len) = BlockList::block_range(index, end);
+            // Of a block that was not set yet, the list has the hash of zeros.
+            if known.target.is_some() && known.is_doubted(index, len, &self.blocks.get(index)?)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn block(&self, start: u64, len: usize, buffers: &mut Buffers) -> Result<()> {
         let (source, target) = (&mut buffers.source[..len], &mut buffers.target[..len]);
-        let target_read = load(self.target, start, target)?;
-        let source_read = match self.wanted {
-            None => load(self.source, start, source)?,
-            Some(wanted) => {
+        let (index, target_read) = (start / BLOCK_SIZE, load(self.target, start, target)?);
+        let known = self.known.as_ref();
+        let known_target = known.filter(|known| known.target.is_some());
+        let hash = known_target.map(|_| block_hash(target));
+        let is_doubted = match (known_target, &hash) {
+            (Some(known), Some(hash)) => known.is_doubted(index, len as u64, hash)?,
+            _ => false,
+        };
+        let source_read = match known {
+            Some(known) if !is_doubted => {
                 source.copy_from_slice(target);
                 let mut read = 0;
-                for (at, len) in wanted.within(start, start + len as u64) {
+                for (at, len) in known.differ.within(start, start + len as u64) {
                     let from = (at - start) as usize;
                     read += load(self.source, at, &mut source[from..from + len as usize])?;
                 }
                 read
             }
+            _ => load(self.source, start, source)?,
         };
         if source_read == 0 && target_read == 0 {
+            locked(&self.totals).blocks_doubted += u64::from(is_doubted);
             return Ok(());
         }
-        self.blocks.set(start / BLOCK_SIZE, &block_hash(source))?;
-        let bytes_rewritten = if source == target { 0 } else { self.rewrite(start, source, target)? };
+        let is_same = source == target;
+        self.blocks.set(index, &hash.filter(|_| is_same).unwrap_or_else(|| block_hash(source)))?;
+        let bytes_rewritten = if is_same { 0 } else { self.rewrite(start, source, target)? };
         locked(&self.totals).add(SyncTotals {
             source_read,
             target_read,
             blocks_compared: 1,
             blocks_rewritten: u64::from(bytes_rewritten > 0),
             bytes_rewritten,
+            blocks_doubted: u64::from(is_doubted),
         });
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod copy;
 mod hashes;
+mod trust;
 
 pub use copy::SyncTotals;
 
@@ -20,13 +21,12 @@ use format_core::{
     LayerContext, OpenOptions, OpenedImage, RangeSet, Remote, Result, Storage, Update, UpdateStorage,
     Warning, open_image,
 };
-use hashes::differing;
 pub use hashes::{differing as lag, source_blocks};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use trust::Before;
 
 /// What is brought up to date.
 pub enum SyncTarget<'a> {
@@ -96,21 +96,11 @@ pub fn sync(
 pub enum Changes<'a> {
     /// Nothing: both are read as a whole.
     Unknown,
-    /// They differ nowhere else, as something at the source kept track.
+    /// They differ nowhere else, as something at the source kept track, and as long as the target is what its manifest says; blocks that
+    /// are not are read as a whole.
     Tracked(&'a RangeSet),
     /// The source's side takes hashes of its disk; of the source, only the leaves are read whose hashes are others.
     ByHashes(&'a dyn Remote),
-}
-
-impl<'a> Changes<'a> {
-    /// The ranges of the source to read, all where it is `None`.
-    fn wanted(self, old: &Disk, size: u64, control: Control<'_>) -> Result<Option<Cow<'a, RangeSet>>> {
-        match self {
-            Changes::Unknown => Ok(None),
-            Changes::Tracked(ranges) => Ok(Some(Cow::Borrowed(ranges))),
-            Changes::ByHashes(remote) => Ok(Some(Cow::Owned(differing(remote, old, size, control)?))),
-        }
-    }
 }
 
 fn sync_file(
@@ -145,17 +135,19 @@ fn sync_file(
     }
     let update = open_update(format, &target, Arc::clone(&file) as Arc<dyn UpdateStorage>)?;
     let mut warnings = manifest_warning(path, format, update.virtual_size());
+    let before = Before::of(path, format.name, update.virtual_size());
     let disk = source_disk(source, format, update.as_ref(), &mut warnings)?;
     if disk.virtual_size() > update.virtual_size() {
         update.grow_to(disk.virtual_size())?;
     }
     let old = target.disk.grown_to(disk.virtual_size());
     let work = || {
-        let wanted = changes.wanted(&old, source.disk.virtual_size(), control)?;
-        sync_disks(&disk, &old, update.as_ref(), wanted.as_deref(), control)
+        let plan = before.plan(changes, &old, source.disk.virtual_size(), control)?;
+        sync_disks(&disk, &old, update.as_ref(), plan.known(), control)
     };
     let (blocks, totals) =
         watch.over(work, |(blocks, _)| reads_as(blocks, &disk, control)).map_err(|e| next_step(e, &file))?;
+    warnings.extend(before.warning(changes, totals.blocks_doubted));
     if file.is_begun() {
         update.finish().map_err(|e| next_step(e, &file))?;
     }
@@ -181,13 +173,15 @@ fn sync_device(
     let old = Disk::new(vec![layer])?.cut_to(size);
     let open = format.open_update.ok_or_else(|| not_in_place(format))?;
     let update = open(storage)?;
+    let before = Before::default();
     let work = || {
-        let wanted = changes.wanted(&old, size, control)?;
-        sync_disks(&source.disk, &old, update.as_ref(), wanted.as_deref(), control)
+        let plan = before.plan(changes, &old, size, control)?;
+        sync_disks(&source.disk, &old, update.as_ref(), plan.known(), control)
     };
     let (blocks, totals) = watch.over(work, |(blocks, _)| reads_as(blocks, &source.disk, control))?;
     update.finish()?;
-    let (manifest, was_unfinished, warnings) = (None, false, Vec::new());
+    let (manifest, was_unfinished) = (None, false);
+    let warnings = before.warning(changes, totals.blocks_doubted).into_iter().collect();
     Ok(SyncOutcome { format, blocks, totals, manifest, was_unfinished, warnings })
 }
 

@@ -19,7 +19,7 @@ pub struct Job {
     pub title: Option<String>,
     /// What it does: migrate where `to` says a platform, else convert.
     pub kind: Option<Kind>,
-    /// The images of the machine's disks or its backup, the boot disk first.
+    /// The images of the machine's disks or its backup, the boot disk first; paths, or addresses (ssh://HOST/dev/DISK, nbd://, s3://, …).
     pub source: Paths,
     /// Where results go, relative to the batch's output; by default a folder named like the job.
     pub output: Option<PathBuf>,
@@ -63,6 +63,22 @@ pub struct Job {
     pub long_window: Option<bool>,
     /// The folder for temporary files.
     pub spool: Option<PathBuf>,
+
+    // How an address is reached.
+    /// Configuration of ssh in the place of the user's own.
+    pub ssh_config: Option<PathBuf>,
+    /// Options of ssh, as 'ssh -o' takes them.
+    pub ssh_option: Words,
+    /// Become root at the other machine by 'sudo -n'.
+    pub sudo: Option<bool>,
+    /// Do not move what the file systems of a disk over SSH say is free.
+    pub skip_free: Option<bool>,
+    /// The file with the secret for an address (--credentials).
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates of authorities that are trusted besides those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Speak plain http with other hosts.
+    pub insecure_http: Option<bool>,
 
     // migrate: the machine.
     /// The hypervisor to move to.

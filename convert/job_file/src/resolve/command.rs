@@ -95,6 +95,13 @@ impl Arguments {
         self.options("key-file", &job.key_file.0);
         self.flag("ignore-checksum", job.ignore_checksum);
         self.flag("long-window", job.long_window);
+        self.options("ssh-config", &job.ssh_config);
+        self.options("ssh-option", job.ssh_option.iter());
+        self.flag("sudo", job.sudo);
+        self.flag("skip-free", job.skip_free);
+        self.options("credentials", &job.credentials_file);
+        self.options("ca-file", &job.ca_file);
+        self.flag("insecure-http", job.insecure_http);
     }
 
     fn machine(&mut self, job: &Job) {

@@ -1,6 +1,7 @@
 //! Jobs that would get in each other's way: outputs that are one, and outputs that are somebody's source.
 
 use super::ResolvedJob;
+use crate::address::is_address;
 use crate::fault::Result;
 use crate::job_file::JobFile;
 use std::collections::HashMap;
@@ -20,7 +21,8 @@ pub(super) fn check(file: &JobFile, jobs: &[ResolvedJob]) -> Result<()> {
     }
     let mut sources: HashMap<PathBuf, usize> = HashMap::new();
     for (at, job) in jobs.iter().enumerate() {
-        for source in job.sources() {
+        // An address is no place in which an output could lie.
+        for source in job.sources().iter().filter(|source| !is_address(source)) {
             sources.entry(places.of(source)).or_insert(at);
         }
     }

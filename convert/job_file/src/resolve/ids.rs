@@ -1,5 +1,6 @@
 //! Names of jobs: they become file names on any file system, names in shells, and labels.
 
+use crate::address::{self, is_address};
 use crate::fault::Result;
 use crate::job_file::JobFile;
 use std::collections::HashMap;
@@ -64,6 +65,9 @@ fn is_allowed(c: char) -> bool {
 
 /// The source's name without its extension, and what a name cannot have as dashes.
 pub(crate) fn from_source(source: &Path) -> String {
+    if let Some(text) = source.to_str().filter(|_| is_address(source)) {
+        return from_name(&address::name(text));
+    }
     let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.trim_start_matches('.');
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
@@ -100,6 +104,8 @@ mod tests {
             ("-rf.qcow2", "rf"),
             ("日本.raw", "job"),
             ("/", "job"),
+            ("ssh://root@web.example:22/dev/sda", "web.example-22-sda"),
+            ("https://esx/folder/web/web-flat.vmdk?dcPath=DC", "web-flat"),
         ] {
             assert_eq!(from_source(Path::new(source)), id, "{source}");
             assert_eq!(check(id), Ok(()), "{id}");

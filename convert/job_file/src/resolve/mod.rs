@@ -6,6 +6,7 @@ mod conflicts;
 mod ids;
 mod paths;
 
+use crate::address::{is_address, server};
 use crate::fault::{Fault, Result};
 use crate::job_file::JobFile;
 use crate::model::{Batch, Destination, Isolate, IsolateHow, Job, Kind};
@@ -133,10 +134,14 @@ impl ResolvedJob {
         }
     }
 
-    /// What `max_per_source` counts: the source group, else the device or folder of the first source.
+    /// What `max_per_source` counts: the source group, else the server, device or folder of the first source.
     #[must_use]
     pub fn source_key(&self) -> String {
         let first = self.sources().first().map(PathBuf::as_path).unwrap_or(Path::new(""));
+        if let (Some(address), None) = (first.to_str().filter(|_| is_address(first)), &self.job.source_group)
+        {
+            return server(address).to_owned();
+        }
         let place = if first.starts_with("/dev") { first } else { first.parent().unwrap_or(first) };
         self.job.source_group.clone().unwrap_or_else(|| place.display().to_string())
     }

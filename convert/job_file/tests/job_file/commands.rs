@@ -97,6 +97,54 @@ fn a_conversion_is_told_whole() {
 }
 
 #[test]
+fn addresses_stay_as_they_are() {
+    let resolved = toml(
+        r#"
+[batch]
+output = "/out"
+[[job]]
+source = "ssh://root@web/dev/sda"
+ssh_config = "ssh.conf"
+ssh_option = "ProxyJump=gate"
+sudo = true
+skip_free = true
+target_format = "qcow2"
+[[job]]
+source = "@/root/web.address"
+credentials_file = "secret"
+ca_file = "ca.pem"
+insecure_http = true
+target_format = "raw"
+[[job]]
+source = "ssh://root@web/dev/sdb"
+target_format = "qcow2"
+output = "ssh:/root@web/dev/sdb"
+"#,
+    );
+    assert_eq!(
+        words(&resolved, 0),
+        [
+            "convert",
+            "--ssh-config=/batch/ssh.conf",
+            "--ssh-option=ProxyJump=gate",
+            "--sudo",
+            "--skip-free",
+            "--target-format=qcow2",
+            "--",
+            "ssh://root@web/dev/sda",
+            "/out/web-sda/web-sda.qcow2",
+        ]
+    );
+    let second = words(&resolved, 1);
+    let options = ["--credentials=/batch/secret", "--ca-file=/batch/ca.pem", "--insecure-http"];
+    assert_eq!(second[1..4], options);
+    assert_eq!(second[second.len() - 2..], ["@/root/web.address", "/out/web/web.raw"]);
+    // Disks of one machine share its limit, whatever they are called.
+    let keys: Vec<_> = resolved.jobs.iter().map(|job| job.source_key()).collect();
+    assert_eq!(keys, ["ssh://root@web", "@/root/web.address", "ssh://root@web"]);
+}
+
+#[test]
 fn the_fingerprint_is_about_the_result_alone() {
     let fingerprint = |more: &str| {
         toml(&format!("[[job]]\nid = \"a\"\nto = \"kvm\"\nsource = \"a.vmdk\"\n{more}")).jobs[0].fingerprint()

@@ -6,10 +6,8 @@ use super::facts::listed;
 use super::fault::Fault;
 use super::pool::Pool;
 use crate::wire::{MAX_STRING, option};
-use format_core::{Error, ErrorKind, RangeSet, Result};
+use format_core::{AscendingRanges, Error, ErrorKind, RangeSet, Result};
 
-/// Ranges that are held in memory; beyond, the closest become one.
-const MAX_RANGES: usize = 1 << 19;
 /// Contexts of a server that a message can name.
 const MAX_CONTEXTS: usize = 1000;
 
@@ -25,7 +23,7 @@ pub(crate) fn dirty(endpoint: &Endpoint, name: &str) -> Result<RangeSet> {
     let Some(context) = pool.facts.context(&wanted) else {
         return Err(pool.endpoint.named(missing(&pool.endpoint, name)));
     };
-    let (mut ranges, mut at) = (Dirty::default(), 0);
+    let (mut ranges, mut at) = (AscendingRanges::default(), 0);
     while at < pool.facts.size {
         let runs = ask(&pool, &wanted, context, |flags| flags & 1 == 0, at)?;
         for (start, end, is_clean) in runs.iter() {
@@ -59,53 +57,4 @@ fn contexts(endpoint: &Endpoint) -> Result<Vec<String>, Fault> {
     }
     haggle.leave();
     Ok(found)
-}
-
-/// Ascending ranges, with a bound on their number.
-#[derive(Default)]
-struct Dirty {
-    ranges: Vec<(u64, u64)>,
-    /// Ranges that are no further apart than this are one.
-    gap: u64,
-}
-
-impl Dirty {
-    fn add(&mut self, start: u64, end: u64) {
-        match self.ranges.last_mut() {
-            Some((_, last)) if start.saturating_sub(*last) <= self.gap => *last = end,
-            _ => self.ranges.push((start, end)),
-        }
-        while self.ranges.len() > MAX_RANGES {
-            self.gap = (self.gap * 2).max(64 << 10);
-            let gap = self.gap;
-            self.ranges.dedup_by(|next, before| {
-                let is_close = next.0 - before.1 <= gap;
-                if is_close {
-                    before.1 = next.1;
-                }
-                is_close
-            });
-        }
-    }
-
-    fn into_set(self) -> RangeSet {
-        let mut set = RangeSet::default();
-        self.ranges.iter().for_each(|(start, end)| set.add(*start, end - start));
-        set
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn too_many_ranges_become_coarse_and_lose_nothing() {
-        let mut dirty = Dirty::default();
-        let count = MAX_RANGES as u64 + 1000;
-        (0..count).for_each(|n| dirty.add(n * (1 << 17), n * (1 << 17) + 4096));
-        assert!(dirty.ranges.len() <= MAX_RANGES);
-        let set = dirty.into_set();
-        assert!((0..count).step_by(997).all(|n| set.run_at(n * (1 << 17)).0));
-    }
 }

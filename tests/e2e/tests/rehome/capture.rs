@@ -7,12 +7,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// An SSH server that only this test's key opens.
-struct Server {
+pub(crate) struct Server {
     child: Child,
 }
 
 impl Server {
-    fn start(bench: &Bench) -> Self {
+    pub(crate) fn start(bench: &Bench) -> Self {
+        Self::with(bench, "")
+    }
+
+    /// One whose configuration has these lines, too.
+    pub(crate) fn with(bench: &Bench, lines: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         bench.bash("ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f user; mkdir -p /run/sshd").ends(0);
         let folder = bench.path("").display().to_string();
@@ -21,7 +26,7 @@ impl Server {
             "sshd.conf",
             format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\n\
-                 UsePAM no\nPidFile none\nPermitRootLogin yes\nAcceptEnv TMPDIR\nPasswordAuthentication no\nMaxStartups 100\n"
+                 UsePAM no\nPidFile none\nPermitRootLogin yes\nAcceptEnv TMPDIR\nPasswordAuthentication no\nMaxStartups 100\n{lines}"
             ),
         );
         bench.write(
@@ -59,15 +64,15 @@ impl Drop for Server {
 }
 
 /// A file as a block device.
-struct Loop(String);
+pub(crate) struct Loop(pub(crate) String);
 
 impl Loop {
-    fn new(bench: &Bench, file: &str, options: &str) -> Self {
+    pub(crate) fn new(bench: &Bench, file: &str, options: &str) -> Self {
         let run = bench.bash(&format!("losetup -f --show {options} {file}")).ends(0);
         Self(run.stdout.trim().to_owned())
     }
 
-    fn image(&self, folder: &str) -> String {
+    pub(crate) fn image(&self, folder: &str) -> String {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let host = host.trim().split('.').next().unwrap().to_owned();
         format!("{folder}/{host}-{}.qcow2", self.0.trim_start_matches("/dev/"))
@@ -80,7 +85,7 @@ impl Drop for Loop {
     }
 }
 
-fn arguments<'a>(device: &'a str, more: &[&'a str]) -> Vec<String> {
+pub(crate) fn arguments<'a>(device: &'a str, more: &[&'a str]) -> Vec<String> {
     let mut all: Vec<String> =
         ["--output", "json", "capture", "--ssh-config", "ssh.conf"].map(String::from).into();
     all.push(format!("ssh://box{device}"));
@@ -88,7 +93,7 @@ fn arguments<'a>(device: &'a str, more: &[&'a str]) -> Vec<String> {
     all
 }
 
-fn capture(bench: &Bench, device: &Loop, more: &[&str]) -> Run {
+pub(crate) fn capture(bench: &Bench, device: &Loop, more: &[&str]) -> Run {
     let all = arguments(&device.0, more);
     bench.rehome(&all.iter().map(String::as_str).collect::<Vec<_>>())
 }

@@ -160,6 +160,25 @@ fn a_dirty_bitmap_tells_what_is_read() {
 }
 
 #[test]
+fn a_batch_takes_addresses() {
+    let bench = Bench::new();
+    bench.disk("disk.raw", 40 * MIB, &[(0, 3 * MIB), (20 * MIB, 70_000)]);
+    let source = Exported::new(&bench, "source", &["-r", "-f", "raw", "disk.raw"]);
+    let jobs = format!(
+        "version = 1\n[batch]\noutput = \"out\"\n[[job]]\nid = \"vm\"\nsource = {:?}\ntarget_format = \"qcow2\"\n",
+        source.uri()
+    );
+    bench.write("jobs.toml", jobs);
+    std::fs::create_dir(bench.path("out")).unwrap();
+    bench.rehome(&["batch", "check", "jobs.toml"]).ends(0);
+    bench.rehome(&["batch", "run", "jobs.toml"]).ends(0);
+    bench.qemu_img(&["compare", "-f", "raw", "-F", "qcow2", "disk.raw", "out/vm/vm.qcow2"]);
+    drop(source);
+    // Nobody listens at the socket any more.
+    bench.rehome(&["batch", "check", "jobs.toml"]).ends(75);
+}
+
+#[test]
 fn an_image_on_a_web_server_is_read_by_ranges() {
     let bench = Bench::new();
     bench.disk("disk.raw", 64 * MIB, &[(0, 30 * MIB), (50 * MIB, MIB)]);

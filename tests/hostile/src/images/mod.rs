@@ -18,6 +18,7 @@ mod pbs;
 mod pieces;
 mod qcow1;
 mod qcow2;
+mod qcow2_bitmaps;
 mod qcow2_tables;
 mod qed;
 mod raw;

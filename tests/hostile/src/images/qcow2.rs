@@ -2,7 +2,7 @@
 
 use super::bytes::Bytes;
 use super::sweep::{Order, Sweep};
-use super::{foreign, one, qcow2_tables};
+use super::{foreign, one, qcow2_bitmaps, qcow2_tables};
 use crate::Case;
 use crate::names::byte;
 
@@ -67,6 +67,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(relatives());
     cases.extend(extensions());
     cases.extend(qcow2_tables::cases());
+    cases.extend(qcow2_bitmaps::cases());
     cases
 }
 

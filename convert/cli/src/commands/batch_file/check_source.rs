@@ -1,6 +1,6 @@
 //! One job of `rehome batch check`: its files, its sources, its guest.
 
-use crate::args::{BatchCheckArgs, ChainArgs};
+use crate::args::{BatchCheckArgs, ChainArgs, CloudArgs, SshArgs};
 use crate::commands::{format_named, key_values};
 use convert_batch::worse;
 use convert_engine::{Control, measure};
@@ -74,11 +74,12 @@ pub(super) fn look(job: &ResolvedJob, args: &BatchCheckArgs, control: Control<'_
 
 fn needed_files(job: &ResolvedJob) -> Vec<(&'static str, &Path)> {
     let job = &job.job;
-    let keys = job.key_file.0.iter().map(|path| ("key file", path.as_path()));
+    let keys = job.key_file.0.iter().chain(&job.credentials_file).map(|path| ("key file", path.as_path()));
+    let settings = job.ssh_config.iter().chain(&job.ca_file).map(|path| ("settings", path.as_path()));
     let machine = job.machine.0.iter().map(|path| ("machine file", path.as_path()));
     let drivers = job.virtio_win.iter().map(|path| ("driver disc", path.as_path()));
     let map = job.source_mapfile.iter().map(|path| ("mapfile", path.as_path()));
-    keys.chain(machine).chain(drivers).chain(map).collect()
+    keys.chain(settings).chain(machine).chain(drivers).chain(map).collect()
 }
 
 fn readable(path: &Path) -> std::io::Result<()> {
@@ -124,8 +125,17 @@ fn options(job: &ResolvedJob) -> Result<OpenOptions> {
         at: wish.at.clone(),
         long_window: wish.long_window == Some(true),
         spool: wish.spool.clone(),
-        ssh: crate::args::SshArgs::default(),
-        cloud: crate::args::CloudArgs::default(),
+        ssh: SshArgs {
+            ssh_config: wish.ssh_config.clone(),
+            ssh_option: wish.ssh_option.0.clone(),
+            sudo: wish.sudo == Some(true),
+            skip_free: wish.skip_free == Some(true),
+        },
+        cloud: CloudArgs {
+            credentials: wish.credentials_file.clone(),
+            ca_file: wish.ca_file.clone(),
+            insecure_http: wish.insecure_http == Some(true),
+        },
     };
     let mut options = chain.options(wish.format.as_deref())?;
     options.access.snapshot.clone_from(&wish.snapshot);

@@ -54,6 +54,13 @@ allow_parent = "d"
 key_file = ["k", "l"]
 ignore_checksum = true
 long_window = true
+ssh_config = "sc"
+ssh_option = ["Port=22", "-x"]
+sudo = true
+skip_free = true
+credentials_file = "cf"
+ca_file = "ca"
+insecure_http = true
 spool = "t"
 machine = "m.vmx"
 instance = "-i"
@@ -105,6 +112,10 @@ id = "larger"
 source = "a.raw"
 target_format = "raw"
 size = "2G"
+[[job]]
+id = "address"
+source = "ssh://root@web/dev/sda"
+target_format = "qcow2"
 "#;
 
     #[test]

@@ -4,8 +4,8 @@ use super::{as_image, local};
 use crate::args::CaptureArgs;
 use crate::remotes::own_program;
 use convert_capture::{
-    FarProgram, MachineFacts, PhysicalDisk, Roots, Side, Ssh, SshPlace, VolatileFacts, open_ssh_disk,
-    volatile_facts,
+    FarProgram, FarSnapshots, LvmSnapshots, MachineFacts, PhysicalDisk, Roots, Side, SnapshotSide, Snapshots,
+    Ssh, SshPlace, VolatileFacts, open_ssh_disk, volatile_facts,
 };
 use convert_nbd::ClientLimits;
 use format_core::{Error, OpenedImage, Remote, Result, Warning};
@@ -49,7 +49,11 @@ impl Machine {
 
     pub(in crate::commands) fn facts(&self) -> Result<MachineFacts> {
         let facts = match self {
-            Self::Here { disks } => MachineFacts::read(&Roots::default(), disks)?,
+            Self::Here { disks } => {
+                let mut facts = MachineFacts::read(&Roots::default(), disks)?;
+                facts.ask_health();
+                facts
+            }
             Self::Far { program, disks, .. } => {
                 let disks: Vec<_> = disks.iter().map(|disk| disk.to_string_lossy()).collect();
                 let mut arguments = vec!["agent", "facts"];
@@ -77,20 +81,46 @@ impl Machine {
         }
     }
 
-    /// The disk as an image, and its side.
+    /// Snapshots of the named disks, which have to be logical volumes, in their order.
+    pub(super) fn snapshots(&self, size: Option<u64>) -> Result<Arc<dyn Snapshots>> {
+        let (Self::Here { disks } | Self::Far { disks, .. }) = self;
+        if disks.is_empty() {
+            return Err(Error::usage("--lvm-snapshot is for logical volumes, and none is named")
+                .hint("name them with --disk /dev/VG/LV; whole disks are held with --freeze"));
+        }
+        Ok(match self {
+            Self::Here { disks } => Arc::new(LvmSnapshots::take(disks, size)?),
+            Self::Far { program, disks, .. } => Arc::new(FarSnapshots::take(program, disks, size)?),
+        })
+    }
+
+    /// The disk as an image, and its side. Where there are snapshots, that of the disk is read, the one with this number.
     pub(in crate::commands) fn open(
         &self,
         disk: &PhysicalDisk,
+        snapshot: Option<(&Arc<dyn Snapshots>, usize)>,
         skip_free: bool,
     ) -> Result<(OpenedImage, Arc<dyn Side>)> {
-        let Self::Far { ssh, program, .. } = self else {
-            return local(&disk.path, disk.identity(), skip_free);
+        let taken =
+            |(set, index): (&Arc<dyn Snapshots>, usize)| set.all().get(index).map(|one| one.path.clone());
+        let device = snapshot.map_or_else(|| Some(disk.path.clone()), taken);
+        let device = device.ok_or_else(|| Error::contract("a disk without its snapshot"))?;
+        let (bytes, mut side, notes, address) = match self {
+            Self::Here { .. } => {
+                let (whole, side, notes) = local(&device, disk.identity(), skip_free)?;
+                (whole, side, notes, disk.path.clone())
+            }
+            Self::Far { ssh, program, .. } => {
+                let (bytes, side) = open_ssh_disk(program, &device, skip_free, &ClientLimits::default())?;
+                let notes = side.hello().notes.clone();
+                let whole = crate::commands::agent::whole(Arc::new(bytes))?;
+                (whole, side as Arc<dyn Side>, notes, ssh.place().address(&disk.path))
+            }
         };
-        let (bytes, side) = open_ssh_disk(program, &disk.path, skip_free, &ClientLimits::default())?;
-        let warnings: Vec<_> =
-            side.hello().notes.iter().map(|note| Warning::new("source-note", note.clone())).collect();
-        let whole = crate::commands::agent::whole(Arc::new(bytes))?;
-        let address = ssh.place().address(&disk.path);
-        Ok((as_image(&address, whole, Arc::clone(&side) as Arc<dyn Remote>, warnings)?, side))
+        if let Some((set, _)) = snapshot {
+            side = Arc::new(SnapshotSide::new(side, Arc::clone(set), disk.identity()));
+        }
+        let warnings = notes.into_iter().map(|note| Warning::new("source-note", note)).collect();
+        Ok((as_image(&address, bytes, Arc::clone(&side) as Arc<dyn Remote>, warnings)?, side))
     }
 }

@@ -9,7 +9,8 @@ use crate::commands::{agent, format_named, key_values};
 use crate::output::{Printer, safe, to_stderr};
 use crate::progress::Progress;
 use convert_capture::{
-    CaptureRequest, Captured, Follow, HereSide, MachineFacts, PhysicalDisk, Side, capture_disk,
+    CaptureRequest, Captured, Consistency, Follow, HealthState, HereSide, MachineFacts, PhysicalDisk, Side,
+    Snapshots, capture_disk,
 };
 use convert_engine::Control;
 use format_all::FORMATS;
@@ -54,11 +55,15 @@ pub(super) fn captured(args: &CaptureArgs, printer: &Printer, control: Control<'
     }
     make_folder(&args.out)?;
     outcome.save_facts(args, &machine, &facts, &images)?;
+    let snapshots = args.lvm_snapshot.map(|size| machine.snapshots(size)).transpose()?;
+    let notes = snapshots.iter().flat_map(|set| set.notes());
+    outcome.warnings.extend(notes.map(|note| Warning::new("capture-snapshot-left", note.clone())));
     printer.warnings(&outcome.warnings);
-    for (disk, image) in facts.disks.iter().zip(&images) {
+    for (index, (disk, image)) in facts.disks.iter().zip(&images).enumerate() {
         let target = args.out.join(image);
         to_stderr(&format!("note: {} goes into {}", safe(&disk.path), target.display()));
-        let done = one(args, &machine, disk, &target, format, control);
+        let snapshot = snapshots.as_ref().map(|set| (set, index));
+        let done = one(args, &machine, (disk, snapshot), &target, format, control);
         let done = done.map_err(|e| e.context(format!("capture {}", disk.path)))?;
         printer.warnings(&done.warnings);
         outcome.disks.push(CapturedDisk::new(&disk.path, &target, &done));
@@ -66,18 +71,26 @@ pub(super) fn captured(args: &CaptureArgs, printer: &Printer, control: Control<'
         // What is done is on record before the next disk, which may take hours.
         outcome.save(&args.out)?;
     }
+    if let Some(Err(error)) = snapshots.map(|set| set.end()) {
+        // The images are right all the same.
+        let warning = Warning::new("capture-snapshot-left", error.to_string());
+        printer.warnings(std::slice::from_ref(&warning));
+        outcome.warnings.push(warning);
+        outcome.save(&args.out)?;
+    }
     Ok(outcome)
 }
 
+/// Captures one disk, or the snapshot of it that has this number.
 fn one(
     args: &CaptureArgs,
     machine: &Machine,
-    disk: &PhysicalDisk,
+    (disk, snapshot): (&PhysicalDisk, Option<(&Arc<dyn Snapshots>, usize)>),
     target: &Path,
     format: &'static Format,
     control: Control<'_>,
 ) -> Result<Captured> {
-    let (source, side) = machine.open(disk, args.ssh.skip_free)?;
+    let (source, side) = machine.open(disk, snapshot, args.ssh.skip_free)?;
     let follow = Follow {
         rounds: args.rounds,
         freeze: args.freeze.clone(),
@@ -87,6 +100,7 @@ fn one(
     let request = CaptureRequest {
         source: &source,
         side: side.as_ref(),
+        device: disk,
         target,
         format,
         formats: FORMATS,
@@ -96,7 +110,25 @@ fn one(
         update: args.sync,
         follow: &follow,
     };
-    capture_disk(&request, control)
+    let done = capture_disk(&request, control);
+    let Some((set, _)) = snapshot else { return done };
+    match done {
+        Ok(done) => Ok(Captured { consistency: Consistency::Snapshot, ..done }),
+        Err(error) if control.check().is_err() => Err(error),
+        Err(error) => Err(of_snapshot(error, set.as_ref())),
+    }
+}
+
+/// The kernel answers with an error of the device when a snapshot is full: what is wrong is the room.
+fn of_snapshot(error: Error, set: &dyn Snapshots) -> Error {
+    let Err(why) = set.check() else { return error };
+    let worse = if error.kind() == ErrorKind::Temporary { error } else { why.with_source(error) };
+    match worse.hint_text() {
+        Some(_) => worse,
+        None => worse.hint(
+            "run the same command again with more room, as in --lvm-snapshot=20G; the copy so far is kept",
+        ),
+    }
 }
 
 /// A disk and its side as an opened image: raw, alone.
@@ -122,13 +154,12 @@ fn as_image(
     Ok(OpenedImage { disk, chain: vec![link], warnings, inside: None })
 }
 
-/// A disk of this machine and its side.
-fn local(path: &str, identity: String, skip_free: bool) -> Result<(OpenedImage, Arc<dyn Side>)> {
-    let (disk, notes) = agent::open_disk(Path::new(path))?;
+/// A disk of this machine, its side, and what a person should know.
+fn local(device: &str, identity: String, skip_free: bool) -> Result<(Disk, Arc<dyn Side>, Vec<String>)> {
+    let (disk, notes) = agent::open_disk(Path::new(device))?;
     let look: fn(&Disk) -> Result<RangeSet> = crate::commands::free_space::free_of;
     let side = Arc::new(HereSide::new(disk.clone(), identity, skip_free.then_some(look)));
-    let warnings = notes.iter().map(|note| Warning::new("source-note", note.clone())).collect();
-    Ok((as_image(path, disk, Arc::clone(&side) as Arc<dyn Remote>, warnings)?, side))
+    Ok((disk, side, notes))
 }
 
 /// `web-sda.qcow2`
@@ -139,8 +170,9 @@ fn image_name(facts: &MachineFacts, disk: &PhysicalDisk, format: &Format) -> Str
     };
     let host = facts.platform.name.split('.').next().unwrap_or_default();
     let host = if host.is_empty() { "machine" } else { host };
+    let disk = disk.label.as_deref().unwrap_or_else(|| disk.path.trim_start_matches("/dev/"));
     let extension = format.extensions.first().copied().unwrap_or(format.name);
-    format!("{}-{}.{extension}", plain(host), plain(disk.path.trim_start_matches("/dev/")))
+    format!("{}-{}.{extension}", plain(host), plain(disk))
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
@@ -158,11 +190,12 @@ fn warnings(facts: &MachineFacts, args: &CaptureArgs) -> Vec<Warning> {
         places.map(|mount| mount.place.clone()).collect::<Vec<_>>()
     };
     let mut is_written = false;
+    warnings.extend(facts.disks.iter().filter_map(health_warning));
     for disk in &facts.disks {
         let places = written(disk);
         let held = |place: &String| args.freeze.contains(place);
         is_written |= !places.is_empty();
-        if !places.iter().all(held) {
+        if !places.iter().all(held) && args.lvm_snapshot.is_none() {
             let text = format!(
                 "{} is in use at {}: what is not held with --freeze, or stopped, is copied while it changes",
                 disk.path,
@@ -180,6 +213,18 @@ fn warnings(facts: &MachineFacts, args: &CaptureArgs) -> Vec<Warning> {
         warnings.push(Warning::new("capture-database", text));
     }
     warnings
+}
+
+/// A disk that may not survive the copy has to be copied by what goes on where it cannot be read.
+fn health_warning(disk: &PhysicalDisk) -> Option<Warning> {
+    let health = disk.health.as_ref().filter(|health| health.state == HealthState::Failing)?;
+    let text = format!(
+        "{} is failing ({}): copy it by 'rehome convert -f raw --on-read-error retry=1 --mapfile FILE', which goes on where it cannot be read, \
+         and before anything else",
+        disk.path,
+        health.why.join("; ")
+    );
+    Some(Warning::new("capture-disk-failing", text))
 }
 
 /// The image that a disk of the machine is captured into.

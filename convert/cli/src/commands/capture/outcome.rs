@@ -164,6 +164,7 @@ pub(super) fn human(outcome: &Outcome) -> String {
         let kind = match disk.consistency {
             Consistency::Unchanged => "the same at both ends",
             Consistency::Frozen => "the same at both ends, while its file systems were held",
+            Consistency::Snapshot => "a snapshot of the volume, the same at both ends",
             Consistency::Live => "its parts are of different moments",
         };
         let read: u64 = disk.cycles.iter().map(|cycle| cycle.bytes_read).sum();
