@@ -35,8 +35,7 @@ pub(crate) fn watch(cli: &Cli, printer: &Printer) -> format_core::Result<()> {
     let look = move || {
         loop {
             std::thread::sleep(LOOK);
-            if let Some(error) =
-                memory.and_then(too_large).or_else(|| too_long(time?, TimedOpen::longest()?))
+            if let Some(error) = memory.and_then(too_large).or_else(|| too_long(time?, TimedOpen::longest()?))
             {
                 printer.error(&error);
                 end(error.kind());
@@ -74,8 +73,9 @@ fn own_memory(status: &str) -> Option<u64> {
 fn too_long(most: Duration, (what, taken): (String, Duration)) -> Option<Error> {
     (taken > most).then(|| {
         let text = format!("cannot {what} within {} s (--open-timeout)", most.as_secs());
-        Error::new(ErrorKind::Limit, text)
-            .hint("allow more where the storage is slow; an image that says nonsense about itself is never open")
+        Error::new(ErrorKind::Limit, text).hint(
+            "allow more where the storage is slow; an image that says nonsense about itself is never open",
+        )
     })
 }
 
@@ -85,7 +85,10 @@ mod tests {
 
     #[test]
     fn the_kernel_tells_what_is_taken() {
-        assert_eq!(own_memory("VmRSS:\t  900 kB\nRssAnon:\t     300 kB\nRssFile:\t 600 kB\n"), Some(300 << 10));
+        assert_eq!(
+            own_memory("VmRSS:\t  900 kB\nRssAnon:\t     300 kB\nRssFile:\t 600 kB\n"),
+            Some(300 << 10)
+        );
         assert_eq!(own_memory("RssAnon: many kB\n"), None);
         let own = std::fs::read_to_string("/proc/self/status").unwrap();
         assert!(own_memory(&own).is_some_and(|bytes| bytes > 0));

@@ -1,6 +1,6 @@
 //! Where bytes go that can only be read from their start to their end, when they are wanted at any place.
 
-use crate::{Error, ErrorKind, FileStorage, TimedOpen, Result, Storage};
+use crate::{Error, ErrorKind, FileStorage, Result, Storage, TimedOpen};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -6,7 +6,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-static UNDER_WAY: Mutex<UnderWay> = Mutex::new(UnderWay { list: Vec::new(), next: 0, pauses: 0, paused: None });
+static UNDER_WAY: Mutex<UnderWay> =
+    Mutex::new(UnderWay { list: Vec::new(), next: 0, pauses: 0, paused: None });
 
 struct UnderWay {
     list: Vec<Entry>,

@@ -64,7 +64,13 @@ pub(crate) struct Cli {
     pub(crate) max_memory: Option<u64>,
     /// End with 69 when an image is not open, or the guest in it not looked through, after so many seconds; 0 waits for ever. The time
     /// in which a stream is unpacked into a temporary file does not count, nor does a micro-VM's.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600, help_heading = "Output and speed")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 600,
+        help_heading = "Output and speed"
+    )]
     pub(crate) open_timeout: u32,
     /// Keep a chain of custody in DIR/evidence.jsonl: who ran what and when, SHA-256 and BLAKE3 of every byte of the sources before and
     /// after, of what was made, and files in the guest that hold memory. Each line names the one before by its hash; note the last
