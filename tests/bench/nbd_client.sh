@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# How fast an export of qemu-nbd is read into a raw file, and a raw file written to one, beside nbdcopy. Prints a table.
+# How fast an export is read into a raw file, and a raw file written to an export, beside nbdcopy. Prints a table for NBD.md.
 #
-#   tests/bench/nbd_client.sh [down|up]...      REHOME=path/to/rehome BENCH_DIR=/somewhere DISK_MIB=2048 RUNS=3
+#   tests/bench/nbd_client.sh [down|up]...      REHOME=path/to/rehome BENCH_DIR=/dev/shm DISK_MIB=2048 RUNS=5
+#                                               SERVERS="qemu-nbd nbdkit" LINES="unix tcp" PORT=10899
 #
-# Both use up to four connections over a unix socket. rehome takes the disk's digest on the way; nbdcopy flushes at the end, as rehome does.
+# nbdcopy and rehome may have four connections. Both make durable what they wrote (nbdcopy --flush; rehome always does). The runs take turns,
+# and the best of each counts: what else the machine does meanwhile only ever makes a run slower. Every copy is compared with the disk.
 set -euo pipefail
 
 REHOME=$(realpath "${REHOME:-target/release/rehome}")
 disk_mib=${DISK_MIB:-2048}
-runs=${RUNS:-3}
-kinds=("$@")
-((${#kinds[@]})) || kinds=(down up)
+runs=${RUNS:-5}
+port=${PORT:-10899}
+read -ra servers <<<"${SERVERS:-qemu-nbd nbdkit}"
+read -ra lines <<<"${LINES:-unix tcp}"
+directions=("$@")
+((${#directions[@]})) || directions=(down up)
+for direction in "${directions[@]}"; do
+    [[ $direction == down || $direction == up ]] || { echo "no such direction: $direction" >&2; exit 2; }
+done
 work=$(mktemp -d "${BENCH_DIR:-/tmp}/rehome-nbd.XXXXXX")
 server=
 stop_server() {
@@ -29,57 +37,105 @@ make_disk() {
     done
 }
 
-# FILE served at the socket s, with the options that follow.
+# start_server SERVER LINE FILE down|up: sets uri.
 start_server() {
-    local file=$1
-    shift
+    local kind=$1 line=$2 file=$3 direction=$4 options=()
     stop_server
     rm -f s
-    qemu-nbd -t -e 8 -k "$work/s" -f raw "$@" "$file" &
+    case $line in
+    unix) uri="nbd+unix:///?socket=$work/s" ;;
+    tcp) uri="nbd://127.0.0.1:$port" ;;
+    *) echo "no such line: $line" >&2; exit 2 ;;
+    esac
+    if [[ $direction == down ]]; then options=(-r); fi
+    case $kind in
+    qemu-nbd)
+        if [[ $direction == up ]]; then options=(--discard=unmap --detect-zeroes=off); fi
+        if [[ $line == unix ]]; then options+=(-k "$work/s"); else options+=(-b 127.0.0.1 -p "$port"); fi
+        qemu-nbd -t -e 8 -f raw "${options[@]}" "$file" &
+        ;;
+    nbdkit)
+        if [[ $line == unix ]]; then options+=(-U "$work/s"); else options+=(-i 127.0.0.1 -p "$port"); fi
+        nbdkit -f "${options[@]}" file "$file" &
+        ;;
+    *) echo "no such server: $kind" >&2; exit 2 ;;
+    esac
     server=$!
-    until [[ -S s ]]; do sleep 0.1; done
+    local tries=0
+    until timeout 5 nbdinfo --size "$uri" >/dev/null 2>&1; do
+        ((++tries < 50)) || { echo "$kind does not listen" >&2; exit 1; }
+        sleep 0.1
+    done
 }
 
-uri="nbd+unix:///?socket=$work/s"
-run_theirs() {
+# Each run makes a new file, or writes to an export of nothing but a hole; what it takes to come there is not counted.
+prepare() {
     case $1 in
-    down) rm -f out.raw && nbdcopy --connections=4 --flush "$uri" out.raw ;;
+    down) rm -f out.raw* ;;
+    up) fallocate --punch-hole --offset 0 --length "${disk_mib}MiB" out.raw ;;
+    esac
+}
+theirs() {
+    case $1 in
+    down) nbdcopy --connections=4 --flush "$uri" out.raw ;;
     up) nbdcopy --connections=4 --flush disk.raw "$uri" ;;
     esac
 }
-run_ours() {
-    case $1 in
-    down) rm -f out.raw* && /usr/bin/time -o peak -f %M "$REHOME" convert "$uri" out.raw >/dev/null ;;
-    up) /usr/bin/time -o peak -f %M "$REHOME" convert -n disk.raw "$uri" >/dev/null ;;
+ours() { # DIRECTION OPTION...
+    local direction=$1
+    shift
+    case $direction in
+    down) /usr/bin/time -o peak -f %M "$REHOME" convert "$@" "$uri" out.raw ;;
+    up) /usr/bin/time -o peak -f %M "$REHOME" convert "$@" -n --overwrite-device disk.raw "$uri" ;;
     esac
 }
+without_digest() { ours "$1" --no-digest; }
 
-best() { # COMMAND... : wall-clock seconds, the best of the runs; the first only warms the cache up
-    local least='' took
-    "$@" >/dev/null 2>&1
-    for _ in $(seq "$runs"); do
-        took=$( { TIMEFORMAT=%R; time "$@" >/dev/null 2>&1; } 2>&1)
-        if [[ -z $least ]] || awk "BEGIN { exit !($took < $least) }"; then least=$took; fi
-    done
-    echo "$least"
+seconds() { # COMMAND...: how long it takes
+    local start=$EPOCHREALTIME
+    "$@" >/dev/null 2>messages || { echo "$*:" >&2; cat messages >&2; exit 1; }
+    awk "BEGIN { printf \"%.3f\", $EPOCHREALTIME - $start }"
 }
+
+same() { # WHO: whether it copied all
+    cmp disk.raw out.raw || { echo "$1: another disk" >&2; exit 1; }
+}
+
+# The runs of each tool, by turns. The copy that is compared is rehome's, the last of a round; nbdcopy's are its own business.
+measure() {
+    local direction=$1 tool took round
+    declare -gA best=()
+    for ((round = 0; round <= runs; round++)); do
+        for tool in theirs without_digest ours; do
+            prepare "$direction"
+            took=$(seconds "$tool" "$direction")
+            # The first round warms the cache up.
+            if ((round == 0)); then continue; fi
+            if [[ -z ${best[$tool]:-} ]] || awk "BEGIN { exit !($took < ${best[$tool]}) }"; then best[$tool]=$took; fi
+        done
+        same rehome
+    done
+}
+
+percent() { awk "BEGIN { printf \"%d\", 100 * $1 / $2 }"; }
 
 make_disk
-printf '| direction | MiB | nbdcopy s | rehome s | speed of nbdcopy | peak RSS MiB |\n|---|---|---|---|---|---|\n'
-for kind in "${kinds[@]}"; do
-    case $kind in
-    down) start_server disk.raw -r ;;
-    up)
-        truncate -s "${disk_mib}M" out.raw
-        start_server out.raw --discard=unmap --detect-zeroes=off
-        ;;
-    *) echo "no such direction: $kind" >&2; exit 2 ;;
-    esac
-    their_time=$(best run_theirs "$kind")
-    our_time=$(best run_ours "$kind")
-    stop_server
-    cmp disk.raw out.raw || { echo "$kind: another disk" >&2; exit 1; }
-    printf '| %s | %d | %s | %s | %d %% | %d |\n' "$kind" "$disk_mib" "$their_time" "$our_time" \
-        "$(awk "BEGIN { printf \"%d\", 100 * $their_time / $our_time }")" $(($(cat peak) / 1024))
-    rm -f out.raw*
+printf '| direction | server | line | nbdcopy s | rehome --no-digest s | speed of nbdcopy | rehome s | speed of nbdcopy | peak RSS MiB |\n'
+printf '|---|---|---|---|---|---|---|---|---|\n'
+for direction in "${directions[@]}"; do
+    for kind in "${servers[@]}"; do
+        for line in "${lines[@]}"; do
+            rm -f out.raw*
+            if [[ $direction == up ]]; then
+                truncate -s "${disk_mib}M" out.raw
+                start_server "$kind" "$line" out.raw up
+            else
+                start_server "$kind" "$line" disk.raw down
+            fi
+            measure "$direction"
+            printf '| %s | %s | %s | %s | %s | %d %% | %s | %d %% | %d |\n' "$direction" "$kind" "$line" "${best[theirs]}" \
+                "${best[without_digest]}" "$(percent "${best[theirs]}" "${best[without_digest]}")" \
+                "${best[ours]}" "$(percent "${best[theirs]}" "${best[ours]}")" $(($(cat peak) / 1024))
+        done
+    done
 done

@@ -49,11 +49,11 @@ pub(crate) fn interrupted() -> Error {
 }
 
 impl Control<'_> {
-    /// Worker threads for this machine: one per core and one more, since some of them wait for the disk; at least 2 and
-    /// at most 16, which bounds the memory at 4 MiB each.
+    /// Worker threads for this machine: one per core and one more, since some of them wait for the disk; at least 4, which a server
+    /// at the other end of a line needs to be kept busy, and at most 16, which bounds the memory at 4 MiB each.
     #[must_use]
     pub fn default_threads() -> usize {
-        std::thread::available_parallelism().map_or(2, NonZero::get).saturating_add(1).clamp(2, 16)
+        std::thread::available_parallelism().map_or(4, NonZero::get).saturating_add(1).clamp(4, 16)
     }
 
     /// Stops the work once the run was interrupted.

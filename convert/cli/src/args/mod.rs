@@ -55,7 +55,7 @@ pub(crate) struct Cli {
     /// How progress is shown on stderr; `auto` is a bar on a terminal and nothing elsewhere.
     #[arg(long, global = true, value_enum, default_value_t = ProgressKind::Auto, help_heading = "Output and speed")]
     pub(crate) progress: ProgressKind,
-    /// Worker threads; one more than there are cores by default.
+    /// Worker threads; one more than there are cores by default, and at least four.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Output and speed")]
     pub(crate) threads: Option<u8>,
     /// Take at most so much memory: by fewer workers where that helps, else the run ends with 69. A copy takes 256M at most without
