@@ -36,10 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
             .run(&["inspect", "a.qcow2"], &[0])
             .run_saying(&["convert", "--sync", "--bitmap", "one", "a.qcow2", "old.raw"], &[code], says)
     };
-    let good = with_bitmap();
-    let huge = with_bitmap().be64(24, 1 << 40).be32(36, 1 << 15).be32(DIRECTORY + 8, 1 << 20);
     vec![
-        case("bitmap", "a bitmap that is right", good, 0, "up to date"),
         case(
             "bitmap-in-use",
             "a bitmap that was not closed",
@@ -104,7 +101,6 @@ pub(super) fn cases() -> Vec<Case> {
             65,
             "leaves the file",
         ),
-        case("bitmap-huge", "a bitmap of gigabytes in a file of some clusters", huge, 65, ""),
         case(
             "bitmap-entry-flags",
             "an entry with reserved bits",

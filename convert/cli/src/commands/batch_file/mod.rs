@@ -34,7 +34,8 @@ fn shown(fault: Fault, printer: &Printer) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use convert_job_file::{JobFile, Notation, Text};
+    use convert_job_file::{ADDRESS_SCHEMES, JobFile, Notation, Text};
+    use std::path::Path;
 
     /// Every field of a job, so that none is called otherwise on the command line.
     const JOBS: &str = r#"
@@ -152,6 +153,14 @@ target_format = "qcow2"
         ];
         for field in fields.keys().filter(|field| !elsewhere.contains(&field.as_str())) {
             assert!(JOBS.contains(&format!("\n{field} = ")), "{field} is not tested");
+        }
+    }
+
+    #[test]
+    fn addresses_of_job_files_are_those_of_commands() {
+        for scheme in ADDRESS_SCHEMES {
+            let address = format!("{scheme}://a/b");
+            assert!(crate::remotes::is_address(Path::new(&address)), "{address}");
         }
     }
 }

@@ -12,6 +12,9 @@ use format_core::{Error, OpenedImage, Remote, Result, Warning};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Snapshots, and which of them is that of the disk.
+pub(in crate::commands) type OfDisk<'a> = (&'a Arc<dyn Snapshots>, usize);
+
 pub(in crate::commands) enum Machine {
     Here { disks: Vec<PathBuf> },
     Far { ssh: Ssh, program: Arc<FarProgram>, disks: Vec<PathBuf> },
@@ -98,7 +101,7 @@ impl Machine {
     pub(in crate::commands) fn open(
         &self,
         disk: &PhysicalDisk,
-        snapshot: Option<(&Arc<dyn Snapshots>, usize)>,
+        snapshot: Option<OfDisk<'_>>,
         skip_free: bool,
     ) -> Result<(OpenedImage, Arc<dyn Side>)> {
         let taken =

@@ -17,7 +17,7 @@ use format_all::FORMATS;
 use format_core::{
     ChainLink, Disk, Error, ErrorKind, Format, OpenedImage, RangeSet, Remote, Result, Warning,
 };
-use machine::Machine;
+use machine::{Machine, OfDisk};
 use outcome::{CapturedDisk, Outcome, human};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,7 +85,7 @@ pub(super) fn captured(args: &CaptureArgs, printer: &Printer, control: Control<'
 fn one(
     args: &CaptureArgs,
     machine: &Machine,
-    (disk, snapshot): (&PhysicalDisk, Option<(&Arc<dyn Snapshots>, usize)>),
+    (disk, snapshot): (&PhysicalDisk, Option<OfDisk<'_>>),
     target: &Path,
     format: &'static Format,
     control: Control<'_>,
