@@ -129,6 +129,8 @@ fn options(job: &ResolvedJob) -> Result<OpenOptions> {
             ssh_config: wish.ssh_config.clone(),
             ssh_option: wish.ssh_option.0.clone(),
             sudo: wish.sudo == Some(true),
+            // It is only looked at here.
+            compress: false,
             skip_free: wish.skip_free == Some(true),
         },
         cloud: CloudArgs {
