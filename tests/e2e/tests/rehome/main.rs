@@ -18,6 +18,7 @@ mod destination;
 mod diff;
 mod differences;
 mod doctor;
+mod ebs;
 mod editor;
 mod errors;
 mod guest;
