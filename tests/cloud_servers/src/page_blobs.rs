@@ -63,8 +63,6 @@ pub struct State {
     pub blobs: BTreeMap<String, Blob>,
     /// Ranges that were written, in their order.
     pub written: Vec<(u64, u64)>,
-    /// What happens before a request is answered.
-    pub before: Option<Box<dyn FnMut(&Ask, &mut Self) + Send>>,
     /// Answers of this status to the next requests, before anything is done.
     pub refused: Vec<u16>,
 }
@@ -139,10 +137,6 @@ fn refuse(status: u16, code: &'static str) -> Reply {
 impl State {
     fn answer(&mut self, ask: &Ask) -> Reply {
         assert_eq!(ask.header("x-ms-version"), Some("2020-10-02"));
-        if let Some(mut before) = self.before.take() {
-            before(ask, self);
-            self.before.get_or_insert(before);
-        }
         if let Some(status) = self.refused.pop() {
             return refuse(status, "ServerBusy");
         }

@@ -43,8 +43,6 @@ pub struct State {
     pub parts_put: u32,
     /// Instead of the right answers, which are worked out all the same, to the next requests of these methods.
     pub broken: Vec<Broken>,
-    /// What happens before a request is answered.
-    pub before: Option<Box<dyn FnMut(&Ask, &mut Self) + Send>>,
     /// What is not there is answered with 403, as without the right to list.
     pub hides_missing: bool,
 }
@@ -148,10 +146,6 @@ impl State {
 
     fn answer(&mut self, ask: &Ask) -> Reply {
         signed::verify(ask, "s3");
-        if let Some(mut before) = self.before.take() {
-            before(ask, self);
-            self.before.get_or_insert(before);
-        }
         let key = decode(ask.path().strip_prefix("/bucket/").unwrap());
         assert!(!key.is_empty() && key.len() <= 1024);
         let lost = self.broken.iter().position(|(method, _)| *method == ask.method);

@@ -29,6 +29,7 @@ mod interrupted;
 mod layouts;
 mod look;
 mod migrate;
+mod objects;
 mod operator;
 mod output;
 mod places;
