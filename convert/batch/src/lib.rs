@@ -35,7 +35,10 @@ mod verdict;
 pub use budget::{Budget, Share};
 pub use child::{ChildHandle, ChildRunner};
 pub use events::Event;
-pub use lease::{Asked, Busy, Lease, LeaseBody, LeaseStore, Leases, LocalLeases, MemoryLeases, Owner};
+pub use lease::{
+    Asked, Busy, HeldLease, Lease, LeaseBody, LeaseStore, Leases, LocalLeases, MemoryLeases, ObjectLeases,
+    Owner,
+};
 pub use metrics::{RunFacts, metrics_text, write_metrics};
 pub use queue::{Limits, Next, Queue};
 pub use retry::{RetryWish, retry};

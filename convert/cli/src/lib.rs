@@ -4,6 +4,7 @@
 
 mod archive;
 mod args;
+mod claims;
 mod commands;
 mod container;
 mod evidence;

@@ -1,10 +1,12 @@
 //! What addresses stand for.
 
 use crate::args::{ChainArgs, SshArgs};
+use crate::claims;
 use crate::commands::agent::whole;
 use crate::output::to_stderr;
 use convert_capture::{DdDisk, FarProgram, Side, Ssh, SshOptions, SshPlace, open_ssh_disk};
-use convert_cloud::{AzureBlob, CloudAddress, CloudOptions, EbsSnapshot, Ec2};
+use convert_cloud::{AzureBlob, CloudAddress, CloudOptions, EbsSnapshot, Ec2, Writing};
+use convert_engine::Control;
 use convert_nbd::{ClientLimits, NbdAddress, NbdDisk, NbdTarget};
 use format_core::{
     DiskStorage, Error, ErrorKind, PlainRemote, RangeSet, RemoteSource, Remotes, Result, Storage,
@@ -60,6 +62,12 @@ pub(crate) fn is_address(path: &Path) -> bool {
             || CloudAddress::parse(text).is_some()
             || file_with_address(text).is_some()
     })
+}
+
+/// Whether a disk is written there as a fixed VHD, as Azure takes it.
+pub(crate) fn takes_fixed_vhd(path: &Path) -> bool {
+    let place = path.to_str().and_then(|text| resolved(text).ok());
+    place.and_then(|text| CloudAddress::parse(&text)?.ok()).is_some_and(|place| place.takes_fixed_vhd())
 }
 
 /// Whether it is reached by a program of the system that has keys of its own.
@@ -118,11 +126,17 @@ impl Remotes for Addresses {
 }
 
 impl Addresses {
-    /// What a disk of `size` bytes is written to at `address`.
+    /// What a disk of `size` bytes is written to at `address`; with `restart`, nothing of an earlier run is gone on with.
     ///
     /// # Errors
-    /// As [`Remotes::open`]; `Unsupported` for addresses that are only read.
-    pub(crate) fn create(&self, address: &str, size: u64) -> Result<Box<dyn TargetStorage>> {
+    /// As [`Remotes::open`]; `Unsupported` for addresses that are only read; `Temporary` where another run writes there.
+    pub(crate) fn create(
+        &self,
+        address: &str,
+        size: u64,
+        restart: bool,
+        control: Control<'_>,
+    ) -> Result<Box<dyn TargetStorage>> {
         let address = resolved(address)?;
         if SshPlace::is_one(&address) {
             return Err(Error::unsupported("disks of other machines are only read").hint(
@@ -130,9 +144,11 @@ impl Addresses {
             ));
         }
         if let Some(place) = CloudAddress::parse(&address) {
-            let target = convert_cloud::create(&place?, &self.cloud, size)?;
-            if let Some(id) = &target.id {
-                to_stderr(&format!("note: the new snapshot is {}", crate::output::safe(id)));
+            let place = place?;
+            let claim = claims::take(&place, &self.cloud, control)?;
+            let target = convert_cloud::create(&place, &self.cloud, Writing { size, claim, restart })?;
+            if let Some(note) = &target.note {
+                to_stderr(&format!("note: {}", crate::output::safe(note)));
             }
             return Ok(target.storage);
         }

@@ -3,8 +3,10 @@
 use crate::ebs::api::is_snapshot;
 use crate::s3::is_bucket;
 use crate::url::Url;
-use format_core::{Error, Result};
+use crate::{CloudOptions, S3Store};
+use format_core::{ConditionalStore, Error, Result};
 use std::fmt;
+use std::sync::Arc;
 
 /// The ends of the hosts at which Azure keeps blobs and exports disks.
 const AZURE_HOSTS: [&str; 4] = [
@@ -53,6 +55,21 @@ pub(crate) enum Place {
 }
 
 impl CloudAddress {
+    /// Where several runs agree which of them writes to this address, and by which name; `None` where nothing has to be agreed on, or
+    /// cannot be.
+    ///
+    /// # Errors
+    /// `Usage` for a name that is too long; without credentials or a region, as [`crate::open()`].
+    pub fn agreement(&self, options: &CloudOptions) -> Result<Option<(Arc<dyn ConditionalStore>, String)>> {
+        let Place::S3 { bucket, key, region, version: None } = &self.0 else { return Ok(None) };
+        if key.len() > 1000 {
+            return Err(Error::usage(
+                "a key that is written to has at most 1000 bytes: names beside it are longer",
+            ));
+        }
+        Ok(Some((Arc::new(S3Store::open(bucket, region.as_deref(), options)?), key.clone())))
+    }
+
     /// Takes an address apart; `None` for what has none of the schemes `https`, `http`, `ebs`, `s3`, `azblob` and `gs`, such as the name
     /// of a file.
     ///
@@ -96,6 +113,12 @@ impl CloudAddress {
             Place::S3 { key, .. } => last(key),
             Place::Gcs { object, .. } => last(object),
         }
+    }
+
+    /// Whether what is written there has to be a fixed VHD of whole MiB: a page blob of Azure.
+    #[must_use]
+    pub fn takes_fixed_vhd(&self) -> bool {
+        matches!(self.0, Place::Azure { .. } | Place::AzureSigned(_))
     }
 
     /// Whether it is a raw disk by its nature, whatever its bytes look like: a snapshot of EBS. A page blob of Azure is a VHD or a raw disk.

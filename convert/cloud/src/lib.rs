@@ -3,7 +3,7 @@
 //! ```text
 //!  CloudAddress ─ open ───▶ HttpStorage · S3Object · GcsObject · AzureBlob   = Storage: an Object, read by ranges, pinned
 //!               │          EbsSnapshot                                       = Storage: blocks, each with its SHA-256
-//!               └ create ─▶ S3Target · EbsTarget                             = TargetStorage
+//!               └ create ─▶ S3Target · EbsTarget · AzureTarget               = TargetStorage
 //!                                      │
 //!                          Client: attempts, time limits, redirects, certificates ◀── Sign: who asks
 //! ```
@@ -34,14 +34,14 @@ mod url;
 mod xml;
 
 pub use address::CloudAddress;
-pub use azure::AzureBlob;
+pub use azure::{AzureBlob, AzureTarget};
 pub use content_range::ContentRange;
 pub use ebs::{EbsSnapshot, EbsTarget};
 pub use ec2::Ec2;
 pub use gcs::GcsObject;
 pub use http_storage::HttpStorage;
 pub use identity::Identity;
-pub use open::{CloudSource, CloudTarget, create, open};
+pub use open::{CloudSource, CloudTarget, Writing, create, open};
 pub use options::{CloudOptions, Environment, TimeLimits};
 pub use s3::{S3Object, S3Store, S3Target};
 
@@ -50,5 +50,5 @@ pub mod answers {
     pub use crate::azure::{PageList, PageRange};
     pub use crate::ebs::{Block, Page};
     pub use crate::ec2::to_json;
-    pub use crate::s3::{completed, upload_id};
+    pub use crate::s3::{Listed, completed, listed, upload_id};
 }

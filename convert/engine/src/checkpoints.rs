@@ -204,5 +204,6 @@ impl Writer {
 
 /// Whether the same run can end otherwise the next time.
 pub(crate) fn is_temporary(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Temporary | ErrorKind::Io)
+    // Credentials that end on the way are renewed, and the run goes on.
+    matches!(error.kind(), ErrorKind::Temporary | ErrorKind::Io | ErrorKind::Denied)
 }

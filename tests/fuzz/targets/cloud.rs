@@ -1,7 +1,7 @@
 //! Answers of clouds, and addresses: none makes the program panic, and what is taken keeps the rules by which disks are read.
 #![no_main]
 
-use convert_cloud::answers::{Page, PageList, completed, to_json, upload_id};
+use convert_cloud::answers::{Page, PageList, completed, listed, to_json, upload_id};
 use convert_cloud::{CloudAddress, ContentRange};
 use fuzz::write_seeds;
 use libfuzzer_sys::fuzz_target;
@@ -11,6 +11,7 @@ const CHANGES: &str = r#"{"BlockSize":512,"VolumeSize":16384,"ChangedBlocks":[{"
 const PAGES: &str = "<?xml version=\"1.0\"?><PageList><PageRange><Start>0</Start><End>511</End></PageRange><ClearRange><Start>1024</Start><End>2047</End></ClearRange><NextMarker>m</NextMarker></PageList>";
 const EC2: &str = "<R xmlns=\"u\"><reservationSet><item><groupSet/><instancesSet><item><instanceId>i-0</instanceId><cpuOptions><coreCount>2</coreCount></cpuOptions><tagSet><item><key>Name</key><value>&lt;true&gt;</value></item></tagSet></item></instancesSet></item></reservationSet></R>";
 const UPLOAD: &str = "<R><UploadId>u</UploadId></R>";
+const PARTS: &str = "<ListPartsResult><UploadId>u</UploadId><NextPartNumberMarker>7</NextPartNumberMarker><IsTruncated>true</IsTruncated><Part><PartNumber>7</PartNumber><ETag>&quot;a&quot;</ETag><Size>16777216</Size></Part></ListPartsResult>";
 const DONE: &str = "<CompleteMultipartUploadResult><ETag>\"x-1\"</ETag></CompleteMultipartUploadResult>";
 const ADDRESSES: [&str; 6] = [
     "https://h:8443/a%20b.vmdk?sig=secret",
@@ -25,7 +26,7 @@ const BLOB: u64 = 1 << 30;
 
 fuzz_target!(
     init: write_seeds(|| {
-        let mut seeds: Vec<(String, Vec<u8>)> = [("blocks", BLOCKS), ("changes", CHANGES), ("pages", PAGES), ("ec2", EC2), ("upload", UPLOAD), ("done", DONE)]
+        let mut seeds: Vec<(String, Vec<u8>)> = [("blocks", BLOCKS), ("changes", CHANGES), ("pages", PAGES), ("ec2", EC2), ("upload", UPLOAD), ("parts", PARTS), ("done", DONE)]
             .iter()
             .map(|(name, text)| ((*name).into(), text.as_bytes().to_vec()))
             .collect();
@@ -37,6 +38,9 @@ fuzz_target!(
         blocks(input);
         pages(input);
         let _ = (upload_id(input), completed(input));
+        if let Ok(found) = listed(input, 5) {
+            assert!(found.next.is_none_or(|next| next > 5));
+        }
         if let Ok(value) = to_json(input) {
             assert!(value.is_object() && !value.to_string().is_empty());
         }

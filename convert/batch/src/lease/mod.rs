@@ -5,9 +5,13 @@
 //! the whole time to live, the job is taken over. The old owner may only have been stopped, or cut off. So its files are not
 //! gone on with, and it looks for a higher epoch before it gives a file its name ([`format_core::Fence`]).
 
+mod held;
+mod objects;
 mod owner;
 mod store;
 
+pub use held::HeldLease;
+pub use objects::ObjectLeases;
 pub use owner::Owner;
 pub(crate) use owner::random_token;
 pub use store::{LeaseStore, LocalLeases, MemoryLeases};

@@ -1,4 +1,5 @@
 use super::*;
+use format_core::{Claim, ConditionalStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,11 +27,44 @@ fn second(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The same for both kinds of store.
+/// Objects with tags, as a store of a cloud keeps them.
+#[derive(Default)]
+struct Objects(Mutex<HashMap<String, (Vec<u8>, u64)>>, AtomicUsize);
+
+impl Objects {
+    fn put(&self, key: &str, bytes: &[u8], may: impl FnOnce(Option<u64>) -> bool) -> Option<String> {
+        let mut objects = self.0.lock().unwrap();
+        if !may(objects.get(key).map(|(_, tag)| *tag)) {
+            return None;
+        }
+        let tag = self.1.fetch_add(1, Ordering::Relaxed) as u64;
+        objects.insert(key.into(), (bytes.to_vec(), tag));
+        Some(tag.to_string())
+    }
+}
+
+impl ConditionalStore for Objects {
+    fn get(&self, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+        Ok(self.0.lock().unwrap().get(key).map(|(bytes, tag)| (bytes.clone(), tag.to_string())))
+    }
+    fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Option<String>> {
+        Ok(self.put(key, bytes, |there| there.is_none()))
+    }
+    fn put_if_match(&self, key: &str, tag: &str, bytes: &[u8]) -> Result<Option<String>> {
+        Ok(self.put(key, bytes, |there| there.is_some_and(|there| there.to_string() == tag)))
+    }
+    fn remove_if_match(&self, key: &str, tag: &str) -> Result<()> {
+        self.0.lock().unwrap().retain(|other, (_, there)| other != key || there.to_string() != tag);
+        Ok(())
+    }
+}
+
+/// The same for all kinds of store.
 fn with_stores(test: impl Fn(Arc<dyn LeaseStore>)) {
     let folder = tempfile::tempdir().unwrap();
     test(Arc::new(LocalLeases::create(&folder.path().join("l")).unwrap()));
     test(Arc::new(MemoryLeases::default()));
+    test(Arc::new(ObjectLeases::new(Arc::new(Objects::default()))));
 }
 
 impl LeaseStore for Arc<dyn LeaseStore> {
@@ -138,4 +172,88 @@ fn a_lease_that_cannot_be_read_is_waited_for_and_jobs_with_like_names_are_others
     assert_eq!(fence.check().unwrap_err().kind(), ErrorKind::Temporary);
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["web.3.1"]);
+}
+
+#[test]
+fn of_many_that_ask_a_store_of_objects_at_once_one_has_it() {
+    for round in 0..20 {
+        let (objects, winners) = (Arc::new(Objects::default()), AtomicUsize::new(0));
+        // Before some rounds somebody else gave it back, before others nobody had it.
+        if round % 2 == 0 {
+            let leases = Leases::new(ObjectLeases::new(objects.clone()), owner("pid:[99]"), TTL);
+            leases.release(held(leases.ask("web", second(0)).unwrap()), false).unwrap();
+        }
+        std::thread::scope(|scope| {
+            for namespace in 0..8 {
+                let (objects, winners) = (objects.clone(), &winners);
+                scope.spawn(move || {
+                    let leases =
+                        Leases::new(ObjectLeases::new(objects), owner(&format!("pid:[{namespace}]")), TTL);
+                    if let Asked::Held(mut lease) = leases.ask("web", second(0)).unwrap() {
+                        winners.fetch_add(1, Ordering::Relaxed);
+                        leases.renew(&mut lease).unwrap();
+                        leases.check(&lease).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(winners.load(Ordering::Relaxed), 1, "{round}");
+        assert_eq!(objects.0.lock().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn an_owner_that_is_renewed_at_the_last_moment_is_not_taken_over() {
+    let objects = Arc::new(Objects::default());
+    let one = Leases::new(ObjectLeases::new(objects.clone()), owner("pid:[1]"), TTL);
+    let mut lease = held(one.ask("web", second(0)).unwrap());
+    let late = ObjectLeases::new(objects.clone());
+    let (epoch, body) = late.read_highest("web").unwrap().unwrap();
+    one.renew(&mut lease).unwrap();
+    assert!(!late.create_exclusive("web", epoch + 1, &body.unwrap()).unwrap());
+    one.check(&lease).unwrap();
+    // What is no lease is replaced after the same silence.
+    objects.put("web.rehome-lease", b"{", |_| true);
+    let two = Leases::new(ObjectLeases::new(objects), owner("pid:[2]"), TTL);
+    assert!(!busy(two.ask("web", second(0)).unwrap()).is_alive);
+    assert!(held(two.ask("web", second(60)).unwrap()).is_suspect());
+    assert_eq!(one.check(&lease).unwrap_err().code().id, "RH-LEASE-LOST");
+}
+
+#[test]
+fn a_held_lease_is_renewed_and_one_that_is_silent_taken_over() {
+    let objects = Arc::new(Objects::default());
+    let leases = |namespace: &str| {
+        Leases::new(ObjectLeases::new(objects.clone()), owner(namespace), Duration::from_secs(1))
+    };
+    let told = Mutex::new(Vec::new());
+    let take = |namespace: &str| {
+        let waits = |owner: &str, _| told.lock().unwrap().push(owner.to_owned());
+        HeldLease::take(leases(namespace), "web", &|| Ok(()), &waits)
+    };
+    let one = take("pid:[1]").unwrap();
+    assert!(!one.is_fresh() && told.lock().unwrap().is_empty());
+    // It lives for longer than it may be silent.
+    std::thread::sleep(Duration::from_millis(1500));
+    let error = take("pid:[2]").err().unwrap();
+    assert_eq!((error.kind(), error.code().id), (ErrorKind::Temporary, "RH-LEASE-HELD"), "{error}");
+    assert_eq!(told.lock().unwrap().len(), 1);
+    one.check().unwrap();
+    // Given back to be gone on with, then as done.
+    one.release(false);
+    assert_eq!(one.check().unwrap_err().code().id, "RH-LEASE-LOST");
+    let two = take("pid:[2]").unwrap();
+    assert!(!two.is_fresh() && told.lock().unwrap().len() == 1);
+    two.release(true);
+    assert!(objects.0.lock().unwrap().is_empty());
+    // Of this one nobody hears again.
+    let silent = leases("pid:[3]");
+    let lease = held(silent.ask("web", second(0)).unwrap());
+    let stopped = HeldLease::take(leases("pid:[4]"), "web", &|| Err(Error::usage("stop")), &|_, _| {});
+    assert_eq!(stopped.err().unwrap().kind(), ErrorKind::Usage);
+    let four = take("pid:[4]").unwrap();
+    assert!(four.is_fresh());
+    assert_eq!(silent.check(&lease).unwrap_err().code().id, "RH-LEASE-LOST");
+    drop(four);
+    assert!(take("pid:[5]").unwrap().is_fresh(), "whoever comes next knows it as well");
 }

@@ -28,6 +28,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) source: PathBuf,
     /// The image to write. It is NAME.partial until it is complete; after an interruption the same command goes on with
     /// that. `-` writes to stdout, in a format that can flow: raw, streamOptimized VMDK, fixed VHD. With --out it is one more image to read.
+    /// Addresses: s3://BUCKET/KEY in formats that flow (an upload that was interrupted is kept, and the same command goes on with it),
+    /// azblob://ACCOUNT/CONTAINER/BLOB or @FILE with a signed address (a page blob, as fixed VHD), ebs://new?size=GIB, NBD exports with -n.
     #[arg(
         required = false,
         required_unless_present = "out",
@@ -85,7 +87,7 @@ pub(crate) struct ConvertArgs {
     /// Replace the target when it exists.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Discard what an interrupted run left of the target, and copy from the start.
+    /// Discard what an interrupted run left of the target, an upload to S3, too, and copy from the start.
     #[arg(long)]
     pub(crate) restart: bool,
     /// Read the target back when it is complete and compare it with what was written.

@@ -4,7 +4,7 @@ use crate::archive;
 use crate::args::ConvertArgs;
 use crate::commands::{format_named, key_values, target_format};
 use crate::output::{Printer, hash_lines, safe, to_stderr};
-use crate::remotes::{Addresses, is_address};
+use crate::remotes::{Addresses, is_address, takes_fixed_vhd};
 use crate::rescue::{Rescuing, lost_lines};
 use crate::source::{Source, redirected};
 use crate::spool::spool_in;
@@ -21,6 +21,7 @@ use format_core::{
     DeviceTarget, Error, ErrorKind, Format, OpenOptions, Remotes, Result, Warning, open_image,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -195,12 +196,29 @@ fn remote_format(args: &ConvertArgs) -> Result<&'static Format> {
     let format = match &args.target_format {
         Some(name) => format_named(name)?,
         None if is_export => format_named("raw")?,
+        None if takes_fixed_vhd(&args.target) => format_named("vhd")?,
         None => target_format(None, &args.target)?,
     };
     if is_export && format.name != "raw" {
         return Err(Error::unsupported(format!("an export is written as raw disk, not as {}", format.name)));
     }
+    if takes_fixed_vhd(&args.target) && format.name != "vhd" {
+        let text = format!("a page blob of Azure is written as fixed VHD, not as {}", format.name);
+        return Err(Error::unsupported(text).hint("add -O vhd, or write to a file and upload that"));
+    }
     Ok(format)
+}
+
+/// The options of the target's format, with those that the place wants.
+fn format_options(args: &ConvertArgs) -> Result<BTreeMap<String, String>> {
+    let mut options = key_values(&args.options)?;
+    if !is_pipe(&args.target) && takes_fixed_vhd(&args.target) {
+        let wish = options.insert("azure".into(), "on".into());
+        if wish.is_some_and(|wish| wish != "on") {
+            return Err(Error::usage("a page blob of Azure holds a VHD as Azure takes it: azure=on"));
+        }
+    }
+    Ok(options)
 }
 
 fn copy(
@@ -212,7 +230,7 @@ fn copy(
     control: Control<'_>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<(ConvertOutcome, Vec<LostRange>)> {
-    let options = key_values(&args.options)?;
+    let options = format_options(args)?;
     let proof = Proof { digest: !args.no_digest, also: &args.also.kinds };
     let archive = archive::archive_of(args, format)?;
     let opened = match input {
@@ -220,7 +238,7 @@ fn copy(
         (Source::Stream(stream, name, about), files) => {
             printer.warnings(&about);
             warnings.extend(about);
-            let target = destination(args, archive.as_ref(), stream.virtual_size())?;
+            let target = destination(args, archive.as_ref(), stream.virtual_size(), control)?;
             let file = ImageFacts { name: name.clone(), format: stream.format().into(), file_size: 0 };
             let (name, input) = (name.as_str(), files.as_slice());
             let request = StreamRequest { stream, name, input, target, format, options, proof };
@@ -244,7 +262,7 @@ fn copy(
         None => (rescuing.disk().clone(), Vec::new()),
     };
     printer.warnings(&resized);
-    let target = rescuing.destination(destination(args, archive.as_ref(), disk.virtual_size())?);
+    let target = rescuing.destination(destination(args, archive.as_ref(), disk.virtual_size(), control)?);
     let request = ConvertRequest { source: &opened, disk: &disk, target, format, options, base: None, proof };
     let mut done = match written(args, &rescuing, request, control) {
         Ok(done) => done,
@@ -295,13 +313,19 @@ pub(super) fn refuse_in_place(args: &ConvertArgs, files: &[SourceFile]) -> Resul
     refuse_source_files(&args.target, files)
 }
 
-fn destination<'a>(args: &'a ConvertArgs, archive: Option<&Archive>, size: u64) -> Result<Destination<'a>> {
+fn destination<'a>(
+    args: &'a ConvertArgs,
+    archive: Option<&Archive>,
+    size: u64,
+    control: Control<'_>,
+) -> Result<Destination<'a>> {
     if is_pipe(&args.target) {
         return Ok(Destination::Pipe(archive::pipe(archive, size)?));
     }
     if is_address(&args.target) {
         let address = args.target.to_string_lossy();
-        return Ok(Destination::Remote(Addresses::new(&args.open.chain).create(&address, size)?));
+        let addresses = Addresses::new(&args.open.chain);
+        return Ok(Destination::Remote(addresses.create(&address, size, args.restart, control)?));
     }
     if args.existing {
         return Ok(Destination::Device(DeviceTarget::open(&args.target)?));

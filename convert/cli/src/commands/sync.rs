@@ -21,6 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+/// What always works.
+const READ_BOTH: &str = "leave --since away: both sides are read then, and only what differs is rewritten";
+
 #[derive(Serialize)]
 struct Outcome {
     source: String,
@@ -112,7 +115,8 @@ fn tracked(args: &ConvertArgs, source: &OpenedImage) -> Result<Option<RangeSet>>
 /// Only what was made from the older snapshot becomes the newer one by its changes.
 fn refuse_other_origin(target: &Path, older: &str) -> Result<()> {
     let path = manifest_path(target);
-    let (manifest, _) = Manifest::load(&path)?;
+    // An update that was interrupted leaves none: nobody knows then of which state the target is.
+    let (manifest, _) = Manifest::load(&path).map_err(|e| e.hint(READ_BOTH))?;
     let own = manifest.source.identity.unwrap_or_default();
     let id = older.trim_start_matches("ebs://").split('?').next().unwrap_or_default();
     if own.ends_with(id) && !id.is_empty() {
@@ -123,7 +127,7 @@ fn refuse_other_origin(target: &Path, older: &str) -> Result<()> {
         "{} was made from {own}, as its manifest says, not from {id}",
         target.display()
     ))
-    .hint("leave --since away: both sides are read then, and only what differs is rewritten"))
+    .hint(READ_BOTH))
 }
 
 fn target(args: &ConvertArgs) -> Result<SyncTarget<'_>> {

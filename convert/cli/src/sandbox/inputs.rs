@@ -48,13 +48,14 @@ impl Inputs<'_> {
 }
 
 impl Inputs<'_> {
-    /// Files with secrets, certificates and addresses.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = PathBuf> {
+    /// Files with secrets, certificates and addresses, also of the address `target` that is written to.
+    pub(super) fn secrets(&self, target: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+        let all: Vec<&Path> = self.images.iter().copied().chain(target).collect();
         let cloud = self.chain.map(|chain| &chain.cloud);
         let of_cloud = cloud.into_iter().flat_map(|cloud| cloud.credentials.iter().chain(&cloud.ca_file));
-        let texts = self.images.iter().filter_map(|path| path.to_str());
+        let texts = all.iter().filter_map(|path| path.to_str());
         let of_addresses = texts.filter_map(crate::remotes::file_with_address).map(Path::to_owned);
-        let tls = self.images.iter().filter_map(|path| {
+        let tls = all.iter().filter_map(|path| {
             let (_, folder) = path.to_str()?.split_once("tls-certificates=")?;
             Some(PathBuf::from(folder.split('&').next()?))
         });

@@ -47,9 +47,11 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
     }
     let machines: &[PathBuf] = if let Command::Migrate(args) = &cli.command { &args.machine } else { &[] };
     let is_ec2 = |path: &PathBuf| path.to_string_lossy().starts_with(crate::remotes::EC2);
-    if inputs.images.iter().any(|path| crate::remotes::is_address(path)) || machines.iter().any(is_ec2) {
+    let target = outputs::address(&cli.command);
+    let is_far = inputs.images.iter().copied().chain(target).any(crate::remotes::is_address);
+    if is_far || machines.iter().any(is_ec2) {
         rules.reach();
-        credentials(&mut rules, &inputs);
+        credentials(&mut rules, inputs.secrets(target));
     }
     if inputs.images.iter().any(|path| is_borg(path)) {
         borg(&mut rules)?;
@@ -71,7 +73,7 @@ fn rules(cli: &Cli) -> Result<Rules, Why> {
 }
 
 /// What clouds read to know who asks, and the files that hold addresses.
-fn credentials(rules: &mut Rules, inputs: &inputs::Inputs<'_>) {
+fn credentials(rules: &mut Rules, secrets: impl Iterator<Item = PathBuf>) {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let variables = [
         "AWS_SHARED_CREDENTIALS_FILE",
@@ -83,7 +85,7 @@ fn credentials(rules: &mut Rules, inputs: &inputs::Inputs<'_>) {
         "GOOGLE_APPLICATION_CREDENTIALS",
     ];
     let named = variables.iter().filter_map(|name| std::env::var_os(name).map(PathBuf::from));
-    for path in home.iter().map(|home| home.join(".aws")).chain(named).chain(inputs.secrets()) {
+    for path in home.iter().map(|home| home.join(".aws")).chain(named).chain(secrets) {
         rules.read(&path);
     }
 }

@@ -57,15 +57,22 @@ pub(super) fn allow(command: &Command, rules: &mut Rules) {
     }
 }
 
+/// The address that is written to, where it is one.
+pub(super) fn address(command: &Command) -> Option<&Path> {
+    match command {
+        Command::Convert(args) | Command::Flatten(args) if args.out.is_none() => {
+            Some(args.target.as_path()).filter(|target| is_address(target))
+        }
+        _ => None,
+    }
+}
+
 fn conversion(args: &ConvertArgs, rules: &mut Rules) {
     match &args.out {
         Some(out) => {
             rules.write_folder(out);
         }
-        None if is_address(&args.target) => {
-            rules.reach();
-        }
-        None if !is_pipe(&args.target) => {
+        None if !is_pipe(&args.target) && !is_address(&args.target) => {
             rules.write_file(&args.target);
         }
         None => {}

@@ -3,7 +3,7 @@
 use super::VERSION;
 use crate::aws::hmac;
 use crate::http::{Request, Sign};
-use crate::url::{Url, decode};
+use crate::url::{Url, decode, encode_path};
 use crate::{CloudOptions, secret, time};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -56,6 +56,30 @@ impl Access {
         }
     }
 
+    /// The address of a blob, or of one `snapshot` of it, and what it is asked with.
+    pub(super) fn locate(
+        account: &str,
+        container: &str,
+        blob: &str,
+        snapshot: Option<&str>,
+        options: &CloudOptions,
+    ) -> Result<(Url, Self)> {
+        let access = Self::find(account, options)?;
+        let base = match connection(options, "BlobEndpoint") {
+            Some(address) => Url::parse(&address)?,
+            None => Url::parse(&format!("https://{account}.blob.core.windows.net"))?,
+        };
+        let mut url = base.below(&format!("/{}/{}", encode_path(container), encode_path(blob)));
+        if let Some(snapshot) = snapshot {
+            url = url.asking(&[("snapshot", snapshot)]);
+        }
+        if let Self::Sas(query) = &access {
+            let sign = if snapshot.is_some() { '&' } else { '?' };
+            url = Url::parse(&format!("{}{sign}{}", url.wire(), query.as_str()))?;
+        }
+        Ok((url, access))
+    }
+
     fn key(account: &str, text: &str) -> Result<Self> {
         let key = STANDARD.decode(text.trim()).map_err(|_| {
             Error::usage(
@@ -67,7 +91,7 @@ impl Access {
 }
 
 /// A part of the connection string.
-pub(super) fn connection(options: &CloudOptions, name: &str) -> Option<Zeroizing<String>> {
+fn connection(options: &CloudOptions, name: &str) -> Option<Zeroizing<String>> {
     let text = Zeroizing::new(options.environment.get("AZURE_STORAGE_CONNECTION_STRING")?);
     let part = text.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))?;
     Some(Zeroizing::new(part.to_owned()))
@@ -95,8 +119,9 @@ fn to_sign(account: &str, request: &Request<'_>, headers: &[(String, String)]) -
         headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value.as_str())
     };
     let mut text = format!("{}\n", request.method.name());
+    let len = if request.body.is_empty() { String::new() } else { request.body.len().to_string() };
     for name in SIGNED {
-        text.push_str(get(name));
+        text.push_str(if name == "content-length" { &len } else { get(name) });
         text.push('\n');
     }
     let mut own: Vec<_> = headers.iter().filter(|(name, _)| name.starts_with("x-ms-")).collect();

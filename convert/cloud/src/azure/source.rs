@@ -1,11 +1,11 @@
 //! A blob as a source.
 
-use super::key::{Access, connection};
+use super::key::Access;
 use super::pages::{PageList, PageRange};
 use crate::http::Client;
 use crate::http::{Failure, Request};
 use crate::object::{Asking, Object};
-use crate::url::{Url, encode_path};
+use crate::url::Url;
 use crate::{CloudOptions, Identity};
 use format_core::{Error, ErrorKind, Extent, ExtentKind, RangeSet, Result, Storage};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,23 +46,7 @@ impl AzureBlob {
         snapshot: Option<&str>,
         options: &CloudOptions,
     ) -> Result<Self> {
-        let access = Access::find(account, options)?;
-        let base = match connection(options, "BlobEndpoint") {
-            Some(address) => Url::parse(&address)?,
-            None => Url::parse(&format!("https://{account}.blob.core.windows.net"))?,
-        };
-        let mut url = base.below(&format!("/{}/{}", encode_path(container), encode_path(blob)));
-        if let Some(snapshot) = snapshot {
-            url = url.asking(&[("snapshot", snapshot)]);
-        }
-        if let Access::Sas(query) = &access {
-            url = Url::parse(&format!(
-                "{}{}{}",
-                url.wire(),
-                if snapshot.is_some() { '&' } else { '?' },
-                query.as_str()
-            ))?;
-        }
+        let (url, access) = Access::locate(account, container, blob, snapshot, options)?;
         Self::open_with(url, access, options)
     }
 

@@ -71,9 +71,10 @@ impl Client {
         loop {
             let (failure, asked, is_passing) = match self.follow(request, signer, take, attempt)? {
                 Outcome::Done(done) => return Ok(done),
-                Outcome::Refused(refusal) => {
-                    let is_passing = refusal.is_passing() || (request.is_later)(&refusal);
-                    (Failure::Refused(refusal.clone()), refusal.retry_after, is_passing)
+                Outcome::Refused(mut refusal) => {
+                    refusal.is_later = (request.is_later)(&refusal);
+                    let (asked, is_passing) = (refusal.retry_after, refusal.is_passing() || refusal.is_later);
+                    (Failure::Refused(refusal), asked, is_passing)
                 }
                 Outcome::Broken(error, is_passing) => (Failure::Failed(error), None, is_passing),
                 // `follow` goes there itself.
@@ -187,6 +188,7 @@ impl Client {
             what,
             retry_after,
             attempts: attempt,
+            is_later: false,
         }))
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// How often it was sent.
     pub(crate) attempts: u32,
+    /// The service says "later" in words of its own: the request was as it has to be.
+    pub(crate) is_later: bool,
 }
 
 impl Refusal {
@@ -74,7 +76,8 @@ fn refused(refusal: &Refusal) -> Error {
     let expired =
         ["ExpiredToken", "RequestExpired", "ExpiredTokenException"].iter().any(|code| refusal.is(code));
     match refusal.status {
-        _ if expired => error(ErrorKind::Denied).hint("the credentials have ended: get new ones"),
+        _ if expired => Error::new(ErrorKind::Denied, format!("{refusal}: the credentials have ended")),
+        _ if refusal.is_later => error(ErrorKind::Temporary),
         401 | 403 | 407 => error(ErrorKind::Denied),
         404 | 410 => error(ErrorKind::SourceMissing),
         409 | 408 | 425 => error(ErrorKind::Temporary),

@@ -1,11 +1,13 @@
 //! Objects of Amazon S3 and of stores that speak as it does (Amazon S3 API Reference, version 2006-03-01).
 
+mod journal;
 mod parts;
 mod source;
 mod store;
 mod target;
+mod upload;
 
-pub use parts::{completed, upload_id};
+pub use parts::{Listed, completed, listed, upload_id};
 pub use source::S3Object;
 pub use store::S3Store;
 pub use target::S3Target;

@@ -1,37 +1,16 @@
 //! Blobs of Azure, and objects of Google, against strict stand-ins.
 
-use super::stub::{Ask, Reply, Stub, decode, noise, part, reply};
+mod written;
+
+use super::stub::{Ask, Reply, Stub, noise, part, reply};
 use super::{options, secret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use convert_cloud::{AzureBlob, CloudAddress, CloudOptions, Environment, GcsObject, open};
 use format_core::{ErrorKind, ExtentKind, Storage};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use test_cloud_servers::page_blobs::{KEY, verify};
 
-const KEY: &[u8] = b"a key of an account";
 const SIZE: usize = 1 << 20;
-
-/// "Authorize with Shared Key", worked out from what came.
-fn verify(ask: &Ask) {
-    let get = |name: &str| ask.header(name).unwrap_or_default().to_owned();
-    let mut text = format!("{}\n\n\n\n\n\n\n\n{}\n\n\n{}\n", ask.method, get("if-match"), get("range"));
-    for (name, value) in ask.headers.iter().filter(|(name, _)| name.starts_with("x-ms-")) {
-        text.push_str(&format!("{name}:{value}\n"));
-    }
-    text.push_str(&format!("/account{}", ask.path()));
-    let (_, query) = ask.target.split_once('?').unwrap_or_default();
-    let mut query: Vec<_> =
-        query.split('&').filter(|part| !part.is_empty()).map(|part| part.split_once('=').unwrap()).collect();
-    query.sort_unstable();
-    query
-        .iter()
-        .for_each(|(name, value)| text.push_str(&format!("\n{}:{}", name.to_lowercase(), decode(value))));
-    let mut mac = Hmac::<Sha256>::new_from_slice(KEY).unwrap();
-    mac.update(text.as_bytes());
-    let wanted = format!("SharedKey account:{}", STANDARD.encode(mac.finalize().into_bytes()));
-    assert_eq!(get("authorization"), wanted, "{text}");
-}
 
 /// Pages at each even multiple of 64 KiB, told three at a time, and an empty list before each.
 fn pages(ask: &Ask) -> Reply {

@@ -1,14 +1,13 @@
 //! Snapshots, against a service that keeps all rules that AWS writes down, and against ones that break them.
 
-mod fake;
 mod rules;
 
-use self::fake::{BLOCK, Fake, Fault};
 use super::options;
 use super::stub::noise;
 use convert_cloud::{CloudOptions, EbsSnapshot, EbsTarget, Environment};
 use format_core::units::GIB;
 use format_core::{ErrorKind, ExtentKind, Storage, TargetStorage};
+use test_cloud_servers::ebs::{BLOCK, Fake, Fault};
 
 const OLD: &str = "snap-00000000000000001";
 const NEW: &str = "snap-00000000000000002";
@@ -75,13 +74,21 @@ fn a_snapshot_is_read_with_its_holes() {
 
 #[test]
 fn pages_empty_pages_and_ended_tokens_change_nothing() {
-    for fault in
-        [Fault::None, Fault::EmptyPages, Fault::PageTokensEnd, Fault::BlockTokensEnd, Fault::Throttled]
-    {
+    for fault in [
+        Fault::None,
+        Fault::EmptyPages,
+        Fault::PageTokensEnd,
+        Fault::BlockTokensEnd,
+        Fault::Throttled,
+        Fault::ThrottledFor,
+        Fault::CutBlock,
+    ] {
         let fake = Fake::new();
         fake.put(NEW, 1, sparse());
         fake.set(fault, 2);
         compare(&open(&fake).unwrap(), &sparse());
+        let refused = if matches!(fault, Fault::None | Fault::EmptyPages) { 0 } else { 2 };
+        assert_eq!(fake.count("refused"), refused, "{fault:?}");
     }
 }
 

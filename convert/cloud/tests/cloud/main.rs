@@ -8,14 +8,13 @@ mod emulators;
 mod hostile;
 mod http;
 mod s3;
-mod signed;
-mod stub;
 mod tls;
 
 use convert_cloud::{CloudOptions, Environment, TimeLimits};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use test_cloud_servers::{signed, stub};
 
 /// Short limits, and no variable of the process.
 fn options() -> CloudOptions {

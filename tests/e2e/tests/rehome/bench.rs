@@ -86,11 +86,17 @@ impl Bench {
         self.spawn_reading(args, Stdio::null())
     }
 
+    /// The same before it is started.
+    pub fn program(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(args).current_dir(self.folder.path()).env("TMPDIR", self.temporary.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// The same, with this on its stdin.
     pub fn spawn_reading(&self, args: &[&str], stdin: Stdio) -> std::process::Child {
-        let mut command = Command::new(binary());
-        command.args(args).current_dir(self.folder.path()).env("TMPDIR", self.temporary.path()).stdin(stdin);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.program(args).stdin(stdin).spawn().unwrap()
     }
 
     /// The program itself, with `folder` for its temporary files.

@@ -1,10 +1,10 @@
 //! Answers that break the rules, and requests that are turned down.
 
 use super::super::stub::{Stub, reply};
-use super::fake::{Fake, Fault};
 use super::{BLOCK, NEW, open, sparse, with};
 use convert_cloud::{CloudOptions, EbsSnapshot, EbsTarget, Ec2, Environment};
 use format_core::{ErrorKind, Storage, TargetStorage};
+use test_cloud_servers::ebs::{Fake, Fault};
 
 #[test]
 fn a_block_that_is_not_what_its_checksum_says_is_no_data() {
@@ -14,6 +14,8 @@ fn a_block_that_is_not_what_its_checksum_says_is_no_data() {
         (Fault::NoSum, ErrorKind::Io),
         (Fault::ShortBlock, ErrorKind::Io),
         (Fault::LongBlock, ErrorKind::Io),
+        (Fault::CutBlock, ErrorKind::Temporary),
+        (Fault::CredentialsEnd, ErrorKind::Denied),
     ] {
         let fake = Fake::new();
         fake.put(NEW, 1, sparse());

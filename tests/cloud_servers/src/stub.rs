@@ -9,20 +9,25 @@ use std::sync::{Arc, Mutex};
 /// A request, as it came.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// Such as `GET`.
     pub method: String,
     /// Path and query, as they were sent.
     pub target: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// All of it.
     pub body: Vec<u8>,
 }
 
 impl Ask {
+    /// What stands before the query, as it was sent.
+    #[must_use]
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap()
     }
 
     /// A part of the query, decoded.
+    #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
         let value = query.split('&').find_map(|part| {
@@ -32,11 +37,14 @@ impl Ask {
         Some(decode(value))
     }
 
+    /// The value of a header; the name is in lower case.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
     /// First and last byte of the range that is asked for.
+    #[must_use]
     pub fn range(&self) -> Option<(u64, u64)> {
         let (first, last) = self
             .header("range")
@@ -47,6 +55,8 @@ impl Ask {
     }
 }
 
+/// Text of an address without its percent signs.
+#[must_use]
 pub fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -69,6 +79,7 @@ pub enum Reply {
     Raw(Box<dyn FnOnce(&mut TcpStream) + Send>),
 }
 
+/// An answer with these headers.
 pub fn reply(status: u16, headers: &[(&'static str, &str)], body: impl Into<Vec<u8>>) -> Reply {
     Reply::Plain(
         status,
@@ -77,11 +88,13 @@ pub fn reply(status: u16, headers: &[(&'static str, &str)], body: impl Into<Vec<
     )
 }
 
+/// An answer that is written by hand.
 pub fn raw(with: impl FnOnce(&mut TcpStream) + Send + 'static) -> Reply {
     Reply::Raw(Box::new(with))
 }
 
 /// The range that is asked for of `object`, as a good server gives it.
+#[must_use]
 pub fn part(ask: &Ask, object: &[u8], etag: &str) -> Reply {
     let Some((first, last)) = ask.range() else { return reply(200, &[("etag", etag)], object) };
     let total = object.len() as u64;
@@ -101,6 +114,7 @@ pub struct Stub {
 }
 
 impl Stub {
+    /// One that answers like this, on a port of its own.
     pub fn new(answer: impl Fn(&Ask) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -118,15 +132,20 @@ impl Stub {
         Self { address, asked, ended }
     }
 
+    /// The address of a path here.
+    #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
+    /// Host and port.
+    #[must_use]
     pub fn authority(&self) -> &str {
         &self.address
     }
 
     /// All that was asked so far.
+    #[must_use]
     pub fn asked(&self) -> Vec<Ask> {
         self.asked.lock().unwrap().clone()
     }
@@ -186,6 +205,7 @@ fn take(reader: &mut impl BufRead) -> Option<Ask> {
 }
 
 /// Bytes that differ from place to place.
+#[must_use]
 pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = Vec::with_capacity(len + 8);

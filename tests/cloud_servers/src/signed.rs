@@ -1,13 +1,18 @@
 //! Signature version 4 as a server verifies it: worked out from what came, not from what was to be sent.
 
-use super::stub::Ask;
+use crate::stub::Ask;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+/// Who asks.
 pub const ID: &str = "AKIDTEST";
+/// The secret of [`ID`].
 pub const KEY: &str = "geheim/Key+0123456789";
 
-/// Panics where the signature is not that of [`KEY`].
+/// Judges a request to `service` by its signature.
+///
+/// # Panics
+/// Where that is not the one of [`KEY`] for what came.
 pub fn verify(ask: &Ask, service: &str) {
     let authorization = ask.header("authorization").expect("no authorization").to_owned();
     let rest = authorization.strip_prefix("AWS4-HMAC-SHA256 ").unwrap();
