@@ -117,6 +117,13 @@ pub fn capture_disk(request: &CaptureRequest<'_>, control: Control<'_>) -> Resul
         return Err(Error::new(ErrorKind::Destination, text)
             .hint("add --sync to bring it up to date, or --force to replace it"));
     }
+    // A device that is being taken away, such as a snapshot that just ended, has no bytes for a moment.
+    let (size, known) = (request.source.disk.virtual_size(), request.device.size);
+    if size != known {
+        let text = format!("{} has {size} bytes now, and had {known} a moment ago", request.device.path);
+        return Err(Error::new(ErrorKind::Temporary, text)
+            .hint("look whether it is still there, and run the same command again"));
+    }
     let mut run = Run { request, working, cycles: Vec::new(), warnings: Vec::new(), resumed_from: None };
     run.copy(control)?;
     let (consistency, blocks) = run.settle(control)?;
