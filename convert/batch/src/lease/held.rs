@@ -1,8 +1,8 @@
 //! A lease that is held for one run, outside of a batch.
 
 use super::{Asked, Lease, LeaseStore, Leases};
-use format_core::{Claim, Error, ErrorKind, Result, codes};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use format_core::{Claim, Error, ErrorKind, Renewal, Result, codes};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long is slept at most before it is looked whether the wait is to end.
@@ -19,8 +19,7 @@ struct Inner<S> {
     leases: Leases<S>,
     /// `None` once it was given back or lost.
     lease: Mutex<Option<Lease>>,
-    ended: Mutex<bool>,
-    wake: Condvar,
+    renewal: Renewal,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -66,8 +65,7 @@ impl<S: LeaseStore + 'static> HeldLease<S> {
 
     fn keep(leases: Leases<S>, lease: Lease) -> Result<Self> {
         let is_suspect = lease.is_suspect();
-        let (lease, ended) = (Mutex::new(Some(lease)), Mutex::new(false));
-        let inner = Arc::new(Inner { leases, lease, ended, wake: Condvar::new() });
+        let inner = Arc::new(Inner { leases, lease: Mutex::new(Some(lease)), renewal: Renewal::default() });
         let own = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("lease".into()).spawn(move || own.renew());
         let thread = thread.map_err(|e| Error::io("cannot start a thread that renews a lease", e))?;
@@ -75,8 +73,7 @@ impl<S: LeaseStore + 'static> HeldLease<S> {
     }
 
     fn end(&self) {
-        *locked(&self.inner.ended) = true;
-        self.inner.wake.notify_all();
+        self.inner.renewal.end();
         if let Some(thread) = locked(&self.thread).take() {
             let _ = thread.join();
         }
@@ -85,27 +82,15 @@ impl<S: LeaseStore + 'static> HeldLease<S> {
 
 impl<S: LeaseStore> Inner<S> {
     fn renew(&self) {
-        let interval = self.leases.renewal_interval();
-        let mut due = Instant::now() + interval;
-        let mut ended = locked(&self.ended);
-        while !*ended {
-            let left = due.saturating_duration_since(Instant::now());
-            ended = self.wake.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
-            if *ended || Instant::now() < due {
-                continue;
-            }
-            drop(ended);
-            due = Instant::now() + interval;
+        self.renewal.every(self.leases.renewal_interval(), || {
             let mut lease = locked(&self.lease);
-            let Some(own) = lease.as_mut() else { return };
+            let Some(own) = lease.as_mut() else { return false };
             // A place that cannot be reached now may be reached the next time; the writer asks itself before it is done.
             if self.leases.renew(own).is_err_and(|error| error.code().id == codes::LEASE_LOST.id) {
                 *lease = None;
-                return;
             }
-            drop(lease);
-            ended = locked(&self.ended);
-        }
+            lease.is_some()
+        });
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::child::ChildHandle;
 use crate::lease::{Lease, LeaseStore, Leases};
-use format_core::ErrorKind;
+use format_core::{ErrorKind, Renewal};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A lease with the child that works under it; the lease is taken out when the work has ended.
 pub(super) struct Kept {
@@ -17,8 +16,7 @@ pub(super) struct Kept {
 #[derive(Default)]
 pub(super) struct Keeper {
     kept: Mutex<HashMap<String, Arc<Kept>>>,
-    ended: Mutex<bool>,
-    wake: Condvar,
+    renewal: Renewal,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,19 +38,10 @@ impl Keeper {
 
     /// Renews until the end.
     pub(super) fn keep<S: LeaseStore>(&self, leases: &Leases<S>) {
-        let mut due = Instant::now() + leases.renewal_interval();
-        let mut ended = locked(&self.ended);
-        while !*ended {
-            let left = due.saturating_duration_since(Instant::now());
-            ended = self.wake.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
-            if *ended || Instant::now() < due {
-                continue;
-            }
-            drop(ended);
-            due = Instant::now() + leases.renewal_interval();
+        self.renewal.every(leases.renewal_interval(), || {
             self.renew_all(leases);
-            ended = locked(&self.ended);
-        }
+            true
+        });
     }
 
     fn renew_all<S: LeaseStore>(&self, leases: &Leases<S>) {
@@ -71,7 +60,6 @@ impl Keeper {
 
     /// The run is over.
     pub(super) fn end(&self) {
-        *locked(&self.ended) = true;
-        self.wake.notify_all();
+        self.renewal.end();
     }
 }

@@ -3,10 +3,10 @@
 use crate::CloudOptions;
 use crate::http::{Client, Failure, Head, Method, Refusal, Request, Sign};
 use crate::url::Url;
-use format_core::{Error, ErrorKind, Result, codes};
+use format_core::{Error, ErrorKind, Renewal, Result, codes};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How long a lease lives that is not renewed, in seconds: the longest that has an end.
 const LIFE: u64 = 60;
@@ -51,8 +51,7 @@ struct Inner {
     blob: Arc<Blob>,
     id: String,
     is_lost: AtomicBool,
-    ended: Mutex<bool>,
-    wake: Condvar,
+    renewal: Renewal,
 }
 
 impl BlobLease {
@@ -77,15 +76,8 @@ impl BlobLease {
             }
             Err(failure) => return Err(failure.into()),
         }
-        let ended = Mutex::new(false);
-        let inner = Inner {
-            blob: Arc::clone(blob),
-            id,
-            is_lost: AtomicBool::new(false),
-            ended,
-            wake: Condvar::new(),
-        };
-        let inner = Arc::new(inner);
+        let (is_lost, renewal) = (AtomicBool::new(false), Renewal::default());
+        let inner = Arc::new(Inner { blob: Arc::clone(blob), id, is_lost, renewal });
         let own = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("blob lease".into()).spawn(move || own.keep());
         let thread = thread.map_err(|e| Error::io("cannot start a thread that renews a lease", e))?;
@@ -115,8 +107,7 @@ impl BlobLease {
 
     /// Gives it back. Where that does not work, it ends by itself.
     pub(super) fn release(&self) {
-        *self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.inner.wake.notify_all();
+        self.inner.renewal.end();
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();
             let _ = self.inner.act("release");
@@ -138,23 +129,14 @@ impl Inner {
     }
 
     fn keep(&self) {
-        let mut due = Instant::now() + RENEWAL;
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*ended {
-            let left = due.saturating_duration_since(Instant::now());
-            ended = self.wake.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
-            if *ended || Instant::now() < due {
-                continue;
-            }
-            drop(ended);
-            due = Instant::now() + RENEWAL;
+        self.renewal.every(RENEWAL, || {
             // What cannot be reached now may be reached the next time; each write is refused where the lease has ended.
-            if self.act("renew").is_err_and(|error| error.code().id == codes::LEASE_LOST.id) {
+            let is_lost = self.act("renew").is_err_and(|error| error.code().id == codes::LEASE_LOST.id);
+            if is_lost {
                 self.is_lost.store(true, Ordering::Relaxed);
-                return;
             }
-            ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        }
+            !is_lost
+        });
     }
 }
 
