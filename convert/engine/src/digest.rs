@@ -58,11 +58,35 @@ pub fn leaf_hash(bytes: &[u8]) -> blake3::Hash {
 /// The hash of one block's bytes: 4 MiB, or less at the end of the disk.
 #[must_use]
 pub fn block_hash(bytes: &[u8]) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    for leaf in bytes.chunks(LEAF_SIZE as usize) {
-        hasher.update(leaf_hash(leaf).as_bytes());
+    let mut leaves = BlockLeaves::of(bytes.len());
+    leaves.take(0, bytes);
+    leaves.hash()
+}
+
+/// The hashes of one block's leaves, taken in any order.
+pub(crate) struct BlockLeaves(Vec<blake3::Hash>);
+
+impl BlockLeaves {
+    /// Of a block of `len` bytes; leaves that are never taken count as zeros.
+    pub(crate) fn of(len: usize) -> Self {
+        Self(vec![*ZERO_LEAF; len.div_ceil(LEAF_SIZE as usize)])
     }
-    hasher.finalize()
+
+    /// Takes a piece that begins at the leaf at `from` and ends where a leaf or the block does.
+    pub(crate) fn take(&mut self, from: usize, piece: &[u8]) {
+        let first = from / LEAF_SIZE as usize;
+        for (hash, leaf) in self.0.iter_mut().skip(first).zip(piece.chunks(LEAF_SIZE as usize)) {
+            *hash = leaf_hash(leaf);
+        }
+    }
+
+    pub(crate) fn hash(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        for leaf in &self.0 {
+            hasher.update(leaf.as_bytes());
+        }
+        hasher.finalize()
+    }
 }
 
 /// The hash of a block of `len` zeros.

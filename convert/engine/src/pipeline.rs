@@ -275,6 +275,8 @@ fn run_from<'a>(
     Ok(CopyOutcome { blocks: run.blocks, read, written, hashes })
 }
 
+#[cfg(test)]
+mod pieces_tests;
 mod run;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -140,7 +140,7 @@ pub use small_file::read_small_file;
 pub use spool::{Spool, SpoolEvent, SpoolObserver, stream_error};
 pub use stamp::FileStamp;
 pub use state::{StateReader, StateWriter};
-pub use storage::{FileStorage, MemStorage, Storage};
+pub use storage::{FileStorage, MemStorage, PIECE_STEP, Seen, Storage};
 pub use storage_reader::{DiskStorage, StorageReader, WindowStorage};
 pub use stream::{ChunkStream, StreamChunk};
 pub use target::{

@@ -72,6 +72,11 @@ pub trait Sink: Send + Sync {
         Ok(false)
     }
 
+    /// Whether a block may as well be written in pieces, in any order: they lie where they would lie, and cost no more.
+    fn takes_pieces(&self) -> bool {
+        false
+    }
+
     /// Makes `len` bytes from `offset` read as zeros.
     ///
     /// # Errors

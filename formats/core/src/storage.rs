@@ -8,6 +8,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// What pieces of a read begin at multiples of, in bytes.
+pub const PIECE_STEP: u64 = 64 << 10;
+
+/// Who looks at pieces while the rest of a read goes on: where a piece begins in the buffer, and its bytes.
+pub type Seen<'a> = dyn FnMut(usize, &[u8]) -> Result<()> + 'a;
+
 /// Host bytes: a file, a device, a member of an archive. Never written through this trait.
 pub trait Storage: Send + Sync {
     /// Size in bytes.
@@ -18,6 +24,17 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// `Corrupt` when the range leaves the storage (a structure pointed outside), `Io` when the host fails.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Fills `buf` as [`Storage::read_exact_at`] does, and shows each piece of it to `seen`, with where in `buf` it begins, as soon as it
+    /// is there and while others may still be on their way: in any order, no byte twice, and all of them before this returns well.
+    /// Pieces begin at multiples of [`PIECE_STEP`], and all but the last one of `buf` end there.
+    ///
+    /// # Errors
+    /// As [`Storage::read_exact_at`], and what `seen` reports.
+    fn read_pieces_at(&self, offset: u64, buf: &mut [u8], seen: &mut Seen<'_>) -> Result<()> {
+        self.read_exact_at(offset, buf)?;
+        seen(0, buf)
+    }
 
     /// The run of `Data` or `Zero` (a hole) that starts at `offset`; all data when the host cannot tell.
     ///

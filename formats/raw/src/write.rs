@@ -161,6 +161,10 @@ impl Sink for RawSink {
         Ok(matches!(self.done, Done::Unneeded) && inside && self.target.share(offset, source)?)
     }
 
+    fn takes_pieces(&self) -> bool {
+        matches!(self.done, Done::Unneeded) && self.target.gathers_writes()
+    }
+
     fn zero_at(&self, offset: u64, len: u64) -> Result<()> {
         self.at(offset, len, || self.zeros(offset, len))
     }

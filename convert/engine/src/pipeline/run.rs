@@ -3,13 +3,13 @@
 use super::Source;
 use crate::checkpoints::{Checkpoints, Standing};
 use crate::chunks::{ChunkKind, ChunkRun, give, runs_of_chunks};
-use crate::digest::{BLOCK_SIZE, BlockList, block_hash};
+use crate::digest::{BLOCK_SIZE, BlockLeaves, BlockList, block_hash};
 use crate::hashes::Hashing;
 use crate::observer::Control;
 use crate::planner::{Work, WorkKind, WorkSource};
 use crate::reading::{fill, next_data};
 use crate::turns::{Turns, locked};
-use format_core::{AlignedBuffer, Disk, Error, ErrorKind, HostRange, Needs, Order, Result, Sink};
+use format_core::{AlignedBuffer, Disk, Error, ErrorKind, HostRange, Needs, Order, PIECE_STEP, Result, Sink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,16 +96,11 @@ impl Run<'_> {
                 let len = (self.source.size - start).min(BLOCK_SIZE) as usize;
                 let block = &mut buffers.block[..len];
                 let shared = self.share_data(start, len, data)?;
-                let is_hashed = self.blocks.is_taken() || self.hashing.is_some();
-                let read = match self.source.disk {
-                    Some(disk) if !shared || is_hashed => fill(disk, block, start, data)?,
-                    _ => data.iter().map(|(_, len)| len).sum(),
+                let place = Place { turn: work.turn, index: *index, start };
+                let (read, written) = match self.plain_range(start, len, data)? {
+                    Some(range) if !shared => self.copy_pieces(&place, &range, block, &mut buffers.base)?,
+                    _ => self.copy_block(&place, data, shared, block, &mut buffers.base)?,
                 };
-                let written =
-                    if shared { read } else { self.write_block(work.turn, start, block, &mut buffers.base)? };
-                if self.blocks.is_taken() {
-                    self.blocks.set(*index, &block_hash(block))?;
-                }
                 let mut totals = locked(&self.totals);
                 *totals = (totals.0 + read, totals.1 + written);
                 drop(totals);
@@ -120,6 +115,69 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Reads the block, hands it over, and takes its hash.
+    fn copy_block(
+        &self,
+        place: &Place,
+        data: &[(u64, u64)],
+        shared: bool,
+        block: &mut [u8],
+        base: &mut [u8],
+    ) -> Result<(u64, u64)> {
+        let is_hashed = self.blocks.is_taken() || self.hashing.is_some();
+        let read = match self.source.disk {
+            Some(disk) if !shared || is_hashed => fill(disk, block, place.start, data)?,
+            _ => data.iter().map(|(_, len)| len).sum(),
+        };
+        let written = if shared { read } else { self.write_block(place.turn, place.start, block, base)? };
+        if self.blocks.is_taken() {
+            self.blocks.set(place.index, &block_hash(block))?;
+        }
+        Ok((read, written))
+    }
+
+    /// Where the block lies as it is in a storage, if there is data all over it.
+    fn plain_range(&self, start: u64, len: usize, data: &[(u64, u64)]) -> Result<Option<HostRange>> {
+        let Some(disk) = self.source.disk.filter(|_| *data == [(start, len as u64)]) else { return Ok(None) };
+        Ok(disk.host_range(start)?.filter(|range| range.len >= len as u64))
+    }
+
+    /// As [`Run::copy_block`]: each piece is hashed while it is still in a processor's cache, and others are on their way; and written then, too,
+    /// where the sink takes pieces.
+    fn copy_pieces(
+        &self,
+        place: &Place,
+        range: &HostRange,
+        block: &mut [u8],
+        base: &mut [u8],
+    ) -> Result<(u64, u64)> {
+        let (mut leaves, mut written) = (BlockLeaves::of(block.len()), 0);
+        let sink = self.sink.filter(|(sink, needs)| self.takes_pieces(*sink, needs));
+        let mut seen = |from: usize, piece: &[u8]| {
+            if self.blocks.is_taken() {
+                leaves.take(from, piece);
+            }
+            if sink.is_some() {
+                written += self.write_block(place.turn, place.start + from as u64, piece, &mut [])?;
+            }
+            Ok(())
+        };
+        range.storage.read_pieces_at(range.offset, block, &mut seen)?;
+        if sink.is_none() {
+            written = self.write_block(place.turn, place.start, block, base)?;
+        }
+        if self.blocks.is_taken() {
+            self.blocks.set(place.index, &leaves.hash())?;
+        }
+        Ok((block.len() as u64, written))
+    }
+
+    /// Whether pieces of a block can go to the sink alone.
+    fn takes_pieces(&self, sink: &dyn Sink, needs: &Needs) -> bool {
+        let is_plain = needs.order == Order::Any && !needs.packed && self.source.base.is_none();
+        is_plain && needs.chunk_size <= PIECE_STEP && sink.takes_pieces()
     }
 
     /// Lets the target share the source's bytes of a block where host and formats can. What it could not share is to be
@@ -231,6 +289,14 @@ impl Run<'_> {
 /// Another worker failed while this one waited: its error is there already, and is the one to tell.
 fn stopped() -> Error {
     Error::new(ErrorKind::Temporary, "stopped by the failure of another worker")
+}
+
+/// A block of work.
+struct Place {
+    turn: u64,
+    index: u64,
+    /// Guest offset of its first byte.
+    start: u64,
 }
 
 enum Step {

@@ -76,7 +76,7 @@ impl Sink for Picky {
     }
 }
 
-fn control(interrupted: &AtomicBool, threads: usize) -> Control<'_> {
+pub(crate) fn control(interrupted: &AtomicBool, threads: usize) -> Control<'_> {
     Control { observer: &Silent, interrupted, threads }
 }
 

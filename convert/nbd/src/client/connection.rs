@@ -11,10 +11,11 @@ use crate::wire::{
     Fields, Message, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, able, command, errno, len32,
     take,
 };
+use format_core::Seen;
 use format_core::units::align_down;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, IoSlice, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests under way on one connection.
 const DEPTH: usize = 8;
@@ -22,6 +23,15 @@ const DEPTH: usize = 8;
 const READ_AHEAD: usize = 4096;
 /// How long a server is given to take our goodbye.
 const GOODBYE: Duration = Duration::from_millis(100);
+
+/// A read whose pieces are shown one by one.
+pub(crate) struct Pieces<'s, 'a> {
+    /// Where in the export it begins, in whole blocks of the server.
+    pub(crate) offset: u64,
+    /// Which pieces were shown. After a connection was lost, only the others are asked for again.
+    pub(crate) shown: Vec<bool>,
+    pub(crate) seen: &'s mut Seen<'a>,
+}
 
 /// A connection to an export.
 pub(crate) struct Connection {
@@ -46,28 +56,40 @@ impl Connection {
         Self { line: BufReader::with_capacity(READ_AHEAD, line), clock, facts, limits, cookie: 0 }
     }
 
-    /// Fills `buf` from `offset`, in whole blocks of the server; the range lies in the export.
+    /// Fills `buf` from `offset`; the range lies in the export.
     pub(crate) fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
-        let step = self.facts.min_block;
-        let misfit = offset - align_down(offset, step);
-        if misfit != 0 || !(buf.len() as u64).is_multiple_of(step) {
+        if !self.facts.is_aligned(offset) || !self.facts.is_aligned(buf.len() as u64) {
             return self.read_blocks(offset, buf);
         }
+        self.read_pieces(&mut Pieces { offset, shown: Vec::new(), seen: &mut |_, _| Ok(()) }, buf)
+    }
+
+    /// Fills what of `buf` was not shown yet, in whole blocks of the server, and shows it.
+    pub(crate) fn read_pieces(&mut self, pieces: &mut Pieces<'_, '_>, buf: &mut [u8]) -> Result<(), Fault> {
         let piece = usize::try_from(self.facts.piece).unwrap_or(usize::MAX);
-        let mut at = offset;
-        for part in buf.chunks_mut(piece.saturating_mul(DEPTH)) {
-            let next = at + part.len() as u64;
-            self.clock.start(self.limits.silence, self.limits.of_request(part.len() as u64));
+        pieces.shown.resize(buf.len().div_ceil(piece), false);
+        let mut left: Vec<_> = (0..).step_by(piece).zip(buf.chunks_mut(piece)).collect();
+        let mut shown = pieces.shown.iter();
+        left.retain(|_| shown.next() == Some(&false));
+        for group in left.chunks_mut(DEPTH) {
+            let whole = group.iter().map(|(_, part)| part.len() as u64).sum();
+            self.clock.start(self.limits.silence, self.limits.of_request(whole));
             let (mut heads, mut pending) = (Vec::new(), Vec::new());
-            for part in part.chunks_mut(piece) {
+            for (from, part) in group {
+                let (at, len) = (pieces.offset + *from as u64, part.len() as u64);
                 heads.extend(self.head(command::READ, at, len32(part.len())).0);
-                let len = part.len() as u64;
                 pending.push(Pending::new(self.cookie, command::READ, at, len, Want::Data(part)));
-                at += len;
             }
             self.send(&heads)?;
-            self.complete(&mut pending)?;
-            at = next;
+            self.complete(&mut pending, |request| {
+                let Some(bytes) = request.data() else { return Ok(()) };
+                let from = usize::try_from(request.offset - pieces.offset).unwrap_or(usize::MAX);
+                (pieces.seen)(from, bytes).map_err(Fault::Final)?;
+                if let Some(shown) = pieces.shown.get_mut(from / piece) {
+                    *shown = true;
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -103,13 +125,12 @@ impl Connection {
             let mut pending = Vec::new();
             for part in group.chunks(piece) {
                 let head = self.head(command::WRITE, at, len32(part.len()));
-                self.send(&head.0)?;
-                self.send(part)?;
+                self.send_both(&head.0, part)?;
                 let len = part.len() as u64;
                 pending.push(Pending::new(self.cookie, command::WRITE, at, len, Want::Nothing));
                 at += len;
             }
-            self.complete(&mut pending)?;
+            self.complete(&mut pending, |_| Ok(()))?;
         }
         Ok(())
     }
@@ -129,7 +150,7 @@ impl Connection {
         self.clock.start(limit, limit);
         let head = self.head(command, offset, u32::try_from(len).unwrap_or(u32::MAX));
         self.send(&head.0)?;
-        self.complete(&mut [Pending::new(self.cookie, command, offset, len, Want::Nothing)])
+        self.complete(&mut [Pending::new(self.cookie, command, offset, len, Want::Nothing)], |_| Ok(()))
     }
 
     /// The status of whole blocks, or of as many of them as the server likes.
@@ -145,7 +166,7 @@ impl Connection {
         self.send(&head.0)?;
         let want = Want::Status(context, quiet);
         let mut pending = [Pending::new(self.cookie, command::BLOCK_STATUS, offset, len.into(), want)];
-        self.complete(&mut pending)?;
+        self.complete(&mut pending, |_| Ok(()))?;
         let [pending] = pending;
         pending.status.ok_or_else(|| Fault::violation("no block status"))
     }
@@ -161,10 +182,34 @@ impl Connection {
         line.write_all(bytes).and_then(|()| line.flush()).map_err(|e| Fault::io(&e))
     }
 
-    /// Takes replies until all requests have theirs.
-    fn complete(&mut self, pending: &mut [Pending<'_>]) -> Result<(), Fault> {
+    /// A head and what belongs to it in one call where they fit: the server wakes up once.
+    fn send_both(&mut self, head: &[u8], body: &[u8]) -> Result<(), Fault> {
+        let line = self.line.get_mut();
+        let mut sent = 0;
+        while let Some(rest) = head.get(sent..).filter(|rest| !rest.is_empty()) {
+            match line.write_vectored(&[IoSlice::new(rest), IoSlice::new(body)]) {
+                Ok(0) => return Err(Fault::io(&ErrorKind::WriteZero.into())),
+                Ok(some) => sent += some,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::io(&error)),
+            }
+        }
+        self.send(body.get(sent - head.len()..).unwrap_or_default())
+    }
+
+    /// Takes replies until all requests have theirs, and shows each when it has. How long that look takes is not the server's fault.
+    fn complete(
+        &mut self,
+        pending: &mut [Pending<'_>],
+        mut look: impl FnMut(&Pending<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         while pending.iter().any(|request| !request.is_done) {
-            self.reply(pending)?;
+            let request = self.reply(pending)?;
+            if request.is_done {
+                let before = Instant::now();
+                look(request)?;
+                self.clock.give(before.elapsed());
+            }
         }
         let failure = pending.iter_mut().find_map(|request| request.failure.take());
         match failure {
@@ -174,21 +219,23 @@ impl Connection {
         }
     }
 
-    /// One simple reply, or one chunk.
-    fn reply(&mut self, pending: &mut [Pending<'_>]) -> Result<(), Fault> {
+    /// One simple reply, or one chunk, and whose it was.
+    fn reply<'p, 'a>(&mut self, pending: &'p mut [Pending<'a>]) -> Result<&'p Pending<'a>, Fault> {
         let head: [u8; 16] = take(&mut self.line).map_err(|e| Fault::io(&e))?;
         let mut fields = Fields(&head);
         match fields.u32() {
             Some(SIMPLE_REPLY_MAGIC) => {
                 let error = fields.u32().unwrap_or(0);
                 let request = find(pending, fields.u64())?;
-                request.simple(&mut self.line, error, self.facts.is_structured)
+                request.simple(&mut self.line, error, self.facts.is_structured)?;
+                Ok(request)
             }
             Some(STRUCTURED_REPLY_MAGIC) if self.facts.is_structured => {
                 let (flags, kind) = (fields.u16().unwrap_or(0), fields.u16().unwrap_or(0));
                 let request = find(pending, fields.u64())?;
                 let len = u32::from_be_bytes(take(&mut self.line).map_err(|e| Fault::io(&e))?);
-                request.chunk(&mut self.line, &Chunk { flags, kind, len })
+                request.chunk(&mut self.line, &Chunk { flags, kind, len })?;
+                Ok(request)
             }
             magic => Err(Fault::violation(format!("a reply starts with {:#x}", magic.unwrap_or(0)))),
         }

@@ -1,13 +1,14 @@
 //! An export as storage that is read.
 
 use super::address::NbdAddress;
+use super::connection::Pieces;
 use super::endpoint::Endpoint;
 use super::extents::ExtentCache;
 use super::limits::ClientLimits;
 use super::pool::Pool;
 use super::transport::Connector;
 use crate::wire::{ALLOCATION, able};
-use format_core::{Error, Extent, RangeSet, Result, Storage};
+use format_core::{Error, Extent, PIECE_STEP, RangeSet, Result, Seen, Storage};
 use std::sync::Arc;
 
 /// An export of an NBD server, read-only here. Reads from several threads go over several connections where the server says that these
@@ -79,6 +80,29 @@ impl Storage for NbdDisk {
             return Ok(());
         }
         self.pool.run(|connection| connection.read(offset, buf))
+    }
+
+    fn read_pieces_at(&self, offset: u64, buf: &mut [u8], seen: &mut Seen<'_>) -> Result<()> {
+        let facts = &self.pool.facts;
+        let (len, size) = (buf.len() as u64, self.size());
+        let is_inside = offset.checked_add(len).is_some_and(|end| end <= size) && len > 0;
+        let fits =
+            facts.is_aligned(offset) && facts.is_aligned(len) && facts.piece.is_multiple_of(PIECE_STEP);
+        if !is_inside || !fits {
+            self.read_exact_at(offset, buf)?;
+            return seen(0, buf);
+        }
+        // What whoever looks has to say is no fault of the server's.
+        let mut complaint = None;
+        let seen: &mut Seen<'_> = &mut |from, bytes| {
+            seen(from, bytes).map_err(|error| {
+                complaint = Some(error);
+                Error::contract("a piece was refused")
+            })
+        };
+        let mut pieces = Pieces { offset, shown: Vec::new(), seen };
+        let done = self.pool.run(|connection| connection.read_pieces(&mut pieces, buf));
+        complaint.map_or(done, Err)
     }
 
     fn data_at(&self, offset: u64) -> Result<Extent> {

@@ -4,9 +4,9 @@ use super::fault::Fault;
 use crate::wire::{ALLOCATION, Fields, able};
 use format_core::{Error, printable};
 
-/// The largest request, in bytes of data. Of a block several are under way, so that the server reads one while another is on the line;
-/// shorter ones were measured to cost more in wake-ups than they gain.
-pub(crate) const PIECE: u64 = 1 << 20;
+/// The largest request, in bytes of data. Of a block several are under way, so that the server reads one while another is on the line,
+/// and each is worked on while it is in a processor's cache; shorter ones were measured to cost more in wake-ups than they gain.
+pub(crate) const PIECE: u64 = 512 << 10;
 /// No minimum block size is larger ("Block size constraints").
 const MAX_MINIMUM: u32 = 64 << 10;
 
@@ -32,6 +32,11 @@ impl Facts {
         self.flags & able::HAS_FLAGS != 0 && self.flags & flag != 0
     }
 
+    /// Whether blocks of the server begin at `place`.
+    pub(crate) fn is_aligned(&self, place: u64) -> bool {
+        place.is_multiple_of(self.min_block)
+    }
+
     pub(crate) fn context(&self, name: &str) -> Option<u32> {
         self.contexts.iter().find(|(known, _)| known == name).map(|(_, id)| *id)
     }
@@ -43,7 +48,8 @@ impl Facts {
     /// Whether it is the same export, as far as can be told.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let named = |facts: &Self| facts.contexts.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        (self.size, self.flags, self.min_block) == (other.size, other.flags, other.min_block)
+        (self.size, self.flags) == (other.size, other.flags)
+            && (self.min_block, self.piece) == (other.min_block, other.piece)
             && named(self) == named(other)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::transport::Transport;
 use rustls::{ClientConnection, StreamOwned};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,12 @@ impl Clock {
         let now = Instant::now();
         let end = now.checked_add(whole).unwrap_or_else(|| now + Duration::from_secs(1 << 31));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (end, silence);
+    }
+
+    /// Puts the end off by the time in which nobody waited for the other side.
+    pub(crate) fn give(&self, time: Duration) {
+        let mut clock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.0 = clock.0.checked_add(time).unwrap_or(clock.0);
     }
 
     fn left(&self) -> io::Result<Duration> {
@@ -46,6 +52,10 @@ impl Read for Paced {
 impl Write for Paced {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.transport.write_within(buf, self.clock.left()?)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.transport.write_vectored_within(bufs, self.clock.left()?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -73,6 +83,13 @@ impl Write for Line {
         match self {
             Self::Plain(line) => line.write(buf),
             Self::Tls(line) => line.write(buf),
+        }
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(line) => line.write_vectored(bufs),
+            Self::Tls(line) => line.write_vectored(bufs),
         }
     }
 

@@ -49,6 +49,14 @@ impl<'a> Pending<'a> {
         Self { cookie, command, offset, len, want, filled, chunks: 0, status, failure, is_done: false }
     }
 
+    /// What was read, once the whole reply is there and is no error.
+    pub(crate) fn data(&self) -> Option<&[u8]> {
+        match &self.want {
+            Want::Data(buf) if self.is_done && self.failure.is_none() => Some(buf),
+            _ => None,
+        }
+    }
+
     fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
     }
@@ -75,7 +83,7 @@ impl<'a> Pending<'a> {
         let is_last = chunk.flags & chunk::DONE != 0;
         match (chunk.kind, &self.want) {
             (chunk::NONE, _) if is_last && chunk.len == 0 => {}
-            (chunk::OFFSET_DATA, Want::Data(_)) => self.data(from, chunk.len)?,
+            (chunk::OFFSET_DATA, Want::Data(_)) => self.data_chunk(from, chunk.len)?,
             (chunk::OFFSET_HOLE, Want::Data(_)) => self.hole(from, chunk.len)?,
             (chunk::BLOCK_STATUS, Want::Status(id, quiet)) => {
                 let (id, quiet) = (*id, *quiet);
@@ -92,7 +100,7 @@ impl<'a> Pending<'a> {
         if is_last { self.finish() } else { Ok(()) }
     }
 
-    fn data(&mut self, from: &mut impl Read, len: u32) -> Result<(), Fault> {
+    fn data_chunk(&mut self, from: &mut impl Read, len: u32) -> Result<(), Fault> {
         let len = u64::from(len).checked_sub(8).filter(|len| *len > 0);
         let len = len.ok_or_else(|| Fault::violation("a chunk without data"))?;
         let offset = u64::from_be_bytes(take(from).map_err(|e| Fault::io(&e))?);

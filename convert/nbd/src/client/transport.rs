@@ -3,7 +3,7 @@
 use format_core::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,15 @@ pub trait Transport: Send {
     /// # Errors
     /// `TimedOut`, and what the system reports.
     fn write_within(&mut self, buf: &[u8], limit: Duration) -> io::Result<usize>;
+
+    /// The same from several places; those behind the first that has bytes may be left for later.
+    ///
+    /// # Errors
+    /// As [`Transport::write_within`].
+    fn write_vectored_within(&mut self, bufs: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.write_within(first.map_or(&[], |buf| buf), limit)
+    }
 }
 
 /// Makes connections to one server: the first, more of them where the server allows that, and new ones when one was lost.
@@ -70,9 +79,13 @@ impl<R: Read + AsFd + Send, W: Write + AsFd + Send> Transport for Polled<R, W> {
     }
 
     fn write_within(&mut self, buf: &[u8], limit: Duration) -> io::Result<usize> {
+        self.write_vectored_within(&[IoSlice::new(buf)], limit)
+    }
+
+    fn write_vectored_within(&mut self, bufs: &[IoSlice<'_>], limit: Duration) -> io::Result<usize> {
         let end = Instant::now().checked_add(limit);
         loop {
-            match self.writer.write(buf) {
+            match self.writer.write_vectored(bufs) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     wait(self.writer.as_fd(), PollFlags::OUT, end)?;
                 }

@@ -7,5 +7,6 @@ mod lies;
 mod ours;
 mod patience;
 mod peers;
+mod pieces;
 mod tls;
 mod writes;

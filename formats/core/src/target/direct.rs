@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shorter runs go through the page cache, which gathers them.
 const MIN_RUN: usize = 64 << 10;
+/// `TMPFS_MAGIC` of `linux/magic.h`. Such files are opened for direct transfers, and have nothing but the page cache.
+const TMPFS: u64 = 0x0102_1994;
 
 /// A file or device, written past the page cache where that is possible and worth it.
 #[derive(Debug)]
@@ -26,14 +28,7 @@ pub(super) struct DirectFile {
 
 impl DirectFile {
     pub(super) fn new(file: File) -> Self {
-        // By number, since the name may belong to another file by now. Without /proc, or on a file system without direct
-        // transfers, all goes through the page cache.
-        let direct = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlags::DIRECT.bits() as i32)
-            .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-            .ok();
+        let direct = if is_in_memory(&file) { None } else { open_direct(&file) };
         Self { buffered: file, direct, refused: AtomicBool::new(false) }
     }
 
@@ -42,9 +37,14 @@ impl DirectFile {
         &self.buffered
     }
 
+    /// Whether all goes through the page cache.
+    pub(super) fn is_cached(&self) -> bool {
+        self.direct.is_none() || self.refused.load(Ordering::Relaxed)
+    }
+
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-        let direct = self.direct.as_ref().filter(|_| !self.refused.load(Ordering::Relaxed));
+        let direct = self.direct.as_ref().filter(|_| !self.is_cached());
         let (Some(direct), Some(run)) = (direct, aligned_run(bytes, offset)) else {
             return self.buffered.write_all_at(bytes, offset);
         };
@@ -77,6 +77,18 @@ impl DirectFile {
         }
         Ok(done)
     }
+}
+
+/// By number, since the name may belong to another file by now. Without /proc, or on a file system without direct transfers, all goes
+/// through the page cache.
+fn open_direct(file: &File) -> Option<File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).custom_flags(OFlags::DIRECT.bits() as i32);
+    options.open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+fn is_in_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type as u64 == TMPFS)
 }
 
 /// The part of `bytes` that is aligned in the file and in memory, if it is long enough.

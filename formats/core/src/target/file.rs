@@ -294,6 +294,10 @@ fn rename_without_flags(from: &Path, to: &Path) -> Result<(), Errno> {
 }
 
 impl TargetStorage for FileTarget {
+    fn gathers_writes(&self) -> bool {
+        self.file.is_cached()
+    }
+
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.file.write_all_at(bytes, offset).map_err(|e| {
             Error::io(format!("cannot write {:#x} bytes to {}", bytes.len(), self.partial.display()), e)

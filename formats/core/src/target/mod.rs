@@ -72,6 +72,11 @@ pub trait TargetStorage: Send + Sync {
         Ok(false)
     }
 
+    /// Whether short writes cost no more than long ones, because the host's memory gathers them.
+    fn gathers_writes(&self) -> bool {
+        false
+    }
+
     /// Whether what was never written reads as zeros. A device has old bytes there: a sink has to zero every range that
     /// it does not write.
     fn is_blank(&self) -> bool {
