@@ -18,7 +18,7 @@ use driver_machine::{Machine, Warning};
 use driver_microvm::Host;
 use format_core::{Error, ErrorKind, OpenedImage, Overlay, Result};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Everything that was decided.
 pub(crate) struct Prepared {
@@ -46,6 +46,8 @@ pub(crate) struct Job<'a> {
     sources: &'a [OpenedImage],
     control: Control<'a>,
     described: Option<(Machine, Vec<Warning>)>,
+    /// Of each overlay that was ever made: which disk it is of, and what of that could not be read first.
+    unread: Mutex<Vec<(usize, Arc<Mutex<Option<Error>>>)>>,
 }
 
 impl<'a> Job<'a> {
@@ -56,7 +58,26 @@ impl<'a> Job<'a> {
         described: Option<(Machine, Vec<Warning>)>,
         control: Control<'a>,
     ) -> Result<Self> {
-        Ok(Self { request, sources, control, described })
+        Ok(Self { request, sources, control, described, unread: Mutex::default() })
+    }
+
+    /// What of the disks could not be read, which is why the guest could not be understood.
+    pub(crate) fn unread(&self) -> Option<Error> {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.iter().find_map(|(number, failure)| {
+            let error = failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            Some(error.context(format!("disk {number}")).context("look into the guest"))
+        })
+    }
+
+    /// The error that is behind one that blames the guest.
+    pub(crate) fn cause_of(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::NeedsPerson | ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Limit => {
+                self.unread().unwrap_or(error)
+            }
+            _ => error,
+        }
     }
 
     /// Inspects and plans, with this program's own means first. Where they are not enough, and the micro-VM can be had, it is done
@@ -129,7 +150,10 @@ impl<'a> Job<'a> {
     }
 
     fn overlays(&self) -> Vec<Arc<Overlay>> {
-        self.sources.iter().map(|source| Overlay::new(source.disk.clone())).collect()
+        let overlays: Vec<_> = self.sources.iter().map(|source| Overlay::new(source.disk.clone())).collect();
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.extend(overlays.iter().map(|overlay| overlay.failure_below()).enumerate());
+        overlays
     }
 
     /// Inspects, in the micro-VM when its host is given; `names` are those of encrypted volumes.

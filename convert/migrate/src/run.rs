@@ -70,13 +70,13 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
     }
     let described = described_for(request, &mut sources)?;
     let job = Job::new(request, &sources, described, control)?;
-    let mut prepared = job.prepare()?;
+    let mut prepared = job.prepare().map_err(|error| job.cause_of(error))?;
     if request.dry_run && prepared.report.obstacles.is_empty() {
         let obstacle = rehearse(&mut prepared)?;
         prepared.report.obstacles.extend(obstacle);
     }
     if !prepared.report.obstacles.is_empty() {
-        return Ok(blocked(prepared.report));
+        return job.unread().map_or_else(|| Ok(blocked(prepared.report)), Err);
     }
     if request.dry_run {
         return Ok(prepared.report);
@@ -105,6 +105,7 @@ pub fn migrate(request: &MigrateRequest, control: Control<'_>) -> Result<Migrate
                 drop(prepared);
                 return Err(checks::explain(&job, error));
             }
+            let error = job.cause_of(error);
             if error.kind() != ErrorKind::NeedsPerson {
                 return Err(error);
             }

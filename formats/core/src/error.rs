@@ -143,6 +143,13 @@ impl Error {
         Self::new(kind, what).with_source(error)
     }
 
+    /// The same for another listener: kind, code, next step, and all texts as one.
+    #[must_use]
+    pub fn retold(&self) -> Self {
+        let told = Self::new(self.kind(), self.to_string()).with_code(self.code());
+        self.hint_text().map(str::to_owned).into_iter().fold(told, Self::hint)
+    }
+
     /// Names the format that speaks.
     #[must_use]
     pub fn in_format(mut self, format: &'static str) -> Self {

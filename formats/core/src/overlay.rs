@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 const BLOCK: usize = 4096;
 /// Longer runs of changed blocks are told in pieces: who asks for one extent shall not wait for the whole disk.
@@ -18,6 +18,7 @@ const MAX_RUN: usize = 4096;
 pub struct Overlay {
     base: Disk,
     changes: RwLock<Changes>,
+    failure: Arc<Mutex<Option<Error>>>,
 }
 
 #[derive(Default)]
@@ -45,13 +46,26 @@ impl Overlay {
     /// An overlay without changes.
     #[must_use]
     pub fn new(base: Disk) -> Arc<Self> {
-        Arc::new(Self { base, changes: RwLock::default() })
+        Arc::new(Self { base, changes: RwLock::default(), failure: Arc::default() })
     }
 
     /// The disk below.
     #[must_use]
     pub fn base(&self) -> &Disk {
         &self.base
+    }
+
+    /// Where the first error will stand that reading the disk below ends in; it outlives the overlay. Whoever reads a file system makes of
+    /// such an error that the file system cannot be understood. The truth is that it was not seen.
+    #[must_use]
+    pub fn failure_below(&self) -> Arc<Mutex<Option<Error>>> {
+        Arc::clone(&self.failure)
+    }
+
+    fn read_base(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.base.read_exact_at(offset, buf).inspect_err(|error| {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.retold());
+        })
     }
 
     /// The changed disk: this overlay on top of its base.
@@ -66,7 +80,7 @@ impl Overlay {
     /// `Usage` when the range leaves the disk; what the layers below or the spill file report.
     pub fn read_merged_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_range(offset, buf.len())?;
-        self.base.read_exact_at(offset, buf)?;
+        self.read_base(offset, buf)?;
         self.copy_changes(offset, buf)
     }
 
@@ -154,7 +168,7 @@ impl Overlay {
         let mut content = Box::new([0; BLOCK]);
         let start = block * BLOCK as u64;
         let len = (self.base.virtual_size() - start).min(BLOCK as u64) as usize;
-        self.base.read_exact_at(start, &mut content[..len])?;
+        self.read_base(start, &mut content[..len])?;
         Ok(content)
     }
 
@@ -298,100 +312,4 @@ impl Layer for Overlay {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    struct Ramp(u64);
-
-    fn ramp_byte(at: u64) -> u8 {
-        (at / 7 % 251) as u8
-    }
-
-    impl Layer for Ramp {
-        fn format(&self) -> &'static str {
-            "ramp"
-        }
-        fn virtual_size(&self) -> u64 {
-            self.0
-        }
-        fn chunk_size(&self) -> u64 {
-            1
-        }
-        fn extent_at(&self, offset: u64) -> Result<Extent> {
-            Ok(Extent { offset, len: self.0 - offset, kind: ExtentKind::Data })
-        }
-        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-            (offset..).zip(buf).for_each(|(at, byte)| *byte = ramp_byte(at));
-            Ok(())
-        }
-    }
-
-    proptest! {
-        /// Random writes against a byte array.
-        #[test]
-        fn behaves_like_a_byte_array(writes in prop::collection::vec((0u64..30_000, 0usize..9000, 0u8..4), 0..20)) {
-            let size = 30_011;
-            let overlay = Overlay::new(Disk::new(vec![Arc::new(Ramp(size))]).unwrap());
-            let mut model: Vec<u8> = (0..size).map(ramp_byte).collect();
-            for (at, len, byte) in writes {
-                let len = len.min((size - at) as usize);
-                match byte {
-                    0 => overlay.zero_at(at, len as u64).unwrap(),
-                    _ => overlay.write_all_at(at, &vec![byte; len]).unwrap(),
-                }
-                model[at as usize..at as usize + len].fill(byte);
-            }
-            let mut merged = vec![0; size as usize];
-            overlay.read_merged_at(0, &mut merged).unwrap();
-            prop_assert_eq!(&merged, &model);
-            let disk = overlay.disk();
-            let mut flat = vec![0; size as usize];
-            disk.read_exact_at(0, &mut flat).unwrap();
-            prop_assert_eq!(&flat, &model);
-            let mut at = 0;
-            while at < size {
-                let extent = overlay.extent_at(at).unwrap();
-                let range = at as usize..extent.end() as usize;
-                match extent.kind {
-                    ExtentKind::Zero => prop_assert!(model[range].iter().all(|byte| *byte == 0)),
-                    ExtentKind::Unallocated => prop_assert!(range.clone().all(|at| model[at] == ramp_byte(at as u64))),
-                    ExtentKind::Data => {}
-                }
-                at = extent.end();
-            }
-            for (at, (now, was)) in model.iter().zip((0..size).map(ramp_byte)).enumerate() {
-                let inside = overlay.changed_ranges().iter().any(|(start, len)| (*start..start + len).contains(&(at as u64)));
-                prop_assert!(*now == was || inside);
-            }
-        }
-    }
-
-    #[test]
-    fn spilled_blocks_read_back() {
-        let size = ((Overlay::MEMORY_BLOCKS + 10) * BLOCK) as u64;
-        let overlay = Overlay::new(Disk::new(vec![Arc::new(Ramp(size))]).unwrap());
-        for block in 0..size / BLOCK as u64 {
-            overlay.write_all_at(block * BLOCK as u64 + 8, &block.to_le_bytes()).unwrap();
-        }
-        overlay.write_all_at(size - 4, &[9; 4]).unwrap();
-        let mut bytes = [0; BLOCK];
-        overlay.read_merged_at(size - BLOCK as u64, &mut bytes).unwrap();
-        assert_eq!(bytes[8..16], (size / BLOCK as u64 - 1).to_le_bytes());
-        assert_eq!(bytes[BLOCK - 4..], [9; 4]);
-        assert_eq!(overlay.changed_ranges(), [(0, size)]);
-        assert_eq!(overlay.memory_bytes(), 64 << 20, "the rest is in the file");
-        assert!(overlay.write_all_at(size - 1, &[0; 2]).is_err());
-
-        overlay.zero_at(0, size).unwrap();
-        assert_eq!((overlay.memory_bytes(), overlay.zeroed_ranges()), (0, vec![(0, size)]));
-        overlay.read_merged_at(size - BLOCK as u64, &mut bytes).unwrap();
-        assert_eq!(bytes, [0; BLOCK]);
-        for block in 0..size / BLOCK as u64 {
-            overlay.write_all_at(block * BLOCK as u64, &[7; BLOCK]).unwrap();
-        }
-        assert!(overlay.zeroed_ranges().is_empty());
-        let changes = overlay.changes.read().unwrap();
-        assert_eq!((changes.spilled, changes.vacant.len()), (10, 0), "room in the file is used again");
-    }
-}
+mod tests;

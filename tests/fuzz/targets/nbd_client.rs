@@ -6,7 +6,7 @@
 #![no_main]
 
 use convert_nbd::{ClientLimits, Connector, NbdDisk, NbdTarget, Transport};
-use format_core::{Error, ErrorKind, Result, Storage, TargetStorage};
+use format_core::{Error, ErrorKind, RangeSet, Result, Storage, TargetStorage};
 use libfuzzer_sys::fuzz_target;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,6 +63,20 @@ fn is_the_servers(error: &Error) {
     assert!(!ours, "{error:?}");
 }
 
+/// Reads 2 MiB whose pieces are shown: none of them twice, none left out.
+fn in_pieces(disk: &NbdDisk, size: u64) -> Result<()> {
+    let mut buf = vec![0; size.min(2 << 20) as usize];
+    let mut shown = RangeSet::default();
+    disk.read_pieces_at(0, &mut buf, &mut |from, bytes| {
+        let (from, len) = (from as u64, bytes.len() as u64);
+        assert!(shown.within(from, from + len).next().is_none(), "{from:#x} twice");
+        shown.add(from, len);
+        Ok(())
+    })?;
+    assert_eq!(shown.total(), buf.len() as u64);
+    Ok(())
+}
+
 /// Does things to a source until one fails, and gives the export's size.
 fn read(server: &Arc<Server>) -> Result<u64> {
     let disk = NbdDisk::over(Arc::clone(server) as Arc<dyn Connector>, "x", &LIMITS)?;
@@ -81,6 +95,7 @@ fn read(server: &Arc<Server>) -> Result<u64> {
             let len = (len as u64).min(size - offset) as usize;
             disk.read_exact_at(offset, &mut vec![0; len])?;
         }
+        in_pieces(&disk, size)?;
         Ok(())
     };
     if let Err(error) = steps() {
