@@ -29,8 +29,24 @@ impl Storage for Backwards {
     }
 }
 
+/// Shows nothing of what it reads.
+struct Silent(u64);
+
+impl Storage for Silent {
+    fn size(&self) -> u64 {
+        self.0
+    }
+    fn read_exact_at(&self, _: u64, buf: &mut [u8]) -> Result<()> {
+        buf.fill(1);
+        Ok(())
+    }
+    fn read_pieces_at(&self, offset: u64, buf: &mut [u8], _: &mut Seen<'_>) -> Result<()> {
+        self.read_exact_at(offset, buf)
+    }
+}
+
 /// The storage as a disk: what is a hole in it has to be read by the layer, which cannot.
-struct Plain(Arc<Backwards>);
+struct Plain(Arc<dyn Storage>);
 
 impl Layer for Plain {
     fn format(&self) -> &'static str {
@@ -49,8 +65,7 @@ impl Layer for Plain {
         panic!("not read where it lies plain");
     }
     fn host_range(&self, offset: u64) -> Option<HostRange> {
-        let storage: Arc<dyn Storage> = self.0.clone();
-        Some(HostRange { storage, offset, len: SIZE - offset })
+        Some(HostRange { storage: Arc::clone(&self.0), offset, len: SIZE - offset })
     }
 }
 
@@ -153,6 +168,14 @@ fn hashes_of_the_whole_disk_see_it_too() {
     let hashes: Vec<String> = outcome.hashes.values().map(ToString::to_string).collect();
     assert_eq!(hashes, [blake3::hash(&bytes).to_hex().to_string()]);
     assert_eq!(outcome.blocks.digest().unwrap(), digest_of_bytes(&bytes));
+}
+
+#[test]
+fn a_storage_that_shows_too_little_is_a_fault_of_ours() {
+    let disk = Disk::new(vec![Arc::new(Plain(Arc::new(Silent(SIZE))))]).unwrap();
+    let sink = memory(Needs { order: Order::Any, chunk_size: 4096, packed: false }, true);
+    let error = copy_disk(&disk, &sink, control(&AtomicBool::new(false), 2)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contract, "{error}");
 }
 
 #[test]

@@ -153,9 +153,10 @@ impl Run<'_> {
         block: &mut [u8],
         base: &mut [u8],
     ) -> Result<(u64, u64)> {
-        let (mut leaves, mut written) = (BlockLeaves::of(block.len()), 0);
+        let (mut leaves, mut shown, mut written) = (BlockLeaves::of(block.len()), 0, 0);
         let sink = self.sink.filter(|(sink, needs)| self.takes_pieces(*sink, needs));
         let mut seen = |from: usize, piece: &[u8]| {
+            shown += piece.len();
             if self.blocks.is_taken() {
                 leaves.take(from, piece);
             }
@@ -165,6 +166,9 @@ impl Run<'_> {
             Ok(())
         };
         range.storage.read_pieces_at(range.offset, block, &mut seen)?;
+        if shown != block.len() {
+            return Err(Error::contract(format!("a storage showed {shown:#x} of {:#x} bytes", block.len())));
+        }
         if sink.is_none() {
             written = self.write_block(place.turn, place.start, block, base)?;
         }
