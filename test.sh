@@ -3,7 +3,7 @@
 #
 #   ./test.sh            what every change must pass
 #   ./test.sh quick      without fuzzing, booting and the fleet
-#   ./test.sh full       more moments of interruption, every guest on every controller, those that are edited in a machine of their own, too (two hours), and a minute of
+#   ./test.sh full       cargo-deny, more moments of interruption, every guest on every controller, those that are edited in a machine of their own, too (two hours), and a minute of
 #                        fuzzing for each target
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -24,6 +24,12 @@ command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 stage "format and lints"
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+if [ "$what" = full ]; then
+    stage "licences, versions and sources of what is built in"
+    command -v cargo-deny >/dev/null || cargo install --debug --locked cargo-deny
+    cargo deny check licenses bans sources
+fi
 
 stage "documentation"
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
