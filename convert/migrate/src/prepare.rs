@@ -40,6 +40,9 @@ pub(crate) struct Prepared {
     pub(crate) report: MigrateReport,
 }
 
+/// Where the first error of a disk stands.
+type FirstError = Arc<Mutex<Option<Error>>>;
+
 /// A migration that is being prepared.
 pub(crate) struct Job<'a> {
     request: &'a MigrateRequest,
@@ -47,7 +50,7 @@ pub(crate) struct Job<'a> {
     control: Control<'a>,
     described: Option<(Machine, Vec<Warning>)>,
     /// Of each overlay that was ever made: which disk it is of, and what of that could not be read first.
-    unread: Mutex<Vec<(usize, Arc<Mutex<Option<Error>>>)>>,
+    unread: Mutex<Vec<(usize, FirstError)>>,
 }
 
 impl<'a> Job<'a> {

@@ -320,12 +320,12 @@ fn need(listing: &Listing, version: &str, closure: &Closure) -> Need {
     let listed = index_files::image_index(listing, version);
     let has_bin = listing.indexes(version).contains(&"modules.dep.bin");
     for module in &closure.files {
-        let Some(file) = listing.module(version, &module.name) else {
+        if listing.module(version, &module.name).is_none() {
             need.absent.push(module.clone());
             continue;
-        };
+        }
         let found = match &listed {
-            Some(listed) => listed.get(&module.name).is_some_and(|entry| entry.path == file.relative),
+            Some(listed) => listed.get(&module.name).is_some_and(|entry| listing.has(version, entry)),
             None => has_bin,
         };
         need.reindex |= !found;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::kmod_index;
-use crate::listing::Listing;
+use crate::listing::{Listing, ModuleForm};
 use crate::modules::{
     Dependencies, INDEX_FILES, ModuleIndex, ModuleSource, module_name, parse_dep, read_optional,
 };
@@ -33,16 +33,17 @@ pub(crate) fn build(
             indexes.files.push((file, bytes));
         }
     }
-    let in_image: BTreeMap<&str, &str> = listing
-        .modules()
-        .iter()
-        .filter(|m| m.version == version)
-        .map(|m| (m.name.as_str(), m.relative.as_str()))
-        .collect();
+    let mut in_image: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for module in listing.modules().iter().filter(|m| m.version == version) {
+        in_image.entry(&module.name).or_default().push(&module.relative);
+    }
     let extra = only_in_image(listing, version, index, &in_image);
     let place = |name: &str, path: &str| -> String {
+        // Of several files the guest's own index says which one is meant.
+        let files = in_image.get(name).map(Vec::as_slice).unwrap_or_default();
+        let meant = files.iter().find(|file| without_form(file) == without_form(path)).or(files.last());
         let own = added.get(name).map(String::as_str);
-        own.or(in_image.get(name).copied()).unwrap_or(path).to_owned()
+        own.or(meant.copied()).unwrap_or(path).to_owned()
     };
     let moved = index.modules().iter().any(|(name, module)| place(name, &module.path) != module.path);
     let has_bin = indexes.files.iter().any(|(file, _)| *file == "modules.dep.bin");
@@ -69,6 +70,11 @@ pub(crate) fn build(
     Ok(indexes)
 }
 
+/// A module's path without what says how it is packed.
+fn without_form(path: &str) -> &str {
+    ModuleForm::of(path).and_then(|form| path.strip_suffix(form.suffix())).unwrap_or(path)
+}
+
 fn line(name: &str, module: &Dependencies, place: &dyn Fn(&str, &str) -> String) -> String {
     let mut line = place(name, &module.path);
     line.push(':');
@@ -84,7 +90,7 @@ fn only_in_image(
     listing: &Listing,
     version: &str,
     index: &ModuleIndex,
-    in_image: &BTreeMap<&str, &str>,
+    in_image: &BTreeMap<&str, Vec<&str>>,
 ) -> BTreeMap<String, Dependencies> {
     let mut listed = image_index(listing, version).unwrap_or_default();
     listed.retain(|name, _| in_image.contains_key(name.as_str()) && !index.modules().contains_key(name));

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use crate::collect::{collect, follow};
 use crate::error::Result;
-use crate::modules::{INDEX_FILES, module_name};
+use crate::modules::{Dependencies, INDEX_FILES, module_name};
 use crate::nash;
 use crate::segment::{Limits, Segment};
 
@@ -172,6 +172,12 @@ impl Listing {
     pub fn module(&self, version: &str, name: &str) -> Option<&ModuleFile> {
         let name = module_name(name);
         self.modules.iter().find(|m| m.version == version && m.name == name)
+    }
+
+    /// Whether the image has the file that an index names. There may be others of the same module: an update beside what the kernel came
+    /// with, `a-b.ko` beside `a_b.ko`.
+    pub(crate) fn has(&self, version: &str, listed: &Dependencies) -> bool {
+        self.modules.iter().any(|m| m.version == version && m.relative == listed.path)
     }
 
     /// Whether the image loads a module when its device is there: it holds it, and where a script names what is loaded, that

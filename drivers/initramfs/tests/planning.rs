@@ -186,6 +186,40 @@ fn a_stale_index_is_replaced_though_the_module_is_there() {
     assert_eq!(run(&new, &guest(), &ask(&["hv_vmbus"], &[])).unwrap().plan, Plan::Nothing);
 }
 
+#[test]
+fn of_several_files_of_a_module_the_guests_index_says_which_is_meant() {
+    let root = format!("lib/modules/{VERSION}");
+    let request = ask(&["hv_storvsc"], &[]);
+    for (listed, files, meant) in [
+        (
+            "kernel/hv_vmbus.ko",
+            ["hv-vmbus.ko", "kernel/hv_vmbus.ko", "updates/hv_vmbus.ko"],
+            "kernel/hv_vmbus.ko",
+        ),
+        (
+            "updates/hv_vmbus.ko.xz",
+            ["kernel/hv_vmbus.ko", "updates/hv_vmbus.ko", "z/hv-vmbus.ko"],
+            "updates/hv_vmbus.ko",
+        ),
+        ("kernel/hv_vmbus.ko", ["hv-vmbus.ko", "hv_vmbus.ko", "z/own.ko"], "hv_vmbus.ko"),
+    ] {
+        let paths = files.map(|file| format!("{root}/{file}"));
+        let mut entries = vec![("lib", None), ("lib/modules", None), (&root, None)];
+        entries.extend(paths.iter().map(|path| (path.as_str(), Some("m"))));
+        let old = image(&entries);
+        let mut source = guest();
+        let dep = format!("{listed}:\nkernel/hv_storvsc.ko: {listed}\n");
+        source.0.insert("modules.dep".into(), dep.into_bytes());
+        let outcome = run(&old, &source, &request).unwrap();
+        assert_eq!((outcome.modules.len(), outcome.present), (1, vec!["hv_vmbus".to_owned()]));
+        let new = outcome.plan.into_image(old);
+        let text = list(&new).content(&format!("{root}/modules.dep")).unwrap().to_vec();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(&format!("kernel/hv_storvsc.ko: {meant}\n")), "{text}");
+        assert_eq!(run(&new, &source, &request).unwrap().plan, Plan::Nothing, "{files:?}");
+    }
+}
+
 /// Sets fields of the header of an entry: 1 mode, 4 nlink, 0 inode.
 fn patch(image: &mut [u8], path: &str, fields: &[(usize, u32)]) {
     let name = format!("{path}\0").into_bytes();
