@@ -27,8 +27,7 @@ impl Volume for Device {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let bytes = self.bytes.lock().expect("nobody panicked");
         let end = (offset as usize).checked_add(buf.len());
-        let found =
-            end.and_then(|end| bytes.get(offset as usize..end)).ok_or_else(|| Error::usage("outside"))?;
+        let found = end.and_then(|end| bytes.get(offset as usize..end)).ok_or_else(|| Error::usage("outside"))?;
         buf.copy_from_slice(found);
         Ok(())
     }

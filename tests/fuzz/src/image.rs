@@ -2,9 +2,7 @@
 
 use crate::{Bases, Patched};
 use format_core::units::MIB;
-use format_core::{
-    DenyAll, Disk, ErrorKind, ExtentKind, Format, LayerContext, Storage, StorageReader, is_zero,
-};
+use format_core::{DenyAll, Disk, ErrorKind, ExtentKind, Format, LayerContext, Storage, StorageReader, is_zero};
 use std::sync::Arc;
 
 /// Opens the patched base as an image of `format` and walks its first and last MiB.

@@ -53,10 +53,7 @@ fn check_free(fs: &dyn GuestFs, size: u64) {
     let Ok(Some(ranges)) = fs.free_ranges() else { return };
     let mut end = 0;
     for range in ranges {
-        assert!(
-            range.start >= end && range.start < range.end && range.end <= size,
-            "{range:x?} behind {end:#x}"
-        );
+        assert!(range.start >= end && range.start < range.end && range.end <= size, "{range:x?} behind {end:#x}");
         end = range.end;
     }
 }

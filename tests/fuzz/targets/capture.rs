@@ -26,9 +26,7 @@ fuzz_target!(|data: &[u8]| {
         0 => [greeting.as_bytes(), b"\n", bytes].concat(),
         _ => bytes.to_vec(),
     };
-    let Ok(side) = FarSide::over(Box::new(Cursor::new(said)), Box::new(std::io::sink()), true) else {
-        return;
-    };
+    let Ok(side) = FarSide::over(Box::new(Cursor::new(said)), Box::new(std::io::sink()), true) else { return };
     let error = match what % 4 {
         1 => {
             let mut next = 3;

@@ -12,10 +12,7 @@ const PARTED: &str =
     "Disk /dev/sda: 1024s\nSector size (logical/physical): 512B/512B\nPartition Table: msdos\n";
 
 fn seeds() -> Vec<(String, Vec<u8>)> {
-    let disk = format!(
-        "@disk\nsda\n@parts\nsda1 sda5\n@sda-pt.sf\n{TABLE}@sda-pt.parted\n{PARTED}@sda-mbr\n{}\n",
-        "m".repeat(512)
-    );
+    let disk = format!("@disk\nsda\n@parts\nsda1 sda5\n@sda-pt.sf\n{TABLE}@sda-pt.parted\n{PARTED}@sda-mbr\n{}\n", "m".repeat(512));
     let swap = "@swappt-sda5.info\nUUID=\"11111111-2222-3333-4444-555555555555\"\nLABEL=\"sw\"\n";
     let content = "@sda1.dd-img.aa\nbytes\n@sda1.dd-img.ab\nmore\n";
     let group = "@lvm_vg_dev.list\nvg /dev/sda1 AbCdEf-1234-5678-9012-3456-7890-abcdef\n@lvm_logv.list\n/dev/vg/root  ext4\n\
@@ -29,9 +26,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
 fn make(folder: &Path, input: &[u8]) {
     for part in input.split(|byte| *byte == b'@').skip(1).take(40) {
         let end = part.iter().position(|byte| *byte == b'\n').unwrap_or(part.len());
-        let (Ok(name), content) =
-            (std::str::from_utf8(&part[..end]), part.get(end + 1..).unwrap_or_default())
-        else {
+        let (Ok(name), content) = (std::str::from_utf8(&part[..end]), part.get(end + 1..).unwrap_or_default()) else {
             continue;
         };
         if !name.is_empty() && name.len() < 100 && !name.contains(['/', '\0']) && !name.starts_with('.') {

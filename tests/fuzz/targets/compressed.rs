@@ -22,9 +22,7 @@ fuzz_target!(|input: &[u8]| {
         let context = LayerContext::new(Arc::new(DenyAll));
         let _ = (format.unpacked_size)(file.as_ref());
         let streamed = unpack(format, &file, &context);
-        let Some(Ok(Some(at))) = format.unpack_at.map(|unpack_at| unpack_at(&file, &context)) else {
-            continue;
-        };
+        let Some(Ok(Some(at))) = format.unpack_at.map(|unpack_at| unpack_at(&file, &context)) else { continue };
         if at.size() > MOST {
             continue;
         }

@@ -3,8 +3,7 @@
 #![no_main]
 
 use driver_machine::{
-    DefinitionOptions, DiskBus, DiskFile, Machine, MachineError, NicModel, Warning, kubevirt, libvirt,
-    proxmox, xen,
+    DefinitionOptions, DiskBus, DiskFile, Machine, MachineError, NicModel, Warning, kubevirt, libvirt, proxmox, xen,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -64,10 +63,7 @@ fn write(machine: &Machine) {
 
 fn same(machine: &Machine, again: &Machine, name: &str) {
     assert_eq!(again.name, name.trim());
-    assert_eq!(
-        (again.memory_mib, again.clock, again.uuid),
-        (machine.memory_mib, machine.clock, machine.uuid)
-    );
+    assert_eq!((again.memory_mib, again.clock, again.uuid), (machine.memory_mib, machine.clock, machine.uuid));
     assert_eq!(again.firmware.kind, machine.firmware.kind);
     assert_eq!(again.disks.len(), machine.disks.len());
     let macs = |machine: &Machine| machine.nics.iter().map(|nic| nic.mac).collect::<Vec<_>>();

@@ -36,13 +36,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     link.extend(*b"SL\x08\x01\0\0\0\0");
     let own = record(&[0], ROOT, 2048, FOLDER, b"SP\x07\x01\xbe\xef\0");
     let parent = record(&[1], ROOT, 2048, FOLDER, &[]);
-    let ridge = [
-        own,
-        parent,
-        record(b"A", 30, 9, 0, &entry),
-        record(b"B", 30, 9, 0, &link),
-        record(b"C", 30, 9, 0, &more),
-    ];
+    let ridge = [own, parent, record(b"A", 30, 9, 0, &entry), record(b"B", 30, 9, 0, &link), record(b"C", 30, 9, 0, &more)];
     let ridge = iso::image(&[(ROOT, ridge.concat()), (22, [&[0; 4], entry.as_slice()].concat())]);
     let mut joliet = iso::descriptor(2);
     joliet[88..91].copy_from_slice(b"%/E");

@@ -11,8 +11,7 @@ use std::sync::{Arc, LazyLock};
 /// Version 2, of which the input is the JSON area; version 1, of which it is the header. Made by run.sh with cryptsetup.
 static BASES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let corpus = std::env::var("REHOME_FUZZ_CORPUS").expect("run.sh sets it");
-    ["luks2", "luks1"]
-        .map(|name| std::fs::read(format!("{corpus}/base/luks/{name}")).expect("run.sh makes it"))
+    ["luks2", "luks1"].map(|name| std::fs::read(format!("{corpus}/base/luks/{name}")).expect("run.sh makes it"))
 });
 /// Bytes of a copy of version 2.
 const COPY: usize = 16384;

@@ -33,39 +33,15 @@ fn layered() -> String {
             name.replace('_', "")
         );
     };
-    for (at, name) in
-        ["meta", "data", "rm0", "ri0", "rm1", "ri1", "mi0", "mi1", "orig", "cvol", "cow"].iter().enumerate()
-    {
-        volume(
-            name,
-            "",
-            format!("type = \"striped\"\nstripe_count = 1\nstripes = [\n\"pv1\", {}\n]", at * 2),
-        );
+    for (at, name) in ["meta", "data", "rm0", "ri0", "rm1", "ri1", "mi0", "mi1", "orig", "cvol", "cow"].iter().enumerate() {
+        volume(name, "", format!("type = \"striped\"\nstripe_count = 1\nstripes = [\n\"pv1\", {}\n]", at * 2));
     }
     let shown = ", \"VISIBLE\"";
-    volume(
-        "pool",
-        shown,
-        "type = \"thin-pool\"\nmetadata = \"meta\"\npool = \"data\"\nchunk_size = 128\ndiscards = \"ignore\""
-            .into(),
-    );
-    volume(
-        "thin",
-        shown,
-        "type = \"thin\"\nthin_pool = \"pool\"\ndevice_id = 1\nexternal_origin = \"raid\"".into(),
-    );
+    volume("pool", shown, "type = \"thin-pool\"\nmetadata = \"meta\"\npool = \"data\"\nchunk_size = 128\ndiscards = \"ignore\"".into());
+    volume("thin", shown, "type = \"thin\"\nthin_pool = \"pool\"\ndevice_id = 1\nexternal_origin = \"raid\"".into());
     let raids = "raids = [\n\"rm0\", \"ri0\",\n\"rm1\", \"ri1\"\n]";
-    volume(
-        "raid",
-        shown,
-        format!("type = \"raid1\"\ndevice_count = 2\nregion_size = 64\nwritebehind = 9\n{raids}"),
-    );
-    volume(
-        "mir",
-        shown,
-        "type = \"mirror\"\nmirror_count = 2\nregion_size = 64\nmirrors = [\n\"mi0\", 0,\n\"mi1\", 0\n]"
-            .into(),
-    );
+    volume("raid", shown, format!("type = \"raid1\"\ndevice_count = 2\nregion_size = 64\nwritebehind = 9\n{raids}"));
+    volume("mir", shown, "type = \"mirror\"\nmirror_count = 2\nregion_size = 64\nmirrors = [\n\"mi0\", 0,\n\"mi1\", 0\n]".into());
     volume(
         "fast",
         shown,
@@ -73,11 +49,7 @@ fn layered() -> String {
          cache_mode = \"writeback\"\nmetadata_start = 0\nmetadata_len = 8\ndata_start = 8\ndata_len = 16"
             .into(),
     );
-    volume(
-        "snap0",
-        shown,
-        "type = \"snapshot\"\nchunk_size = 8\norigin = \"thin\"\ncow_store = \"cow\"".into(),
-    );
+    volume("snap0", shown, "type = \"snapshot\"\nchunk_size = 8\norigin = \"thin\"\ncow_store = \"cow\"".into());
     let (start, rest) = TEXT.split_once("root {\n").expect("a volume");
     let (_, end) = rest.split_once("cow_store = \"x\"\n}\n}\n").expect("the last one");
     format!("{start}{volumes}{end}")
@@ -116,9 +88,7 @@ fn device(id: &str, text: &[u8], split: usize) -> Vec<u8> {
     disk[532] = 32;
     disk[536..544].copy_from_slice(b"LVM2 001");
     disk[544..576].copy_from_slice(id.as_bytes());
-    let put = |disk: &mut [u8], at: usize, value: usize| {
-        disk[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes())
-    };
+    let put = |disk: &mut [u8], at: usize, value: usize| disk[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes());
     for (at, value) in [(576, SIZE), (584, 512 * 512), (616, AREA), (624, AREA_SIZE)] {
         put(&mut disk, at, value);
     }
@@ -129,8 +99,7 @@ fn device(id: &str, text: &[u8], split: usize) -> Vec<u8> {
     let (first, second) = text.split_at(split.clamp(1, text.len().max(1)).min(text.len()));
     let offset = if second.is_empty() { 512 } else { AREA_SIZE - first.len() };
     disk[AREA + offset..][..first.len()].copy_from_slice(first);
-    disk[AREA + 512 + if second.is_empty() { first.len() } else { 0 }..][..second.len()]
-        .copy_from_slice(second);
+    disk[AREA + 512 + if second.is_empty() { first.len() } else { 0 }..][..second.len()].copy_from_slice(second);
     for (at, value) in [(24, AREA), (32, AREA_SIZE), (40, offset), (48, text.len())] {
         put(&mut disk, AREA + at, value);
     }

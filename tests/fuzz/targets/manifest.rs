@@ -14,8 +14,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     std::fs::write(&image, b"vhdxfile").expect("writable");
     let seed = |size: u64| {
         let blocks = BlockList::new(size).expect("small");
-        let source =
-            SourceFacts { files: Vec::new(), identity: None, digest: None, offset: None, device: None };
+        let source = SourceFacts { files: Vec::new(), identity: None, digest: None, offset: None, device: None };
         let manifest = Manifest::new(&image, "vhdx", &blocks, source).expect("the image exists");
         let path = manifest.save(&image, &blocks).expect("writable");
         let mut bytes = std::fs::read(path).expect("readable");

@@ -29,10 +29,7 @@ fn superblock(place: usize, level: i32, disks: u32, number: u32) -> Vec<u8> {
     put(208, &u64::MAX.to_le_bytes());
     put(220, &8u32.to_le_bytes());
     for role in 0..8u16 {
-        put(
-            256 + 2 * usize::from(role),
-            &(if u32::from(role) < disks { role } else { 0xffff }).to_le_bytes(),
-        );
+        put(256 + 2 * usize::from(role), &(if u32::from(role) < disks { role } else { 0xffff }).to_le_bytes());
     }
     b
 }

@@ -15,8 +15,7 @@ fn crc(bytes: &[u8]) -> [u8; 4] {
 fn seal(image: &mut Patched) {
     let header = image.bytes(0, 106);
     image.patch(106, &crc(&header));
-    let total =
-        header.get(60..).and_then(|total| total.first_chunk()).map_or(0, |total| u64::from_le_bytes(*total));
+    let total = header.get(60..).and_then(|total| total.first_chunk()).map_or(0, |total| u64::from_le_bytes(*total));
     if total < 1 << 20 {
         let map = image.bytes(110, total.div_ceil(8) as usize);
         image.patch(110 + map.len() as u64, &crc(&map));

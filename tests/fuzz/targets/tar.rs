@@ -19,8 +19,7 @@ fn compare(storage: &Arc<dyn Storage>, disk: &Disk) {
     if disk.virtual_size() > COMPARED {
         return;
     }
-    let (mut found, mut expected) =
-        (vec![0; disk.virtual_size() as usize], vec![0; disk.virtual_size() as usize]);
+    let (mut found, mut expected) = (vec![0; disk.virtual_size() as usize], vec![0; disk.virtual_size() as usize]);
     let mut last = 0;
     while let Some(chunk) = stream.next_chunk().expect("the archive is whole") {
         assert!(chunk.offset >= last && !chunk.data.is_empty());

@@ -31,11 +31,7 @@ fn set(hives: &mut [Hive], line: &[u8]) {
     let Some((hive, below)) = key.split_once('\\') else { return };
     let Some(at) = HIVES.iter().position(|name| *name == hive) else { return };
     let bytes = match kind {
-        1 | 2 | 7 => String::from_utf8_lossy(data)
-            .replace('|', "\0")
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect(),
+        1 | 2 | 7 => String::from_utf8_lossy(data).replace('|', "\0").encode_utf16().flat_map(u16::to_le_bytes).collect(),
         4 => match std::str::from_utf8(data).ok().and_then(|text| text.parse::<u32>().ok()) {
             Some(number) => number.to_le_bytes().to_vec(),
             None => data.to_vec(),
@@ -67,10 +63,7 @@ fn tree(options: u8, [system, software, bcd]: [Vec<u8>; 3]) -> GuestTree {
     let mut files = MemFs::new()
         .with_file(&format!("{config}/SYSTEM"), system)
         .with_file(&format!("{config}/SOFTWARE"), software)
-        .with_file(
-            "/Windows/System32/drivers/etc/hosts",
-            "127.0.0.1 localhost\r\n169.254.169.254 metadata\r\n",
-        );
+        .with_file("/Windows/System32/drivers/etc/hosts", "127.0.0.1 localhost\r\n169.254.169.254 metadata\r\n");
     for driver in DRIVERS {
         let inf = format!("/Windows/System32/DriverStore/FileRepository/{driver}.inf_x/{driver}.sys");
         let path = format!("/Windows/System32/drivers/{driver}.sys");
@@ -83,13 +76,11 @@ fn tree(options: u8, [system, software, bcd]: [Vec<u8>; 3]) -> GuestTree {
 }
 
 fn wishes(options: u8) -> Wishes {
-    let adapter =
-        |last| Adapter { source: Some(Mac([2, 0, 0, 0, 0, last])), target: Some(Mac([2, 0, 0, 0, 1, last])) };
+    let adapter = |last| Adapter { source: Some(Mac([2, 0, 0, 0, 0, last])), target: Some(Mac([2, 0, 0, 0, 1, last])) };
     let mut wishes = Wishes::NONE;
     wishes.network.adapters = (0..options >> 1 & 3).map(adapter).collect();
     if options & 8 != 0 {
-        wishes.network.static_addresses =
-            vec!["Ethernet=192.0.2.10/24,192.0.2.1,192.0.2.53".parse().expect("an address")];
+        wishes.network.static_addresses = vec!["Ethernet=192.0.2.10/24,192.0.2.1,192.0.2.53".parse().expect("an address")];
     }
     wishes
 }
@@ -132,12 +123,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         (tcp, "NameServer", '1', "192.0.2.53,169.254.169.253|"),
         (connection, "Name", '1', "Ethernet|"),
         (connection, "PnpInstanceID", '1', r"PCI\VEN_8086&DEV_10D3&S\020000FFFF000000|"),
-        (
-            r"$\Services\Tcpip\Parameters\PersistentRoutes",
-            "169.254.169.254,255.255.255.255,10.0.0.1,1",
-            '1',
-            "|",
-        ),
+        (r"$\Services\Tcpip\Parameters\PersistentRoutes", "169.254.169.254,255.255.255.255,10.0.0.1,1", '1', "|"),
         (r"$\Services\W32Time\Parameters", "NtpServer", '1', "169.254.169.123,0x9|"),
     ]);
     let source = text(&[
