@@ -343,12 +343,10 @@ fn load_module(
 ) -> Result<(String, Vec<u8>)> {
     let path = &module.path;
     let bytes = source.read(path).map_err(|source| Error::Source { path: path.clone(), source })?;
-    let form = ModuleForm::of(path).unwrap_or(ModuleForm::Plain);
     let Some(compression) = to_unpack(listing, version, path) else { return Ok((path.clone(), bytes)) };
     let unpacked =
         unpack(&bytes, compression).map_err(|reason| Error::BadModule { path: path.clone(), reason })?;
-    let stem = path.strip_suffix(form.suffix()).unwrap_or(path);
-    Ok((format!("{stem}{}", ModuleForm::Plain.suffix()), unpacked))
+    Ok((format!("{}{}", ModuleForm::stem(path), ModuleForm::Plain.suffix()), unpacked))
 }
 
 fn unpack(bytes: &[u8], compression: Compression) -> Result<Vec<u8>, String> {

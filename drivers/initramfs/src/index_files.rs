@@ -41,7 +41,8 @@ pub(crate) fn build(
     let place = |name: &str, path: &str| -> String {
         // Of several files the guest's own index says which one is meant.
         let files = in_image.get(name).map(Vec::as_slice).unwrap_or_default();
-        let meant = files.iter().find(|file| without_form(file) == without_form(path)).or(files.last());
+        let meant =
+            files.iter().find(|file| ModuleForm::stem(file) == ModuleForm::stem(path)).or(files.last());
         let own = added.get(name).map(String::as_str);
         own.or(meant.copied()).unwrap_or(path).to_owned()
     };
@@ -68,11 +69,6 @@ pub(crate) fn build(
     indexes.files.insert(0, ("modules.dep", text.into_bytes()));
     indexes.files.insert(1, ("modules.dep.bin", binary));
     Ok(indexes)
-}
-
-/// A module's path without what says how it is packed.
-fn without_form(path: &str) -> &str {
-    ModuleForm::of(path).and_then(|form| path.strip_suffix(form.suffix())).unwrap_or(path)
 }
 
 fn line(name: &str, module: &Dependencies, place: &dyn Fn(&str, &str) -> String) -> String {

@@ -52,6 +52,11 @@ impl ModuleForm {
             .find(|form| path.ends_with(form.suffix()))
     }
 
+    /// A path without the end that tells its form; all of it when it is no module.
+    pub(crate) fn stem(path: &str) -> &str {
+        ModuleForm::of(path).and_then(|form| path.strip_suffix(form.suffix())).unwrap_or(path)
+    }
+
     /// End of the file name.
     #[must_use]
     pub fn suffix(self) -> &'static str {

@@ -86,8 +86,7 @@ pub struct Closure {
 #[must_use]
 pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
-    let stem = ModuleForm::of(file).and_then(|form| file.strip_suffix(form.suffix())).unwrap_or(file);
-    stem.replace('-', "_")
+    ModuleForm::stem(file).replace('-', "_")
 }
 
 #[derive(Debug, Clone)]
