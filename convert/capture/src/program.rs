@@ -48,23 +48,35 @@ impl FarProgram {
 
     fn copy(ssh: &Ssh, own: &Path) -> Result<Self> {
         let bytes = std::fs::read(own).map_err(|e| Error::io(format!("cannot read {}", own.display()), e))?;
-        let script = "set -eu; umask 077; folder=$(mktemp -d); cat >\"$folder/rehome\"; chmod 700 \"$folder/rehome\"; echo \"$folder\"";
-        let folder = ssh.script(script, &bytes)?;
-        let folder = String::from_utf8_lossy(&folder).trim().to_owned();
+        // Each command is a login of its own: the copy is tried with the one that makes it.
+        let script = "set -eu; umask 077; folder=$(mktemp -d); cat >\"$folder/rehome\"; chmod 700 \"$folder/rehome\"; echo \"$folder\"; \"$folder/rehome\" --version || true";
+        let said = ssh.script(script, &bytes)?;
+        let said = String::from_utf8_lossy(&said);
+        let mut lines = said.lines();
+        let folder = lines.next().unwrap_or_default().to_owned();
         if !folder.starts_with('/') || folder.chars().any(char::is_control) {
             return Err(Error::corrupt(format!("a temporary folder was made at {folder:?}")));
         }
         let program = Self { ssh: ssh.clone(), path: format!("{folder}/rehome"), folder: Some(folder) };
-        let version = ssh.run(&[&program.path, "--version"]).map_err(|e| match e.kind() {
+        let version = match lines.next() {
+            Some(version) => version.to_owned(),
+            None => program.version()?,
+        };
+        if version.trim() != format!("rehome {VERSION}") {
+            return Err(Error::corrupt("the copied program answers with another version"));
+        }
+        Ok(program)
+    }
+
+    /// What it says of itself, or why it does not start.
+    fn version(&self) -> Result<String> {
+        let version = self.ssh.run(&[&self.path, "--version"]).map_err(|e| match e.kind() {
             ErrorKind::Unsupported => e
                 .context("start the copied program")
                 .hint("install rehome there, use a static build of it, or mount its /tmp without noexec"),
             _ => e,
         })?;
-        if String::from_utf8_lossy(&version).trim() != format!("rehome {VERSION}") {
-            return Err(Error::corrupt("the copied program answers with another version"));
-        }
-        Ok(program)
+        Ok(String::from_utf8_lossy(&version).into_owned())
     }
 
     /// The command that runs it there with these arguments.

@@ -7,8 +7,8 @@ use crate::output::to_stderr;
 use crate::stdin::Stdin;
 use convert_engine::{Control, SourceFile};
 use format_core::{
-    ChunkStream, Error, ErrorKind, FileStamp, Flowing, OpenOptions, OpenedImage, Result, Warning, open_flow,
-    open_image, open_pipe, stream_error,
+    ChunkStream, Error, ErrorKind, FileStamp, Flowing, Held, OpenOptions, OpenedImage, Result, Warning,
+    open_flow, open_image, open_pipe, stream_error,
 };
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -36,6 +36,7 @@ impl Source {
         if is_pipe(&args.source) {
             return Self::of_pipe(args, options, control, interrupted);
         }
+        let options = &Held::at(&args.source, options)?;
         if Self::may_flow(args, options)
             && let Some(flow) = open_flow(&args.source, options)?
         {

@@ -131,7 +131,7 @@ pub use opener::Opener;
 pub use overlay::Overlay;
 pub use printable::{printable, printable_json, printable_lines, steers};
 pub use ranges::RangeSet;
-pub use remote::{HashLevel, PlainRemote, Remote, RemoteSource, Remotes, UNREADABLE};
+pub use remote::{HashLevel, Held, PlainRemote, Remote, RemoteSource, Remotes, UNREADABLE};
 pub use renewal::Renewal;
 pub use runs::{Run, bit_run_lsb, bit_run_msb, check_guest_range, read_runs};
 pub use same::is_same_content;

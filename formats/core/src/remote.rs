@@ -1,6 +1,6 @@
 //! Sources that are no files of this host: exports of servers, objects, snapshots, disks of other machines.
 
-use crate::{Result, Storage, Warning};
+use crate::{OpenOptions, Result, Storage, TimedOpen, Warning};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +28,52 @@ pub struct RemoteSource {
     pub remote: Arc<dyn Remote>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
+}
+
+/// What was opened at one address already, and others as ever: finding out what lies somewhere and reading it are two openings, of which
+/// the second would log in again.
+pub struct Held {
+    others: Arc<dyn Remotes>,
+    address: String,
+    source: RemoteSource,
+}
+
+impl Held {
+    /// `options` with what lies at `path` opened; as they are where it is no address.
+    ///
+    /// # Errors
+    /// As [`Remotes::open`].
+    pub fn at(path: &Path, options: &OpenOptions) -> Result<OpenOptions> {
+        let mut with = options.clone();
+        if let (Some(others), Some((address, remotes))) =
+            (&options.remotes, address(path, options.remotes.as_deref()))
+        {
+            let _opening = TimedOpen::begin(format!("open {address}"));
+            let source = remotes.open(address)?;
+            with.remotes =
+                Some(Arc::new(Self { others: Arc::clone(others), address: address.into(), source }));
+        }
+        Ok(with)
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held")
+            .field("others", &self.others)
+            .field("remote", &self.source.remote)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Remotes for Held {
+    fn knows(&self, address: &str) -> bool {
+        self.others.knows(address)
+    }
+
+    fn open(&self, address: &str) -> Result<RemoteSource> {
+        if address == self.address { Ok(self.source.clone()) } else { self.others.open(address) }
+    }
 }
 
 /// What the other side of an address can do besides giving bytes.
@@ -88,4 +134,45 @@ pub(crate) fn address<'a>(
     remotes: Option<&'a dyn Remotes>,
 ) -> Option<(&'a str, &'a dyn Remotes)> {
     path.to_str().zip(remotes).filter(|(text, remotes)| remotes.knows(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, PlainRemote, RemoteSource, Remotes};
+    use crate::{MemStorage, OpenOptions, Result};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[derive(Debug, Default)]
+    struct Counting(AtomicU32);
+
+    impl Remotes for Counting {
+        fn knows(&self, address: &str) -> bool {
+            address.starts_with("far://")
+        }
+
+        fn open(&self, address: &str) -> Result<RemoteSource> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let (storage, remote) = (Arc::new(MemStorage(address.into())), Arc::new(PlainRemote::default()));
+            Ok(RemoteSource { storage, name: None, remote, warnings: Vec::new() })
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_opened_once_and_others_each_time() {
+        let far = Arc::new(Counting::default());
+        let options = OpenOptions {
+            remotes: Some(Arc::clone(&far) as Arc<dyn Remotes>),
+            ..OpenOptions::new(&[], None)
+        };
+        let held = Held::at(Path::new("far://a"), &options).unwrap().remotes.unwrap();
+        assert!(held.knows("far://b") && !held.knows("file"));
+        for (address, opened) in [("far://a", 1), ("far://a", 1), ("far://b", 2), ("far://b", 3)] {
+            assert_eq!(held.open(address).unwrap().storage.size(), 7);
+            assert_eq!(far.0.load(Ordering::Relaxed), opened, "{address}");
+        }
+        Held::at(Path::new("file"), &options).unwrap();
+        assert_eq!(far.0.load(Ordering::Relaxed), 3, "a path is opened by nobody here");
+    }
 }

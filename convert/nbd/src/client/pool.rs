@@ -111,27 +111,6 @@ impl Pool {
         done
     }
 
-    /// Does `job` on every connection that nobody has, and on one at least.
-    pub(crate) fn each(
-        &self,
-        job: &mut impl FnMut(&mut Connection) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        let mut leases: Vec<Lease<'_>> = {
-            let idle = std::mem::take(&mut self.lock().idle);
-            idle.into_iter().map(|connection| Lease { pool: self, connection: Some(connection) }).collect()
-        };
-        if leases.is_empty() {
-            leases.push(self.lease()?);
-        }
-        for mut lease in leases {
-            if let Some(connection) = &mut lease.connection {
-                job(connection)?;
-            }
-            lease.give_back();
-        }
-        Ok(())
-    }
-
     fn close_idle(&self) {
         let idle = {
             let mut state = self.lock();

@@ -84,6 +84,15 @@ impl Case {
     fn parts_put(&self) -> u32 {
         self.bucket.state().parts_put
     }
+
+    /// Parts are sent beside the writing: waits until the bucket has as many.
+    fn wait_for_parts(&self, parts: u32) {
+        let begun = Instant::now();
+        while self.parts_put() < parts {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} of {parts} parts", self.parts_put());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 #[test]
@@ -190,6 +199,8 @@ fn a_run_that_was_taken_over_publishes_nothing() {
     let case = Case::new();
     let old = case.begin(&Fate::default(), false).unwrap();
     old.write_all_at(0, &case.content).unwrap();
+    // One that is on its way while the other comes would be told that the upload is gone, and not by whom.
+    case.wait_for_parts(4);
     let other = case.begin(&Fate { is_fresh: true, ..Fate::default() }, false).unwrap();
     let error = old.commit().unwrap_err();
     assert_eq!((error.kind(), error.code().id), (ErrorKind::Temporary, codes::LEASE_LOST.id), "{error}");
