@@ -17,8 +17,10 @@ use std::io::{BufReader, ErrorKind, IoSlice, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Requests under way on one connection.
+/// Requests for data under way on one connection.
 const DEPTH: usize = 8;
+/// About how many bytes of a write have one limit of time.
+const GROUP: usize = 4 << 20;
 /// Heads of replies are read through this; data pass it by.
 const READ_AHEAD: usize = 4096;
 /// How long a server is given to take our goodbye.
@@ -81,7 +83,7 @@ impl Connection {
                 pending.push(Pending::new(self.cookie, command::READ, at, len, Want::Data(part)));
             }
             self.send(&heads)?;
-            self.complete(&mut pending, |request| {
+            self.complete(&mut pending, 0, |request| {
                 let Some(bytes) = request.data() else { return Ok(()) };
                 let from = usize::try_from(request.offset - pieces.offset).unwrap_or(usize::MAX);
                 (pieces.seen)(from, bytes).map_err(Fault::Final)?;
@@ -118,19 +120,21 @@ impl Connection {
 
     /// Writes whole blocks.
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let piece = usize::try_from(self.facts.piece).unwrap_or(usize::MAX);
+        let (piece, most) = self.facts.writing();
+        let piece = usize::try_from(piece).unwrap_or(usize::MAX);
         let mut at = offset;
-        for group in bytes.chunks(piece.saturating_mul(DEPTH)) {
+        for group in bytes.chunks(piece * (GROUP / piece).max(1)) {
             self.clock.start(self.limits.silence, self.limits.of_request(group.len() as u64));
             let mut pending = Vec::new();
             for part in group.chunks(piece) {
+                self.complete(&mut pending, most - 1, |_| Ok(()))?;
                 let head = self.head(command::WRITE, at, len32(part.len()));
                 self.send_both(&head.0, part)?;
                 let len = part.len() as u64;
                 pending.push(Pending::new(self.cookie, command::WRITE, at, len, Want::Nothing));
                 at += len;
             }
-            self.complete(&mut pending, |_| Ok(()))?;
+            self.complete(&mut pending, 0, |_| Ok(()))?;
         }
         Ok(())
     }
@@ -150,7 +154,7 @@ impl Connection {
         self.clock.start(limit, limit);
         let head = self.head(command, offset, u32::try_from(len).unwrap_or(u32::MAX));
         self.send(&head.0)?;
-        self.complete(&mut [Pending::new(self.cookie, command, offset, len, Want::Nothing)], |_| Ok(()))
+        self.complete(&mut [Pending::new(self.cookie, command, offset, len, Want::Nothing)], 0, |_| Ok(()))
     }
 
     /// The status of whole blocks, or of as many of them as the server likes.
@@ -166,7 +170,7 @@ impl Connection {
         self.send(&head.0)?;
         let want = Want::Status(context, quiet);
         let mut pending = [Pending::new(self.cookie, command::BLOCK_STATUS, offset, len.into(), want)];
-        self.complete(&mut pending, |_| Ok(()))?;
+        self.complete(&mut pending, 0, |_| Ok(()))?;
         let [pending] = pending;
         pending.status.ok_or_else(|| Fault::violation("no block status"))
     }
@@ -197,13 +201,19 @@ impl Connection {
         self.send(body.get(sent - head.len()..).unwrap_or_default())
     }
 
-    /// Takes replies until all requests have theirs, and shows each when it has. How long that look takes is not the server's fault.
+    /// Takes replies until all requests but `left` have theirs, and shows each when it has. How long that look takes is not the server's fault.
     fn complete(
         &mut self,
         pending: &mut [Pending<'_>],
+        left: usize,
         mut look: impl FnMut(&Pending<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        while pending.iter().any(|request| !request.is_done) {
+        let is_enough = |pending: &[Pending<'_>]| {
+            let open = pending.iter().filter(|request| !request.is_done).count();
+            // Of a refused range nothing more is sent, and no reply to it is left for whoever has the connection next.
+            open == 0 || (open <= left && pending.iter().all(|request| request.failure.is_none()))
+        };
+        while !is_enough(pending) {
             let request = self.reply(pending)?;
             if request.is_done {
                 let before = Instant::now();

@@ -4,7 +4,6 @@ use super::transport::{Connector, Polled, Transport, wait};
 use format_core::{Error, ErrorKind, Result, codes};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::ffi::OsString;
 use std::io;
@@ -18,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// How often a full queue of a unix socket is tried.
 const TICK: Duration = Duration::from_millis(20);
-/// Bytes on their way through a unix socket; the system has a limit of its own.
-const SEND_BUFFER: usize = 1 << 20;
 /// How long a program gets to end by itself after its input was closed.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -119,8 +116,6 @@ impl UnixConnector {
         let address = SocketAddrUnix::new(&self.path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        // As much as the system allows: whoever waits for room wakes up less often. It works without, too.
-        let _ = set_socket_send_buffer_size(&socket, SEND_BUFFER);
         let end = Instant::now() + limit;
         loop {
             match connect(&socket, &address) {

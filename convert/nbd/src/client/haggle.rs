@@ -10,6 +10,7 @@ use crate::wire::{
 };
 use format_core::{Error, ErrorKind, codes, printable};
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 /// The longest data of a reply: two strings and their lengths, with some air.
 const MAX_DATA: u32 = 16 << 10;
@@ -48,20 +49,24 @@ pub(crate) struct Haggle {
     line: Line,
     sends_zeroes: bool,
     is_structured: bool,
+    /// The quickest answer so far.
+    round_trip: Duration,
 }
 
 impl Haggle {
     /// Hears the greeting, and goes inside TLS where that is wanted.
     pub(crate) fn start(line: Paced, tls: Option<&TlsSetup>) -> Result<Self, Fault> {
-        let mut haggle = Self { line: Line::Plain(line), sends_zeroes: true, is_structured: false };
+        let (line, round_trip) = (Line::Plain(line), Duration::MAX);
+        let mut haggle = Self { line, sends_zeroes: true, is_structured: false, round_trip };
         haggle.greet()?;
         let Some(tls) = tls else { return Ok(haggle) };
         if let Some(error) = haggle.ask(option::STARTTLS, &[], 0, |_, _| Ok(()))?.into_error("TLS") {
             return Err(Fault::Final(error.with_code(&codes::NET_TLS)));
         }
         // Exactly the reply was read, so nothing that was said in the clear is left over.
-        let Self { line: Line::Plain(line), sends_zeroes, is_structured } = haggle else { return Ok(haggle) };
-        Ok(Self { line: tls.wrap(line)?, sends_zeroes, is_structured })
+        let Self { line: Line::Plain(line), .. } = haggle else { return Ok(haggle) };
+        haggle.line = tls.wrap(line)?;
+        Ok(haggle)
     }
 
     fn greet(&mut self) -> Result<(), Fault> {
@@ -106,7 +111,10 @@ impl Haggle {
         match ended.into_error(&what) {
             Some(error) if error.kind() == ErrorKind::Temporary => Err(Fault::Lost(error)),
             Some(error) => Err(Fault::Final(error)),
-            None => Ok((self.line, gathered.facts(self.is_structured, chosen)?)),
+            None => {
+                let facts = gathered.facts(self.is_structured, chosen)?;
+                Ok((self.line, Facts { round_trip: self.round_trip, ..facts }))
+            }
         }
     }
 
@@ -214,8 +222,10 @@ impl Haggle {
         mut each: impl FnMut(u32, &[u8]) -> Result<(), Fault>,
     ) -> Result<Ended, Fault> {
         self.option(kind, data)?;
+        let asked = Instant::now();
         for _ in 0..=most {
             let head: [u8; 20] = self.take()?;
+            self.round_trip = self.round_trip.min(asked.elapsed());
             let mut fields = Fields(&head);
             let (magic, about) = (fields.u64(), fields.u32());
             let (reply, len) = (fields.u32().unwrap_or(0), fields.u32().unwrap_or(u32::MAX));

@@ -132,7 +132,7 @@ impl Connector for Scripted {
         *count += 1;
         std::thread::spawn(move || {
             theirs.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            script(&mut Said(theirs), number);
+            script(&mut Said::new(theirs), number);
         });
         Ok(Box::new(Polled::new(ours.try_clone().unwrap(), ours, None).unwrap()))
     }
@@ -143,16 +143,24 @@ impl Connector for Scripted {
 }
 
 /// The server's end of a connection. Who has gone is not talked to: writes fail without a word, and reads give zeros.
-pub struct Said(pub UnixStream);
+pub struct Said {
+    stream: UnixStream,
+    /// Before each reply of the handshake.
+    pub delay: Duration,
+}
 
 impl Said {
+    pub fn new(stream: UnixStream) -> Self {
+        Self { stream, delay: Duration::ZERO }
+    }
+
     pub fn say(&mut self, parts: &[&[u8]]) -> bool {
-        self.0.write_all(&parts.concat()).is_ok()
+        self.stream.write_all(&parts.concat()).is_ok()
     }
 
     pub fn hear(&mut self, len: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; len];
-        self.0.read_exact(&mut bytes).ok().map(|()| bytes)
+        self.stream.read_exact(&mut bytes).ok().map(|()| bytes)
     }
 
     pub fn greet(&mut self) {
@@ -169,6 +177,7 @@ impl Said {
     }
 
     pub fn reply(&mut self, option: u32, kind: u32, data: &[u8]) -> bool {
+        std::thread::sleep(self.delay);
         let len = data.len() as u32;
         let magic = 0x3_e889_0455_65a9u64.to_be_bytes();
         self.say(&[&magic, &option.to_be_bytes(), &kind.to_be_bytes(), &len.to_be_bytes(), data])

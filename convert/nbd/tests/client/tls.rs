@@ -106,7 +106,7 @@ fn nothing_can_be_smuggled_in_before_tls() {
     let socket = folder.path().join("s");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let server = std::thread::spawn(move || {
-        let mut said = crate::kit::Said(listener.accept().unwrap().0);
+        let mut said = crate::kit::Said::new(listener.accept().unwrap().0);
         said.greet();
         assert_eq!(said.option().unwrap().0, 5);
         said.reply(5, 1, b"");

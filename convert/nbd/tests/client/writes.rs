@@ -1,9 +1,10 @@
 //! Writing to servers of other projects; qemu-img judges.
 
-use crate::kit::{at, limits, nbdkit, noise, qemu_nbd, run, striped, write_sparse};
+use crate::kit::{Scripted, at, limits, nbdkit, noise, qemu_nbd, run, striped, write_sparse};
 use convert_nbd::NbdTarget;
 use format_core::{ErrorKind, TargetStorage};
 use std::path::Path;
+use std::time::Duration;
 
 /// Writes `bytes` from several threads, as a pipeline does: zeros by `zero_range`, and pieces of all sizes.
 fn write(target: &NbdTarget, bytes: &[u8]) {
@@ -95,9 +96,38 @@ fn a_full_server_is_a_full_destination() {
     let arguments = ["--filter=error", "memory", "1M", "error-pwrite=ENOSPC", "error-pwrite-rate=100%"];
     let _server = nbdkit(&socket, &arguments);
     let target = NbdTarget::connect(&at(&socket, ""), &limits()).unwrap();
-    let error = target.write_all_at(0, &[1; 4096]).unwrap_err();
-    assert_eq!((error.kind(), error.code().id), (ErrorKind::Temporary, "RH-DESTINATION-FULL"), "{error}");
+    // Of several requests the first refusal ends it, and the replies to the others are taken.
+    for bytes in [&[1; 4096][..], &[1; 1 << 20]] {
+        let error = target.write_all_at(0, bytes).unwrap_err();
+        assert_eq!((error.kind(), error.code().id), (ErrorKind::Temporary, "RH-DESTINATION-FULL"), "{error}");
+    }
     // The connection is well, and so is what was not refused.
     target.zero_range(0, 4096).unwrap();
     target.sync().unwrap();
+}
+
+#[test]
+fn the_line_to_a_far_server_is_filled() {
+    const PIECE: u32 = 256 << 10;
+    let server = Scripted::new(|said, _| {
+        said.delay = Duration::from_millis(3);
+        said.shake(8 << 20, 0);
+        // Nothing is answered before all 4 MiB are there.
+        for _ in 0..2 {
+            let mut cookies = Vec::new();
+            for _ in 0..16 {
+                let (command, cookie, offset, len) = said.request().unwrap();
+                assert_eq!((command, offset % u64::from(PIECE), len), (1, 0, PIECE));
+                assert!(said.hear(len as usize).unwrap().iter().all(|byte| *byte == 7));
+                cookies.push(cookie);
+            }
+            for cookie in cookies {
+                said.chunk(1, 0, cookie, &[]);
+            }
+        }
+        said.hear(1);
+    });
+    let target = NbdTarget::over(server.clone(), "", &limits()).unwrap();
+    target.write_all_at(0, &vec![7; 8 << 20]).unwrap();
+    assert_eq!(server.connections(), 1);
 }
