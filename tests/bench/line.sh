@@ -2,11 +2,11 @@
 # How fast a disk is read over a line of 1 Gbit/s, which the loopback is made into while this runs: noise and programs, over NBD and over ssh,
 # with and without --compress. Prints a table for NBD.md. Needs root (tc, losetup, sshd), and that nothing else uses the loopback.
 #
-#   tests/bench/line.sh      REHOME=path/to/rehome BENCH_DIR=/dev/shm DISK_MIB=2048 PORT=10897
+#   tests/bench/line.sh      REHOME=path/to/rehome BENCH_DIR=/dev/shm DISK_MIB=4096 PORT=10897
 set -euo pipefail
 
 REHOME=$(realpath "${REHOME:-target/release/rehome}")
-disk_mib=${DISK_MIB:-2048}
+disk_mib=${DISK_MIB:-4096}
 port=${PORT:-10897}
 work=$(mktemp -d "${BENCH_DIR:-/tmp}/rehome-line.XXXXXX")
 loops=() servers=()
