@@ -35,7 +35,7 @@ build() {
         --cfg fuzzing
     )
     # Targets that run only for a moment are not worth a long build.
-    if ((seconds < 10)); then export CARGO_PROFILE_RELEASE_OPT_LEVEL=1; fi
+    if ((seconds < 10)); then export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0; fi
     (cd "$here" && RUSTFLAGS=${flags[*]} cargo build --quiet --release --target x86_64-unknown-linux-gnu)
 }
 

@@ -1,7 +1,7 @@
-//! Writing past the page cache.
+//! Writing to a device past the page cache.
 //!
-//! What a conversion writes is not read again soon. Through the page cache it costs a copy and a page for every 4 KiB,
-//! drives out what the host needs, and has to be written to the disk all the same before the image may get its name.
+//! What a conversion writes is not read again soon. Through the page cache it costs a copy and a page for every 4 KiB, drives out what the host
+//! needs, and has to be written all the same before the copy is done.
 
 use crate::DIRECT_ALIGNMENT;
 use rustix::fs::OFlags;
@@ -13,10 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shorter runs go through the page cache, which gathers them.
 const MIN_RUN: usize = 64 << 10;
-/// `TMPFS_MAGIC` of `linux/magic.h`. Such files are opened for direct transfers, and have nothing but the page cache.
-const TMPFS: u64 = 0x0102_1994;
 
-/// A file or device, written past the page cache where that is possible and worth it.
+/// A device, written past the page cache where that is possible and worth it.
 #[derive(Debug)]
 pub(super) struct DirectFile {
     buffered: File,
@@ -28,8 +26,7 @@ pub(super) struct DirectFile {
 
 impl DirectFile {
     pub(super) fn new(file: File) -> Self {
-        let direct = if is_in_memory(&file) { None } else { open_direct(&file) };
-        Self { buffered: file, direct, refused: AtomicBool::new(false) }
+        Self { direct: open_direct(&file), buffered: file, refused: AtomicBool::new(false) }
     }
 
     /// The file, for everything but writing.
@@ -37,14 +34,9 @@ impl DirectFile {
         &self.buffered
     }
 
-    /// Whether all goes through the page cache.
-    pub(super) fn is_cached(&self) -> bool {
-        self.direct.is_none() || self.refused.load(Ordering::Relaxed)
-    }
-
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-        let direct = self.direct.as_ref().filter(|_| !self.is_cached());
+        let direct = self.direct.as_ref().filter(|_| !self.refused.load(Ordering::Relaxed));
         let (Some(direct), Some(run)) = (direct, aligned_run(bytes, offset)) else {
             return self.buffered.write_all_at(bytes, offset);
         };
@@ -85,10 +77,6 @@ fn open_direct(file: &File) -> Option<File> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).custom_flags(OFlags::DIRECT.bits() as i32);
     options.open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
-}
-
-fn is_in_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type as u64 == TMPFS)
 }
 
 /// The part of `bytes` that is aligned in the file and in memory, if it is long enough.

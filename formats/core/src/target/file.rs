@@ -4,7 +4,7 @@ mod left;
 mod own;
 mod publish;
 
-use super::direct::DirectFile;
+use super::behind::BehindFile;
 use super::reflink::Reflinks;
 use crate::fence::Fence;
 use crate::{Error, ErrorKind, HostRange, PublishedFile, Result, TargetStorage, codes};
@@ -26,7 +26,7 @@ const ZEROS: u64 = 1 << 20;
 /// A file that is `NAME.partial` until it is committed as `NAME`.
 #[derive(Debug)]
 pub struct FileTarget {
-    file: DirectFile,
+    file: BehindFile,
     reflinks: Reflinks,
     partial: PathBuf,
     path: PathBuf,
@@ -123,7 +123,7 @@ impl FileTarget {
         let file = open_partial(&partial)?;
         lock(&file, &partial)?;
         remove_update_marker(path)?;
-        let (file, reflinks) = (DirectFile::new(file), Reflinks::default());
+        let (file, reflinks) = (BehindFile::new(file), Reflinks::default());
         Ok(Self {
             file,
             reflinks,
@@ -295,7 +295,7 @@ fn rename_without_flags(from: &Path, to: &Path) -> Result<(), Errno> {
 
 impl TargetStorage for FileTarget {
     fn gathers_writes(&self) -> bool {
-        self.file.is_cached()
+        true
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -314,7 +314,6 @@ impl TargetStorage for FileTarget {
 
     fn sync(&self) -> Result<()> {
         self.file
-            .file()
             .sync_all()
             .map_err(|e| Error::io(format!("cannot make {} durable", self.partial.display()), e))
     }

@@ -1,5 +1,6 @@
 //! Where a sink puts its host bytes.
 
+mod behind;
 mod counting;
 mod device;
 mod direct;

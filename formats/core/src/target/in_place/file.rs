@@ -1,7 +1,7 @@
 //! A file that is brought up to date: it loses its name before the first byte changes, and gets it back when all are right.
 
 use super::write_zeros;
-use crate::target::direct::DirectFile;
+use crate::target::behind::BehindFile;
 use crate::target::file::{is_named, lock, rename_new, sync_folder};
 use crate::{
     Error, ErrorKind, Extent, Fence, FileStorage, FileTarget, Result, Storage, UpdateStorage, codes,
@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 /// leaves all that, and [`FileInPlace::open`] finds it again.
 #[derive(Debug)]
 pub struct FileInPlace {
-    file: DirectFile,
+    file: BehindFile,
     reading: FileStorage,
     path: PathBuf,
     partial: PathBuf,
@@ -66,7 +66,7 @@ impl FileInPlace {
         let twin = file.try_clone().map_err(|e| Error::io(format!("cannot open {}", name.display()), e))?;
         Ok(Self {
             reading: FileStorage::from_file(twin, name)?,
-            file: DirectFile::new(file),
+            file: BehindFile::new(file),
             path: path.to_owned(),
             partial,
             note: note.to_owned(),
@@ -279,7 +279,7 @@ impl UpdateStorage for FileInPlace {
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.file().sync_all().map_err(|e| self.failed("make durable", 0, e))
+        self.file.sync_all().map_err(|e| self.failed("make durable", 0, e))
     }
 }
 
