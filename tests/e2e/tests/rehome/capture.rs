@@ -157,6 +157,32 @@ fn a_disk_over_ssh_is_the_same_at_both_ends_after_three_kills() {
 }
 
 #[test]
+fn a_copy_logs_in_once_for_each_of_its_steps() {
+    assert!(is_root(), "loop devices are made by root");
+    let bench = Bench::new();
+    let log = bench.path("commands");
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$SSH_ORIGINAL_COMMAND\" >>'{}'\nexec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n",
+        log.display()
+    );
+    bench.write("logged", script);
+    bench.bash("chmod 700 logged").ends(0);
+    let _server = Server::with(&bench, &format!("ForceCommand {}\n", bench.path("logged").display()));
+    bench.disk("disk.raw", 8 * MIB, &[(0, 3 * MIB)]);
+    let device = Loop::new(&bench, "disk.raw", "");
+    let address = format!("ssh://box{}", device.0);
+    bench.rehome(&["convert", "--ssh-config", "ssh.conf", &address, "copy.raw"]).ends(0);
+    assert!(bench.read("copy.raw") == bench.read("disk.raw"));
+    let commands = String::from_utf8(bench.read("commands")).unwrap();
+    let count = |what: &str| commands.lines().filter(|line| line.contains(what)).count();
+    for what in ["uname -sm", "mktemp -d", "agent session", "rmdir -- "] {
+        assert_eq!(count(what), 1, "{what}: {commands}");
+    }
+    // Besides these, connections for the bytes.
+    assert_eq!(commands.lines().count(), 4 + count("agent serve"), "{commands}");
+}
+
+#[test]
 fn what_is_compressed_on_its_way_is_the_same_disk() {
     assert!(is_root(), "loop devices are made by root");
     let bench = Bench::new();
