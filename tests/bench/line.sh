@@ -2,7 +2,7 @@
 # How fast a disk is read over a line of 1 Gbit/s, which the loopback is made into while this runs: noise and programs, over NBD and over ssh,
 # with and without --compress. Prints a table for NBD.md. Needs root (tc, losetup, sshd), and that nothing else uses the loopback.
 #
-#   tests/bench/line.sh      REHOME=path/to/rehome BENCH_DIR=/dev/shm DISK_MIB=4096 PORT=10897
+#   tests/bench/line.sh      REHOME=path/to/rehome BENCH_DIR=/dev/shm DISK_MIB=4096 PORT=10897 ROWS='^noise, (nbd|ssh)'
 set -euo pipefail
 
 REHOME=$(realpath "${REHOME:-target/release/rehome}")
@@ -46,13 +46,15 @@ as_device() { # FILE: sets device
     loops+=("$device")
 }
 
-row() { # WHAT COMMAND...
-    local what=$1 start took
-    shift
+row() { # WHAT DISK COMMAND...: copies DISK into out.raw
+    local what=$1 disk=$2 start took
+    shift 2
+    [[ $what =~ ${ROWS:-.} ]] || return 0
     rm -f out.raw*
     start=$EPOCHREALTIME
     "$@" >/dev/null 2>messages || { cat messages >&2; exit 1; }
     took=$(awk "BEGIN { print $EPOCHREALTIME - $start }")
+    cmp "$disk" out.raw
     awk "BEGIN { rate = $disk_mib * 1.048576 / $took; printf \"| %s | %.1f | %.0f | %.0f %% |\\n\", \"$what\", $took, rate, rate / 1.25 }"
 }
 
@@ -68,14 +70,11 @@ tc qdisc add dev lo root tbf rate 1gbit burst 256kb latency 50ms
 convert=("$REHOME" convert --ssh-config ssh.conf)
 echo "| what, $disk_mib MiB | s | MB/s | of the line |"
 echo "|---|---|---|---|"
-row "noise, nbd://" "${convert[@]}" "nbd://127.0.0.1:$((port + 1))" out.raw
-cmp noise.raw out.raw
-row "noise, nbdcopy" nbdcopy --connections=4 "nbd://127.0.0.1:$((port + 1))" out.raw
-row "noise, ssh://" "${convert[@]}" "ssh://box$noise" out.raw
-cmp noise.raw out.raw
-row "noise, ssh HOST cat" bash -c "ssh -F ssh.conf box cat $noise >out.raw"
-row "noise, ssh:// --compress" "${convert[@]}" --compress "ssh://box$noise" out.raw
-row "programs, ssh://" "${convert[@]}" "ssh://box$programs" out.raw
-row "programs, ssh:// --compress" "${convert[@]}" --compress "ssh://box$programs" out.raw
-cmp programs.raw out.raw
-row "programs, ssh HOST cat, Compression=yes" bash -c "ssh -F ssh.conf -o Compression=yes box cat $programs >out.raw"
+row "noise, nbd://" noise.raw "${convert[@]}" "nbd://127.0.0.1:$((port + 1))" out.raw
+row "noise, nbdcopy" noise.raw nbdcopy --connections=4 "nbd://127.0.0.1:$((port + 1))" out.raw
+row "noise, ssh://" noise.raw "${convert[@]}" "ssh://box$noise" out.raw
+row "noise, ssh HOST cat" noise.raw bash -c "ssh -F ssh.conf box cat $noise >out.raw"
+row "noise, ssh:// --compress" noise.raw "${convert[@]}" --compress "ssh://box$noise" out.raw
+row "programs, ssh://" programs.raw "${convert[@]}" "ssh://box$programs" out.raw
+row "programs, ssh:// --compress" programs.raw "${convert[@]}" --compress "ssh://box$programs" out.raw
+row "programs, ssh HOST cat, Compression=yes" programs.raw bash -c "ssh -F ssh.conf -o Compression=yes box cat $programs >out.raw"
