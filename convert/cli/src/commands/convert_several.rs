@@ -5,6 +5,7 @@ use crate::commands::convert::{Outcome, convert_one, human, is_pipe};
 use crate::commands::target_format;
 use crate::output::{Printer, error_json, hint_of};
 use crate::progress::Together;
+use crate::remotes::is_address;
 use convert_engine::{Control, SourceFile, refuse_source_files, threads_within};
 use format_core::{Error, ErrorKind, Format, Result, Warning, open_image};
 use std::collections::BTreeMap;
@@ -121,10 +122,10 @@ fn refuse_parts_of_others(targets: &BTreeMap<PathBuf, &Path>) -> Result<()> {
     Ok(())
 }
 
-/// No target may be a file of any source. An image that cannot be opened fails in its own run.
+/// No target may be a file of any source. An image that cannot be opened fails in its own run; what lies at an address has no files here.
 fn refuse_each_others_sources(jobs: &[ConvertArgs]) -> Result<()> {
     let mut files = Vec::new();
-    for job in jobs {
+    for job in jobs.iter().filter(|job| !is_address(&job.source)) {
         if let Ok(opened) = open_image(&job.source, &job.open.options()?) {
             files.extend(SourceFile::of_images([&opened]));
         }

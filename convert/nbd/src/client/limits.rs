@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Bounds on time and connections. What is not said here is bounded by constants: a request has at most 1 MiB of data, and lists of a
+/// Bounds on time and connections. What is not said here is bounded by constants: a request has at most 512 KiB of data, and lists of a
 /// server are cut or refused where they outgrow memory.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
